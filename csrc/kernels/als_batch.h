@@ -1,0 +1,242 @@
+/* Short rows, W at a time: each lane of a vector is a row of its own (dual, exact).
+ *
+ * A row of n < f entries is a rank-n correction of the identity, so n unknowns do. With K = Z Z'
+ * and S = diag(sqrt(c - w0)),
+ *
+ *     (I + S K S) v = S (p - w0 K p),    t = w0 p + S v,    x~ = Z't
+ *
+ * the residual form of Woodbury's identity: nothing cancels however large c is. It needs
+ * c >= w0 in every entry. n^2 f + n^3 / 3 FLOP a row (one triangle), with no padding of n to
+ * vectors, no lane ever idle and no reduction across lanes. A block of K is multiplied, scaled,
+ * updated and solved against the factor while it is in registers (bordering, BS rows at once).
+ * A lane's arithmetic is the same whatever the other lanes hold, and for any longest row. */
+
+#define BATCH_BLOCKS ((BATCH_MOST + BS - 1) / BS)
+#define BATCH_ROWS (BATCH_BLOCKS * BS)
+
+typedef struct {
+    vec *z;       /* [block][factor][BS]: Z, lanes = rows of the batch */
+    vec *lower;   /* block rows of the Cholesky factor, [k < (I + 1) BS][BS] each */
+    vec *s;       /* BATCH_ROWS: sqrt(c - w0), 0 past a row's end */
+    vec *p;       /* BATCH_ROWS: preference */
+    vec *k_p;     /* BATCH_ROWS: K p, then the right-hand side, then v, then t */
+    vec *inverse; /* BATCH_ROWS: reciprocals of the factor's diagonal */
+    real *scales; /* W rows of fp: d of each lane */
+    real *unscale;
+} batch_scratch;
+
+static int64_t batch_layout(char *base, int64_t f, batch_scratch *s) {
+    char *at = base;
+    s->z = (vec *)take(&at, BATCH_ROWS * padded(f) * VECTOR_BYTES);
+    s->lower = (vec *)take(&at, BATCH_BLOCKS * (BATCH_BLOCKS + 1) / 2 * BS * BS * VECTOR_BYTES);
+    s->s = (vec *)take(&at, BATCH_ROWS * VECTOR_BYTES);
+    s->p = (vec *)take(&at, BATCH_ROWS * VECTOR_BYTES);
+    s->k_p = (vec *)take(&at, BATCH_ROWS * VECTOR_BYTES);
+    s->inverse = (vec *)take(&at, BATCH_ROWS * VECTOR_BYTES);
+    s->scales = (real *)take(&at, W * padded(f) * REAL_BYTES);
+    s->unscale = (real *)take(&at, padded(f) * REAL_BYTES);
+    return at - base;
+}
+
+/* Block row I of the factor starts behind the (1 + ... + I) blocks above it. */
+INLINE vec *factor_rows(const batch_scratch *s, int64_t block) {
+    return s->lower + block * (block + 1) / 2 * BS * BS;
+}
+
+/* acc[a][b] += sum_k x[k][a] y[k][b] */
+INLINE void block_product(const vec *restrict x, const vec *restrict y, int64_t depth,
+                          vec acc[BS][BS]) {
+    for (int64_t k = 0; k < depth; k++) {
+        vec right[BS];
+        UNROLL for (int b = 0; b < BS; b++) right[b] = y[k * BS + b];
+        UNROLL for (int a = 0; a < BS; a++) {
+            const vec left = x[k * BS + a];
+            UNROLL for (int b = 0; b < BS; b++) acc[a][b] += left * right[b];
+        }
+    }
+}
+
+INLINE void block_subtract(const vec *restrict x, const vec *restrict y, int64_t depth,
+                           vec acc[BS][BS]) {
+    for (int64_t k = 0; k < depth; k++) {
+        vec right[BS];
+        UNROLL for (int b = 0; b < BS; b++) right[b] = y[k * BS + b];
+        UNROLL for (int a = 0; a < BS; a++) {
+            const vec left = x[k * BS + a];
+            UNROLL for (int b = 0; b < BS; b++) acc[a][b] -= left * right[b];
+        }
+    }
+}
+
+/* Gather the batch: weights and preferences lane by lane, then Z in W x W transposes. */
+static void batch_pack(const recsys_als *p, const int32_t *rows, int64_t count, int64_t most,
+                       const batch_scratch *s) {
+    const int64_t f = p->factors, fp = padded(f);
+    const real w0 = (real)p->unobserved_weight, *confidence = p->confidence;
+    int64_t begin[W], length[W];
+    for (int64_t l = 0; l < W; l++) {
+        const int64_t row = rows[l < count ? l : 0];
+        begin[l] = p->indptr[row];
+        length[l] = l < count ? p->indptr[row + 1] - begin[l] : 0;
+        real *scale = s->scales + l * fp;
+        if (l && p->regularization[row] == p->regularization[rows[l <= count ? l - 1 : 0]]) {
+            memcpy(scale, scale - fp, (size_t)fp * sizeof(real));
+        } else {
+            set_scale(p, p->regularization[row], scale, s->unscale);
+        }
+    }
+    for (int64_t i = 0; i < round_up(most, BS); i++) {
+        const real *entries[W];
+        for (int64_t l = 0; l < W; l++) {
+            const int held = i < length[l];
+            const int64_t k = begin[l] + i;
+            const real c = held ? confidence[k] : 0, weight = held ? entry_weight(c, w0) : 0;
+            s->s[i][l] = root(weight);
+            s->p[i][l] = c > 0;
+            entries[l] = held ? fixed_row(p, k) : NULL;
+            prefetch_fixed(p, k + 1, begin[l] + length[l]);
+        }
+        s->k_p[i] = splat(0);
+        vec *z = s->z + (i / BS * fp) * BS + i % BS;
+        for (int64_t v = 0; v * W < f; v++) {
+            vec t[W];
+            UNROLL for (int l = 0; l < W; l++) {
+                t[l] = entries[l] ? load_row(entries[l], v, f) : splat(0);
+                t[l] *= load(s->scales + l * fp + v * W);
+            }
+            transpose(t);
+            UNROLL for (int l = 0; l < W; l++) z[(v * W + l) * BS] = t[l];
+        }
+    }
+}
+
+/* One off-diagonal block of the factor of I + S K S, and its part of K p. */
+static void batch_block(const batch_scratch *s, int64_t fp, int64_t i, int64_t j) {
+    vec acc[BS][BS];
+    UNROLL for (int a = 0; a < BS; a++) {
+        UNROLL for (int b = 0; b < BS; b++) acc[a][b] = splat(0);
+    }
+    block_product(s->z + i * fp * BS, s->z + j * fp * BS, fp, acc);
+    UNROLL for (int a = 0; a < BS; a++) {
+        UNROLL for (int b = 0; b < BS; b++) {
+            s->k_p[i * BS + a] += acc[a][b] * s->p[j * BS + b];
+            s->k_p[j * BS + b] += acc[a][b] * s->p[i * BS + a];
+            acc[a][b] *= s->s[i * BS + a] * s->s[j * BS + b];
+        }
+    }
+    vec *own = factor_rows(s, i);
+    const vec *above = factor_rows(s, j), *diagonal = above + j * BS * BS;
+    block_subtract(own, above, j * BS, acc);
+    UNROLL for (int b = 0; b < BS; b++) {
+        UNROLL for (int a = 0; a < BS; a++) {
+            UNROLL for (int c = 0; c < b; c++) acc[a][b] -= acc[a][c] * diagonal[c * BS + b];
+            acc[a][b] *= s->inverse[j * BS + b];
+            own[(j * BS + b) * BS + a] = acc[a][b];
+        }
+    }
+}
+
+static void batch_diagonal(const batch_scratch *s, int64_t fp, int64_t i) {
+    vec acc[BS][BS];
+    UNROLL for (int a = 0; a < BS; a++) {
+        UNROLL for (int b = 0; b < BS; b++) acc[a][b] = splat(0);
+    }
+    block_product(s->z + i * fp * BS, s->z + i * fp * BS, fp, acc);
+    UNROLL for (int a = 0; a < BS; a++) {
+        UNROLL for (int b = 0; b < BS; b++) {
+            s->k_p[i * BS + a] += acc[a][b] * s->p[i * BS + b];
+            acc[a][b] *= s->s[i * BS + a] * s->s[i * BS + b];
+        }
+        acc[a][a] += splat(1);
+    }
+    vec *own = factor_rows(s, i), *diagonal = own + i * BS * BS;
+    block_subtract(own, own, i * BS, acc);
+    UNROLL for (int b = 0; b < BS; b++) {
+        const vec inverse = splat(1) / vec_root(acc[b][b]);
+        s->inverse[i * BS + b] = inverse;
+        UNROLL for (int a = b; a < BS; a++) acc[a][b] *= inverse;
+        UNROLL for (int a = b + 1; a < BS; a++) {
+            UNROLL for (int c = b + 1; c <= a; c++) acc[a][c] -= acc[a][b] * acc[c][b];
+        }
+        UNROLL for (int a = 0; a < BS; a++) {
+            diagonal[b * BS + a] = a < b ? splat(0) : acc[a][b];
+        }
+    }
+}
+
+/* k_p becomes t: both triangular solves around the right-hand side S (p - w0 K p). */
+static void batch_substitute(const batch_scratch *s, int64_t blocks, real w0) {
+    vec *v = s->k_p;
+    for (int64_t i = 0; i < blocks * BS; i++) v[i] = s->s[i] * (s->p[i] - splat(w0) * v[i]);
+    for (int64_t i = 0; i < blocks; i++) {
+        const vec *own = factor_rows(s, i), *diagonal = own + i * BS * BS;
+        vec z[BS];
+        UNROLL for (int a = 0; a < BS; a++) z[a] = v[i * BS + a];
+        for (int64_t k = 0; k < i * BS; k++) {
+            UNROLL for (int a = 0; a < BS; a++) z[a] -= own[k * BS + a] * v[k];
+        }
+        UNROLL for (int b = 0; b < BS; b++) {
+            z[b] *= s->inverse[i * BS + b];
+            UNROLL for (int a = b + 1; a < BS; a++) z[a] -= diagonal[b * BS + a] * z[b];
+            v[i * BS + b] = z[b];
+        }
+    }
+    for (int64_t i = blocks - 1; i >= 0; i--) {
+        const vec *own = factor_rows(s, i), *diagonal = own + i * BS * BS;
+        vec z[BS];
+        UNROLL for (int b = BS - 1; b >= 0; b--) {
+            z[b] = v[i * BS + b];
+            UNROLL for (int a = b + 1; a < BS; a++) z[b] -= diagonal[b * BS + a] * z[a];
+            z[b] *= s->inverse[i * BS + b];
+        }
+        for (int64_t k = 0; k < i * BS; k++) {
+            vec rest = v[k];
+            UNROLL for (int a = 0; a < BS; a++) rest -= own[k * BS + a] * z[a];
+            v[k] = rest;
+        }
+        UNROLL for (int a = 0; a < BS; a++) {
+            v[i * BS + a] = splat(w0) * s->p[i * BS + a] + s->s[i * BS + a] * z[a];
+        }
+    }
+}
+
+/* x~ = Z't, W factors at a time, then back from lanes to rows. */
+static void batch_finish(const recsys_als *p, const int32_t *rows, int64_t count, int64_t blocks,
+                         const batch_scratch *s) {
+    const int64_t f = p->factors, fp = padded(f);
+    for (int64_t v = 0; v * W < f; v++) {
+        vec x[W];
+        UNROLL for (int l = 0; l < W; l++) x[l] = splat(0);
+        for (int64_t i = 0; i < blocks; i++) {
+            const vec *z = s->z + (i * fp + v * W) * BS;
+            UNROLL for (int l = 0; l < W; l++) {
+                UNROLL for (int a = 0; a < BS; a++) x[l] += z[l * BS + a] * s->k_p[i * BS + a];
+            }
+        }
+        transpose(x);
+        for (int64_t l = 0; l < count; l++) {
+            const vec scale = load(s->scales + l * fp + v * W);
+            store_row((real *)p->solved + rows[l] * f, v, f, x[l] * scale);
+        }
+    }
+    for (int64_t l = 0; l < count; l++) mark_if_not_finite(p, rows[l]);
+}
+
+/* Solve `count` <= W rows of at most BATCH_MOST entries each. */
+static void batch_solve(const recsys_als *p, const int32_t *rows, int64_t count, void *scratch) {
+    batch_scratch s;
+    batch_layout(scratch, p->factors, &s);
+    int64_t most = 0;
+    for (int64_t l = 0; l < count; l++) {
+        const int64_t n = p->indptr[rows[l] + 1] - p->indptr[rows[l]];
+        if (n > most) most = n;
+    }
+    const int64_t blocks = (most + BS - 1) / BS, fp = padded(p->factors);
+    batch_pack(p, rows, count, most, &s);
+    for (int64_t i = 0; i < blocks; i++) {
+        for (int64_t j = 0; j < i; j++) batch_block(&s, fp, i, j);
+        batch_diagonal(&s, fp, i);
+    }
+    batch_substitute(&s, blocks, (real)p->unobserved_weight);
+    batch_finish(p, rows, count, blocks, &s);
+}

@@ -1,0 +1,120 @@
+/* What every row solver shares: the scaling of a row, its weights, its scratch, its loss.
+ *
+ *     A_u = w0 Y'Y + sum_k (c_k - w0) y_k y_k' + lambda_u I,    b_u = sum_{p_k = 1} c_k y_k
+ *
+ * `fixed` is in its Gramian's eigenbasis, so w0 Y'Y + lambda_u I = diag(B_u), B = w0 L + lambda_u.
+ * With d = B^-1/2 and z_k = d . y_k (elementwise), x = d . x~ where
+ *
+ *     (I + sum_k (c_k - w0) z_k z_k') x~ = sum_{p_k = 1} c_k z_k,     y_k . x = z_k . x~
+ *
+ * so that every solver below works on identity plus a sum over the row's own entries: positive
+ * definite however small lambda is, and conjugate gradient on it is preconditioned by B.
+ * A direction in which `fixed` has no part (L at rounding level, lambda 0) gets d = 0: the minimum
+ * norm solution. */
+
+#define BATCH_MOST 64     /* longest row solved W at a time by als_batch.h */
+#define CG_PANEL 131072   /* bytes of gathered rows that conjugate gradient keeps: some of L2 */
+
+typedef struct {
+    real *scale;         /* fp: d */
+    real *unscale;       /* fp: 1 / d, 0 where d is */
+    double scale_lambda; /* the lambda they are for */
+    char *rest;          /* scratch of the solver at hand */
+} row_scratch;
+
+static char *take(char **at, int64_t bytes) {
+    char *here = *at;
+    *at += round_up(bytes, 64);
+    return here;
+}
+
+INLINE int64_t padded(int64_t f) { return round_up(f, W); }
+
+static row_scratch open_scratch(void *base, int64_t f) {
+    char *at = base;
+    row_scratch s;
+    s.scale = (real *)take(&at, padded(f) * REAL_BYTES);
+    s.unscale = (real *)take(&at, padded(f) * REAL_BYTES);
+    s.scale_lambda = -1;
+    s.rest = at;
+    return s;
+}
+
+static void set_scale(const recsys_als *p, double lambda, real *scale, real *unscale) {
+    const int64_t f = p->factors;
+    for (int64_t j = 0; j < f; j++) {
+        const double own = p->unobserved_weight * p->eigenvalues[j] + lambda;
+        const double b = sqrt(own > p->floor ? own : p->floor);
+        const int used = p->eigenvalues[j] > p->floor || lambda > 0;
+        scale[j] = used ? (real)(1 / b) : 0;
+        unscale[j] = used ? (real)b : 0;
+    }
+    for (int64_t j = f; j < padded(f); j++) scale[j] = unscale[j] = 0;
+}
+
+static void scale_for(const recsys_als *p, int64_t row, row_scratch *s) {
+    const double lambda = p->regularization[row];
+    if (lambda == s->scale_lambda) return;
+    set_scale(p, lambda, s->scale, s->unscale);
+    s->scale_lambda = lambda;
+}
+
+INLINE real entry_weight(real signed_confidence, real w0) {
+    return (signed_confidence > 0 ? signed_confidence : -signed_confidence) - w0;
+}
+
+INLINE real entry_target(real signed_confidence) {
+    return signed_confidence > 0 ? signed_confidence : 0;
+}
+
+INLINE const real *fixed_row(const recsys_als *p, int64_t k) {
+    return (const real *)p->fixed + (int64_t)p->indices[k] * p->factors;
+}
+
+/* Gathers wait on memory: ask for a row AHEAD entries before it is read. */
+#define AHEAD 16
+INLINE void prefetch_fixed(const recsys_als *p, int64_t k, int64_t end) {
+    if (k < end) prefetch_row(fixed_row(p, k), p->factors);
+}
+
+static void mark_if_not_finite(const recsys_als *p, int64_t row) {
+    const real *x = (const real *)p->solved + row * p->factors;
+    real zero = 0;
+    for (int64_t j = 0; j < p->factors; j++) zero += x[j] * 0;
+    if (zero != 0) p->failed[row] = 1; /* 0 * inf and 0 * NaN are NaN */
+}
+
+/* x = scale . x~ */
+static void finish_row(const recsys_als *p, int64_t row, const real *scale, const real *x) {
+    for (int64_t v = 0; v * W < p->factors; v++) {
+        store_row((real *)p->solved + row * p->factors, v, p->factors,
+                  load(x + v * W) * load(scale + v * W));
+    }
+    mark_if_not_finite(p, row);
+}
+
+/* sum over stored entries of c (p - s)^2 - w0 s^2, s = x . y in real, the sum in double */
+static double stored_loss(const recsys_als *p, int64_t row) {
+    const int64_t f = p->factors, begin = p->indptr[row], end = p->indptr[row + 1];
+    const real *x = (const real *)p->solved + row * f, *confidence = p->confidence;
+    double loss = 0;
+    for (int64_t k = begin; k < end; k += GROUP) {
+        vec products[GROUP];
+        real scores[GROUP];
+        UNROLL for (int g = 0; g < GROUP; g++) products[g] = splat(0);
+        for (int g = 0; g < GROUP; g++) prefetch_fixed(p, k + AHEAD + g, end);
+        for (int64_t v = 0; v * W < f; v++) {
+            const vec own = load_row(x, v, f);
+            UNROLL for (int g = 0; g < GROUP; g++) {
+                products[g] += own * load_row(fixed_row(p, min_i64(k + g, end - 1)), v, f);
+            }
+        }
+        sum_lanes(products, scores);
+        for (int g = 0; g < GROUP && k + g < end; g++) {
+            const double c = fabs((double)confidence[k + g]), s = (double)scores[g];
+            const double error = (confidence[k + g] > 0) - s;
+            loss += c * error * error - p->unobserved_weight * s * s;
+        }
+    }
+    return loss;
+}

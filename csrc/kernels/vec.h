@@ -1,0 +1,143 @@
+/* Vectors of the widest registers the compiler may use here, by GCC's vector extension.
+ *
+ * W lanes of `real`; the shapes of register tiles follow from the number of registers:
+ * MR x NV vectors for a product that broadcasts one side, BS x BS for one whose lanes are
+ * independent problems. FMA comes from contraction (the build sets -ffp-contract=fast). */
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#if RECSYS_DOUBLE
+typedef double real;
+typedef int64_t lane_index;
+#define REAL_BYTES 8
+#else
+typedef float real;
+typedef int32_t lane_index;
+#define REAL_BYTES 4
+#endif
+
+#if defined(__AVX512F__)
+#define VECTOR_BYTES 64
+#define REGISTERS 32
+#elif defined(__AVX2__)
+#define VECTOR_BYTES 32
+#define REGISTERS 16
+#elif defined(__aarch64__)
+#define VECTOR_BYTES 16
+#define REGISTERS 32
+#else
+#define VECTOR_BYTES 16
+#define REGISTERS 16
+#endif
+
+#define W (VECTOR_BYTES / REAL_BYTES)
+#if REGISTERS == 32 && VECTOR_BYTES / REAL_BYTES >= 8
+#define MR 8
+#elif VECTOR_BYTES / REAL_BYTES >= 4
+#define MR 4
+#else
+#define MR 2
+#endif
+#define NV 3
+#define BS (REGISTERS == 32 ? 4 : 3)
+#define GROUP (W < 8 ? W : 8) /* rows whose dot products are reduced together; at least MR */
+
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("GCC unroll 16")
+
+typedef real vec __attribute__((vector_size(VECTOR_BYTES), may_alias));
+typedef real unaligned_vec
+    __attribute__((vector_size(VECTOR_BYTES), aligned(REAL_BYTES), may_alias));
+typedef lane_index index_vec __attribute__((vector_size(VECTOR_BYTES)));
+
+INLINE int64_t round_up(int64_t n, int64_t multiple) {
+    return (n + multiple - 1) / multiple * multiple;
+}
+
+INLINE int64_t min_i64(int64_t a, int64_t b) { return a < b ? a : b; }
+
+INLINE vec load(const real *p) { return *(const unaligned_vec *)p; }
+INLINE void store(real *p, vec v) { *(unaligned_vec *)p = v; }
+INLINE vec splat(real a) { return a - (vec){0}; }
+
+/* The first `count` < W lanes of p, zeros behind them; never reads past p[count - 1]. */
+INLINE vec load_first(const real *p, int64_t count) {
+    real lanes[W] __attribute__((aligned(VECTOR_BYTES))) = {0};
+    memcpy(lanes, p, (size_t)count * sizeof(real));
+    return *(const vec *)lanes;
+}
+
+/* Vector number v of a row of f reals. */
+INLINE vec load_row(const real *row, int64_t v, int64_t f) {
+    return (v + 1) * W <= f ? load(row + v * W) : load_first(row + v * W, f - v * W);
+}
+
+INLINE void store_row(real *row, int64_t v, int64_t f, vec x) {
+    if ((v + 1) * W <= f) {
+        store(row + v * W, x);
+    } else {
+        memcpy(row + v * W, &x, (size_t)(f - v * W) * sizeof(real));
+    }
+}
+
+INLINE void prefetch_row(const real *row, int64_t f) {
+    for (int64_t j = 0; j < f; j += 64 / REAL_BYTES) __builtin_prefetch(row + j);
+}
+
+#if RECSYS_DOUBLE
+INLINE real root(real x) { return sqrt(x); }
+#else
+INLINE real root(real x) { return sqrtf(x); }
+#endif
+
+INLINE vec vec_root(vec x) {
+    UNROLL for (int l = 0; l < W; l++) x[l] = root(x[l]);
+    return x;
+}
+
+/* Interleave the low or the high halves of two vectors. */
+#if VECTOR_BYTES / REAL_BYTES == 16
+#define LOW 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
+#define HIGH 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+#elif VECTOR_BYTES / REAL_BYTES == 8
+#define LOW 0, 8, 1, 9, 2, 10, 3, 11
+#define HIGH 4, 12, 5, 13, 6, 14, 7, 15
+#elif VECTOR_BYTES / REAL_BYTES == 4
+#define LOW 0, 4, 1, 5
+#define HIGH 2, 6, 3, 7
+#else
+#define LOW 0, 2
+#define HIGH 1, 3
+#endif
+#if defined(__clang__)
+INLINE vec zip_low(vec a, vec b) { return __builtin_shufflevector(a, b, LOW); }
+INLINE vec zip_high(vec a, vec b) { return __builtin_shufflevector(a, b, HIGH); }
+#else
+INLINE vec zip_low(vec a, vec b) { return __builtin_shuffle(a, b, (index_vec){LOW}); }
+INLINE vec zip_high(vec a, vec b) { return __builtin_shuffle(a, b, (index_vec){HIGH}); }
+#endif
+
+/* W x W transpose in registers: log2(W) rounds of a perfect shuffle. */
+INLINE void transpose(vec rows[W]) {
+    UNROLL for (int round = 1; round < W; round *= 2) {
+        vec next[W];
+        UNROLL for (int i = 0; i < W / 2; i++) {
+            next[2 * i] = zip_low(rows[i], rows[i + W / 2]);
+            next[2 * i + 1] = zip_high(rows[i], rows[i + W / 2]);
+        }
+        UNROLL for (int i = 0; i < W; i++) rows[i] = next[i];
+    }
+}
+
+/* sums[g] = sum of the lanes of x[g], GROUP of them at once: each round adds the halves of two
+ * vectors into one, so that a round halves both the vectors and the lanes left to add. */
+INLINE void sum_lanes(vec x[GROUP], real sums[GROUP]) {
+    UNROLL for (int half = GROUP / 2; half >= 1; half /= 2) {
+        UNROLL for (int i = 0; i < half; i++) {
+            x[i] = zip_low(x[i], x[i + half]) + zip_high(x[i], x[i + half]);
+        }
+    }
+    UNROLL for (int g = 0; g < GROUP; g++) sums[g] = x[0][g];
+    UNROLL for (int l = GROUP; l < W; l++) sums[l % GROUP] += x[0][l];
+}

@@ -1,0 +1,66 @@
+/* The only header Cython sees: the problem structures, the kernel table and the list of kernels.
+ *
+ * A kernel table is one instruction set x one dtype. Types are erased in the signatures and
+ * restored on each kernel's first lines. Kernels take row spans [begin, end), never allocate,
+ * validate, start threads or raise; scratch is one block a thread, sized by recsys_table.*_bytes.
+ */
+#ifndef RECSYS_H
+#define RECSYS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* One half-sweep of implicit ALS, `fixed` held and already rotated to its Gramian's eigenbasis.
+ * An entry's confidence carries its preference in the sign: v > 0 is liked with confidence v,
+ * v <= 0 is preference 0 with confidence -v. */
+typedef struct {
+    const int64_t *indptr;        /* (rows + 1,) */
+    const int32_t *indices;       /* (nnz,) */
+    const void *confidence;       /* (nnz,) real */
+    const int32_t *order;         /* (rows,) the rows in the order they are to be solved */
+    const void *fixed;            /* (columns, factors) real */
+    const void *start;            /* (rows, factors) real; read by conjugate gradient only */
+    void *solved;                 /* (rows, factors) real */
+    int64_t factors;
+    const double *eigenvalues;    /* (factors,) of fixed' fixed */
+    const double *regularization; /* (rows,) */
+    double unobserved_weight;
+    double floor;                 /* eigenvalues at or below it are rounding noise */
+    double tolerance;             /* relative residual at which conjugate gradient stops */
+    int64_t cg_steps;             /* 0: solve every row exactly */
+    uint8_t *failed;              /* (rows,) set to 1 for a row whose solution is not finite */
+    double *row_loss;             /* (rows,) or NULL: sum over stored of c(p-s)^2 - w0 s^2 */
+} recsys_als;
+
+/* name, arguments. A kernel missing from the stamped sources is a compile error. */
+#define RECSYS_KERNELS(KERNEL)                                                                    \
+    /* solve the rows order[begin:end] */                                                         \
+    KERNEL(als_rows, (const recsys_als *problem, int64_t begin, int64_t end, void *scratch))      \
+    /* row_loss of the rows begin:end for `solved` as it stands, order ignored */                 \
+    KERNEL(als_loss, (const recsys_als *problem, int64_t begin, int64_t end, void *scratch))      \
+    /* gram (factors, factors) += x[begin:end]' x[begin:end], upper triangle */                   \
+    KERNEL(gramian_rows,                                                                          \
+           (const void *x, int64_t factors, int64_t begin, int64_t end, double *gram,             \
+            void *scratch))                                                                       \
+    /* x[begin:end] = x[begin:end] @ basis, in place */                                           \
+    KERNEL(rotate_rows,                                                                           \
+           (void *x, const void *basis, int64_t factors, int64_t begin, int64_t end,              \
+            void *scratch))
+
+typedef struct {
+#define RECSYS_MEMBER(name, arguments) void(*name) arguments;
+    RECSYS_KERNELS(RECSYS_MEMBER)
+#undef RECSYS_MEMBER
+    int64_t (*scratch_bytes)(int64_t factors); /* enough for any kernel above, 64-byte aligned */
+    int64_t lanes;
+} recsys_table;
+
+/* Instruction sets by rank; a set that this build or this CPU lacks has no table. */
+enum { RECSYS_BASELINE, RECSYS_AVX2, RECSYS_AVX512, RECSYS_ISA_COUNT };
+
+const char *recsys_isa_name(int isa);
+int recsys_isa_available(int isa);                                 /* built, and CPU and OS can */
+const recsys_table *recsys_get_table(int isa, int double_precision); /* NULL if unavailable */
+const char *recsys_compiler(void);
+
+#endif

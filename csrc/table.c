@@ -1,0 +1,38 @@
+/* Every kernel, stamped once per instruction set and dtype.
+ *
+ * The build compiles this file with RECSYS_ISA (a name), RECSYS_DOUBLE (0 or 1) and the compiler's
+ * flags for the set; everything but the table is static, so that the linker can never keep one
+ * set's copy of a shared function for another. */
+#include "recsys.h"
+
+#include "kernels/vec.h"
+#include "kernels/tile.h"
+#include "kernels/cholesky.h"
+#include "kernels/gram.h"
+#include "kernels/als_row.h"
+#include "kernels/als_batch.h"
+#include "kernels/als_wide.h"
+#include "kernels/als_primal.h"
+#include "kernels/als_cg.h"
+#include "kernels/als.h"
+
+static int64_t scratch_bytes(int64_t factors) {
+    const int64_t als = als_scratch_bytes(factors), gram = gram_scratch_bytes(factors);
+    return als > gram ? als : gram;
+}
+
+#define PASTE3(a, b, c) a##b##c
+#define TABLE(isa, dtype) PASTE3(recsys_table_, isa, dtype)
+#if RECSYS_DOUBLE
+#define DTYPE _f64
+#else
+#define DTYPE _f32
+#endif
+
+const recsys_table TABLE(RECSYS_ISA, DTYPE) = {
+#define RECSYS_ENTRY(name, arguments) .name = name,
+    RECSYS_KERNELS(RECSYS_ENTRY)
+#undef RECSYS_ENTRY
+    .scratch_bytes = scratch_bytes,
+    .lanes = W,
+};

@@ -1,0 +1,18 @@
+"""The only door to native code: parallel loops over C kernels, threads, instruction sets."""
+
+from .als import Side, Sweep, half_sweep, make_sides, objective
+from .config import current_isa, show_config, use_isa
+from .threads import resolve_num_threads, single_threaded_blas
+
+__all__ = [
+    "Side",
+    "Sweep",
+    "current_isa",
+    "half_sweep",
+    "make_sides",
+    "objective",
+    "resolve_num_threads",
+    "show_config",
+    "single_threaded_blas",
+    "use_isa",
+]

@@ -1,0 +1,159 @@
+# cython: boundscheck=False, wraparound=False, initializedcheck=False
+"""Thin parallel loops over row spans of the C kernels.
+
+Callers (als.py, config.py) have checked shapes, ranges and finiteness; the memoryviews recheck
+dtype, dimensions and order only. Nothing here depends on the number of threads but the speed.
+"""
+
+from cython.parallel cimport prange, threadid
+from libc.stdint cimport int32_t, int64_t, uint8_t, uintptr_t
+
+from recsys.kernels cimport _native as native
+
+import numpy as np
+
+cdef extern from *:
+    """
+    #ifdef _OPENMP
+    #include <omp.h>
+    #define RECSYS_OPENMP _OPENMP
+    #define recsys_max_threads omp_get_max_threads
+    #else
+    #define RECSYS_OPENMP 0
+    static int recsys_max_threads(void) { return 1; }
+    #endif
+    """
+    int RECSYS_OPENMP
+    int recsys_max_threads() nogil
+
+ctypedef fused real:
+    float
+    double
+
+OPENMP = RECSYS_OPENMP
+COMPILER = native.recsys_compiler().decode()
+ISA_NAMES = tuple(native.recsys_isa_name(i).decode() for i in range(native.RECSYS_ISA_COUNT))
+AVAILABLE_ISAS = tuple(
+    name for i, name in enumerate(ISA_NAMES) if native.recsys_isa_available(i)
+)
+
+# A Gramian is summed over this many groups of rows, each in a fixed order: enough for the threads
+# of any one machine, few enough to hold a double matrix each.
+DEF GRAM_GROUPS = 32
+DEF GRAM_CHUNK = 1024
+DEF ROTATE_SPAN = 4096
+DEF LOSS_SPAN = 1024
+
+
+def max_threads():
+    """What OpenMP would start now: OMP_NUM_THREADS and threadpoolctl limits are in it."""
+    return recsys_max_threads()
+
+
+cdef const native.recsys_table *get_table(str isa, int double_precision) except NULL:
+    table = native.recsys_get_table(ISA_NAMES.index(isa), double_precision)
+    if table == NULL:
+        raise ValueError(f"instruction set {isa!r} is not available here: {AVAILABLE_ISAS}")
+    return table
+
+
+cdef class Scratch:
+    """One 64-byte-aligned block a thread."""
+
+    cdef object memory
+    cdef char *base
+    cdef int64_t stride
+
+    def __cinit__(self, int64_t bytes_each, int num_threads):
+        # whole pages apart, so that no two threads ever write to one cache line
+        self.stride = (bytes_each + 4095) // 4096 * 4096
+        self.memory = np.empty(self.stride * num_threads + 64, dtype=np.uint8)
+        cdef uint8_t[::1] view = self.memory
+        self.base = <char *>(((<uintptr_t>&view[0]) + 63) // 64 * 64)
+
+
+
+
+def als_rows(const int64_t[::1] indptr, const int32_t[::1] indices, const real[::1] confidence,
+             const int32_t[::1] order, const int64_t[::1] spans, const real[:, ::1] fixed,
+             const real[:, ::1] start, real[:, ::1] solved, const double[::1] eigenvalues,
+             const double[::1] regularization, double unobserved_weight, double floor,
+             double tolerance, int64_t cg_steps, uint8_t[::1] failed, double[::1] row_loss, *,
+             str isa, int num_threads):
+    """Solve the rows order[spans[0]:spans[-1]] of one half-sweep; see reference.als.als_rows."""
+    cdef const native.recsys_table *table = get_table(isa, real is double)
+    cdef native.recsys_als problem
+    problem.indptr = &indptr[0]
+    problem.indices = &indices[0] if indices.shape[0] else NULL
+    problem.confidence = &confidence[0] if confidence.shape[0] else NULL
+    problem.order = &order[0]
+    problem.fixed = &fixed[0, 0]
+    problem.start = &start[0, 0] if start is not None else NULL
+    problem.solved = &solved[0, 0]
+    problem.factors = fixed.shape[1]
+    problem.eigenvalues = &eigenvalues[0]
+    problem.regularization = &regularization[0]
+    problem.unobserved_weight = unobserved_weight
+    problem.floor = floor
+    problem.tolerance = tolerance
+    problem.cg_steps = cg_steps
+    problem.failed = &failed[0]
+    problem.row_loss = &row_loss[0] if row_loss is not None else NULL
+    cdef Scratch scratch = Scratch(table.scratch_bytes(problem.factors), num_threads)
+    cdef Py_ssize_t span, count = spans.shape[0] - 1
+    for span in prange(count, nogil=True, schedule="dynamic", chunksize=1,
+                       num_threads=num_threads):
+        table.als_rows(&problem, spans[span], spans[span + 1],
+                       scratch.base + threadid() * scratch.stride)
+
+
+def als_loss(const int64_t[::1] indptr, const int32_t[::1] indices, const real[::1] confidence,
+             const real[:, ::1] fixed, const real[:, ::1] solved, double unobserved_weight,
+             double[::1] row_loss, *, str isa, int num_threads):
+    """Each row's stored part of the objective; see reference.als.als_loss."""
+    cdef const native.recsys_table *table = get_table(isa, real is double)
+    cdef native.recsys_als problem
+    problem.indptr = &indptr[0]
+    problem.indices = &indices[0] if indices.shape[0] else NULL
+    problem.confidence = &confidence[0] if confidence.shape[0] else NULL
+    problem.fixed = &fixed[0, 0]
+    problem.solved = <void *>&solved[0, 0]
+    problem.factors = fixed.shape[1]
+    problem.unobserved_weight = unobserved_weight
+    problem.row_loss = &row_loss[0]
+    cdef int64_t span, rows = solved.shape[0], spans = (rows + LOSS_SPAN - 1) // LOSS_SPAN
+    for span in prange(spans, nogil=True, schedule="dynamic", chunksize=1,
+                       num_threads=num_threads):
+        table.als_loss(&problem, span * LOSS_SPAN, min(rows, (span + 1) * LOSS_SPAN), NULL)
+
+
+def gramian(const real[:, ::1] x, *, str isa, int num_threads):
+    """x'x in float64, the same bits for any number of threads; see reference.als.gramian."""
+    cdef const native.recsys_table *table = get_table(isa, real is double)
+    cdef int64_t rows = x.shape[0], f = x.shape[1], group
+    # so many rows a group, whole chunks: a function of the shape alone
+    cdef int64_t each = ((rows + GRAM_GROUPS - 1) // GRAM_GROUPS + GRAM_CHUNK - 1) // GRAM_CHUNK
+    each = max(each, 1) * GRAM_CHUNK
+    cdef int64_t groups = (rows + each - 1) // each
+    parts = np.zeros((groups, f, f))
+    cdef double[:, :, ::1] sums = parts
+    cdef Scratch scratch = Scratch(table.scratch_bytes(f), num_threads)
+    for group in prange(groups, nogil=True, schedule="dynamic", chunksize=1,
+                        num_threads=num_threads):
+        table.gramian_rows(&x[0, 0], f, group * each, min(rows, (group + 1) * each),
+                           &sums[group, 0, 0], scratch.base + threadid() * scratch.stride)
+    upper = np.triu(parts.sum(axis=0))
+    return upper + np.triu(upper, 1).T
+
+
+def rotate(real[:, ::1] x, const real[:, ::1] basis, *, str isa, int num_threads):
+    """x = x @ basis, in place; see reference.als.rotate."""
+    cdef const native.recsys_table *table = get_table(isa, real is double)
+    cdef int64_t rows = x.shape[0], f = x.shape[1], span
+    cdef int64_t spans = (rows + ROTATE_SPAN - 1) // ROTATE_SPAN
+    cdef Scratch scratch = Scratch(table.scratch_bytes(f), num_threads)
+    for span in prange(spans, nogil=True, schedule="dynamic", chunksize=1,
+                       num_threads=num_threads):
+        table.rotate_rows(&x[0, 0], &basis[0, 0], f, span * ROTATE_SPAN,
+                          min(rows, (span + 1) * ROTATE_SPAN),
+                          scratch.base + threadid() * scratch.stride)

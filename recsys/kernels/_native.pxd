@@ -1,0 +1,37 @@
+from libc.stdint cimport int32_t, int64_t, uint8_t
+
+
+cdef extern from "recsys.h" nogil:
+    ctypedef struct recsys_als:
+        const int64_t *indptr
+        const int32_t *indices
+        const void *confidence
+        const int32_t *order
+        const void *fixed
+        const void *start
+        void *solved
+        int64_t factors
+        const double *eigenvalues
+        const double *regularization
+        double unobserved_weight
+        double floor
+        double tolerance
+        int64_t cg_steps
+        uint8_t *failed
+        double *row_loss
+
+    ctypedef struct recsys_table:
+        void (*als_rows)(const recsys_als *, int64_t, int64_t, void *) noexcept nogil
+        void (*als_loss)(const recsys_als *, int64_t, int64_t, void *) noexcept nogil
+        void (*gramian_rows)(
+            const void *, int64_t, int64_t, int64_t, double *, void *) noexcept nogil
+        void (*rotate_rows)(
+            void *, const void *, int64_t, int64_t, int64_t, void *) noexcept nogil
+        int64_t (*scratch_bytes)(int64_t) noexcept nogil
+        int64_t lanes
+
+    int RECSYS_ISA_COUNT
+    const char *recsys_isa_name(int)
+    int recsys_isa_available(int)
+    const recsys_table *recsys_get_table(int, int)
+    const char *recsys_compiler()

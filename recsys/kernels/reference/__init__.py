@@ -1,0 +1,8 @@
+"""The NumPy twin of every kernel: the same names and signatures, float64, written for clarity.
+
+They are the specification; the tests hold the kernels to them.
+"""
+
+from .als import als_loss, als_rows, gramian, rotate
+
+__all__ = ["als_loss", "als_rows", "gramian", "rotate"]

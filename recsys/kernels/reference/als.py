@@ -1,0 +1,136 @@
+"""Implicit ALS row by row (Hu, Koren and Volinsky, ICDM 2008, equations 3 to 5).
+
+A stored entry's confidence c carries its preference p in the sign: a value v > 0 is p = 1, c = v;
+v <= 0 is p = 0, c = -v. Every other cell has p = 0 and weight w0.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def gramian(x, *, isa=None, num_threads=1):
+    """x'x, (f, f) float64."""
+    x = np.asarray(x, dtype=np.float64)
+    return x.T @ x
+
+
+def rotate(x, basis, *, isa=None, num_threads=1):
+    """x = x @ basis, in place. x (rows, f), basis (f, f)."""
+    x[:] = np.asarray(x, dtype=np.float64) @ np.asarray(basis, dtype=np.float64)
+
+
+def als_rows(
+    indptr,
+    indices,
+    confidence,
+    order,
+    spans,
+    fixed,
+    start,
+    solved,
+    eigenvalues,
+    regularization,
+    unobserved_weight,
+    floor,
+    tolerance,
+    cg_steps,
+    failed,
+    row_loss,
+    *,
+    isa=None,
+    num_threads=1,
+):
+    """Solve the rows ``order[spans[0]:spans[-1]]`` with `fixed` held.
+
+    `fixed` is in the eigenbasis of its Gramian, diag(`eigenvalues`). Row u becomes
+
+        x = argmin  w0 x'diag(eigenvalues)x + lambda_u |x|^2
+                    + sum_k [c_k (p_k - y_k.x)^2 - w0 (y_k.x)^2]
+
+    exactly when `cg_steps` is 0, else after `cg_steps` steps of conjugate gradient from `start`,
+    preconditioned by B = w0 diag(eigenvalues) + lambda_u I (fewer when the residual, in the norm of
+    B^-1, is under `tolerance` times the iterate in the norm of B). A compiled kernel may solve
+    a row exactly where that costs no more than the steps.
+
+    Directions whose eigenvalue is at most `floor` hold rounding noise: where lambda_u is 0 as well
+    the solution has no part in them (minimum norm), and B is never taken below `floor`.
+
+    `failed[u]` is set to 1 where x is not finite. `row_loss[u]`, if given, becomes the
+    sum over stored entries of c (p - s)^2 - w0 s^2, s = x.y.
+    """
+    for u in order[spans[0] : spans[-1]]:
+        entries = slice(indptr[u], indptr[u + 1])
+        y = np.asarray(fixed[indices[entries]], dtype=np.float64)
+        signed = np.asarray(confidence[entries], dtype=np.float64)
+        target = np.maximum(signed, 0)
+        weight = np.abs(signed) - unobserved_weight
+        b = np.maximum(unobserved_weight * eigenvalues + regularization[u], floor)
+        used = (eigenvalues > floor) | (regularization[u] > 0)
+
+        scale = np.where(used, 1 / np.sqrt(np.where(used, b, 1)), 0)
+        z = y * scale
+        if len(signed) == 0:
+            x = np.zeros(len(scale))
+        elif cg_steps == 0:
+            a = np.eye(len(scale)) + (z.T * weight) @ z
+            x = np.linalg.solve(a, z.T @ target)
+        else:
+            x = np.asarray(start[u], dtype=np.float64) * np.where(used, np.sqrt(b), 0)
+            x = _conjugate_gradient(z, weight, z.T @ target, x, cg_steps, tolerance)
+        solved[u] = x * scale
+        failed[u] |= not np.all(np.isfinite(solved[u]))
+    if row_loss is not None:
+        _losses(indptr, indices, confidence, fixed, solved, unobserved_weight, row_loss, order,
+                spans)  # fmt: skip
+
+
+def _conjugate_gradient(z, weight, b, x, steps, tolerance):
+    """On (I + z' diag(weight) z) x = b."""
+
+    def apply(v):
+        return v + z.T @ (weight * (z @ v))
+
+    r = b - apply(x)
+    p = r.copy()
+    rr = r @ r
+    enough = tolerance**2 * (x @ x)
+    for _ in range(steps):
+        if rr <= enough:
+            break
+        ap = apply(p)
+        curvature = p @ ap
+        if not curvature > 0:
+            break
+        x = x + rr / curvature * p
+        r = r - rr / curvature * ap
+        rr, before = r @ r, rr
+        p = r + rr / before * p
+    return x
+
+
+def als_loss(
+    indptr,
+    indices,
+    confidence,
+    fixed,
+    solved,
+    unobserved_weight,
+    row_loss,
+    *,
+    isa=None,
+    num_threads=1,
+):
+    """row_loss[u] = sum over row u's stored entries of c (p - s)^2 - w0 s^2, s = x_u . y."""
+    rows = np.arange(len(indptr) - 1)
+    _losses(indptr, indices, confidence, fixed, solved, unobserved_weight, row_loss, rows,
+            [0, len(rows)])  # fmt: skip
+
+
+def _losses(indptr, indices, confidence, fixed, solved, w0, row_loss, order, spans):
+    for u in order[spans[0] : spans[-1]]:
+        entries = slice(indptr[u], indptr[u + 1])
+        signed = np.asarray(confidence[entries], dtype=np.float64)
+        y = np.asarray(fixed[indices[entries]], dtype=np.float64)
+        s = y @ np.asarray(solved[u], dtype=np.float64)
+        row_loss[u] = np.sum(np.abs(signed) * ((signed > 0) - s) ** 2 - w0 * s**2)

@@ -1,0 +1,103 @@
+"""How many threads to use, and what has to be done so that using them is safe."""
+
+from __future__ import annotations
+
+import logging
+import math
+import operator
+import os
+from contextlib import AbstractContextManager
+from functools import cache
+from pathlib import Path
+
+from threadpoolctl import ThreadpoolController
+
+from . import _als
+
+logger = logging.getLogger("recsys")
+
+_after_fork = False
+
+
+def _forked() -> None:
+    global _after_fork
+    _after_fork = True
+
+
+# An OpenMP runtime that ran in the parent waits, in a forked child, for threads that are not there.
+if _als.OPENMP and hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
+
+
+def resolve_num_threads(num_threads: int) -> int:
+    """The number of threads to use.
+
+    Parameters
+    ----------
+    num_threads : int
+        A number of threads, or 0 for as many as this process may really use: the CPUs in its
+        affinity mask, its control group's CPU limit, ``OMP_NUM_THREADS`` and
+        ``threadpoolctl.threadpool_limits``, whichever is least.
+
+    Returns
+    -------
+    int
+        At least 1. Always 1 in a serial build, and in a process forked from this one's parent.
+
+    Raises
+    ------
+    TypeError
+        If `num_threads` is not an integer.
+    ValueError
+        If `num_threads` is negative.
+    """
+    try:
+        wanted = operator.index(num_threads)
+    except TypeError:
+        raise TypeError(
+            f"num_threads must be an integer, got {num_threads!r}; 0 means all that are available"
+        ) from None
+    if wanted < 0 or isinstance(num_threads, bool):
+        raise ValueError(
+            f"num_threads must be 0 (all that are available) or more, got {num_threads!r}"
+        )
+    if not _als.OPENMP:
+        return 1
+    if _after_fork:
+        if wanted != 1:
+            logger.info("forked process: using 1 thread, OpenMP cannot restart its own here")
+        return 1
+    return wanted or max(1, min(_als.max_threads(), _affinity(), _cgroup_cpus()))
+
+
+def _affinity() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@cache
+def _cgroup_cpus(root: str = "/sys/fs/cgroup") -> int:
+    """Whole CPUs this control group may use (version 2, then 1), a large number if unlimited."""
+    try:
+        quota, period = Path(root, "cpu.max").read_text().split()
+    except (OSError, ValueError):
+        try:
+            quota = Path(root, "cpu/cpu.cfs_quota_us").read_text().strip()
+            period = Path(root, "cpu/cpu.cfs_period_us").read_text().strip()
+        except OSError:
+            return 1 << 20
+    if quota in ("max", "-1"):
+        return 1 << 20
+    return max(1, math.ceil(int(quota) / int(period)))
+
+
+@cache
+def _controller() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
+def single_threaded_blas() -> AbstractContextManager:
+    """Keep BLAS to one thread: its spinning workers would take CPUs from ours, and the bits of a
+    decomposition would depend on how many there are."""
+    return _controller().limit(limits=1, user_api="blas")

@@ -1,0 +1,101 @@
+"""Builds only: csrc/table.c once per instruction set and dtype, linked into each Cython module.
+
+Everything else about the package is in pyproject.toml. RECSYS_NO_OPENMP=1 builds without OpenMP.
+"""
+
+import os
+import platform
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError, LinkError
+
+CSRC = Path("csrc")
+HEADERS = sorted(str(path) for path in CSRC.rglob("*.h"))
+FLAGS = ["-O3", "-fno-math-errno", "-ffp-contract=fast", "-fvisibility=hidden"]
+X86_SETS = {
+    "avx2": ["-mavx2", "-mfma"],
+    "avx512": [f"-mavx512{part}" for part in ("f", "dq", "bw", "vl")]
+    + ["-mfma", "-mprefer-vector-width=512"],
+}
+
+
+class BuildKernels(build_ext):
+    def build_extensions(self):
+        sets = {"baseline": []}
+        if platform.machine().lower() in ("x86_64", "amd64"):
+            sets |= {name: flags for name, flags in X86_SETS.items() if self.can_compile(flags)}
+        openmp = self.openmp_flags()
+        objects = self.compile_kernels(sets)
+        for extension in self.extensions:
+            extension.extra_compile_args += FLAGS + openmp
+            extension.extra_link_args += openmp
+            extension.extra_objects += objects
+        super().build_extensions()
+
+    def compile_kernels(self, sets):
+        have = [(f"RECSYS_HAVE_{name.upper()}", None) for name in sets if name != "baseline"]
+        objects = self.compile_to("dispatch", CSRC / "dispatch.c", have, [])
+        for name, flags in sets.items():
+            for double in (0, 1):
+                macros = [("RECSYS_ISA", name), ("RECSYS_DOUBLE", str(double))]
+                directory = f"{name}_f{64 if double else 32}"
+                objects += self.compile_to(directory, CSRC / "table.c", macros, flags)
+        return objects
+
+    def compile_to(self, directory, source, macros, flags):
+        return self.compiler.compile(
+            [str(source)],
+            output_dir=os.path.join(self.build_temp, directory),
+            macros=macros,
+            include_dirs=[str(CSRC)],
+            extra_postargs=FLAGS + flags,
+            depends=HEADERS,
+        )
+
+    def can_compile(self, flags, program="int main(void) { return 0; }"):
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder, "probe.c")
+            source.write_text(program)
+            try:
+                objects = self.compiler.compile(
+                    [str(source)], output_dir=folder, extra_postargs=flags
+                )
+                self.compiler.link_executable(
+                    objects, "probe", output_dir=folder, extra_postargs=flags
+                )
+            except (CompileError, LinkError):
+                return False
+        return True
+
+    def openmp_flags(self):
+        if os.environ.get("RECSYS_NO_OPENMP", "0") not in ("", "0"):
+            print("recsys: RECSYS_NO_OPENMP is set; building a serial engine", file=sys.stderr)
+            return []
+        program = "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }"
+        if self.can_compile(["-fopenmp"], program):
+            return ["-fopenmp"]
+        print("recsys: the C compiler has no OpenMP; building a serial engine", file=sys.stderr)
+        return []
+
+
+setup(
+    cmdclass={"build_ext": BuildKernels},
+    ext_modules=cythonize(
+        [
+            Extension(
+                "recsys.kernels._als",
+                ["recsys/kernels/_als.pyx"],
+                include_dirs=[str(CSRC), numpy.get_include()],
+                depends=[*HEADERS, str(CSRC / "table.c"), str(CSRC / "dispatch.c")],
+            )
+        ],
+        build_dir="build/cython",
+        compiler_directives={"language_level": 3, "freethreading_compatible": True},
+    ),
+)
