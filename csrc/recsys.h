@@ -19,8 +19,7 @@ typedef struct {
     const void *confidence;       /* (nnz,) real */
     const int32_t *order;         /* (rows,) the rows in the order they are to be solved */
     const void *fixed;            /* (columns, factors) real */
-    const void *start;            /* (rows, factors) real; read by conjugate gradient only */
-    void *solved;                 /* (rows, factors) real */
+    void *solved;                 /* (rows, factors) real; conjugate gradient starts from it */
     int64_t factors;
     const double *eigenvalues;    /* (factors,) of fixed' fixed */
     const double *regularization; /* (rows,) */
@@ -28,7 +27,7 @@ typedef struct {
     double floor;                 /* eigenvalues at or below it are rounding noise */
     double tolerance;             /* relative residual at which conjugate gradient stops */
     int64_t cg_steps;             /* 0: solve every row exactly */
-    uint8_t *failed;              /* (rows,) set to 1 for a row whose solution is not finite */
+    uint8_t *failed;              /* (rows,) set to 1 where more precision is needed */
     double *row_loss;             /* (rows,) or NULL: sum over stored of c(p-s)^2 - w0 s^2 */
 } recsys_als;
 
@@ -42,10 +41,10 @@ typedef struct {
     KERNEL(gramian_rows,                                                                          \
            (const void *x, int64_t factors, int64_t begin, int64_t end, double *gram,             \
             void *scratch))                                                                       \
-    /* x[begin:end] = x[begin:end] @ basis, in place */                                           \
+    /* out[begin:end] = x[begin:end] @ basis; out may be x */                                     \
     KERNEL(rotate_rows,                                                                           \
-           (void *x, const void *basis, int64_t factors, int64_t begin, int64_t end,              \
-            void *scratch))
+           (const void *x, const void *basis, int64_t factors, int64_t begin, int64_t end,        \
+            void *out, void *scratch))
 
 typedef struct {
 #define RECSYS_MEMBER(name, arguments) void(*name) arguments;

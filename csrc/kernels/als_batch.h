@@ -21,6 +21,7 @@ typedef struct {
     vec *p;       /* BATCH_ROWS: preference */
     vec *k_p;     /* BATCH_ROWS: K p, then the right-hand side, then v, then t */
     vec *inverse; /* BATCH_ROWS: reciprocals of the factor's diagonal */
+    vec *trace;   /* 1: of S K S */
     real *scales; /* W rows of fp: d of each lane */
     real *unscale;
 } batch_scratch;
@@ -33,6 +34,7 @@ static int64_t batch_layout(char *base, int64_t f, batch_scratch *s) {
     s->p = (vec *)take(&at, BATCH_ROWS * VECTOR_BYTES);
     s->k_p = (vec *)take(&at, BATCH_ROWS * VECTOR_BYTES);
     s->inverse = (vec *)take(&at, BATCH_ROWS * VECTOR_BYTES);
+    s->trace = (vec *)take(&at, VECTOR_BYTES);
     s->scales = (real *)take(&at, W * padded(f) * REAL_BYTES);
     s->unscale = (real *)take(&at, padded(f) * REAL_BYTES);
     return at - base;
@@ -147,6 +149,7 @@ static void batch_diagonal(const batch_scratch *s, int64_t fp, int64_t i) {
             s->k_p[i * BS + a] += acc[a][b] * s->p[i * BS + b];
             acc[a][b] *= s->s[i * BS + a] * s->s[i * BS + b];
         }
+        *s->trace += acc[a][a];
         acc[a][a] += splat(1);
     }
     vec *own = factor_rows(s, i), *diagonal = own + i * BS * BS;
@@ -219,7 +222,10 @@ static void batch_finish(const recsys_als *p, const int32_t *rows, int64_t count
             store_row((real *)p->solved + rows[l] * f, v, f, x[l] * scale);
         }
     }
-    for (int64_t l = 0; l < count; l++) mark_if_not_finite(p, rows[l]);
+    for (int64_t l = 0; l < count; l++) {
+        mark_if_not_finite(p, rows[l]);
+        mark_if_imprecise(p, rows[l], (*s->trace)[l]);
+    }
 }
 
 /* Solve `count` <= W rows of at most BATCH_MOST entries each. */
@@ -233,6 +239,7 @@ static void batch_solve(const recsys_als *p, const int32_t *rows, int64_t count,
     }
     const int64_t blocks = (most + BS - 1) / BS, fp = padded(p->factors);
     batch_pack(p, rows, count, most, &s);
+    *s.trace = splat(0);
     for (int64_t i = 0; i < blocks; i++) {
         for (int64_t j = 0; j < i; j++) batch_block(&s, fp, i, j);
         batch_diagonal(&s, fp, i);

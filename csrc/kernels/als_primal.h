@@ -69,7 +69,7 @@ static void primal_solve(const recsys_als *p, int64_t row, const real *scale, vo
     memset(s.a, 0, (size_t)(fp / W * ld) * sizeof(real));
     memset(s.b, 0, (size_t)fp * sizeof(real));
     if (add_entries(p, row, scale, 1, &s)) add_entries(p, row, scale, -1, &s);
-    for (int64_t i = 0; i < fp; i++) s.a[i / W * ld + i * W + i % W] += 1;
+    mark_if_imprecise(p, row, add_identity(s.a, ld, fp));
     cholesky(s.a, ld, fp, s.inverse);
     solve_lower(s.a, ld, fp, s.inverse, s.b);
     solve_upper(s.a, ld, fp, s.inverse, s.b, s.x);

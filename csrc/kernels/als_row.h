@@ -12,6 +12,10 @@
  * A direction in which `fixed` has no part (L at rounding level, lambda 0) gets d = 0: the minimum
  * norm solution. */
 
+/* A trace of the entries' sum at which rounding reaches an eighth of the identity beside it: the
+ * solution needs more precision than `real` has. */
+#define TRACE_MOST (RECSYS_DOUBLE ? 0x1p49 : 0x1p20)
+
 #define BATCH_MOST 64     /* longest row solved W at a time by als_batch.h */
 #define CG_PANEL 131072   /* bytes of gathered rows that conjugate gradient keeps: some of L2 */
 
@@ -75,6 +79,10 @@ INLINE const real *fixed_row(const recsys_als *p, int64_t k) {
 #define AHEAD 16
 INLINE void prefetch_fixed(const recsys_als *p, int64_t k, int64_t end) {
     if (k < end) prefetch_row(fixed_row(p, k), p->factors);
+}
+
+static void mark_if_imprecise(const recsys_als *p, int64_t row, real trace) {
+    if (!(trace <= (real)TRACE_MOST)) p->failed[row] = 1;
 }
 
 static void mark_if_not_finite(const recsys_als *p, int64_t row) {

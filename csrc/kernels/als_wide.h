@@ -89,7 +89,7 @@ static void wide_solve(const recsys_als *p, int64_t row, const real *scale, void
     }
     memset(s.m, 0, (size_t)(n / W * ldm) * sizeof(real));
     syrk(s.z, ldz, f, n, s.m, ldm, 1);
-    for (int64_t i = 0; i < n; i++) s.m[i / W * ldm + i * W + i % W] += 1;
+    mark_if_imprecise(p, row, add_identity(s.m, ldm, n));
     cholesky(s.m, ldm, n, s.inverse);
     solve_lower(s.m, ldm, n, s.inverse, s.rhs);
     solve_upper(s.m, ldm, n, s.inverse, s.rhs, s.v);

@@ -5,6 +5,17 @@
  * latency is shorter than a vector's, and the block's rows are then solved W columns at a time.
  * n^3/3 FLOP. A pivot that is not positive gives NaN, which the caller finds in the solution. */
 
+/* A += I; returns the trace that A had. */
+static real add_identity(real *a, int64_t ld, int64_t n) {
+    real trace = 0;
+    for (int64_t i = 0; i < n; i++) {
+        real *diagonal = a + i / W * ld + i * W + i % W;
+        trace += *diagonal;
+        *diagonal += 1;
+    }
+    return trace;
+}
+
 /* U_kk of one corner, with the reciprocals of its diagonal. */
 typedef struct {
     real u[MR][MR];

@@ -2,7 +2,7 @@
  *
  *     gram += X'X     f^2 FLOP a row (one triangle), summed in real over GRAM_CHUNK rows and in
  *                     double across chunks
- *     X = X B         2 f^2 FLOP a row, in place, W rows at a time                              */
+ *     out = X B       2 f^2 FLOP a row, W rows at a time; out may be X                          */
 
 #define PANEL 128        /* rows of a packed panel: at f = 64 two of them fill L1 and no more */
 #define GRAM_CHUNK 1024
@@ -73,10 +73,9 @@ static void pack_lanes(const real *const rows[W], int64_t f, real *lanes) {
     }
 }
 
-static void rotate_rows(void *x_, const void *basis_, int64_t f, int64_t begin, int64_t end,
-                        void *scratch) {
-    real *x = x_;
-    const real *basis = basis_;
+static void rotate_rows(const void *x_, const void *basis_, int64_t f, int64_t begin, int64_t end,
+                        void *out, void *scratch) {
+    const real *x = x_, *basis = basis_;
     gram_scratch s;
     gram_layout(scratch, f, &s);
     const int64_t slabs = (f + W - 1) / W, ld = slab_stride(slabs * W);
@@ -93,12 +92,12 @@ static void rotate_rows(void *x_, const void *basis_, int64_t f, int64_t begin, 
         for (int64_t v = 0; v < slabs; v += NV) {
             const int64_t nv = min_i64(NV, slabs - v);
             for (int64_t r = 0; r < W; r += MR) {
-                real out[NV * MR * W] __attribute__((aligned(VECTOR_BYTES))) = {0};
-                tile_update(s.rows + r, s.basis + v * ld, ld, f, out, MR * W, 1, nv);
+                real tile[NV * MR * W] __attribute__((aligned(VECTOR_BYTES))) = {0};
+                tile_update(s.rows + r, s.basis + v * ld, ld, f, tile, MR * W, 1, nv);
                 for (int64_t l = 0; l < MR && r + l < count; l++) {
                     for (int64_t n = 0; n < nv; n++) {
-                        store_row(x + (row + r + l) * f, v + n, f,
-                                  load(out + n * MR * W + l * W));
+                        store_row((real *)out + (row + r + l) * f, v + n, f,
+                                  load(tile + n * MR * W + l * W));
                     }
                 }
             }

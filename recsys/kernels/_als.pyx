@@ -51,10 +51,9 @@ def max_threads():
 
 
 cdef const native.recsys_table *get_table(str isa, int double_precision) except NULL:
-    table = native.recsys_get_table(ISA_NAMES.index(isa), double_precision)
-    if table == NULL:
-        raise ValueError(f"instruction set {isa!r} is not available here: {AVAILABLE_ISAS}")
-    return table
+    if isa not in AVAILABLE_ISAS:
+        raise ValueError(f"instruction set {isa!r} is not among those available: {AVAILABLE_ISAS}")
+    return native.recsys_get_table(ISA_NAMES.index(isa), double_precision)
 
 
 cdef class Scratch:
@@ -76,7 +75,7 @@ cdef class Scratch:
 
 def als_rows(const int64_t[::1] indptr, const int32_t[::1] indices, const real[::1] confidence,
              const int32_t[::1] order, const int64_t[::1] spans, const real[:, ::1] fixed,
-             const real[:, ::1] start, real[:, ::1] solved, const double[::1] eigenvalues,
+             real[:, ::1] solved, const double[::1] eigenvalues,
              const double[::1] regularization, double unobserved_weight, double floor,
              double tolerance, int64_t cg_steps, uint8_t[::1] failed, double[::1] row_loss, *,
              str isa, int num_threads):
@@ -88,7 +87,6 @@ def als_rows(const int64_t[::1] indptr, const int32_t[::1] indices, const real[:
     problem.confidence = &confidence[0] if confidence.shape[0] else NULL
     problem.order = &order[0]
     problem.fixed = &fixed[0, 0]
-    problem.start = &start[0, 0] if start is not None else NULL
     problem.solved = &solved[0, 0]
     problem.factors = fixed.shape[1]
     problem.eigenvalues = &eigenvalues[0]
@@ -99,8 +97,9 @@ def als_rows(const int64_t[::1] indptr, const int32_t[::1] indices, const real[:
     problem.cg_steps = cg_steps
     problem.failed = &failed[0]
     problem.row_loss = &row_loss[0] if row_loss is not None else NULL
-    cdef Scratch scratch = Scratch(table.scratch_bytes(problem.factors), num_threads)
     cdef Py_ssize_t span, count = spans.shape[0] - 1
+    num_threads = min(num_threads, max(count, 1))
+    cdef Scratch scratch = Scratch(table.scratch_bytes(problem.factors), num_threads)
     for span in prange(count, nogil=True, schedule="dynamic", chunksize=1,
                        num_threads=num_threads):
         table.als_rows(&problem, spans[span], spans[span + 1],
@@ -122,6 +121,7 @@ def als_loss(const int64_t[::1] indptr, const int32_t[::1] indices, const real[:
     problem.unobserved_weight = unobserved_weight
     problem.row_loss = &row_loss[0]
     cdef int64_t span, rows = solved.shape[0], spans = (rows + LOSS_SPAN - 1) // LOSS_SPAN
+    num_threads = min(num_threads, spans)
     for span in prange(spans, nogil=True, schedule="dynamic", chunksize=1,
                        num_threads=num_threads):
         table.als_loss(&problem, span * LOSS_SPAN, min(rows, (span + 1) * LOSS_SPAN), NULL)
@@ -137,6 +137,7 @@ def gramian(const real[:, ::1] x, *, str isa, int num_threads):
     cdef int64_t groups = (rows + each - 1) // each
     parts = np.zeros((groups, f, f))
     cdef double[:, :, ::1] sums = parts
+    num_threads = min(num_threads, groups)
     cdef Scratch scratch = Scratch(table.scratch_bytes(f), num_threads)
     for group in prange(groups, nogil=True, schedule="dynamic", chunksize=1,
                         num_threads=num_threads):
@@ -146,14 +147,16 @@ def gramian(const real[:, ::1] x, *, str isa, int num_threads):
     return upper + np.triu(upper, 1).T
 
 
-def rotate(real[:, ::1] x, const real[:, ::1] basis, *, str isa, int num_threads):
-    """x = x @ basis, in place; see reference.als.rotate."""
+def rotate(const real[:, ::1] x, const real[:, ::1] basis, real[:, ::1] out, *, str isa,
+           int num_threads):
+    """out = x @ basis, out may be x; see reference.als.rotate."""
     cdef const native.recsys_table *table = get_table(isa, real is double)
     cdef int64_t rows = x.shape[0], f = x.shape[1], span
     cdef int64_t spans = (rows + ROTATE_SPAN - 1) // ROTATE_SPAN
+    num_threads = min(num_threads, spans)
     cdef Scratch scratch = Scratch(table.scratch_bytes(f), num_threads)
     for span in prange(spans, nogil=True, schedule="dynamic", chunksize=1,
                        num_threads=num_threads):
         table.rotate_rows(&x[0, 0], &basis[0, 0], f, span * ROTATE_SPAN,
-                          min(rows, (span + 1) * ROTATE_SPAN),
+                          min(rows, (span + 1) * ROTATE_SPAN), &out[0, 0],
                           scratch.base + threadid() * scratch.stride)

@@ -8,7 +8,6 @@ cdef extern from "recsys.h" nogil:
         const void *confidence
         const int32_t *order
         const void *fixed
-        const void *start
         void *solved
         int64_t factors
         const double *eigenvalues
@@ -26,7 +25,7 @@ cdef extern from "recsys.h" nogil:
         void (*gramian_rows)(
             const void *, int64_t, int64_t, int64_t, double *, void *) noexcept nogil
         void (*rotate_rows)(
-            void *, const void *, int64_t, int64_t, int64_t, void *) noexcept nogil
+            const void *, const void *, int64_t, int64_t, int64_t, void *, void *) noexcept nogil
         int64_t (*scratch_bytes)(int64_t) noexcept nogil
         int64_t lanes
 

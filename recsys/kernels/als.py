@@ -50,10 +50,8 @@ class Side:
 
 @dataclass(frozen=True)
 class Sweep:
-    """What a half-sweep did besides filling `out`."""
+    """What a half-sweep tells besides its solution."""
 
-    basis: np.ndarray  # (f, f) float64: `fixed` was multiplied by it
-    eigenvalues: np.ndarray  # (f,) float64, largest first
     loss: float | None  # the objective over all cells, if asked for
     retried: int  # rows solved again in double precision
     jittered: int  # rows of those that needed more regularization
@@ -82,7 +80,7 @@ def make_sides(
         Users x items, and its transpose.
     """
     users = signed_confidence
-    items = users.T.tocsr()
+    items = _transposed(users)
 
     def lambdas(matrix):
         lengths = np.diff(matrix.indptr).astype(np.float64)
@@ -96,6 +94,15 @@ def make_sides(
         _make_side(matrix, own, other, float(unobserved_weight))
         for matrix, own, other in ((users, *both), (items, *both[::-1]))
     )
+
+
+def _transposed(matrix):
+    """CSR of the transpose; SciPy widens all indices to the width of indptr, so narrow that."""
+    from scipy import sparse
+
+    narrow = np.int32 if matrix.nnz < 2**31 else np.int64
+    parts = (matrix.data, matrix.indices, matrix.indptr.astype(narrow))
+    return sparse.csr_array(parts, matrix.shape, copy=False).T.tocsr()
 
 
 def _make_side(matrix, regularization, other_regularization, unobserved_weight) -> Side:
@@ -126,6 +133,7 @@ def _make_spans(lengths: np.ndarray) -> np.ndarray:
 def half_sweep(
     side: Side,
     fixed: np.ndarray,
+    rotated: np.ndarray,
     start: np.ndarray | None,
     out: np.ndarray,
     *,
@@ -134,19 +142,20 @@ def half_sweep(
     loss: bool = False,
     num_threads: int = 0,
 ) -> Sweep:
-    """Solve every row of `side` with `fixed` held, into `out`.
+    """Solve every row of `side` with `fixed` held.
 
     Parameters
     ----------
     side : Side
         The data, rows x columns.
     fixed : (columns, f) array
-        Rotated in place to the eigenbasis of its Gramian.
+        The factors of the other side.
+    rotated : (columns, f) array
+        Becomes `fixed` in the eigenbasis of its Gramian; may be `fixed` itself.
     start : (rows, f) array or None
-        Where conjugate gradient starts, in the basis of `fixed` as passed in; rotated in place with
-        it. Not used by ``solver="cholesky"``.
+        Where conjugate gradient starts, in the basis of `fixed`; not used by "cholesky".
     out : (rows, f) array
-        Must not share memory with `start`.
+        Becomes the solution, in the basis of `rotated`; may be `start` itself.
     solver : "cholesky" or "cg"
     cg_steps : int
     loss : bool
@@ -160,15 +169,15 @@ def half_sweep(
         If `fixed` is not finite (the message names its first bad row), or if a row has no finite
         solution even in double precision.
     KeyboardInterrupt
-        Within about 0.1 s of Ctrl-C; `out` is then partly written.
+        Within about 0.1 s of Ctrl-C; `rotated` and `out` are then partly written.
     """
     how = {"isa": current_isa(), "num_threads": resolve_num_threads(num_threads)}
     eigenvalues, basis = _eigenbasis(fixed, how)
     rotation = basis.astype(fixed.dtype)
-    _als.rotate(fixed, rotation, **how)
+    _als.rotate(fixed, rotation, rotated, **how)
     exact = solver == "cholesky"
     if not exact:
-        _als.rotate(start, rotation, **how)
+        _als.rotate(start, rotation, out, **how)
 
     rows = side.n_rows
     failed = np.zeros(rows, dtype=np.uint8)
@@ -185,14 +194,14 @@ def half_sweep(
     }
     for spans in _slices(side.spans, how["num_threads"]):
         _als.als_rows(
-            side.indptr, side.indices, side.confidence, side.order, spans, fixed,
-            None if exact else start, out, regularization=side.regularization, failed=failed,
+            side.indptr, side.indices, side.confidence, side.order, spans, rotated, out,
+            regularization=side.regularization, failed=failed,
             **problem, **how,
         )  # fmt: skip
     bad = np.flatnonzero(failed)
-    jittered = _solve_again(side, bad, fixed, out, problem, how) if len(bad) else 0
-    total = _objective(side, eigenvalues, fixed, out, row_loss, how) if loss else None
-    return Sweep(basis, eigenvalues, total, len(bad), jittered)
+    jittered = _solve_again(side, bad, rotated, out, problem, how) if len(bad) else 0
+    total = _objective(side, eigenvalues, rotated, out, row_loss, how) if loss else None
+    return Sweep(total, len(bad), jittered)
 
 
 def _eigenbasis(fixed: np.ndarray, how: dict) -> tuple[np.ndarray, np.ndarray]:
@@ -200,7 +209,9 @@ def _eigenbasis(fixed: np.ndarray, how: dict) -> tuple[np.ndarray, np.ndarray]:
     gram = _als.gramian(fixed, **how)
     if not np.all(np.isfinite(gram)):
         finite = np.isfinite(fixed).all(axis=1)
-        where = f"row {np.argmin(finite)} is not finite" if not finite.all() else "they are too large"
+        where = (
+            f"row {np.argmin(finite)} is not finite" if not finite.all() else "they are too large"
+        )
         raise FloatingPointError(
             f"the {len(fixed)} x {fixed.shape[1]} factors held fixed cannot be used: {where}. "
             "Check user_factors and item_factors if you set them; otherwise raise regularization"
@@ -260,7 +271,7 @@ def _solve_in_double(side, rows, lambdas, fixed, problem, how):
     row_loss = None if problem["row_loss"] is None else np.zeros(len(rows))
     _als.als_rows(
         indptr, indices.astype(np.int32), confidence, np.arange(len(rows), dtype=np.int32),
-        np.arange(len(rows) + 1), y, None, solved, regularization=lambdas, failed=failed,
+        np.arange(len(rows) + 1), y, solved, regularization=lambdas, failed=failed,
         **{**problem, "cg_steps": 0, "row_loss": row_loss}, **how,
     )  # fmt: skip
     if row_loss is not None:

@@ -15,9 +15,9 @@ def gramian(x, *, isa=None, num_threads=1):
     return x.T @ x
 
 
-def rotate(x, basis, *, isa=None, num_threads=1):
-    """x = x @ basis, in place. x (rows, f), basis (f, f)."""
-    x[:] = np.asarray(x, dtype=np.float64) @ np.asarray(basis, dtype=np.float64)
+def rotate(x, basis, out, *, isa=None, num_threads=1):
+    """out = x @ basis, out may be x. x and out (rows, f), basis (f, f)."""
+    out[:] = np.asarray(x, dtype=np.float64) @ np.asarray(basis, dtype=np.float64)
 
 
 def als_rows(
@@ -27,7 +27,6 @@ def als_rows(
     order,
     spans,
     fixed,
-    start,
     solved,
     eigenvalues,
     regularization,
@@ -48,7 +47,7 @@ def als_rows(
         x = argmin  w0 x'diag(eigenvalues)x + lambda_u |x|^2
                     + sum_k [c_k (p_k - y_k.x)^2 - w0 (y_k.x)^2]
 
-    exactly when `cg_steps` is 0, else after `cg_steps` steps of conjugate gradient from `start`,
+    exactly when `cg_steps` is 0, else after `cg_steps` steps of conjugate gradient from `solved`,
     preconditioned by B = w0 diag(eigenvalues) + lambda_u I (fewer when the residual, in the norm of
     B^-1, is under `tolerance` times the iterate in the norm of B). A compiled kernel may solve
     a row exactly where that costs no more than the steps.
@@ -56,7 +55,8 @@ def als_rows(
     Directions whose eigenvalue is at most `floor` hold rounding noise: where lambda_u is 0 as well
     the solution has no part in them (minimum norm), and B is never taken below `floor`.
 
-    `failed[u]` is set to 1 where x is not finite. `row_loss[u]`, if given, becomes the
+    `failed[u]` is set to 1 where x is not finite, and where an exact row's sum over entries is so
+    large beside B that the dtype of `solved` cannot resolve both. `row_loss[u]`, if given, becomes the
     sum over stored entries of c (p - s)^2 - w0 s^2, s = x.y.
     """
     for u in order[spans[0] : spans[-1]]:
@@ -73,10 +73,11 @@ def als_rows(
         if len(signed) == 0:
             x = np.zeros(len(scale))
         elif cg_steps == 0:
-            a = np.eye(len(scale)) + (z.T * weight) @ z
-            x = np.linalg.solve(a, z.T @ target)
+            a = (z.T * weight) @ z
+            failed[u] |= not np.trace(a) <= 0.125 / np.finfo(solved.dtype).eps
+            x = np.linalg.solve(np.eye(len(scale)) + a, z.T @ target)
         else:
-            x = np.asarray(start[u], dtype=np.float64) * np.where(used, np.sqrt(b), 0)
+            x = np.asarray(solved[u], dtype=np.float64) * np.where(used, np.sqrt(b), 0)
             x = _conjugate_gradient(z, weight, z.T @ target, x, cg_steps, tolerance)
         solved[u] = x * scale
         failed[u] |= not np.all(np.isfinite(solved[u]))

@@ -1,0 +1,6 @@
+"""One file a model: its parameters, its schedule, what it learns."""
+
+from recsys.models.base import Iteration, NotFittedError, NumericalWarning
+from recsys.models.implicit_als import ImplicitALS
+
+__all__ = ["ImplicitALS", "Iteration", "NotFittedError", "NumericalWarning"]

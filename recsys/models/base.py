@@ -1,0 +1,157 @@
+"""What every model shares: parameters, repr, history, progress and the iteration loop."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Self
+
+from recsys import checks
+
+logger = logging.getLogger("recsys")
+
+Callback = Callable[[int, float, float | None], object]
+
+
+class NotFittedError(ValueError, AttributeError):
+    """The model was asked for something it only has after `fit`."""
+
+
+class NumericalWarning(UserWarning):
+    """The fit went through, but the numbers were close to what the dtype can hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Iteration:
+    """One entry of a model's `history`.
+
+    Attributes
+    ----------
+    iteration : int
+        Counted from 1; goes on counting after a warm start.
+    seconds : float
+        Wall time of the whole iteration, callback excluded.
+    user_seconds, item_seconds : float
+        Wall time of its two half-sweeps.
+    loss : float or None
+        The objective over all cells after the iteration, where it was computed.
+    """
+
+    iteration: int
+    seconds: float
+    user_seconds: float
+    item_seconds: float
+    loss: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one iteration hands to the loop: the state to publish, its timings and its loss."""
+
+    state: dict[str, Any]
+    user_seconds: float
+    item_seconds: float
+    loss: float | None
+
+
+class Recommender:
+    """Base of all models.
+
+    A model's `__init__` only stores its keyword arguments, under their own names and as given;
+    `fit` checks them. So `get_params`, `set_params` and scikit-learn's `clone` work on any model.
+    """
+
+    iterations: int
+    _history: tuple[Iteration, ...] = ()
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        # Python's own error for an unknown keyword does not know the nearest spelling.
+        cls._check_names(kwargs, TypeError)
+        return super().__new__(cls)
+
+    @classmethod
+    def _parameter_names(cls) -> list[str]:
+        return list(inspect.signature(cls.__init__).parameters)[1:]
+
+    @classmethod
+    def _check_names(cls, given: Iterable[str], error: type[Exception]) -> None:
+        names = cls._parameter_names()
+        for name in given:
+            if name not in names:
+                hint = checks.nearest(name, names) or f"; expected one of {', '.join(names)}"
+                raise error(f"{cls.__name__} has no parameter {name!r}{hint}")
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The parameters as they were given, by name (`deep` is there for scikit-learn)."""
+        return {name: getattr(self, name) for name in self._parameter_names()}
+
+    def set_params(self, **params: Any) -> Self:
+        """Replace parameters by name; they are checked at the next `fit`.
+
+        Raises
+        ------
+        ValueError
+            There is no such parameter; none has been changed then.
+        """
+        self._check_names(params, ValueError)
+        vars(self).update(params)
+        return self
+
+    @property
+    def history(self) -> list[Iteration]:
+        """One entry for each iteration since training started fresh; empty before `fit`."""
+        return list(self._history)
+
+    def __repr__(self) -> str:
+        parameters = inspect.signature(type(self).__init__).parameters
+        changed = (
+            f"{name}={_shown(value)}"
+            for name, value in self.get_params().items()
+            if _shown(value) != _shown(parameters[name].default)
+        )
+        return f"{type(self).__name__}({', '.join(changed)})"
+
+    def _publish(self, state: dict[str, Any], history: Iterable[Iteration]) -> None:
+        # One call, not several assignments: Ctrl-C cannot come in between.
+        vars(self).update(state, _history=tuple(history))
+
+    def _iterate(
+        self,
+        step: Callable[[], Step],
+        history: list[Iteration],
+        callback: Callback | None,
+        show_progress: bool,
+    ) -> None:
+        """Call `step` up to `iterations` times and publish what each call has finished.
+
+        Whatever interrupts a step, Ctrl-C included, leaves the model as the last finished one made
+        it (or as it was before `fit`) and goes on to the caller.
+        """
+        from tqdm import tqdm  # slow to import, so not before a model is trained
+
+        # None: a bar on a terminal only.
+        disable = None if show_progress else True
+        with tqdm(total=self.iterations, desc=type(self).__name__, disable=disable) as bar:
+            for _ in range(self.iterations):
+                begin = time.perf_counter()
+                done = step()
+                seconds = time.perf_counter() - begin
+                entry = Iteration(
+                    len(history) + 1, seconds, done.user_seconds, done.item_seconds, done.loss
+                )
+                history.append(entry)
+                self._publish(done.state, history)
+                logger.debug("%s: %s", type(self).__name__, entry)
+                if done.loss is not None:
+                    bar.set_postfix(loss=f"{done.loss:.6g}", refresh=False)
+                bar.update()
+                if callback is not None and callback(entry.iteration, seconds, done.loss):
+                    break
+
+
+def _shown(value: Any) -> str:
+    """`np.float64` rather than `<class 'numpy.float64'>`, `my_scheme` rather than its address."""
+    return getattr(value, "__name__", None) or repr(value)

@@ -1,0 +1,363 @@
+"""Implicit-feedback matrix factorization by alternating least squares."""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from recsys import checks, kernels
+from recsys.models.base import Callback, Iteration, NumericalWarning, Step
+from recsys.models.confidence import SCHEMES, Scheme, signed_confidence
+from recsys.models.factor_model import FactorModel, Seen
+
+if TYPE_CHECKING:
+    from scipy import sparse
+
+SOLVERS = ("cholesky", "cg")
+
+# For confidences of the default scheme, whose mean is about 8: the best regularization found on
+# several data sets is 2 to 6 times the mean confidence.
+DEFAULT_REGULARIZATION = 30.0
+# Standard deviation of an initial score's factors; a factor's own is this over sqrt(factors).
+DEFAULT_INIT_SCALE = 0.1
+
+
+class ImplicitALS(FactorModel):
+    """Matrix factorization of implicit feedback (plays, clicks, purchases).
+
+    Finds user factors X and item factors Y that minimize, over **all** cells of the matrix,
+
+        sum_ui w_ui (p_ui - x_u . y_i)^2 + sum_u lambda_u |x_u|^2 + sum_i lambda_i |y_i|^2
+
+    where the preference p_ui is 1 for a stored count r_ui > 0 and 0 for everything else, and the
+    weight w_ui is the confidence c_ui of a stored entry and w0 = `unobserved_weight` elsewhere.
+    With X or Y fixed, the other's rows are independent least squares problems::
+
+        A_u x_u = sum_{i: p_ui = 1} c_ui y_i
+        A_u = w0 Y'Y + sum_{i stored} (c_ui - w0) y_i y_i' + lambda_u I
+
+    which one half-sweep solves for all rows, exactly or by a few steps of conjugate gradients; an
+    iteration is two half-sweeps, users first.
+
+    A negative count is a dislike: preference 0 with the confidence of its absolute value. A stored
+    0 is an entry too: preference 0 with the confidence the scheme gives to 0.
+
+    Parameters
+    ----------
+    factors : int, default 64
+        Number of latent factors f, at least 1.
+    regularization : float, default 30.0
+        lambda >= 0. It competes with the confidences: when they are scaled, scale it too.
+    alpha : float, default 10.0
+        Scale of the confidences, > 0.
+    confidence : {"log", "linear", "scaled"} or callable, default "log"
+        - "log": ``c = 1 + alpha log(1 + |r| / epsilon)``
+        - "linear": ``c = 1 + alpha |r|``
+        - "scaled": ``c = alpha |r|`` (what the package `implicit` does)
+        - a callable is given the counts as a canonical `scipy.sparse.csr_array` with read-only
+          arrays and returns one confidence, >= 0, for each of its `data`; for instance
+          ``lambda counts: 1 + 10 * np.sqrt(np.abs(counts.data))``.
+
+        The setting of Hu, Koren and Volinsky is ``confidence="linear", alpha=40``.
+    epsilon : float or None, default None
+        Count at which "log" bends, > 0. None takes each user's own mean |r| over stored entries,
+        so that neither the unit of the counts nor heavy users matter.
+    unobserved_weight : float, default 1.0
+        w0 >= 0, the weight of cells without an entry.
+    regularization_exponent : float, default 0.0
+        nu in ``lambda_u = lambda (n_u + w0 n_items)^nu`` and ``lambda_i = lambda (n_i + w0
+        n_users)^nu``, n the number of entries of the row or column. 0 is plain lambda; 1, with a
+        small w0 and lambda, is the setting of Rendle et al.
+    solver : {"cholesky", "cg"}, default "cholesky"
+        Solve rows exactly, or by `cg_steps` steps of conjugate gradients from their last values.
+    cg_steps : int, default 3
+        At least 1; used by "cg" only.
+    iterations : int, default 15
+        Iterations a call of `fit` makes; 0 stops at the initial factors.
+    init_scale : float, default 0.1
+        Initial factors are normal, of mean 0 and standard deviation ``init_scale / sqrt(f)``; > 0.
+    dtype : np.float32 or np.float64, default np.float32
+        Type of factors and confidences. Sums over many entries are kept in double anyway.
+    num_threads : int, default 0
+        0 means all that this process may use. The result does not depend on it, bit for bit.
+    random_state : int, numpy.random.Generator, numpy.random.RandomState or None, default None
+        Source of the initial factors. An int gives the same model every time.
+    compute_loss : bool, default False
+        Compute the objective above at every iteration, for `history`, callback and progress bar.
+
+    Attributes
+    ----------
+    user_factors : ndarray, shape (n_users, factors)
+    item_factors : ndarray, shape (n_items, factors)
+        X and Y. They may be written to or replaced.
+    history : list of Iteration
+        Seconds, seconds of each half-sweep and loss of each iteration.
+
+    References
+    ----------
+    Y. Hu, Y. Koren, C. Volinsky, "Collaborative Filtering for Implicit Feedback Datasets",
+    ICDM 2008 (the objective, and the Gramian shared by all rows).
+    S. Rendle, W. Krichene, L. Zhang, Y. Koren, "Revisiting the Performance of iALS on Item
+    Recommendation Benchmarks", RecSys 2022, arXiv:2110.14037 (unobserved weight and
+    frequency-scaled regularization).
+    G. Takacs, I. Pilaszy, D. Tikk, "Applications of the Conjugate Gradient Method for Implicit
+    Feedback Collaborative Filtering", RecSys 2011 (the "cg" solver).
+
+    Examples
+    --------
+    >>> import scipy.sparse
+    >>> plays = scipy.sparse.csr_array([[5, 3, 0, 0], [4, 0, 0, 0], [0, 0, 2, 9]])
+    >>> model = ImplicitALS(factors=2, regularization=0.1, random_state=0).fit(plays)
+    >>> items, scores = model.recommend(1, N=1)
+    >>> items
+    array([1], dtype=int32)
+    """
+
+    def __init__(
+        self,
+        factors: int = 64,
+        *,
+        regularization: float = DEFAULT_REGULARIZATION,
+        alpha: float = 10.0,
+        confidence: Scheme = "log",
+        epsilon: float | None = None,
+        unobserved_weight: float = 1.0,
+        regularization_exponent: float = 0.0,
+        solver: str = "cholesky",
+        cg_steps: int = 3,
+        iterations: int = 15,
+        init_scale: float = DEFAULT_INIT_SCALE,
+        dtype: Any = np.float32,
+        num_threads: int = 0,
+        random_state: int | np.random.Generator | np.random.RandomState | None = None,
+        compute_loss: bool = False,
+    ) -> None:
+        self.factors = factors
+        self.regularization = regularization
+        self.alpha = alpha
+        self.confidence = confidence
+        self.epsilon = epsilon
+        self.unobserved_weight = unobserved_weight
+        self.regularization_exponent = regularization_exponent
+        self.solver = solver
+        self.cg_steps = cg_steps
+        self.iterations = iterations
+        self.init_scale = init_scale
+        self.dtype = dtype
+        self.num_threads = num_threads
+        self.random_state = random_state
+        self.compute_loss = compute_loss
+
+    def fit(
+        self,
+        user_items: Any,
+        *,
+        callback: Callback | None = None,
+        show_progress: bool = True,
+        warm_start: bool = False,
+    ) -> Self:
+        """Train on a user-item matrix.
+
+        Needs the memory of the factors twice and of the matrix once in each orientation. The
+        matrix itself is never changed; where it is CSR with int32 indices, sorted and without
+        duplicates, its index array is shared rather than copied.
+
+        Parameters
+        ----------
+        user_items : scipy sparse matrix or array, n_users x n_items
+            Counts r_ui, one row a user; any format (CSR is best) and any real dtype. Duplicates
+            are summed.
+        callback : callable, optional
+            ``callback(iteration, seconds, loss)`` after each iteration, counted from 1; loss is
+            None unless `compute_loss`. The model may be used inside it. Returning a true value
+            stops the training.
+        show_progress : bool, default True
+            Show a progress bar where the output is a terminal.
+        warm_start : bool, default False
+            Continue from the present factors, which must have the shapes of `user_items` and
+            `factors`, and go on counting iterations: fits of 3 and of 4 iterations give what one
+            of 7 gives. By default, and on a model not fitted yet, training starts fresh.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        TypeError, ValueError
+            A parameter or the matrix is not as described; nothing has been changed.
+        FloatingPointError
+            Factors became infinite or NaN; the model is left as for KeyboardInterrupt.
+        KeyboardInterrupt
+            Ctrl-C. The model is left at the last finished iteration; if there was none, as it was.
+
+        Warns
+        -----
+        NumericalWarning
+            Confidences spread too far for float32, or rows had to be solved again in double.
+        """
+        dtype = self._check_parameters()
+        if callback is not None and not callable(callback):
+            raise TypeError(
+                "callback must be a function of (iteration, seconds, loss); got "
+                f"{callback!r} ({type(callback).__name__})"
+            )
+        counts = checks.interactions(user_items, dtype)
+        if warm_start and (self._user_factors is not None or self._item_factors is not None):
+            self._check_warm_start(counts.shape, dtype)
+        else:
+            warm_start = False
+        seen = Seen(counts.indptr, counts.indices, counts.shape)
+        with kernels.single_threaded_blas():
+            sides = self._sides(counts)
+            del counts  # where its values are a copy they go now, before the factors come
+            start = self._own_factors(seen.shape, dtype, warm_start)
+            history = self.history if warm_start else []
+            self._train(sides, seen, start, history, callback, show_progress)
+        return self
+
+    def objective(self, user_items: Any) -> float:
+        """The objective on a matrix, over all its cells, at the present factors and parameters.
+
+        Parameters
+        ----------
+        user_items : scipy sparse matrix or array, n_users x n_items
+            Of the shape the model was trained on; see `fit`.
+
+        Raises
+        ------
+        NotFittedError, TypeError, ValueError
+            As in `fit` and `recommend`.
+        """
+        dtype = self._check_parameters()
+        user_factors, item_factors = self._both_factors()
+        counts = checks.interactions(user_items, dtype)
+        if counts.shape != (len(user_factors), len(item_factors)):
+            raise ValueError(
+                f"user_items is {counts.shape[0]} users x {counts.shape[1]} items, but the model "
+                f"has factors for {len(user_factors)} x {len(item_factors)}: pass the matrix it "
+                "was trained on, or one of that shape"
+            )
+        users, items = self._sides(counts)
+        return kernels.objective(
+            users,
+            items,
+            np.asarray(user_factors, dtype),
+            np.asarray(item_factors, dtype),
+            num_threads=self.num_threads,
+        )
+
+    def _check_parameters(self) -> np.dtype:
+        """Check every parameter; returns the dtype."""
+        checks.integer("factors", self.factors, 1)
+        checks.number("regularization", self.regularization, least=0)
+        checks.number("alpha", self.alpha, above=0)
+        if not callable(self.confidence):
+            checks.choice("confidence", self.confidence, SCHEMES, also="a callable")
+        if self.epsilon is not None:
+            checks.number("epsilon", self.epsilon, above=0)
+        checks.number("unobserved_weight", self.unobserved_weight, least=0)
+        checks.number("regularization_exponent", self.regularization_exponent)
+        checks.choice("solver", self.solver, SOLVERS)
+        checks.integer("cg_steps", self.cg_steps, 1)
+        checks.integer("iterations", self.iterations, 0)
+        checks.number("init_scale", self.init_scale, above=0)
+        checks.integer("num_threads", self.num_threads, 0)
+        checks.random_state(self.random_state)
+        return checks.floating_dtype(self.dtype)
+
+    def _check_warm_start(self, shape: tuple[int, int], dtype: np.dtype) -> None:
+        pairs = (("user", self.user_factors, shape[0]), ("item", self.item_factors, shape[1]))
+        for noun, factors, count in pairs:
+            if factors.shape != (count, self.factors):
+                raise ValueError(
+                    f"cannot continue from {noun}_factors of shape {factors.shape}: expected "
+                    f"{(count, self.factors)}, for {count} {noun}s in user_items and "
+                    f"factors={self.factors}. Fit with warm_start=False to start fresh"
+                )
+            checks.factor_matrix(f"{noun}_factors", factors, dtype)
+
+    def _sides(self, counts: sparse.csr_array) -> tuple[kernels.Side, kernels.Side]:
+        return kernels.make_sides(
+            signed_confidence(counts, self.confidence, self.alpha, self.epsilon),
+            self.regularization,
+            self.regularization_exponent,
+            self.unobserved_weight,
+        )
+
+    def _train(
+        self,
+        sides: tuple[kernels.Side, kernels.Side],
+        seen: Seen,
+        current: tuple[np.ndarray, np.ndarray],
+        history: list[Iteration],
+        callback: Callback | None,
+        show_progress: bool,
+    ) -> None:
+        """Iterate from the factors `current`, arrays of our own."""
+        if self.iterations == 0:
+            self._publish(_state(current, seen), history)
+            return
+        spare = np.empty_like(current[0]), np.empty_like(current[1])
+        retried = jittered = 0
+
+        def step() -> Step:
+            # `current` is what the model shows, or goes back to if this iteration is interrupted:
+            # everything is written to `spare`.
+            nonlocal current, spare, retried, jittered
+            begin = time.perf_counter()
+            users = self._half_sweep(sides[0], current[1], spare[1], current[0], spare[0])
+            middle = time.perf_counter()
+            items = self._half_sweep(
+                sides[1], spare[0], spare[0], spare[1], spare[1], loss=self.compute_loss
+            )
+            end = time.perf_counter()
+            current, spare = spare, current
+            retried += users.retried + items.retried
+            jittered += users.jittered + items.jittered
+            return Step(_state(current, seen), middle - begin, end - middle, items.loss)
+
+        self._iterate(step, history, callback, show_progress)
+        if retried or jittered:
+            warnings.warn(
+                f"{retried} rows were solved again in double and {jittered} needed a larger "
+                "diagonal: their confidences are too large, or the regularization too small, for "
+                f"{current[0].dtype}. Raise regularization, lower alpha or use dtype=np.float64",
+                NumericalWarning,
+                stacklevel=3,
+            )
+
+    def _half_sweep(
+        self, side: kernels.Side, *factors: np.ndarray, loss: bool = False
+    ) -> kernels.Sweep:
+        return kernels.half_sweep(
+            side,
+            *factors,
+            solver=self.solver,
+            cg_steps=self.cg_steps,
+            loss=loss,
+            num_threads=self.num_threads,
+        )
+
+    def _own_factors(
+        self, shape: tuple[int, int], dtype: np.dtype, warm_start: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """(X, Y) to start from, in arrays of our own."""
+        if warm_start:
+            return self.user_factors.astype(dtype), self.item_factors.astype(dtype)
+        random = checks.random_generator(self.random_state)
+        scale = self.init_scale / math.sqrt(self.factors)
+        items = random.standard_normal((shape[1], self.factors), dtype=dtype)
+        users = random.standard_normal((shape[0], self.factors), dtype=dtype)
+        for drawn in (users, items):
+            drawn *= dtype.type(scale)
+        return users, items
+
+
+def _state(factors: tuple[np.ndarray, np.ndarray], seen: Seen) -> dict[str, Any]:
+    """What a fit publishes, in terms of FactorModel's attributes."""
+    return {"_user_factors": factors[0], "_item_factors": factors[1], "_seen": seen}

@@ -1,0 +1,197 @@
+"""The row solvers against their NumPy twin, for everything they are stamped for."""
+
+import mmap
+
+import numpy as np
+import pytest
+from cases import CASES, FACTORS
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recsys.kernels import _als, make_sides
+from recsys.kernels.reference import als_loss, als_rows
+
+TOLERANCE = {np.float32: 2e-4, np.float64: 1e-9}
+EXACT, CONVERGED = 0, 1000  # steps of conjugate gradient
+
+
+def arguments(matrix, f, dtype, *, w0=1.0, lambda_=1.0, exponent=0.0, seed=0, fixed=None):
+    """Positional arguments of als_rows for random factors in their Gramian's eigenbasis."""
+    rng = np.random.default_rng(seed)
+    side, _ = make_sides(matrix.astype(dtype), lambda_, exponent, w0)
+    y = rng.standard_normal((matrix.shape[1], f)) if fixed is None else fixed
+    values, basis = np.linalg.eigh(y.T @ y)
+    y = np.ascontiguousarray((y @ basis)[:, ::-1], dtype=dtype)
+    eigenvalues = np.maximum(values[::-1], 0)
+    return {
+        "indptr": side.indptr,
+        "indices": side.indices,
+        "confidence": side.confidence,
+        "order": side.order,
+        "spans": side.spans,
+        "fixed": y,
+        "solved": rng.standard_normal((matrix.shape[0], f)).astype(dtype),
+        "eigenvalues": eigenvalues,
+        "regularization": side.regularization,
+        "unobserved_weight": w0,
+        "floor": f * 2e-16 * eigenvalues[0],
+        "tolerance": 0.0,
+        "cg_steps": EXACT,
+        "failed": np.zeros(matrix.shape[0], np.uint8),
+        "row_loss": np.zeros(matrix.shape[0]),
+    }
+
+
+def solve(kernel, args, **how):
+    own = {name: args[name].copy() for name in ("solved", "failed", "row_loss")}
+    kernel(**{**args, **own}, **how)
+    return own
+
+
+def assert_rows_close(got, expected, tolerance):
+    """Row by row, relative to the row's own size."""
+    error = np.linalg.norm(got - expected, axis=1)
+    size = np.linalg.norm(expected, axis=1) + 1e-30
+    worst = np.argmax(error / size)
+    assert error[worst] <= tolerance * size[worst], f"row {worst}: {error[worst] / size[worst]}"
+
+
+@pytest.mark.parametrize("case", [name for name in CASES if name != "huge confidences"])
+@pytest.mark.parametrize("f", FACTORS)
+def test_exact_equals_reference(isa, dtype, case, f):
+    args = arguments(CASES[case](), f, dtype)
+    got = solve(_als.als_rows, args, isa=isa, num_threads=2)
+    expected = solve(als_rows, args)
+    assert not got["failed"].any()
+    assert_rows_close(got["solved"], expected["solved"], TOLERANCE[dtype])
+    np.testing.assert_allclose(
+        got["row_loss"], expected["row_loss"], rtol=TOLERANCE[dtype], atol=1e-3 * (f > 100)
+    )
+
+
+@pytest.mark.parametrize("w0, exponent", [(1.0, 1.0), (0.05, 0.5), (0.0, 0.0)])
+def test_weights_and_scaled_regularization(isa, dtype, w0, exponent):
+    args = arguments(CASES["mixed"](), 33, dtype, w0=w0, lambda_=0.1, exponent=exponent)
+    got = solve(_als.als_rows, args, isa=isa, num_threads=2)
+    assert_rows_close(got["solved"], solve(als_rows, args)["solved"], TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("case", ["every length", "mixed"])
+@pytest.mark.parametrize("f", [1, 17, 64])
+def test_converged_cg_is_exact(isa, dtype, case, f):
+    args = arguments(CASES[case](), f, dtype, lambda_=10.0)
+    exact = solve(als_rows, args)["solved"]
+    got = solve(_als.als_rows, {**args, "cg_steps": CONVERGED}, isa=isa, num_threads=2)
+    assert_rows_close(got["solved"], exact, 5 * TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_cg_takes_the_references_steps(isa, dtype, steps):
+    args = arguments(CASES["every length"](), 40, dtype) | {"cg_steps": steps}
+    got = solve(_als.als_rows, args, isa=isa, num_threads=1)["solved"]
+    stepped = solve(als_rows, args)["solved"]
+    exact = solve(als_rows, args | {"cg_steps": EXACT})["solved"]
+    # a row that is as cheap to solve exactly is solved exactly
+    expected = np.where((np.diff(args["indptr"]) > 16)[:, None], stepped, exact)
+    assert_rows_close(got, expected, TOLERANCE[dtype])
+
+
+def test_huge_confidences_leave_other_rows_alone(isa, dtype):
+    matrix = CASES["huge confidences"]()
+    args = arguments(matrix, 32, dtype)
+    got = solve(_als.als_rows, args, isa=isa, num_threads=2)
+    expected = solve(als_rows, args)
+    # rows that single precision cannot resolve say so, the others are as good as ever
+    assert np.array_equal(got["failed"], expected["failed"])
+    good = expected["failed"] == 0
+    assert good.any()
+    assert good.all() == (dtype is np.float64)
+    assert_rows_close(got["solved"][good], expected["solved"][good], TOLERANCE[dtype])
+
+
+def test_rank_deficient_without_regularization_is_minimum_norm(isa, dtype):
+    rng = np.random.default_rng(3)
+    fixed = rng.standard_normal((300, 5)) @ rng.standard_normal((5, 24))
+    args = arguments(CASES["every length"](), 24, dtype, lambda_=0.0, fixed=fixed)
+    noise = (24 * np.finfo(dtype).eps) ** 2 + 24 * np.finfo(np.float64).eps
+    args["floor"] = noise * args["eigenvalues"][0]
+    got = solve(_als.als_rows, args, isa=isa, num_threads=2)
+    assert not got["failed"].any()
+    assert np.abs(got["solved"][:, 5:]).max() == 0
+    assert_rows_close(got["solved"], solve(als_rows, args)["solved"], 10 * TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("cg_steps", [0, 3])
+def test_same_bits_for_any_threads_and_company(isa, dtype, num_threads, cg_steps):
+    """A row's bits depend neither on threads, nor on spans, nor on the rows solved beside it."""
+    args = arguments(CASES["every length"](), 31, dtype) | {"cg_steps": cg_steps}
+    together = solve(_als.als_rows, args, isa=isa, num_threads=num_threads)
+    rows = len(args["order"])
+    alone = solve(
+        _als.als_rows, args | {"spans": np.arange(rows + 1)}, isa=isa, num_threads=num_threads
+    )
+    backwards = args | {"order": np.ascontiguousarray(args["order"][::-1])}
+    other = solve(_als.als_rows, backwards | {"spans": np.array([0, rows])}, isa=isa, num_threads=1)
+    for name in ("solved", "row_loss"):
+        assert np.array_equal(together[name], alone[name])
+        assert np.array_equal(together[name], other[name])
+
+
+def test_loss_kernel_equals_reference(isa, dtype):
+    args = arguments(CASES["mixed"](), 50, dtype)
+    rng = np.random.default_rng(1)
+    solved = rng.standard_normal(args["solved"].shape).astype(dtype)
+    common = (args["indptr"], args["indices"], args["confidence"], args["fixed"], solved, 0.3)
+    got, expected = np.zeros(len(solved)), np.zeros(len(solved))
+    _als.als_loss(*common, got, isa=isa, num_threads=2)
+    als_loss(*common, expected)
+    np.testing.assert_allclose(got, expected, rtol=1e-5 if dtype is np.float32 else 1e-12)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    shape=st.tuples(st.integers(1, 40), st.integers(1, 70)),
+    f=st.integers(1, 70),
+    density=st.floats(0, 1),
+    w0=st.sampled_from([0.01, 1.0, 3.0]),
+    lambda_=st.sampled_from([0.01, 1.0, 100.0]),
+    seed=st.integers(0, 1000),
+)
+def test_any_matrix(shape, f, density, w0, lambda_, seed):
+    rng = np.random.default_rng(seed)
+    dense = np.where(rng.random(shape) < density, rng.normal(2, 3, shape), 0)
+    import scipy.sparse as sp
+
+    args = arguments(sp.csr_array(dense), f, np.float64, w0=w0, lambda_=lambda_, seed=seed)
+    for name in _als.AVAILABLE_ISAS:
+        got = solve(_als.als_rows, args, isa=name, num_threads=2)
+        expected = solve(als_rows, args)
+        assert not got["failed"].any()
+        assert_rows_close(got["solved"], expected["solved"], 1e-7)
+
+
+def test_entries_beyond_two_to_the_31(isa):
+    """Index arithmetic is 64-bit: the second row starts past 2^31 entries, the first is skipped."""
+    before, count, f = 2**31 + 11, 20, 8
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0)
+    try:
+        maps = [mmap.mmap(-1, 4 * (before + count), flags=flags) for _ in range(2)]
+    except OSError as error:
+        pytest.skip(f"cannot reserve 17 GB of address space: {error}")
+    small = arguments(CASES["every length"](), f, np.float32)
+    big_indices = np.frombuffer(maps[0], np.int32)
+    big_confidence = np.frombuffer(maps[1], np.float32)
+    big_indices[before:] = np.arange(count)
+    big_confidence[before:] = np.arange(1, count + 1)
+    args = small | {
+        "indptr": np.array([0, before, before + count]),
+        "indices": big_indices,
+        "confidence": big_confidence,
+        "order": np.array([1], np.int32),
+        "spans": np.array([0, 1]),
+        "solved": np.zeros((2, f), np.float32),
+        "failed": np.zeros(2, np.uint8),
+        "row_loss": np.zeros(2),
+    }
+    got = solve(_als.als_rows, args, isa=isa, num_threads=1)["solved"]
+    assert_rows_close(got[1:], solve(als_rows, args)["solved"][1:], 1e-4)

@@ -1,0 +1,174 @@
+"""A half-sweep as a whole: exactness, the loss, the retry in double, interruption."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from cases import CASES
+
+from recsys.kernels import _als, half_sweep, make_sides, objective
+from recsys.kernels import als as module
+
+
+def problem(case, f, dtype, *, lambda_=1.0, exponent=0.0, w0=1.0, seed=0):
+    matrix = CASES[case]().astype(dtype)
+    rng = np.random.default_rng(seed)
+    x, y = (rng.standard_normal((n, f)).astype(dtype) / f**0.5 for n in matrix.shape)
+    return (*make_sides(matrix, lambda_, exponent, w0), x, y)
+
+
+def gradients(side, fixed, solved):
+    """|A x - b| / |b| of each row, in float64, straight from the definition."""
+    y = fixed.astype(np.float64)
+    gram = side.unobserved_weight * (y.T @ y)
+    out = np.zeros(side.n_rows)
+    for u in range(side.n_rows):
+        entries = slice(side.indptr[u], side.indptr[u + 1])
+        z, c = y[side.indices[entries]], side.confidence[entries].astype(np.float64)
+        a = gram + (z.T * (np.abs(c) - side.unobserved_weight)) @ z
+        a += side.regularization[u] * np.eye(y.shape[1])
+        b = z.T @ np.maximum(c, 0)
+        out[u] = np.linalg.norm(a @ solved[u] - b) / (np.linalg.norm(b) or 1)
+    return out
+
+
+@pytest.mark.parametrize("case", ["every length", "many short", "mixed", "one entry"])
+@pytest.mark.parametrize("f", [8, 64, 130])
+def test_a_cholesky_half_sweep_has_zero_gradient(isa, dtype, case, f):
+    users, items, x, y = problem(case, f, dtype, lambda_=0.5)
+    half_sweep(users, y, y, None, x)
+    limit = 1e-5 if dtype is np.float32 else 1e-11
+    assert gradients(users, y, x).max() < limit
+    half_sweep(items, x, x, None, y)
+    assert gradients(items, x, y).max() < limit
+
+
+@pytest.mark.parametrize("exponent, w0", [(0.0, 1.0), (1.0, 0.1), (0.5, 0.0)])
+def test_loss_is_the_objective_over_all_cells(dtype, exponent, w0):
+    users, items, x, y = problem("mixed", 9, dtype, exponent=exponent, w0=w0)
+    loss = half_sweep(users, y, y, None, x, loss=True).loss
+    c = np.full((users.n_rows, items.n_rows), w0)
+    p = np.zeros_like(c)
+    for u in range(users.n_rows):
+        entries = slice(users.indptr[u], users.indptr[u + 1])
+        c[u, users.indices[entries]] = np.abs(users.confidence[entries])
+        p[u, users.indices[entries]] = users.confidence[entries] > 0
+    x64, y64 = x.astype(np.float64), y.astype(np.float64)
+    dense = np.sum(c * (p - x64 @ y64.T) ** 2)
+    dense += users.regularization @ np.sum(x64**2, axis=1)
+    dense += items.regularization @ np.sum(y64**2, axis=1)
+    assert loss == pytest.approx(dense, rel=2e-6)
+    assert objective(users, items, x, y) == pytest.approx(dense, rel=2e-6)
+
+
+def test_loss_never_rises_under_cholesky(isa, dtype):
+    users, items, x, y = problem("every length", 20, dtype, lambda_=0.3)
+    losses = []
+    for _ in range(6):
+        losses.append(half_sweep(users, y, y, None, x, loss=True).loss)
+        losses.append(half_sweep(items, x, x, None, y, loss=True).loss)
+    assert np.all(np.diff(losses) <= 1e-6 * losses[0])
+
+
+@pytest.mark.parametrize("solver", ["cholesky", "cg"])
+def test_scores_do_not_depend_on_the_basis(solver):
+    """The factors handed in, rotated or not, give the same scores."""
+    users, _, x, y = problem("every length", 12, np.float64)
+    turn = np.linalg.qr(np.random.default_rng(5).standard_normal((12, 12)))[0]
+    outs = []
+    for fixed, start in ((y, x), (y @ turn, x @ turn)):
+        rotated, out = np.empty_like(fixed), np.empty_like(start)
+        before = fixed.copy(), start.copy()
+        half_sweep(users, fixed, rotated, start, out, solver=solver)
+        assert np.array_equal(fixed, before[0]) and np.array_equal(start, before[1])
+        outs.append(out @ rotated.T)
+    np.testing.assert_allclose(*outs, atol=1e-9)
+
+
+@pytest.mark.parametrize("solver", ["cholesky", "cg"])
+def test_same_bits_for_any_threads(isa, dtype, solver, num_threads):
+    users, items, x, y = problem("every length", 17, dtype)
+
+    def run(threads):
+        x1, y1 = x.copy(), y.copy()
+        for _ in range(2):
+            half_sweep(users, y1, y1, x1, x1, solver=solver, num_threads=threads)
+            s = half_sweep(items, x1, x1, y1, y1, solver=solver, num_threads=threads, loss=True)
+        return x1, y1, s.loss
+
+    for one, many in zip(run(1), run(num_threads), strict=True):
+        assert np.array_equal(one, many)
+
+
+def test_rows_beyond_single_precision_are_solved_in_double(isa):
+    users, _, x, y = problem("huge confidences", 32, np.float32)
+    sweep = half_sweep(users, y, y, None, x, loss=True)
+    exact = x.astype(np.float64)
+    users64 = dataclasses.replace(users, confidence=users.confidence.astype(np.float64))
+    loss = half_sweep(users64, *(y.astype(np.float64),) * 2, None, exact, loss=True).loss
+    assert 0 < sweep.retried < users.n_rows
+    assert sweep.jittered == 0
+    # rotated in single precision: the Gramian is a diagonal to rounding only
+    np.testing.assert_allclose(np.abs(x), np.abs(exact), atol=2e-3 * np.abs(exact).max())
+    assert sweep.loss == pytest.approx(loss, rel=1e-4)
+
+
+def test_a_row_that_even_double_cannot_solve_is_jittered(monkeypatch):
+    users, _, x, y = problem("huge confidences", 32, np.float32)
+    confidence = users.confidence.copy()
+    confidence[users.indptr[3] : users.indptr[4]] = 1e18
+    users = dataclasses.replace(users, confidence=confidence)
+    sweep = half_sweep(users, y, y, None, x)
+    assert sweep.jittered >= 1
+    assert np.isfinite(x).all()
+
+
+def test_a_row_out_of_scale_is_named():
+    users, _, x, y = problem("every length", 4, np.float32)
+    confidence = users.confidence.copy()
+    confidence[users.indptr[2]] = np.inf
+    broken = dataclasses.replace(users, confidence=confidence)
+    with pytest.raises(FloatingPointError, match="row 2 has no finite solution"):
+        half_sweep(broken, y, y, None, x)
+
+
+def test_non_finite_factors_are_named():
+    users, _, x, y = problem("every length", 4, np.float32)
+    y[7, 1] = np.nan
+    with pytest.raises(FloatingPointError, match="row 7 is not finite"):
+        half_sweep(users, y, y, None, x)
+
+
+def test_no_regularization_on_rank_deficient_data_is_finite(isa, dtype):
+    users, items, x, y = problem("one full column", 6, dtype, lambda_=0.0)
+    for _ in range(3):
+        half_sweep(users, y, y, None, x)
+        half_sweep(items, x, x, None, y)
+    assert np.isfinite(x).all() and np.isfinite(y).all()
+    np.testing.assert_allclose(x @ y.T, 1, rtol=1e-3 if dtype is np.float32 else 1e-8)
+
+
+def test_slices_cover_every_span_once(monkeypatch):
+    """However long the pieces between two looks at signals take, each row is solved once."""
+    monkeypatch.setattr(module, "SLICE_SECONDS", 0.0)
+    spans = np.arange(0, 100_000, 7)
+    pieces = list(module._slices(spans, 2))
+    assert pieces[0][0] == spans[0] and pieces[-1][-1] == spans[-1]
+    assert all(a[-1] == b[0] for a, b in zip(pieces, pieces[1:], strict=False))
+    assert len(pieces) > 10
+
+
+def test_spans_cut_all_rows_into_work_of_similar_size():
+    lengths = np.sort(np.random.default_rng(0).zipf(1.5, 50_000).clip(max=70_000))[::-1]
+    spans = module._make_spans(lengths)
+    assert spans[0] == 0 and spans[-1] == len(lengths)
+    assert np.all(np.diff(spans) > 0)
+    work = np.add.reduceat(lengths + 1, spans[:-1])
+    biggest_row = lengths[0] + 1
+    assert work.max() <= biggest_row + 2 * module.SPAN_COST / 100 + 64 * module.LANES
+
+
+def test_unknown_instruction_set_is_an_error():
+    x = np.zeros((2, 2), np.float32)
+    with pytest.raises(ValueError, match="sse9"):
+        _als.gramian(x, isa="sse9", num_threads=1)

@@ -1,0 +1,88 @@
+"""How many threads are used, and that a forked child finishes."""
+
+import multiprocessing
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from threadpoolctl import threadpool_limits
+
+import recsys
+from recsys.kernels import _als, resolve_num_threads, threads
+
+needs_openmp = pytest.mark.skipif(not _als.OPENMP, reason="this is a serial build")
+
+
+@needs_openmp
+def test_zero_is_what_is_available():
+    available = len(os.sched_getaffinity(0))
+    assert 1 <= resolve_num_threads(0) <= available
+    assert resolve_num_threads(5) == 5
+
+
+@pytest.mark.parametrize("wrong", [-1, True])
+def test_wrong_value(wrong):
+    with pytest.raises(ValueError, match="num_threads must be 0"):
+        resolve_num_threads(wrong)
+
+
+@pytest.mark.parametrize("wrong", [1.5, "2", None])
+def test_wrong_type(wrong):
+    with pytest.raises(TypeError, match="num_threads must be an integer"):
+        resolve_num_threads(wrong)
+
+
+@needs_openmp
+def test_threadpoolctl_limits_are_honoured():
+    with threadpool_limits(1, user_api="openmp"):
+        assert resolve_num_threads(0) == 1
+
+
+@needs_openmp
+def test_environment_and_affinity_are_honoured():
+    code = "from recsys.kernels import resolve_num_threads as r; print(r(0))"
+    run = [sys.executable, "-c", code]
+    one = subprocess.run(
+        run, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=True
+    )
+    assert one.stdout.strip() == "1"
+    pinned = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); " + code
+    one = subprocess.run([sys.executable, "-c", pinned], capture_output=True, text=True, check=True)
+    assert one.stdout.strip() == "1"
+
+
+@pytest.mark.parametrize(
+    "files, cpus",
+    [
+        ({"cpu.max": "150000 100000"}, 2),
+        ({"cpu.max": "50000 100000"}, 1),
+        ({"cpu.max": "max 100000"}, 1 << 20),
+        ({"cpu/cpu.cfs_quota_us": "300000", "cpu/cpu.cfs_period_us": "100000"}, 3),
+        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, 1 << 20),
+        ({}, 1 << 20),
+    ],
+)
+def test_control_group_limits(tmp_path, files, cpus):
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text + "\n")
+    assert threads._cgroup_cpus(str(tmp_path)) == cpus
+
+
+def _fit(_=None):
+    rng = np.random.default_rng(0)
+    plays = sp.csr_array((rng.random((300, 200)) < 0.2).astype(np.float32))
+    model = recsys.ImplicitALS(16, iterations=2, random_state=0, num_threads=2)
+    return model.fit(plays, show_progress=False).user_factors
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_fit_in_a_forked_child_finishes_with_the_same_bits():
+    here = _fit()
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        there = pool.map_async(_fit, [None]).get(timeout=60)[0]
+    assert np.array_equal(here, there)

@@ -1,0 +1,129 @@
+import copy
+import io
+import pickle
+import sys
+
+import numpy as np
+import pytest
+
+from recsys import NotFittedError
+from recsys.models.base import Recommender, Step
+
+
+class Counting(Recommender):
+    """The smallest model: its one learned number is how many steps were finished."""
+
+    value = 0
+
+    def __init__(self, size=3, *, rate=0.5, dtype=np.float32, iterations=4):
+        self.size = size
+        self.rate = rate
+        self.dtype = dtype
+        self.iterations = iterations
+
+    def fit(self, callback=None, show_progress=False, fail_at=None):
+        count = 0
+
+        def step():
+            nonlocal count
+            count += 1
+            if count == fail_at:
+                raise KeyboardInterrupt
+            return Step({"value": count}, 0.1, 0.2, 10.0 / count)
+
+        self._iterate(step, [], callback, show_progress)
+        return self
+
+
+def test_parameters_are_stored_as_given():
+    rate = np.array([1.0])  # nonsense, but not the constructor's business
+    assert Counting(rate=rate).get_params() == {
+        "size": 3,
+        "rate": rate,
+        "dtype": np.float32,
+        "iterations": 4,
+    }
+    assert Counting(rate=rate).get_params()["rate"] is rate
+
+
+def test_set_params():
+    model = Counting()
+    assert model.set_params(size=5, rate=2) is model
+    assert (model.size, model.rate) == (5, 2)
+    with pytest.raises(ValueError, match=r"Counting has no parameter 'rat'; did you mean 'rate'?"):
+        model.set_params(size=7, rat=1)
+    assert model.size == 5
+
+
+def test_unknown_keyword():
+    with pytest.raises(TypeError, match=r"no parameter 'iteration'; did you mean 'iterations'?"):
+        Counting(iteration=3)
+    with pytest.raises(TypeError, match="'zzz'; expected one of size, rate, dtype, iterations"):
+        Counting(zzz=3)
+
+
+def test_repr_shows_what_differs():
+    assert repr(Counting()) == "Counting()"
+    assert repr(Counting(4, dtype=np.float64)) == "Counting(size=4, dtype=float64)"
+    assert repr(Counting(rate="x")) == "Counting(rate='x')"
+
+
+def test_not_fitted_is_both():
+    assert issubclass(NotFittedError, ValueError) and issubclass(NotFittedError, AttributeError)
+
+
+def test_history_and_callback():
+    seen = []
+    model = Counting()
+    assert model.history == []
+    model.fit(callback=lambda *entry: seen.append((*entry, model.value)))
+    assert [h.iteration for h in model.history] == [1, 2, 3, 4]
+    assert [h.loss for h in model.history] == [10.0, 5.0, 10 / 3, 2.5]
+    assert {(h.user_seconds, h.item_seconds) for h in model.history} == {(0.1, 0.2)}
+    assert seen == [(h.iteration, h.seconds, h.loss, h.iteration) for h in model.history]
+
+
+def test_callback_stops():
+    model = Counting().fit(callback=lambda iteration, seconds, loss: iteration == 2)
+    assert len(model.history) == model.value == 2
+
+
+def test_interrupt_keeps_the_last_finished_step():
+    model = Counting()
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(fail_at=3)
+    assert model.value == len(model.history) == 2
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(fail_at=1)
+    assert model.value == len(model.history) == 2
+
+    def fail(iteration, seconds, loss):
+        raise RuntimeError("mine")
+
+    with pytest.raises(RuntimeError, match="mine"):
+        model.fit(callback=fail)
+    assert model.value == len(model.history) == 1
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_progress_only_on_a_terminal(monkeypatch):
+    shown = {}
+    for kind in (io.StringIO, Terminal):
+        for wanted in (True, False):
+            monkeypatch.setattr(sys, "stderr", kind())
+            Counting().fit(show_progress=wanted)
+            shown[kind, wanted] = sys.stderr.getvalue()
+    assert "Counting: 100%" in shown.pop((Terminal, True))
+    assert set(shown.values()) == {""}
+
+
+def test_copies():
+    model = Counting(7).fit()
+    for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model)), copy.copy(model)):
+        assert twin.get_params() == model.get_params()
+        assert twin.history == model.history
+        assert twin.value == model.value

@@ -1,0 +1,209 @@
+import numpy as np
+import pytest
+from scipy import sparse
+
+from recsys import NotFittedError
+from recsys.models import factor_model
+from recsys.models.factor_model import FactorModel, Seen
+
+
+class Given(FactorModel):
+    """A model whose factors are given, not trained."""
+
+    def __init__(self, *, dtype=np.float64):
+        self.dtype = dtype
+
+
+def make(user_factors, item_factors, seen=None, dtype=np.float64):
+    model = Given(dtype=dtype)
+    model.user_factors, model.item_factors = user_factors, item_factors
+    if seen is not None:
+        seen = sparse.csr_array(seen)
+        model._seen = Seen(seen.indptr, seen.indices, seen.shape)
+    return model
+
+
+@pytest.fixture(params=[np.float32, np.float64])
+def model(request):
+    """Small integers: products are exact, however they are summed, and ties are many."""
+    rng = np.random.default_rng(0)
+    return make(
+        rng.integers(-2, 3, (23, 4)),
+        rng.integers(-2, 3, (31, 4)),
+        rng.random((23, 31)) < 0.3,
+        request.param,
+    )
+
+
+def expected_best(scores, N):
+    """The definition: by (score, id) descending, -inf dropped, padded with -1 and -inf."""
+    ids = np.full((len(scores), N), -1)
+    best = np.full((len(scores), N), -np.inf)
+    for k, row in enumerate(scores):
+        order = sorted(range(len(row)), key=lambda i: (row[i], i), reverse=True)
+        order = [i for i in order if row[i] > -np.inf][:N]
+        ids[k, : len(order)], best[k, : len(order)] = order, row[order]
+    return ids, best
+
+
+@pytest.mark.parametrize("N", [1, 2, 10, 31, 40])
+@pytest.mark.parametrize("filter_seen", [True, False])
+def test_recommend_is_the_dense_computation(model, N, filter_seen, monkeypatch):
+    users = np.array([3, 0, 22, 3, 7, 8, 9])
+    scores = model.user_factors[users] @ model.item_factors.T
+    if filter_seen:
+        for row, user in zip(scores, users, strict=True):
+            row[
+                model._seen.indices[model._seen.indptr[user] : model._seen.indptr[user + 1]]
+            ] = -np.inf
+    want_ids, want_scores = expected_best(scores, N)
+    for size in (1 << 25, 31 * 8 * 2):  # one block, several
+        monkeypatch.setattr(factor_model, "_SCORE_BYTES", size)
+        ids, got = model.recommend(users, N, filter_seen=filter_seen)
+        np.testing.assert_array_equal(ids, want_ids)
+        np.testing.assert_array_equal(got, want_scores)
+        assert ids.dtype == np.int32 and got.dtype == model.dtype
+
+
+def test_one_user_gives_one_list(model):
+    ids, scores = model.recommend([5], 6)
+    for user in (5, np.int64(5), np.array(5)):
+        one, its_scores = model.recommend(user, 6)
+        assert one.shape == its_scores.shape == (6,)
+        np.testing.assert_array_equal(one, ids[0])
+        np.testing.assert_array_equal(its_scores, scores[0])
+    assert model.recommend([], 6)[0].shape == (0, 6)
+    assert model.similar_items([], 6)[0].shape == (0, 6)
+
+
+def test_too_few_items_left():
+    seen = np.ones((2, 5))
+    seen[1, 3] = 0
+    model = make(np.ones((2, 2)), -np.ones((5, 2)), seen)
+    ids, scores = model.recommend([0, 1], 3)
+    np.testing.assert_array_equal(ids, [[-1, -1, -1], [3, -1, -1]])
+    np.testing.assert_array_equal(scores, [[-np.inf] * 3, [-2, -np.inf, -np.inf]])
+
+
+@pytest.mark.parametrize("N", [1, 4, 31, 50])
+def test_similar_is_the_dense_cosine(N):
+    rng = np.random.default_rng(1)
+    model = make(rng.normal(size=(9, 5)), rng.normal(size=(31, 5)))
+    unit = model.item_factors / np.linalg.norm(model.item_factors, axis=1, keepdims=True)
+    cosines = unit[:11] @ unit.T
+    want_ids, want = expected_best(cosines, N)
+    ids, scores = model.similar_items(np.arange(11), N)
+    np.testing.assert_array_equal(ids, want_ids)
+    np.testing.assert_allclose(scores, want, rtol=1e-12)
+    np.testing.assert_array_equal(ids[:, 0], np.arange(11))
+    np.testing.assert_array_equal(scores[:, 0], 1)
+    ids, scores = model.similar_users(4, 9)
+    assert ids[0] == 4 and sorted(ids) == list(range(9))
+
+
+def test_similar_of_twins_zeros_and_extreme_lengths():
+    factors = np.zeros((6, 3), np.float32)
+    factors[[0, 1, 2]] = [0.1, 0.7, 0.3]
+    factors[3] = 1e-30 * factors[0]
+    factors[4] = 1e30 * factors[0]
+    model = make(factors, factors, dtype=np.float32)
+    ids, scores = model.similar_items([0, 3, 4], 6)
+    np.testing.assert_array_equal(ids[:, 0], [0, 3, 4])
+    np.testing.assert_allclose(scores[:, :5], 1, rtol=1e-6)
+    assert scores.max() <= 1
+    np.testing.assert_array_equal(ids[:, 5], 5)  # the zero vector last, with a score of 0
+    np.testing.assert_array_equal(scores[:, 5], 0)
+    ids, scores = model.similar_items(5, 3)
+    np.testing.assert_array_equal(ids, [5, 4, 3])
+    np.testing.assert_array_equal(scores, 0)
+
+
+def test_users_without_factors_get_the_highest_ids():
+    model = make(np.zeros((2, 3)), np.ones((400, 3)))
+    ids, scores = model.recommend([0, 1], 3, filter_seen=False)
+    np.testing.assert_array_equal(ids, [[399, 398, 397]] * 2)
+    np.testing.assert_array_equal(scores, 0)
+
+
+def test_factors_can_be_written_to(model):
+    model.item_factors[7] = 0
+    model.item_factors[7, 0] = 100
+    model.user_factors[0] = [1, 0, 0, 0]
+    assert model.recommend(0, 1, filter_seen=False)[0] == 7
+    mine = np.ones((31, 4), model.dtype)
+    model.item_factors = mine
+    assert model.item_factors is mine
+    model.item_factors = [[1.0, 2, 3, 4]] * 31
+    assert model.item_factors.dtype == model.dtype
+
+
+def test_bad_factors(model):
+    before = model.item_factors
+    with pytest.raises(ValueError, match="item_factors must be 2-D"):
+        model.item_factors = np.ones(3)
+    with pytest.raises(ValueError, match=r"item_factors must be finite.*row 2 is not"):
+        model.item_factors = [[1, 2], [3, 4], [np.nan, 1]]
+    with pytest.raises(TypeError, match="item_factors must hold real numbers"):
+        model.item_factors = [["a"]]
+    assert model.item_factors is before
+    for bad in (np.nan, np.inf):
+        model.item_factors[3, 1] = bad
+        with pytest.raises(FloatingPointError, match="hold NaN, infinite or huge"):
+            model.recommend([1, 2, 3], 3, filter_seen=False)
+        with pytest.raises(FloatingPointError, match="hold NaN, infinite or huge"):
+            model.similar_items(0, 1)
+    model.item_factors = np.ones((31, 5))
+    with pytest.raises(
+        ValueError, match=r"shape \(23, 4\) and item_factors \(31, 5\); expected the"
+    ):
+        model.recommend(0)
+
+
+def test_seen_items_need_a_matching_training_matrix(model):
+    model.user_factors = np.ones((40, 4))
+    with pytest.raises(
+        ValueError, match=r"trained on 23 users x 31 items, but.*40 x 31.*filter_seen"
+    ):
+        model.recommend(30)
+    assert model.recommend(30, filter_seen=False)[0].shape == (10,)
+    untrained = make(np.ones((3, 2)), np.ones((4, 2)))
+    with pytest.raises(NotFittedError, match=r"seen items are unknown.*filter_seen=False"):
+        untrained.recommend(0)
+
+
+def test_bad_arguments(model):
+    for method, name, count in (
+        (model.recommend, "users", 23),
+        (model.similar_users, "users", 23),
+        (model.similar_items, "items", 31),
+    ):
+        with pytest.raises(IndexError, match=f"{name} not known.*: {count}; .* 0 to {count - 1}"):
+            method(count)
+        with pytest.raises(IndexError, match=f"{name} not known to the model: -1;"):
+            method([0, -1])
+        with pytest.raises(TypeError, match=f"{name} must be a row number"):
+            method("Joy Division")
+        with pytest.raises(TypeError, match=f"{name} must be a row number"):
+            method(sparse.csr_array(np.ones((2, 2))))
+        with pytest.raises(ValueError, match=f"{name} must be a row number.*shape"):
+            method([[1, 2]])
+        with pytest.raises(ValueError, match="N must be at least 1; got 0"):
+            method(0, 0)
+        with pytest.raises(TypeError, match=r"N must be an integer of at least 1; got 2.5"):
+            method(0, 2.5)
+
+
+def test_before_fit():
+    model = Given()
+    for call in (
+        lambda: model.recommend(0),
+        lambda: model.similar_users(0),
+        lambda: model.user_factors,
+    ):
+        with pytest.raises(
+            NotFittedError, match=r"this Given has no user_factors.*call fit\(user_"
+        ):
+            call()
+    with pytest.raises(NotFittedError, match="has no item_factors yet"):
+        model.similar_items(0)
+    assert not hasattr(model, "item_factors")

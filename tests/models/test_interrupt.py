@@ -1,0 +1,142 @@
+"""Ctrl-C during `fit`: the last finished iteration is kept, KeyboardInterrupt goes on."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from recsys import ImplicitALS, kernels
+
+PARAMS = {"factors": 6, "regularization": 1.0, "random_state": 0, "compute_loss": True}
+
+
+def matrix(n_users=60, n_items=50):
+    matrix = sparse.random_array((n_users, n_items), density=0.2, rng=0, format="csr")
+    matrix.data = np.ceil(matrix.data * 9)
+    return matrix
+
+
+def interrupt_at(monkeypatch, call):
+    """Make the given half-sweep rotate its input, write half its output and be interrupted."""
+    half_sweep, calls = kernels.half_sweep, 0
+
+    def interrupted(side, fixed, rotated, start, out, **kwargs):
+        nonlocal calls
+        calls += 1
+        if calls < call:
+            return half_sweep(side, fixed, rotated, start, out, **kwargs)
+        spare = out.copy()
+        half_sweep(side, fixed, rotated, start, spare, **kwargs)
+        out[: len(out) // 2] = spare[: len(out) // 2]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(kernels, "half_sweep", interrupted)
+
+
+@pytest.mark.parametrize("solver", ["cholesky", "cg"])
+@pytest.mark.parametrize("call", [3, 4, 7, 8])
+def test_last_finished_iteration_is_kept(monkeypatch, solver, call):
+    finished = (call - 1) // 2
+    want = ImplicitALS(**PARAMS, solver=solver, iterations=finished).fit(matrix())
+    model = ImplicitALS(**PARAMS, solver=solver)
+    interrupt_at(monkeypatch, call)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(matrix())
+    monkeypatch.undo()
+    assert len(model.history) == finished
+    np.testing.assert_array_equal(model.user_factors, want.user_factors)
+    np.testing.assert_array_equal(model.item_factors, want.item_factors)
+    model.recommend(0)
+    # ... and it can go on from there.
+    model.set_params(iterations=2).fit(matrix(), warm_start=True)
+    want = ImplicitALS(**PARAMS, solver=solver, iterations=finished + 2).fit(matrix())
+    np.testing.assert_array_equal(model.user_factors, want.user_factors)
+
+
+@pytest.mark.parametrize("call", [1, 2])
+@pytest.mark.parametrize("warm_start", [True, False])
+def test_nothing_finished_changes_nothing(monkeypatch, call, warm_start):
+    fresh = ImplicitALS(**PARAMS)
+    fitted = ImplicitALS(**PARAMS, solver="cg", iterations=2).fit(matrix())
+    before = fitted.user_factors.copy(), fitted.item_factors.copy(), fitted.history
+    other = matrix() if warm_start else matrix(70, 20)
+    for model in (fresh, fitted):
+        interrupt_at(monkeypatch, call)
+        with pytest.raises(KeyboardInterrupt):
+            model.fit(other, warm_start=warm_start)
+        monkeypatch.undo()
+    assert not hasattr(fresh, "user_factors") and fresh.history == []
+    np.testing.assert_array_equal(fitted.user_factors, before[0])
+    np.testing.assert_array_equal(fitted.item_factors, before[1])
+    assert fitted.history == before[2]
+    assert fitted.recommend(59)[0].shape == (10,)
+
+
+def test_interrupt_in_the_callback():
+    def stop(iteration, seconds, loss):
+        if iteration == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    model = ImplicitALS(**PARAMS)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(matrix(), callback=stop)
+    assert len(model.history) == 2
+
+
+def test_non_finite_factors_keep_the_last_iteration(monkeypatch):
+    half_sweep, calls = kernels.half_sweep, 0
+
+    def spoiling(side, fixed, *factors, **kwargs):
+        nonlocal calls
+        calls += 1
+        if calls == 4:
+            fixed[3] = np.nan
+        return half_sweep(side, fixed, *factors, **kwargs)
+
+    monkeypatch.setattr(kernels, "half_sweep", spoiling)
+    model = ImplicitALS(**PARAMS)
+    with pytest.raises(FloatingPointError, match="row 3"):
+        model.fit(matrix())
+    assert len(model.history) == 1
+    assert np.isfinite(model.user_factors).all() and np.isfinite(model.item_factors).all()
+
+
+CHILD = """
+import time
+import numpy as np
+from scipy import sparse
+from recsys import ImplicitALS
+
+matrix = sparse.random_array((6000, 4000), density=0.01, rng=0, format="csr")
+params = dict(factors=64, random_state=0, solver="cg")
+model = ImplicitALS(**params, iterations=10**6)
+try:
+    model.fit(matrix, callback=lambda *_: print("finished", time.time(), flush=True))
+except KeyboardInterrupt:
+    print("interrupted", time.time(), flush=True)
+twin = ImplicitALS(**params, iterations=len(model.history)).fit(matrix)
+assert np.array_equal(model.user_factors, twin.user_factors)
+assert np.array_equal(model.item_factors, twin.item_factors)
+print("equal", flush=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to a child there")
+def test_a_real_signal():
+    child = subprocess.Popen([sys.executable, "-c", CHILD], stdout=subprocess.PIPE, text=True)
+    try:
+        for _ in range(3):
+            assert child.stdout.readline().startswith("finished")
+        child.send_signal(signal.SIGINT)
+        sent = time.time()
+        lines = child.communicate(timeout=60)[0].splitlines()
+    finally:
+        child.kill()
+        child.wait()
+    [interrupted] = [line for line in lines if line.startswith("interrupted")]
+    assert float(interrupted.split()[1]) - sent < 1
+    assert lines[-1] == "equal"
