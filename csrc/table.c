@@ -6,6 +6,7 @@
 #include "recsys.h"
 
 #include "kernels/vec.h"
+#include "kernels/ahead.h"
 #include "kernels/tile.h"
 #include "kernels/cholesky.h"
 #include "kernels/gram.h"

@@ -24,6 +24,7 @@ typedef struct {
     vec *trace;   /* 1: of S K S */
     real *scales; /* W rows of fp: d of each lane */
     real *unscale;
+    ahead *next;
 } batch_scratch;
 
 static int64_t batch_layout(char *base, int64_t f, batch_scratch *s) {
@@ -45,27 +46,18 @@ INLINE vec *factor_rows(const batch_scratch *s, int64_t block) {
     return s->lower + block * (block + 1) / 2 * BS * BS;
 }
 
-/* acc[a][b] += sum_k x[k][a] y[k][b] */
+/* acc[a][b] += sign * sum_k x[k][a] y[k][b] */
 INLINE void block_product(const vec *restrict x, const vec *restrict y, int64_t depth,
-                          vec acc[BS][BS]) {
+                          const int sign, ahead *next, vec acc[BS][BS]) {
     for (int64_t k = 0; k < depth; k++) {
         vec right[BS];
+        if (k % 2) tick(next);
         UNROLL for (int b = 0; b < BS; b++) right[b] = y[k * BS + b];
         UNROLL for (int a = 0; a < BS; a++) {
             const vec left = x[k * BS + a];
-            UNROLL for (int b = 0; b < BS; b++) acc[a][b] += left * right[b];
-        }
-    }
-}
-
-INLINE void block_subtract(const vec *restrict x, const vec *restrict y, int64_t depth,
-                           vec acc[BS][BS]) {
-    for (int64_t k = 0; k < depth; k++) {
-        vec right[BS];
-        UNROLL for (int b = 0; b < BS; b++) right[b] = y[k * BS + b];
-        UNROLL for (int a = 0; a < BS; a++) {
-            const vec left = x[k * BS + a];
-            UNROLL for (int b = 0; b < BS; b++) acc[a][b] -= left * right[b];
+            UNROLL for (int b = 0; b < BS; b++) {
+                acc[a][b] = sign > 0 ? acc[a][b] + left * right[b] : acc[a][b] - left * right[b];
+            }
         }
     }
 }
@@ -118,17 +110,23 @@ static void batch_block(const batch_scratch *s, int64_t fp, int64_t i, int64_t j
     UNROLL for (int a = 0; a < BS; a++) {
         UNROLL for (int b = 0; b < BS; b++) acc[a][b] = splat(0);
     }
-    block_product(s->z + i * fp * BS, s->z + j * fp * BS, fp, acc);
+    block_product(s->z + i * fp * BS, s->z + j * fp * BS, fp, 1, s->next, acc);
     UNROLL for (int a = 0; a < BS; a++) {
-        UNROLL for (int b = 0; b < BS; b++) {
-            s->k_p[i * BS + a] += acc[a][b] * s->p[j * BS + b];
-            s->k_p[j * BS + b] += acc[a][b] * s->p[i * BS + a];
+        vec k_p = s->k_p[i * BS + a];
+        UNROLL for (int b = 0; b < BS; b++) k_p += acc[a][b] * s->p[j * BS + b];
+        s->k_p[i * BS + a] = k_p;
+    }
+    UNROLL for (int b = 0; b < BS; b++) {
+        vec k_p = s->k_p[j * BS + b];
+        UNROLL for (int a = 0; a < BS; a++) {
+            k_p += acc[a][b] * s->p[i * BS + a];
             acc[a][b] *= s->s[i * BS + a] * s->s[j * BS + b];
         }
+        s->k_p[j * BS + b] = k_p;
     }
     vec *own = factor_rows(s, i);
     const vec *above = factor_rows(s, j), *diagonal = above + j * BS * BS;
-    block_subtract(own, above, j * BS, acc);
+    block_product(own, above, j * BS, -1, s->next, acc);
     UNROLL for (int b = 0; b < BS; b++) {
         UNROLL for (int a = 0; a < BS; a++) {
             UNROLL for (int c = 0; c < b; c++) acc[a][b] -= acc[a][c] * diagonal[c * BS + b];
@@ -143,7 +141,7 @@ static void batch_diagonal(const batch_scratch *s, int64_t fp, int64_t i) {
     UNROLL for (int a = 0; a < BS; a++) {
         UNROLL for (int b = 0; b < BS; b++) acc[a][b] = splat(0);
     }
-    block_product(s->z + i * fp * BS, s->z + i * fp * BS, fp, acc);
+    block_product(s->z + i * fp * BS, s->z + i * fp * BS, fp, 1, s->next, acc);
     UNROLL for (int a = 0; a < BS; a++) {
         UNROLL for (int b = 0; b < BS; b++) {
             s->k_p[i * BS + a] += acc[a][b] * s->p[i * BS + b];
@@ -153,7 +151,7 @@ static void batch_diagonal(const batch_scratch *s, int64_t fp, int64_t i) {
         acc[a][a] += splat(1);
     }
     vec *own = factor_rows(s, i), *diagonal = own + i * BS * BS;
-    block_subtract(own, own, i * BS, acc);
+    block_product(own, own, i * BS, -1, s->next, acc);
     UNROLL for (int b = 0; b < BS; b++) {
         const vec inverse = splat(1) / vec_root(acc[b][b]);
         s->inverse[i * BS + b] = inverse;
@@ -229,16 +227,20 @@ static void batch_finish(const recsys_als *p, const int32_t *rows, int64_t count
 }
 
 /* Solve `count` <= W rows of at most BATCH_MOST entries each. */
-static void batch_solve(const recsys_als *p, const int32_t *rows, int64_t count, void *scratch) {
+static void batch_solve(const recsys_als *p, const int32_t *rows, int64_t count, ahead *next,
+                        void *scratch) {
     batch_scratch s;
     batch_layout(scratch, p->factors, &s);
-    int64_t most = 0;
+    s.next = next;
+    int64_t most = 0, entries = 0;
     for (int64_t l = 0; l < count; l++) {
         const int64_t n = p->indptr[rows[l] + 1] - p->indptr[rows[l]];
-        if (n > most) most = n;
+        most = n > most ? n : most;
+        entries += n;
     }
     const int64_t blocks = (most + BS - 1) / BS, fp = padded(p->factors);
     batch_pack(p, rows, count, most, &s);
+    gathered(next, entries);
     *s.trace = splat(0);
     for (int64_t i = 0; i < blocks; i++) {
         for (int64_t j = 0; j < i; j++) batch_block(&s, fp, i, j);

@@ -11,6 +11,7 @@ typedef struct {
     real *panel; /* slabs of PANEL rows */
     real *a;     /* slabs of fp rows */
     real *b, *x, *inverse;
+    ahead *next;
 } primal_scratch;
 
 static int64_t primal_layout(char *base, int64_t f, primal_scratch *s) {
@@ -37,11 +38,17 @@ INLINE void pack_entry(const recsys_als *p, int64_t entry, const real *scale, re
     }
 }
 
+static void add_panel(const recsys_als *p, int64_t depth, real sign, const primal_scratch *s) {
+    const int64_t fp = padded(p->factors);
+    gathered(s->next, depth);
+    syrk(s->panel, slab_stride(PANEL), depth, fp, s->a, slab_stride(fp), sign, s->next);
+}
+
 /* Add the entries whose c - w0 has the given sign; 0 counts as positive. Returns whether there
  * were any of the other sign. */
 static int add_entries(const recsys_als *p, int64_t row, const real *scale, real sign,
                        const primal_scratch *s) {
-    const int64_t end = p->indptr[row + 1], fp = padded(p->factors);
+    const int64_t end = p->indptr[row + 1];
     const real w0 = (real)p->unobserved_weight, *confidence = p->confidence;
     int64_t depth = 0;
     int others = 0;
@@ -54,23 +61,25 @@ static int add_entries(const recsys_als *p, int64_t row, const real *scale, real
         }
         pack_entry(p, k, scale, root(sign * weight), entry_target(confidence[k]), depth++, s);
         if (depth == PANEL) {
-            syrk(s->panel, slab_stride(PANEL), depth, fp, s->a, slab_stride(fp), sign);
+            add_panel(p, depth, sign, s);
             depth = 0;
         }
     }
-    if (depth) syrk(s->panel, slab_stride(PANEL), depth, fp, s->a, slab_stride(fp), sign);
+    if (depth) add_panel(p, depth, sign, s);
     return others;
 }
 
-static void primal_solve(const recsys_als *p, int64_t row, const real *scale, void *scratch) {
+static void primal_solve(const recsys_als *p, int64_t row, const real *scale, ahead *next,
+                         void *scratch) {
     primal_scratch s;
     primal_layout(scratch, p->factors, &s);
+    s.next = next;
     const int64_t fp = padded(p->factors), ld = slab_stride(fp);
     memset(s.a, 0, (size_t)(fp / W * ld) * sizeof(real));
     memset(s.b, 0, (size_t)fp * sizeof(real));
     if (add_entries(p, row, scale, 1, &s)) add_entries(p, row, scale, -1, &s);
     mark_if_imprecise(p, row, add_identity(s.a, ld, fp));
-    cholesky(s.a, ld, fp, s.inverse);
+    cholesky(s.a, ld, fp, s.inverse, next);
     solve_lower(s.a, ld, fp, s.inverse, s.b);
     solve_upper(s.a, ld, fp, s.inverse, s.b, s.x);
     finish_row(p, row, scale, s.x);

@@ -86,10 +86,11 @@ static void mark_if_imprecise(const recsys_als *p, int64_t row, real trace) {
 }
 
 static void mark_if_not_finite(const recsys_als *p, int64_t row) {
-    const real *x = (const real *)p->solved + row * p->factors;
-    real zero = 0;
-    for (int64_t j = 0; j < p->factors; j++) zero += x[j] * 0;
-    if (zero != 0) p->failed[row] = 1; /* 0 * inf and 0 * NaN are NaN */
+    const int64_t f = p->factors;
+    const real *x = (const real *)p->solved + row * f;
+    vec zero = splat(0);
+    for (int64_t v = 0; v * W < f; v++) zero += load_row(x, v, f) * splat(0);
+    if (sum_vec(zero) != 0) p->failed[row] = 1; /* 0 * inf and 0 * NaN are NaN */
 }
 
 /* x = scale . x~ */
@@ -108,7 +109,6 @@ static double stored_loss(const recsys_als *p, int64_t row) {
     double loss = 0;
     for (int64_t k = begin; k < end; k += GROUP) {
         vec products[GROUP];
-        real scores[GROUP];
         UNROLL for (int g = 0; g < GROUP; g++) products[g] = splat(0);
         for (int g = 0; g < GROUP; g++) prefetch_fixed(p, k + AHEAD + g, end);
         for (int64_t v = 0; v * W < f; v++) {
@@ -117,7 +117,7 @@ static double stored_loss(const recsys_als *p, int64_t row) {
                 products[g] += own * load_row(fixed_row(p, min_i64(k + g, end - 1)), v, f);
             }
         }
-        sum_lanes(products, scores);
+        const vec scores = sum_lanes(products);
         for (int g = 0; g < GROUP && k + g < end; g++) {
             const double c = fabs((double)confidence[k + g]), s = (double)scores[g];
             const double error = (confidence[k + g] > 0) - s;

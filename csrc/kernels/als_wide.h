@@ -68,13 +68,15 @@ static void wide_pack(const recsys_als *p, int64_t row, const real *scale, int64
     }
 }
 
-static void wide_solve(const recsys_als *p, int64_t row, const real *scale, void *scratch) {
+static void wide_solve(const recsys_als *p, int64_t row, const real *scale, ahead *next,
+                       void *scratch) {
     wide_scratch s;
     wide_layout(scratch, p->factors, &s);
     const int64_t f = p->factors, n = padded(p->indptr[row + 1] - p->indptr[row]);
     const int64_t ldz = slab_stride(padded(f)), ldm = slab_stride(n);
     const vec w0 = splat((real)p->unobserved_weight);
     wide_pack(p, row, scale, n, &s);
+    gathered(next, p->indptr[row + 1] - p->indptr[row]);
     sum_entries(p, row, s.p, s.x);
     for (int64_t j = 0; j < f; j++) s.x[j] *= scale[j];
     for (int64_t v = 0; v < n / W; v++) {
@@ -88,9 +90,9 @@ static void wide_solve(const recsys_als *p, int64_t row, const real *scale, void
         }
     }
     memset(s.m, 0, (size_t)(n / W * ldm) * sizeof(real));
-    syrk(s.z, ldz, f, n, s.m, ldm, 1);
+    syrk(s.z, ldz, f, n, s.m, ldm, 1, next);
     mark_if_imprecise(p, row, add_identity(s.m, ldm, n));
-    cholesky(s.m, ldm, n, s.inverse);
+    cholesky(s.m, ldm, n, s.inverse, next);
     solve_lower(s.m, ldm, n, s.inverse, s.rhs);
     solve_upper(s.m, ldm, n, s.inverse, s.rhs, s.v);
     for (int64_t v = 0; v < n / W; v++) {

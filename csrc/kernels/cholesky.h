@@ -47,14 +47,14 @@ INLINE void solve_corner(const corner *k, real *rows) {
 }
 
 /* n, a multiple of W, rows and columns; inverse_diagonal (n,) is written. */
-static void cholesky(real *a, int64_t ld, int64_t n, real *inverse_diagonal) {
+static void cholesky(real *a, int64_t ld, int64_t n, real *inverse_diagonal, ahead *next_rows) {
     const int64_t slabs = n / W;
     for (int64_t i = 0; i < n; i += MR) {
         const int64_t own = i / W;
         const real *left = a + own * ld + i % W;
         for (int64_t v = own, next; i && v < slabs; v = next) {
             next = v == own && (slabs - own) % NV ? own + (slabs - own) % NV : v + NV;
-            tile_update(left, a + v * ld, ld, i, a + v * ld + i * W, ld, -1, next - v);
+            tile_update(left, a + v * ld, ld, i, a + v * ld + i * W, ld, -1, next - v, next_rows);
         }
         corner k;
         factorize_corner(a + own * ld + i * W + i % W, &k);
@@ -91,14 +91,13 @@ static void solve_upper(const real *u, int64_t ld, int64_t n, const real *invers
     memset(x, 0, (size_t)n * sizeof(real));
     for (int64_t i = n - MR; i >= 0; i -= MR) {
         const real *corner_rows = u + i / W * ld + i * W + i % W;
-        real known[GROUP];
         vec sums[GROUP];
         UNROLL for (int g = 0; g < GROUP; g++) sums[g] = splat(0);
         for (int64_t v = i / W; v < n / W; v++) {
             const vec done = load(x + v * W);
             UNROLL for (int r = 0; r < MR; r++) sums[r] += load(u + v * ld + (i + r) * W) * done;
         }
-        sum_lanes(sums, known);
+        const vec known = sum_lanes(sums);
         UNROLL for (int r = MR - 1; r >= 0; r--) {
             real z = b[i + r] - known[r];
             UNROLL for (int q = MR - 1; q > r; q--) z -= corner_rows[r * W + q] * x[i + q];

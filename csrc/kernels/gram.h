@@ -46,6 +46,7 @@ static void gramian_rows(const void *x_, int64_t f, int64_t begin, int64_t end, 
     gram_layout(scratch, f, &s);
     const int64_t slabs = (f + W - 1) / W, fp = slabs * W;
     const int64_t ldp = slab_stride(PANEL), ldc = slab_stride(fp);
+    ahead none = look_nowhere();
     for (int64_t chunk = begin; chunk < end; chunk += GRAM_CHUNK) {
         const int64_t chunk_end = min_i64(chunk + GRAM_CHUNK, end);
         memset(s.sum, 0, (size_t)(slabs * ldc) * sizeof(real));
@@ -57,7 +58,7 @@ static void gramian_rows(const void *x_, int64_t f, int64_t begin, int64_t end, 
                     store(s.panel + v * ldp + k * W, load_row(from, v, f));
                 }
             }
-            syrk(s.panel, ldp, depth, fp, s.sum, ldc, 1);
+            syrk(s.panel, ldp, depth, fp, s.sum, ldc, 1, &none);
         }
         add_upper(gram, s.sum, ldc, f);
     }
@@ -79,6 +80,7 @@ static void rotate_rows(const void *x_, const void *basis_, int64_t f, int64_t b
     gram_scratch s;
     gram_layout(scratch, f, &s);
     const int64_t slabs = (f + W - 1) / W, ld = slab_stride(slabs * W);
+    ahead none = look_nowhere();
     for (int64_t k = 0; k < f; k++) {
         for (int64_t v = 0; v < slabs; v++) {
             store(s.basis + v * ld + k * W, load_row(basis + k * f, v, f));
@@ -93,7 +95,7 @@ static void rotate_rows(const void *x_, const void *basis_, int64_t f, int64_t b
             const int64_t nv = min_i64(NV, slabs - v);
             for (int64_t r = 0; r < W; r += MR) {
                 real tile[NV * MR * W] __attribute__((aligned(VECTOR_BYTES))) = {0};
-                tile_update(s.rows + r, s.basis + v * ld, ld, f, tile, MR * W, 1, nv);
+                tile_update(s.rows + r, s.basis + v * ld, ld, f, tile, MR * W, 1, nv, &none);
                 for (int64_t l = 0; l < MR && r + l < count; l++) {
                     for (int64_t n = 0; n < nv; n++) {
                         store_row((real *)out + (row + r + l) * f, v + n, f,

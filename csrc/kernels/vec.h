@@ -110,13 +110,14 @@ INLINE vec vec_root(vec x) {
 #define LOW 0, 2
 #define HIGH 1, 3
 #endif
+#define SWAP 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7 /* halves, of 16 lanes */
 #if defined(__clang__)
-INLINE vec zip_low(vec a, vec b) { return __builtin_shufflevector(a, b, LOW); }
-INLINE vec zip_high(vec a, vec b) { return __builtin_shufflevector(a, b, HIGH); }
+#define shuffle(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
 #else
-INLINE vec zip_low(vec a, vec b) { return __builtin_shuffle(a, b, (index_vec){LOW}); }
-INLINE vec zip_high(vec a, vec b) { return __builtin_shuffle(a, b, (index_vec){HIGH}); }
+#define shuffle(a, b, ...) __builtin_shuffle(a, b, (index_vec){__VA_ARGS__})
 #endif
+INLINE vec zip_low(vec a, vec b) { return shuffle(a, b, LOW); }
+INLINE vec zip_high(vec a, vec b) { return shuffle(a, b, HIGH); }
 
 /* W x W transpose in registers: log2(W) rounds of a perfect shuffle. */
 INLINE void transpose(vec rows[W]) {
@@ -130,14 +131,24 @@ INLINE void transpose(vec rows[W]) {
     }
 }
 
-/* sums[g] = sum of the lanes of x[g], GROUP of them at once: each round adds the halves of two
- * vectors into one, so that a round halves both the vectors and the lanes left to add. */
-INLINE void sum_lanes(vec x[GROUP], real sums[GROUP]) {
+/* Lane g of the result, g < GROUP, is the sum of the lanes of x[g]: each round adds the halves of
+ * two vectors into one, so that a round halves both the vectors and the lanes left to add. */
+INLINE vec sum_lanes(vec x[GROUP]) {
     UNROLL for (int half = GROUP / 2; half >= 1; half /= 2) {
         UNROLL for (int i = 0; i < half; i++) {
             x[i] = zip_low(x[i], x[i + half]) + zip_high(x[i], x[i + half]);
         }
     }
-    UNROLL for (int g = 0; g < GROUP; g++) sums[g] = x[0][g];
-    UNROLL for (int l = GROUP; l < W; l++) sums[l % GROUP] += x[0][l];
+#if VECTOR_BYTES / REAL_BYTES == 16
+    x[0] += shuffle(x[0], x[0], SWAP);
+#endif
+    return x[0];
+}
+
+/* The sum of x's lanes. */
+INLINE real sum_vec(vec x) {
+    UNROLL for (int lanes = W; lanes > 1; lanes /= 2) {
+        x = zip_low(x, splat(0)) + zip_high(x, splat(0));
+    }
+    return x[0];
 }

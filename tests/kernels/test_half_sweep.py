@@ -1,6 +1,7 @@
 """A half-sweep as a whole: exactness, the loss, the retry in double, interruption."""
 
 import dataclasses
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -154,7 +155,7 @@ def test_slices_cover_every_span_once(monkeypatch):
     spans = np.arange(0, 100_000, 7)
     pieces = list(module._slices(spans, 2))
     assert pieces[0][0] == spans[0] and pieces[-1][-1] == spans[-1]
-    assert all(a[-1] == b[0] for a, b in zip(pieces, pieces[1:], strict=False))
+    assert all(a[-1] == b[0] for a, b in pairwise(pieces))
     assert len(pieces) > 10
 
 

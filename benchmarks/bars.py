@@ -1,0 +1,279 @@
+"""What the engine has to reach, and the experiments that measure whether it does.
+
+``python benchmarks/peers.py --bars`` runs them. Each experiment is one run in which the contenders
+take turns, on one objective (see peer_models.py) from the same initial factors: confidence
+"scaled" (c = alpha r, raw counts), lambda 0.01, which are implicit's defaults.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import fit_memory
+from harness import Trace, interleave, losses_at_equal_iterations, markdown_table
+from peer_models import Ours, Problem, stepping_peers
+
+from recsys import ImplicitALS
+from recsys.datasets import Dataset
+from recsys.kernels import _als
+
+REGULARIZATION = 0.01
+ITERATIONS = 15
+BUDGET = 60.0  # seconds of one contender, in experiments with slow ones
+EQUAL = 1 + 1e-4  # an objective is equal to another up to float32 rounding
+
+
+@dataclass
+class Row:
+    """One bar: what was measured, what is asked for. `limit` says on which side of it to be."""
+
+    what: str
+    value: float | None
+    unit: str  # x, %, MB or s
+    limit: str | None  # "at least", "at most", or None where nothing is asked for
+    bar: float | None = None
+    aim: float | None = None
+    note: str = ""
+    valid: bool = True  # False where it does not count, as at a higher objective
+
+    def reaches(self, mark: float) -> bool:
+        return self.value >= mark if self.limit == "at least" else self.value <= mark
+
+    def verdict(self) -> str:
+        if self.value is None:
+            return "not measured"
+        if self.limit is None:
+            return "measured"
+        if not self.valid or not self.reaches(self.bar):
+            return "**not met**"
+        return "aim met" if self.reaches(self.aim) else "met"
+
+    def shown(self, number: float | None) -> str | None:
+        if number is None:
+            return None
+        form = {"x": "{:.2f}x", "%": "{:.3f} %", "MB": "{:.0f} MB", "s": "{:.0f} s"}[self.unit]
+        return form.format(number)
+
+    def cells(self) -> list[str | None]:
+        asked = [
+            None
+            if mark is None
+            else f"{self.limit} {mark:g}{'' if self.unit == 'x' else ' '}{self.unit}"
+            for mark in (self.bar, self.aim)
+        ]
+        return [self.what, self.shown(self.value), *asked, self.verdict(), self.note]
+
+
+@dataclass
+class Bench:
+    """What the experiments share."""
+
+    dataset: Dataset
+    peers: list[str]
+    threads: int
+    seed: int
+
+    def problem(self, alpha: float) -> Problem:
+        return Problem(self.dataset.user_items, "scaled", alpha, REGULARIZATION, self.threads)
+
+    def race(
+        self,
+        alpha: float,
+        f: int,
+        ours: list[tuple[str, str | None]],
+        peers: tuple[str, ...] = (),
+        solver: str = "cg",
+        rounds: int = 3,
+        budget: float = float("inf"),
+    ) -> dict[str, Trace]:
+        """Traces by name, of our (solver, instruction set) pairs and of the peers installed."""
+        problem = self.problem(alpha)
+        names = [name for name in peers if name in self.peers]
+        contenders = list(stepping_peers(problem, names, f, solver, self.seed))
+        contenders += [Ours(problem, f, each, self.seed, isa=isa) for each, isa in ours]
+        return interleave(contenders, rounds, problem.objective, budget)
+
+
+def ratio(
+    what: str, traces: dict[str, Trace], peer: str, solver: str, bar: float, aim: float
+) -> Row:
+    """How many times as many seconds an iteration takes the peer, at equal or lower objective."""
+    row = Row(what, None, "x", "at least", bar, aim)
+    theirs, ours = traces.get(f"{peer} {solver}"), traces[f"recsys {solver}"]
+    if theirs is None:
+        row.note = f"{peer} is not installed"
+        return row
+    row.value = theirs.seconds_an_iteration / ours.seconds_an_iteration
+    loss, other = losses_at_equal_iterations(ours, theirs)
+    row.valid = loss <= other * EQUAL
+    made = min(len(ours.losses), len(theirs.losses))
+    row.note = (
+        f"{theirs.seconds_an_iteration:.2f} s against {ours.seconds_an_iteration:.2f} s; "
+        f"objective {loss / other:.4f} times theirs after {made} iterations"
+    )
+    return row
+
+
+# ---- the experiments: each returns its rows and traces -----------------------------------------
+
+Result = tuple[list[Row], dict[str, Trace]]
+
+
+def cg_64(bench: Bench) -> Result:
+    """The long one: 15 iterations of implicit, irspack and both of our solvers."""
+    default = ImplicitALS().solver
+    traces = bench.race(
+        1.0,
+        64,
+        [("cg", None), ("cholesky", None)],
+        ("implicit", "irspack"),
+        rounds=ITERATIONS,
+    )
+    rows = [
+        ratio("CG(3), f = 64, alpha 1: implicit / ours", traces, "implicit", "cg", 5, 9),
+        ratio("CG(3), f = 64, alpha 1: irspack / ours", traces, "irspack", "cg", 3, 5),
+        seconds_to_loss(traces, default),
+    ]
+    cg, exact = traces["recsys cg"].losses[-1], traces["recsys cholesky"].losses[-1]
+    name = f"objective of CG(3) after {ITERATIONS} iterations above Cholesky's, f = 64, alpha 1"
+    rows.append(Row(name, 100 * (cg / exact - 1), "%", "at most", 0.5, 0.1))
+    return rows, traces
+
+
+def seconds_to_loss(traces: dict[str, Trace], solver: str) -> Row:
+    name = f"seconds to implicit's CG(3) objective after {ITERATIONS} iterations: implicit / ours"
+    row = Row(name, None, "x", "at least", 7, 12)
+    theirs, ours = traces.get("implicit cg"), traces[f"recsys {solver}"]
+    if theirs is None:
+        row.note = "implicit is not installed"
+        return row
+    needed, reached = theirs.elapsed[-1], ours.seconds_to(theirs.losses[-1])
+    if reached is None:
+        row.value, row.valid = 0.0, False
+        row.note = f"{solver} did not reach it in {ITERATIONS} iterations"
+        return row
+    made = ours.elapsed.index(reached) + 1
+    row.value = needed / reached
+    row.note = f"{needed:.1f} s against {reached:.1f} s ({made} iterations of {solver})"
+    return row
+
+
+def cg(f: int, alpha: float, bar: float, aim: float) -> Callable[[Bench], Result]:
+    def experiment(bench: Bench) -> Result:
+        traces = bench.race(alpha, f, [("cg", None)], ("implicit",), rounds=5)
+        name = f"CG(3), f = {f}, alpha {alpha:g}: implicit / ours"
+        return [ratio(name, traces, "implicit", "cg", bar, aim)], traces
+
+    return experiment
+
+
+def cholesky(f: int, bar: float, aim: float) -> Callable[[Bench], Result]:
+    def experiment(bench: Bench) -> Result:
+        peers = ("implicit", "irspack")
+        ours = [("cholesky", None)]
+        traces = bench.race(1.0, f, ours, peers, "cholesky", rounds=3, budget=BUDGET)
+        name = f"Cholesky, f = {f}: {{}} / ours"
+        return [
+            ratio(name.format("implicit"), traces, "implicit", "cholesky", bar, aim),
+            ratio(name.format("irspack"), traces, "irspack", "cholesky", 3, 6),
+        ], traces
+
+    return experiment
+
+
+def exact_256(bench: Bench) -> Result:
+    traces = bench.race(1.0, 256, [("cg", None), ("cholesky", None)])
+    exact, steps = (traces[f"recsys {solver}"] for solver in ("cholesky", "cg"))
+    value = exact.seconds_an_iteration / steps.seconds_an_iteration
+    note = f"{exact.seconds_an_iteration:.2f} s against {steps.seconds_an_iteration:.2f} s"
+    return [Row("f = 256: ours exact / ours CG(3)", value, "x", "at most", 4, 2, note)], traces
+
+
+def instruction_sets(bench: Bench) -> Result:
+    available = _als.AVAILABLE_ISAS
+    traces = bench.race(1.0, 64, [("cholesky", isa) for isa in available])
+    rows = []
+    for isa in ("avx2", "baseline"):
+        row = Row(f"Cholesky, f = 64: {isa} / AVX-512", None, "x", None)
+        if isa in available and "avx512" in available:
+            slow, fast = (
+                traces[f"recsys cholesky {name}"].seconds_an_iteration for name in (isa, "avx512")
+            )
+            row.value, row.note = slow / fast, f"{slow:.2f} s against {fast:.2f} s"
+        else:
+            row.note = f"this machine or build has {', '.join(available)}"
+        rows.append(row)
+    return rows, traces
+
+
+def memory(bench: Bench) -> Result:
+    measured = fit_memory.measure(
+        bench.dataset.user_items, factors=64, iterations=2, num_threads=bench.threads
+    )
+    name = "fit's peak memory above the caller's matrix, f = 64"
+    note = f"the matrix itself: {measured['matrix_mb']:.0f} MB"
+    return [Row(name, measured["fit_mb"], "MB", "at most", 650, 500, note)], {}
+
+
+def install(bench: Bench) -> Result:
+    """`pip install .` of a fresh clone (of what is committed) in a fresh virtual environment."""
+    row = Row("pip install . from a clean clone", None, "s", "at most", 240, 90)
+    root = Path(__file__).resolve().parents[1]
+    with tempfile.TemporaryDirectory() as folder:
+        clone, venv = Path(folder, "clone"), Path(folder, "venv")
+        pip = venv / ("Scripts" if sys.platform == "win32" else "bin") / "pip"
+        try:
+            _call("git", "clone", "--quiet", str(root), str(clone))
+            _call(sys.executable, "-m", "venv", str(venv))
+            begin = time.perf_counter()
+            _call(str(pip), "install", "--quiet", "--no-cache-dir", str(clone))
+            row.value = time.perf_counter() - begin
+        except (OSError, subprocess.CalledProcessError) as error:
+            said = (getattr(error, "stderr", None) or str(error)).strip().splitlines()
+            row.note = said[-1][:100] if said else "failed"
+    return [row], {}
+
+
+def _call(*command: str) -> None:
+    subprocess.run(command, check=True, capture_output=True, text=True)
+
+
+EXPERIMENTS: dict[str, Callable[[Bench], Result]] = {
+    "cg-64": cg_64,
+    "cg-64-alpha-40": cg(64, 40.0, 5, 9),
+    "cg-128": cg(128, 1.0, 5, 8),
+    "cg-128-alpha-40": cg(128, 40.0, 5, 8),
+    "cholesky-64": cholesky(64, 8, 18),
+    "cholesky-128": cholesky(128, 8, 20),
+    "exact-256": exact_256,
+    "isa-64": instruction_sets,
+    "memory": memory,
+    "install": install,
+}
+
+
+def as_dict(result: Result) -> dict[str, Any]:
+    rows, traces = result
+    return {
+        "rows": [asdict(row) for row in rows],
+        "traces": {name: trace.as_dict() for name, trace in traces.items()},
+    }
+
+
+def table(experiments: dict[str, dict[str, Any]]) -> str:
+    """The Markdown table of experiments as `as_dict` gives them, in the order above."""
+    rows = [
+        Row(**row)
+        for name in EXPERIMENTS
+        if name in experiments
+        for row in experiments[name]["rows"]
+    ]
+    header = ("what", "measured", "bar", "aim", "verdict", "note")
+    return markdown_table(header, (row.cells() for row in rows))

@@ -1,0 +1,262 @@
+"""What the benchmarks share: data, interleaved timing, reports, tables, pictures."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+from tqdm import tqdm
+
+from recsys.datasets import (
+    Dataset,
+    DatasetUnavailableError,
+    lastfm360k,
+    lastfm360k_twin,
+    read_interactions,
+)
+
+INTERRUPTED = 130  # exit status of a program that was interrupted
+
+# ---- data --------------------------------------------------------------------------------------
+
+
+def add_data_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data",
+        metavar="PATH",
+        help="a file of your own (.npz with a CSR, or .csv of user,item,count), or lastfm-360K as "
+        "downloaded; default: lastfm-360K where it is found or can be downloaded, else its "
+        "synthetic twin",
+    )
+    parser.add_argument(
+        "--scale",
+        type=float,
+        metavar="S",
+        help="use the synthetic twin, S times the size of lastfm-360K (0.01 for a trial), "
+        "without looking for the real data; default: not set",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of all random numbers; default: 0")
+    parser.add_argument(
+        "--threads", type=int, default=0, help="default: 0, all this process may use"
+    )
+
+
+def open_data(options: argparse.Namespace) -> Dataset:
+    """What the options ask for; says what it is, real or synthetic, in the first line printed."""
+    if options.data is not None and options.scale is not None:
+        raise SystemExit("--data and --scale (the synthetic twin) exclude each other")
+    reason = None
+    try:
+        if options.data is not None:
+            dataset = _read(Path(options.data))
+        elif options.scale is not None:
+            dataset = lastfm360k_twin(options.scale, options.seed)
+        else:
+            dataset = lastfm360k()
+    except DatasetUnavailableError as error:
+        reason = str(error)
+        dataset = lastfm360k_twin(1.0, options.seed)
+    except (OSError, ValueError, ImportError) as error:
+        raise SystemExit(f"cannot use that data: {error}") from error
+    print(headline(dataset))
+    if reason:
+        print(f"the real data: {reason}")
+    return dataset
+
+
+def _read(path: Path) -> Dataset:
+    lastfm = path.is_dir() or path.name.endswith((".hdf5", ".h5", ".tar.gz"))
+    if lastfm or path.name.startswith("usersha1-"):
+        return lastfm360k(path)
+    return read_interactions(path)
+
+
+def headline(dataset: Dataset) -> str:
+    n_users, n_items = dataset.user_items.shape
+    kind = "SYNTHETIC data" if dataset.synthetic else "real data"
+    return (
+        f"{kind}: {dataset.name}, {n_users:,} users x {n_items:,} items, "
+        f"{dataset.user_items.nnz:,} entries"
+    )
+
+
+# ---- timing ------------------------------------------------------------------------------------
+
+
+def single_blas() -> AbstractContextManager:
+    """One BLAS thread, in every library loaded by now: peers that call BLAS in their own threads
+    are many times slower without."""
+    return threadpool_limits(1, "blas")
+
+
+class Contender(Protocol):
+    name: str
+
+    def step(self) -> None:
+        """One iteration."""
+
+    def factors(self) -> tuple[np.ndarray, np.ndarray]: ...
+
+
+@dataclass
+class Trace:
+    """What one contender did, iteration by iteration."""
+
+    name: str
+    seconds: list[float] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+
+    @property
+    def seconds_an_iteration(self) -> float:
+        return statistics.median(self.seconds)
+
+    @property
+    def elapsed(self) -> list[float]:
+        return list(itertools.accumulate(self.seconds))
+
+    def seconds_to(self, loss: float) -> float | None:
+        """Seconds until the loss is at most `loss`; None if it never was."""
+        pairs = zip(self.elapsed, self.losses, strict=True)
+        return next((seconds for seconds, reached in pairs if reached <= loss), None)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"seconds": self.seconds, "losses": self.losses}
+
+
+def interleave(
+    contenders: Sequence[Contender],
+    rounds: int,
+    objective: Callable[[np.ndarray, np.ndarray], float],
+    budget: float = float("inf"),
+) -> dict[str, Trace]:
+    """One iteration of each contender in turn, `rounds` times, so that a machine that slows down
+    slows all of them down. The objective is computed after each iteration, outside the time.
+
+    A contender whose next iteration would take it over `budget` seconds stops; all make one.
+    """
+    traces = {contender.name: Trace(contender.name) for contender in contenders}
+    turns = [c for _ in range(rounds) for c in contenders]
+    with tqdm(turns, disable=None, leave=False) as bar:
+        for contender in bar:
+            trace = traces[contender.name]
+            if trace.seconds and sum(trace.seconds) + trace.seconds[-1] > budget:
+                continue
+            bar.set_description(contender.name)
+            begin = time.perf_counter()
+            contender.step()
+            trace.seconds.append(time.perf_counter() - begin)
+            trace.losses.append(objective(*contender.factors()))
+    return traces
+
+
+def losses_at_equal_iterations(one: Trace, other: Trace) -> tuple[float, float]:
+    """The losses of both after as many iterations as both have made."""
+    last = min(len(one.losses), len(other.losses)) - 1
+    return one.losses[last], other.losses[last]
+
+
+# ---- reports -----------------------------------------------------------------------------------
+
+
+def command_line() -> str:
+    return " ".join(["python", *sys.argv])
+
+
+def now() -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S %z")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write all of it or nothing: beside the final name first, then renamed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, dataset: Dataset, machine: dict[str, Any], **content: Any) -> None:
+    n_users, n_items = dataset.user_items.shape
+    report = {
+        "command": command_line(),
+        "written": now(),
+        "dataset": {
+            "name": dataset.name,
+            "synthetic": dataset.synthetic,
+            "users": n_users,
+            "items": n_items,
+            "entries": dataset.user_items.nnz,
+        },
+        "machine": machine,
+        **content,
+    }
+    write_text(path, json.dumps(report, indent=1, default=_plain) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"cannot write {type(value).__name__} as JSON")
+
+
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A Markdown table with aligned columns; None is shown as a dash."""
+    cells = [list(header)]
+    cells += [["-" if cell is None else str(cell) for cell in row] for row in rows]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
+    lines = [
+        "| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |"
+        for row in cells
+    ]
+    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    return "\n".join(lines)
+
+
+def plot_losses(path: Path, traces: Iterable[Trace], title: str) -> None:
+    """Loss against seconds, one line a contender. Says so and goes on without matplotlib."""
+    try:
+        import matplotlib
+    except ImportError:
+        print("no picture: matplotlib is not installed (pip install 'recsys-engine[plot]')")
+        return
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(8, 5), layout="constrained")
+    for trace in traces:
+        axes.plot(trace.elapsed, trace.losses, marker="o", markersize=3, label=trace.name)
+    axes.set(xlabel="seconds", ylabel="objective over all cells", title=title, yscale="log")
+    axes.minorticks_on()
+    axes.grid(True, which="both", alpha=0.3)
+    axes.legend()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120)
+    pyplot.close(figure)
+    print(f"wrote {path}")
+
+
+def run(main: Callable[[], int | None]) -> None:
+    """Call a benchmark's `main`; Ctrl-C ends it in one line."""
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        sys.exit(INTERRUPTED)

@@ -1,0 +1,214 @@
+"""Seconds an iteration and objective, ours and the installed peers', taking turns in one run.
+
+Peers: implicit, irspack, cmfrec (pip install 'recsys-engine[peers]'). All minimize the same
+objective; peer_models.py says how each is made to. With --bars, instead, everything that
+bars.py asks for is measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import bars
+import machine
+from harness import (
+    Trace,
+    add_data_options,
+    headline,
+    interleave,
+    markdown_table,
+    now,
+    open_data,
+    run,
+    write_json,
+    write_text,
+)
+from peer_models import Cmfrec, Ours, Problem, installed, stepping_peers
+
+README = Path(__file__).resolve().parents[1] / "README.md"
+MARKS = ("<!-- bars:begin -->", "<!-- bars:end -->")
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_data_options(parser)
+    parser.add_argument("--factors", type=int, nargs="+", default=[64, 128], help="default: 64 128")
+    parser.add_argument(
+        "--solvers",
+        nargs="+",
+        choices=("cg", "cholesky"),
+        default=["cg", "cholesky"],
+        help="default: both",
+    )
+    parser.add_argument(
+        "--alpha",
+        type=float,
+        nargs="+",
+        default=[1.0],
+        help='of confidence "scaled", c = alpha r; default: 1',
+    )
+    parser.add_argument(
+        "--regularization",
+        type=float,
+        default=bars.REGULARIZATION,
+        help="lambda; default: 0.01, as implicit's",
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="iterations of each; default: 3")
+    parser.add_argument(
+        "--budget",
+        type=float,
+        default=bars.BUDGET,
+        help="seconds after which a slow one makes no further iteration; default: 60",
+    )
+    parser.add_argument("--no-peers", action="store_true", help="only ours")
+    parser.add_argument("--bars", action="store_true", help="measure every bar of bars.py")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=tuple(bars.EXPERIMENTS),
+        metavar="NAME",
+        help="with --bars: these experiments alone; the others keep the figures that --output "
+        f"holds of the same data and machine: {', '.join(bars.EXPERIMENTS)}",
+    )
+    parser.add_argument(
+        "--update-readme",
+        action="store_true",
+        help="with --bars: write the table between the marks in README.md",
+    )
+    parser.add_argument(
+        "--output",
+        metavar="PATH",
+        help="default: results/bars.json with --bars, else results/peers.json",
+    )
+    options = parser.parse_args()
+    if (options.only or options.update_readme) and not options.bars:
+        parser.error("--only and --update-readme go with --bars")
+    if options.rounds < 1:
+        parser.error("--rounds must be at least 1")
+    return options
+
+
+def main() -> None:
+    options = parse()
+    dataset = open_data(options)
+    facts = machine.facts(options.threads)
+    print(machine.one_line(facts))
+    peers = [] if options.no_peers else installed()
+    if options.bars:
+        measure_bars(dataset, facts, peers, options)
+    else:
+        compare(dataset, facts, peers, options)
+
+
+# ---- side by side ------------------------------------------------------------------------------
+
+
+def compare(dataset, facts: dict[str, Any], peers: list[str], options: argparse.Namespace) -> None:
+    lines, races = [], []
+    for alpha in options.alpha:
+        problem = Problem(
+            dataset.user_items, "scaled", alpha, options.regularization, options.threads
+        )
+        for f in options.factors:
+            for solver in options.solvers:
+                traces = race(problem, peers, f, solver, options)
+                lines += lines_of(traces, alpha, f)
+                races.append({"alpha": alpha, "factors": f, "solver": solver})
+                races[-1]["traces"] = {name: trace.as_dict() for name, trace in traces.items()}
+    header = ("f", "alpha", "who", "s an iteration", "times ours", "iterations", "objective")
+    print(markdown_table(header, lines))
+    print(
+        f'confidence "scaled", lambda {options.regularization:g}; objective over all cells, after '
+        "so many iterations; CG is CG(3)"
+    )
+    if "cmfrec" in peers:
+        print("cmfrec starts from its own random factors and does not take turns")
+    path = Path(options.output or "results/peers.json")
+    write_json(path, dataset, facts, regularization=options.regularization, races=races)
+    print(f"wrote {path}")
+
+
+def race(
+    problem: Problem, peers: list[str], f: int, solver: str, options: argparse.Namespace
+) -> dict[str, Trace]:
+    contenders = [Ours(problem, f, solver, options.seed)]
+    contenders += stepping_peers(problem, peers, f, solver, options.seed)
+    traces = interleave(contenders, options.rounds, problem.objective, options.budget)
+    if "cmfrec" in peers and not problem.has_dislikes:
+        trace = Cmfrec(problem, f, solver, options.seed).run(options.rounds, problem.objective)
+        traces[trace.name] = trace
+    return traces
+
+
+def lines_of(traces: dict[str, Trace], alpha: float, f: int) -> list[list[str]]:
+    ours = next(iter(traces.values()))
+    return [
+        [
+            str(f),
+            f"{alpha:g}",
+            trace.name,
+            f"{trace.seconds_an_iteration:.3f}",
+            f"{trace.seconds_an_iteration / ours.seconds_an_iteration:.2f}",
+            str(len(trace.seconds)),
+            f"{trace.losses[-1]:.7g}",
+        ]
+        for trace in traces.values()
+    ]
+
+
+# ---- the bars ----------------------------------------------------------------------------------
+
+
+def measure_bars(
+    dataset, facts: dict[str, Any], peers: list[str], options: argparse.Namespace
+) -> None:
+    path = Path(options.output or "results/bars.json")
+    same = {"name": dataset.name, "cpu": facts["cpu"], "threads": facts["threads"]}
+    wanted = options.only or list(bars.EXPERIMENTS)
+    experiments = {name: kept for name, kept in earlier(path, same).items() if name not in wanted}
+    bench = bars.Bench(dataset, peers, facts["threads"], options.seed)
+    for name in wanted:
+        print(f"measuring {name}", file=sys.stderr)
+        experiments[name] = {
+            "measured": now(),
+            "on": same,
+            **bars.as_dict(bars.EXPERIMENTS[name](bench)),
+        }
+        # After each one, so that an interrupted run keeps what it has.
+        write_json(path, dataset, facts, experiments=experiments)
+    text = bars.table(experiments)
+    print(f"{text}\nwrote {path}")
+    if options.update_readme:
+        update_readme(f"{headline(dataset)}.\n{machine.one_line(facts)}.\n\n{text}", experiments)
+
+
+def earlier(path: Path, same: dict[str, Any]) -> dict[str, Any]:
+    """The experiments an earlier run left, those on the same data, CPU and threads."""
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))["experiments"]
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError) as error:
+        raise SystemExit(f"{path} is no report of --bars ({error}): move it away") from error
+    return {name: each for name, each in kept.items() if each.get("on") == same}
+
+
+def update_readme(text: str, experiments: dict[str, Any]) -> None:
+    readme = README.read_text(encoding="utf-8")
+    begin, end = (readme.find(mark) for mark in MARKS)
+    if not 0 <= begin < end:
+        raise SystemExit(f"{README} has no lines {MARKS[0]} and {MARKS[1]}, in this order")
+    dates = sorted(each["measured"][:10] for each in experiments.values())
+    text = f"{text}\n\nMeasured {dates[0]}" + (f" to {dates[-1]}" if dates[0] != dates[-1] else "")
+    command = "`python benchmarks/peers.py --bars --update-readme`"
+    head = readme[: begin + len(MARKS[0])]
+    write_text(README, f"{head}\n{text} by {command}.\n{readme[end:]}")
+    print(f"wrote {README}")
+
+
+if __name__ == "__main__":
+    run(main)
