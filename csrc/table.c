@@ -6,7 +6,6 @@
 #include "recsys.h"
 
 #include "kernels/vec.h"
-#include "kernels/ahead.h"
 #include "kernels/tile.h"
 #include "kernels/cholesky.h"
 #include "kernels/gram.h"

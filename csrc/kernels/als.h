@@ -54,7 +54,6 @@ static row_path choose_path(const recsys_als *p, int64_t row) {
 static void als_rows(const recsys_als *p, int64_t begin, int64_t end, void *scratch) {
     const int64_t f = p->factors;
     row_scratch s = open_scratch(scratch, f);
-    ahead next = look_ahead(p, begin, end);
     int32_t batch[W];
     int64_t batched = 0;
     for (int64_t at = begin; at < end; at++) {
@@ -66,12 +65,12 @@ static void als_rows(const recsys_als *p, int64_t begin, int64_t end, void *scra
             batch[batched++] = row;
         } else {
             scale_for(p, row, &s);
-            if (path == ROW_WIDE) wide_solve(p, row, s.scale, &next, s.rest);
-            if (path == ROW_PRIMAL) primal_solve(p, row, s.scale, &next, s.rest);
-            if (path == ROW_CG) cg_solve(p, row, s.scale, s.unscale, &next, s.rest);
+            if (path == ROW_WIDE) wide_solve(p, row, s.scale, s.rest);
+            if (path == ROW_PRIMAL) primal_solve(p, row, s.scale, s.rest);
+            if (path == ROW_CG) cg_solve(p, row, s.scale, s.unscale, s.rest);
         }
         if (batched == W || (batched && at + 1 == end)) {
-            batch_solve(p, batch, batched, &next, s.rest);
+            batch_solve(p, batch, batched, s.rest);
             batched = 0;
         }
     }

@@ -23,8 +23,7 @@ typedef struct {
     vec *inverse; /* BATCH_ROWS: reciprocals of the factor's diagonal */
     vec *trace;   /* 1: of S K S */
     real *scales; /* W rows of fp: d of each lane */
-    real *unscale;
-    ahead *next;
+    real *unscale, *zeros;
 } batch_scratch;
 
 static int64_t batch_layout(char *base, int64_t f, batch_scratch *s) {
@@ -38,6 +37,7 @@ static int64_t batch_layout(char *base, int64_t f, batch_scratch *s) {
     s->trace = (vec *)take(&at, VECTOR_BYTES);
     s->scales = (real *)take(&at, W * padded(f) * REAL_BYTES);
     s->unscale = (real *)take(&at, padded(f) * REAL_BYTES);
+    s->zeros = (real *)take(&at, padded(f) * REAL_BYTES);
     return at - base;
 }
 
@@ -48,10 +48,9 @@ INLINE vec *factor_rows(const batch_scratch *s, int64_t block) {
 
 /* acc[a][b] += sign * sum_k x[k][a] y[k][b] */
 INLINE void block_product(const vec *restrict x, const vec *restrict y, int64_t depth,
-                          const int sign, ahead *next, vec acc[BS][BS]) {
+                          const int sign, vec acc[BS][BS]) {
     for (int64_t k = 0; k < depth; k++) {
         vec right[BS];
-        if (k % 2) tick(next);
         UNROLL for (int b = 0; b < BS; b++) right[b] = y[k * BS + b];
         UNROLL for (int a = 0; a < BS; a++) {
             const vec left = x[k * BS + a];
@@ -62,45 +61,47 @@ INLINE void block_product(const vec *restrict x, const vec *restrict y, int64_t 
     }
 }
 
-/* Gather the batch: weights and preferences lane by lane, then Z in W x W transposes. */
-static void batch_pack(const recsys_als *p, const int32_t *rows, int64_t count, int64_t most,
-                       const batch_scratch *s) {
-    const int64_t f = p->factors, fp = padded(f);
-    const real w0 = (real)p->unobserved_weight, *confidence = p->confidence;
-    int64_t begin[W], length[W];
-    for (int64_t l = 0; l < W; l++) {
-        const int64_t row = rows[l < count ? l : 0];
-        begin[l] = p->indptr[row];
-        length[l] = l < count ? p->indptr[row + 1] - begin[l] : 0;
-        real *scale = s->scales + l * fp;
-        if (l && p->regularization[row] == p->regularization[rows[l <= count ? l - 1 : 0]]) {
-            memcpy(scale, scale - fp, (size_t)fp * sizeof(real));
+/* Each lane's d; lanes of equal lambda share it. */
+static void batch_scales(const recsys_als *p, const int32_t *rows, int64_t count,
+                         const batch_scratch *s, const real *scales[W]) {
+    const int64_t fp = padded(p->factors);
+    for (int64_t l = 0; l < count; l++) {
+        const double lambda = p->regularization[rows[l]];
+        if (l && lambda == p->regularization[rows[l - 1]]) {
+            scales[l] = scales[l - 1];
         } else {
-            set_scale(p, p->regularization[row], scale, s->unscale);
+            set_scale(p, lambda, s->scales + l * fp, s->unscale);
+            scales[l] = s->scales + l * fp;
         }
     }
+}
+
+/* Gather the batch: weights and preferences lane by lane, then Z in W x W transposes. Where a lane
+ * has no entry its z, weight and preference are zero, and its part of the system the identity. */
+static void batch_pack(const recsys_als *p, const int32_t *rows, int64_t count, int64_t most,
+                       const real *const scales[W], const batch_scratch *s) {
+    const int64_t f = p->factors, fp = padded(f);
+    const real w0 = (real)p->unobserved_weight, *confidence = p->confidence;
+    int64_t begin[W], end[W];
+    for (int64_t l = 0; l < W; l++) {
+        begin[l] = p->indptr[rows[l < count ? l : 0]];
+        end[l] = l < count ? p->indptr[rows[l] + 1] : begin[l];
+    }
+    memset(s->zeros, 0, (size_t)fp * sizeof(real));
     for (int64_t i = 0; i < round_up(most, BS); i++) {
-        const real *entries[W];
+        const real *entries[W], *own_scales[W];
         for (int64_t l = 0; l < W; l++) {
-            const int held = i < length[l];
-            const int64_t k = begin[l] + i;
-            const real c = held ? confidence[k] : 0, weight = held ? entry_weight(c, w0) : 0;
-            s->s[i][l] = root(weight);
-            s->p[i][l] = c > 0;
-            entries[l] = held ? fixed_row(p, k) : NULL;
-            prefetch_fixed(p, k + 1, begin[l] + length[l]);
+            const int held = begin[l] + i < end[l];
+            const int64_t k = held ? begin[l] + i : begin[0];
+            const real c = confidence[k];
+            s->s[i][l] = held ? root(entry_weight(c, w0)) : 0;
+            s->p[i][l] = held && c > 0;
+            entries[l] = fixed_row(p, k);
+            own_scales[l] = held ? scales[l] : s->zeros;
+            prefetch_fixed(p, k + 1, end[l]);
         }
         s->k_p[i] = splat(0);
-        vec *z = s->z + (i / BS * fp) * BS + i % BS;
-        for (int64_t v = 0; v * W < f; v++) {
-            vec t[W];
-            UNROLL for (int l = 0; l < W; l++) {
-                t[l] = entries[l] ? load_row(entries[l], v, f) : splat(0);
-                t[l] *= load(s->scales + l * fp + v * W);
-            }
-            transpose(t);
-            UNROLL for (int l = 0; l < W; l++) z[(v * W + l) * BS] = t[l];
-        }
+        rows_to_lanes(entries, own_scales, f, (real *)(s->z + i / BS * fp * BS + i % BS), BS * W);
     }
 }
 
@@ -110,7 +111,7 @@ static void batch_block(const batch_scratch *s, int64_t fp, int64_t i, int64_t j
     UNROLL for (int a = 0; a < BS; a++) {
         UNROLL for (int b = 0; b < BS; b++) acc[a][b] = splat(0);
     }
-    block_product(s->z + i * fp * BS, s->z + j * fp * BS, fp, 1, s->next, acc);
+    block_product(s->z + i * fp * BS, s->z + j * fp * BS, fp, 1, acc);
     UNROLL for (int a = 0; a < BS; a++) {
         vec k_p = s->k_p[i * BS + a];
         UNROLL for (int b = 0; b < BS; b++) k_p += acc[a][b] * s->p[j * BS + b];
@@ -126,7 +127,7 @@ static void batch_block(const batch_scratch *s, int64_t fp, int64_t i, int64_t j
     }
     vec *own = factor_rows(s, i);
     const vec *above = factor_rows(s, j), *diagonal = above + j * BS * BS;
-    block_product(own, above, j * BS, -1, s->next, acc);
+    block_product(own, above, j * BS, -1, acc);
     UNROLL for (int b = 0; b < BS; b++) {
         UNROLL for (int a = 0; a < BS; a++) {
             UNROLL for (int c = 0; c < b; c++) acc[a][b] -= acc[a][c] * diagonal[c * BS + b];
@@ -141,7 +142,7 @@ static void batch_diagonal(const batch_scratch *s, int64_t fp, int64_t i) {
     UNROLL for (int a = 0; a < BS; a++) {
         UNROLL for (int b = 0; b < BS; b++) acc[a][b] = splat(0);
     }
-    block_product(s->z + i * fp * BS, s->z + i * fp * BS, fp, 1, s->next, acc);
+    block_product(s->z + i * fp * BS, s->z + i * fp * BS, fp, 1, acc);
     UNROLL for (int a = 0; a < BS; a++) {
         UNROLL for (int b = 0; b < BS; b++) {
             s->k_p[i * BS + a] += acc[a][b] * s->p[i * BS + b];
@@ -151,7 +152,7 @@ static void batch_diagonal(const batch_scratch *s, int64_t fp, int64_t i) {
         acc[a][a] += splat(1);
     }
     vec *own = factor_rows(s, i), *diagonal = own + i * BS * BS;
-    block_product(own, own, i * BS, -1, s->next, acc);
+    block_product(own, own, i * BS, -1, acc);
     UNROLL for (int b = 0; b < BS; b++) {
         const vec inverse = splat(1) / vec_root(acc[b][b]);
         s->inverse[i * BS + b] = inverse;
@@ -203,7 +204,7 @@ static void batch_substitute(const batch_scratch *s, int64_t blocks, real w0) {
 
 /* x~ = Z't, W factors at a time, then back from lanes to rows. */
 static void batch_finish(const recsys_als *p, const int32_t *rows, int64_t count, int64_t blocks,
-                         const batch_scratch *s) {
+                         const real *const scales[W], const batch_scratch *s) {
     const int64_t f = p->factors, fp = padded(f);
     for (int64_t v = 0; v * W < f; v++) {
         vec x[W];
@@ -216,8 +217,7 @@ static void batch_finish(const recsys_als *p, const int32_t *rows, int64_t count
         }
         transpose(x);
         for (int64_t l = 0; l < count; l++) {
-            const vec scale = load(s->scales + l * fp + v * W);
-            store_row((real *)p->solved + rows[l] * f, v, f, x[l] * scale);
+            store_row((real *)p->solved + rows[l] * f, v, f, x[l] * load(scales[l] + v * W));
         }
     }
     for (int64_t l = 0; l < count; l++) {
@@ -227,25 +227,23 @@ static void batch_finish(const recsys_als *p, const int32_t *rows, int64_t count
 }
 
 /* Solve `count` <= W rows of at most BATCH_MOST entries each. */
-static void batch_solve(const recsys_als *p, const int32_t *rows, int64_t count, ahead *next,
-                        void *scratch) {
+static void batch_solve(const recsys_als *p, const int32_t *rows, int64_t count, void *scratch) {
     batch_scratch s;
     batch_layout(scratch, p->factors, &s);
-    s.next = next;
-    int64_t most = 0, entries = 0;
+    int64_t most = 0;
     for (int64_t l = 0; l < count; l++) {
         const int64_t n = p->indptr[rows[l] + 1] - p->indptr[rows[l]];
         most = n > most ? n : most;
-        entries += n;
     }
     const int64_t blocks = (most + BS - 1) / BS, fp = padded(p->factors);
-    batch_pack(p, rows, count, most, &s);
-    gathered(next, entries);
+    const real *scales[W] = {NULL};
+    batch_scales(p, rows, count, &s, scales);
+    batch_pack(p, rows, count, most, scales, &s);
     *s.trace = splat(0);
     for (int64_t i = 0; i < blocks; i++) {
         for (int64_t j = 0; j < i; j++) batch_block(&s, fp, i, j);
         batch_diagonal(&s, fp, i);
     }
     batch_substitute(&s, blocks, (real)p->unobserved_weight);
-    batch_finish(p, rows, count, blocks, &s);
+    batch_finish(p, rows, count, blocks, scales, &s);
 }

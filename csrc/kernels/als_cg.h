@@ -12,7 +12,6 @@ typedef struct {
     real *direction, *product; /* fp: what meets y, the sum that comes out */
     real *x, *r, *p;           /* fp: iterate, residual, search direction, all of x~ */
     int64_t panel_rows;
-    ahead *next;
 } cg_scratch;
 
 static int64_t cg_layout(char *base, int64_t f, cg_scratch *s) {
@@ -56,7 +55,6 @@ static void cg_panel_pass(int64_t fp, int64_t count, int initial, const cg_scrat
         UNROLL for (int g = 0; g < GROUP; g++) sums[g] = splat(0);
         for (int64_t j = 0; j < fp; j += W) {
             const vec direction = load(s->direction + j);
-            tick(s->next);
             UNROLL for (int g = 0; g < GROUP; g++) sums[g] += load(rows + g * fp + j) * direction;
         }
         vec pull = load(s->weight + k) * sum_lanes(sums);
@@ -64,7 +62,6 @@ static void cg_panel_pass(int64_t fp, int64_t count, int initial, const cg_scrat
         store(pulls, pull);
         for (int64_t j = 0; j < fp; j += W) {
             vec total = load(s->product + j);
-            tick(s->next);
             UNROLL for (int g = 0; g < GROUP; g++) {
                 total += load(rows + g * fp + j) * splat(pulls[g]);
             }
@@ -84,7 +81,6 @@ static void cg_pass(const recsys_als *p, int64_t row, const real *v, const real 
     for (int64_t at = begin; at < end; at += s->panel_rows) {
         const int64_t count = min_i64(s->panel_rows, end - at);
         if (initial || end - begin > s->panel_rows) cg_gather(p, at, count, s);
-        if (initial) gathered(s->next, count);
         cg_panel_pass(fp, count, initial, s);
     }
 }
@@ -103,10 +99,9 @@ static real cg_advance(const cg_scratch *s, const real *scale, int64_t fp, real 
 }
 
 static void cg_solve(const recsys_als *p, int64_t row, const real *scale, const real *unscale,
-                     ahead *next_rows, void *scratch) {
+                     void *scratch) {
     cg_scratch s;
     cg_layout(scratch, p->factors, &s);
-    s.next = next_rows;
     const int64_t f = p->factors, fp = padded(f);
     const real *start = (const real *)p->solved + row * f;
     for (int64_t v = 0; v * W < f; v++) {

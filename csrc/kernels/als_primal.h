@@ -11,7 +11,6 @@ typedef struct {
     real *panel; /* slabs of PANEL rows */
     real *a;     /* slabs of fp rows */
     real *b, *x, *inverse;
-    ahead *next;
 } primal_scratch;
 
 static int64_t primal_layout(char *base, int64_t f, primal_scratch *s) {
@@ -40,8 +39,7 @@ INLINE void pack_entry(const recsys_als *p, int64_t entry, const real *scale, re
 
 static void add_panel(const recsys_als *p, int64_t depth, real sign, const primal_scratch *s) {
     const int64_t fp = padded(p->factors);
-    gathered(s->next, depth);
-    syrk(s->panel, slab_stride(PANEL), depth, fp, s->a, slab_stride(fp), sign, s->next);
+    syrk(s->panel, slab_stride(PANEL), depth, fp, s->a, slab_stride(fp), sign);
 }
 
 /* Add the entries whose c - w0 has the given sign; 0 counts as positive. Returns whether there
@@ -69,17 +67,15 @@ static int add_entries(const recsys_als *p, int64_t row, const real *scale, real
     return others;
 }
 
-static void primal_solve(const recsys_als *p, int64_t row, const real *scale, ahead *next,
-                         void *scratch) {
+static void primal_solve(const recsys_als *p, int64_t row, const real *scale, void *scratch) {
     primal_scratch s;
     primal_layout(scratch, p->factors, &s);
-    s.next = next;
     const int64_t fp = padded(p->factors), ld = slab_stride(fp);
     memset(s.a, 0, (size_t)(fp / W * ld) * sizeof(real));
     memset(s.b, 0, (size_t)fp * sizeof(real));
     if (add_entries(p, row, scale, 1, &s)) add_entries(p, row, scale, -1, &s);
     mark_if_imprecise(p, row, add_identity(s.a, ld, fp));
-    cholesky(s.a, ld, fp, s.inverse, next);
+    cholesky(s.a, ld, fp, s.inverse);
     solve_lower(s.a, ld, fp, s.inverse, s.b);
     solve_upper(s.a, ld, fp, s.inverse, s.b, s.x);
     finish_row(p, row, scale, s.x);

@@ -9,7 +9,7 @@ typedef struct {
     real *z; /* slabs of fp rows: lanes are entries, Z' */
     real *m; /* slabs of n rows: I + S K S */
     real *s, *p, *rhs, *v, *inverse; /* n */
-    real *x, *rows;                  /* fp; W x fp */
+    real *x, *zeros;                 /* fp */
 } wide_scratch;
 
 /* Where n^2 f + n^3/3 beats n f^2 + f^3/3 with the costs of packing counted (measured). */
@@ -26,7 +26,7 @@ static int64_t wide_layout(char *base, int64_t f, wide_scratch *s) {
     s->v = (real *)take(&at, n * REAL_BYTES);
     s->inverse = (real *)take(&at, n * REAL_BYTES);
     s->x = (real *)take(&at, fp * REAL_BYTES);
-    s->rows = (real *)take(&at, W * fp * REAL_BYTES);
+    s->zeros = (real *)take(&at, fp * REAL_BYTES);
     return at - base;
 }
 
@@ -48,35 +48,30 @@ static void sum_entries(const recsys_als *p, int64_t row, const real *weights, r
 static void wide_pack(const recsys_als *p, int64_t row, const real *scale, int64_t n,
                       const wide_scratch *s) {
     const int64_t f = p->factors, begin = p->indptr[row], end = p->indptr[row + 1];
-    const int64_t ld = slab_stride(padded(f));
     const real w0 = (real)p->unobserved_weight, *confidence = p->confidence;
+    memset(s->zeros, 0, (size_t)padded(f) * sizeof(real));
     for (int64_t e = 0; e < n; e += W) {
-        const real *entries[W];
+        const real *entries[W], *scales[W];
         for (int64_t l = 0; l < W; l++) {
             const int64_t k = begin + e + l;
             const int held = k < end;
             s->s[e + l] = held ? root(entry_weight(confidence[k], w0)) : 0;
             s->p[e + l] = held && confidence[k] > 0;
-            entries[l] = held ? fixed_row(p, k) : NULL;
+            entries[l] = fixed_row(p, held ? k : begin);
+            scales[l] = held ? scale : s->zeros;
             prefetch_fixed(p, k + W, end);
         }
-        pack_lanes(entries, f, s->z + e / W * ld);
-        for (int64_t j = 0; j < padded(f); j++) {
-            real *at = s->z + e / W * ld + j * W;
-            store(at, load(at) * splat(scale[j]));
-        }
+        rows_to_lanes(entries, scales, f, s->z + e / W * slab_stride(padded(f)), W);
     }
 }
 
-static void wide_solve(const recsys_als *p, int64_t row, const real *scale, ahead *next,
-                       void *scratch) {
+static void wide_solve(const recsys_als *p, int64_t row, const real *scale, void *scratch) {
     wide_scratch s;
     wide_layout(scratch, p->factors, &s);
     const int64_t f = p->factors, n = padded(p->indptr[row + 1] - p->indptr[row]);
     const int64_t ldz = slab_stride(padded(f)), ldm = slab_stride(n);
     const vec w0 = splat((real)p->unobserved_weight);
     wide_pack(p, row, scale, n, &s);
-    gathered(next, p->indptr[row + 1] - p->indptr[row]);
     sum_entries(p, row, s.p, s.x);
     for (int64_t j = 0; j < f; j++) s.x[j] *= scale[j];
     for (int64_t v = 0; v < n / W; v++) {
@@ -90,9 +85,9 @@ static void wide_solve(const recsys_als *p, int64_t row, const real *scale, ahea
         }
     }
     memset(s.m, 0, (size_t)(n / W * ldm) * sizeof(real));
-    syrk(s.z, ldz, f, n, s.m, ldm, 1, next);
+    syrk(s.z, ldz, f, n, s.m, ldm, 1);
     mark_if_imprecise(p, row, add_identity(s.m, ldm, n));
-    cholesky(s.m, ldm, n, s.inverse, next);
+    cholesky(s.m, ldm, n, s.inverse);
     solve_lower(s.m, ldm, n, s.inverse, s.rhs);
     solve_upper(s.m, ldm, n, s.inverse, s.rhs, s.v);
     for (int64_t v = 0; v < n / W; v++) {

@@ -47,14 +47,14 @@ INLINE void solve_corner(const corner *k, real *rows) {
 }
 
 /* n, a multiple of W, rows and columns; inverse_diagonal (n,) is written. */
-static void cholesky(real *a, int64_t ld, int64_t n, real *inverse_diagonal, ahead *next_rows) {
+static void cholesky(real *a, int64_t ld, int64_t n, real *inverse_diagonal) {
     const int64_t slabs = n / W;
     for (int64_t i = 0; i < n; i += MR) {
         const int64_t own = i / W;
         const real *left = a + own * ld + i % W;
         for (int64_t v = own, next; i && v < slabs; v = next) {
             next = v == own && (slabs - own) % NV ? own + (slabs - own) % NV : v + NV;
-            tile_update(left, a + v * ld, ld, i, a + v * ld + i * W, ld, -1, next - v, next_rows);
+            tile_update(left, a + v * ld, ld, i, a + v * ld + i * W, ld, -1, next - v);
         }
         corner k;
         factorize_corner(a + own * ld + i * W + i % W, &k);

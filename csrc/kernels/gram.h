@@ -4,7 +4,7 @@
  *                     double across chunks
  *     out = X B       2 f^2 FLOP a row, W rows at a time; out may be X                          */
 
-#define PANEL 128        /* rows of a packed panel: at f = 64 two of them fill L1 and no more */
+#define PANEL 32
 #define GRAM_CHUNK 1024
 
 typedef struct {
@@ -46,7 +46,6 @@ static void gramian_rows(const void *x_, int64_t f, int64_t begin, int64_t end, 
     gram_layout(scratch, f, &s);
     const int64_t slabs = (f + W - 1) / W, fp = slabs * W;
     const int64_t ldp = slab_stride(PANEL), ldc = slab_stride(fp);
-    ahead none = look_nowhere();
     for (int64_t chunk = begin; chunk < end; chunk += GRAM_CHUNK) {
         const int64_t chunk_end = min_i64(chunk + GRAM_CHUNK, end);
         memset(s.sum, 0, (size_t)(slabs * ldc) * sizeof(real));
@@ -58,19 +57,9 @@ static void gramian_rows(const void *x_, int64_t f, int64_t begin, int64_t end, 
                     store(s.panel + v * ldp + k * W, load_row(from, v, f));
                 }
             }
-            syrk(s.panel, ldp, depth, fp, s.sum, ldc, 1, &none);
+            syrk(s.panel, ldp, depth, fp, s.sum, ldc, 1);
         }
         add_upper(gram, s.sum, ldc, f);
-    }
-}
-
-/* lanes[j][l] = row l's entry j, for W rows given by pointers (NULL: a row of zeros). */
-static void pack_lanes(const real *const rows[W], int64_t f, real *lanes) {
-    for (int64_t v = 0; v * W < f; v++) {
-        vec t[W];
-        UNROLL for (int l = 0; l < W; l++) t[l] = rows[l] ? load_row(rows[l], v, f) : splat(0);
-        transpose(t);
-        UNROLL for (int l = 0; l < W; l++) store(lanes + (v * W + l) * W, t[l]);
     }
 }
 
@@ -80,7 +69,6 @@ static void rotate_rows(const void *x_, const void *basis_, int64_t f, int64_t b
     gram_scratch s;
     gram_layout(scratch, f, &s);
     const int64_t slabs = (f + W - 1) / W, ld = slab_stride(slabs * W);
-    ahead none = look_nowhere();
     for (int64_t k = 0; k < f; k++) {
         for (int64_t v = 0; v < slabs; v++) {
             store(s.basis + v * ld + k * W, load_row(basis + k * f, v, f));
@@ -89,13 +77,14 @@ static void rotate_rows(const void *x_, const void *basis_, int64_t f, int64_t b
     for (int64_t row = begin; row < end; row += W) {
         const int64_t count = min_i64(W, end - row);
         const real *rows[W];
-        for (int64_t l = 0; l < W; l++) rows[l] = l < count ? x + (row + l) * f : NULL;
-        pack_lanes(rows, f, s.rows);
+        /* lanes past the last row repeat it and are not stored */
+        for (int64_t l = 0; l < W; l++) rows[l] = x + min_i64(row + l, end - 1) * f;
+        rows_to_lanes(rows, NULL, f, s.rows, W);
         for (int64_t v = 0; v < slabs; v += NV) {
             const int64_t nv = min_i64(NV, slabs - v);
             for (int64_t r = 0; r < W; r += MR) {
                 real tile[NV * MR * W] __attribute__((aligned(VECTOR_BYTES))) = {0};
-                tile_update(s.rows + r, s.basis + v * ld, ld, f, tile, MR * W, 1, nv, &none);
+                tile_update(s.rows + r, s.basis + v * ld, ld, f, tile, MR * W, 1, nv);
                 for (int64_t l = 0; l < MR && r + l < count; l++) {
                     for (int64_t n = 0; n < nv; n++) {
                         store_row((real *)out + (row + r + l) * f, v + n, f,

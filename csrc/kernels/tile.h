@@ -13,13 +13,12 @@ INLINE int64_t slab_stride(int64_t rows) { return (rows + 1) * W; }
 
 /* acc[r][v] = sum_k a[k * W + r] * b[v * ld + k * W : + W],   r < MR, v < nv */
 INLINE void tile_product(const real *restrict a, const real *restrict b, int64_t ld, int64_t depth,
-                         const int nv, ahead *next, vec acc[MR][NV]) {
+                         const int nv, vec acc[MR][NV]) {
     UNROLL for (int r = 0; r < MR; r++) {
         UNROLL for (int v = 0; v < nv; v++) acc[r][v] = splat(0);
     }
     for (int64_t k = 0; k < depth; k++) {
         vec right[NV];
-        if (k % 2) tick(next);
         UNROLL for (int v = 0; v < nv; v++) right[v] = load(b + v * ld + k * W);
         UNROLL for (int r = 0; r < MR; r++) {
             const vec left = splat(a[k * W + r]);
@@ -29,9 +28,9 @@ INLINE void tile_product(const real *restrict a, const real *restrict b, int64_t
 }
 
 INLINE void tile_update_nv(const real *a, const real *b, int64_t ld, int64_t depth, real *c,
-                           int64_t ldc, real sign, const int nv, ahead *next) {
+                           int64_t ldc, real sign, const int nv) {
     vec acc[MR][NV];
-    tile_product(a, b, ld, depth, nv, next, acc);
+    tile_product(a, b, ld, depth, nv, acc);
     const vec s = splat(sign);
     UNROLL for (int r = 0; r < MR; r++) {
         UNROLL for (int v = 0; v < nv; v++) {
@@ -43,27 +42,27 @@ INLINE void tile_update_nv(const real *a, const real *b, int64_t ld, int64_t dep
 
 /* C[0:MR, 0:nv vectors] += sign * A' B for operands in slabs. */
 static void tile_update(const real *a, const real *b, int64_t ld, int64_t depth, real *c,
-                        int64_t ldc, real sign, int64_t nv, ahead *next) {
+                        int64_t ldc, real sign, int64_t nv) {
     if (nv == 3) {
-        tile_update_nv(a, b, ld, depth, c, ldc, sign, 3, next);
+        tile_update_nv(a, b, ld, depth, c, ldc, sign, 3);
     } else if (nv == 2) {
-        tile_update_nv(a, b, ld, depth, c, ldc, sign, 2, next);
+        tile_update_nv(a, b, ld, depth, c, ldc, sign, 2);
     } else {
-        tile_update_nv(a, b, ld, depth, c, ldc, sign, 1, next);
+        tile_update_nv(a, b, ld, depth, c, ldc, sign, 1);
     }
 }
 
 /* C += sign * P'P. Groups of NV slabs stay in L1 while the rows of C run down to the diagonal; the
  * odd group comes first, where the triangle is thinnest. */
 static void syrk(const real *p, int64_t ldp, int64_t depth, int64_t columns, real *c, int64_t ldc,
-                 real sign, ahead *next_rows) {
+                 real sign) {
     const int64_t slabs = columns / W;
     for (int64_t v = 0, next; v < slabs; v = next) {
         next = v == 0 && slabs % NV ? slabs % NV : v + NV;
         for (int64_t i = 0; i < next * W; i += MR) {
             const int64_t first = i / W > v ? i / W : v;
             tile_update(p + i / W * ldp + i % W, p + first * ldp, ldp, depth,
-                        c + first * ldc + i * W, ldc, sign, next - first, next_rows);
+                        c + first * ldc + i * W, ldc, sign, next - first);
         }
     }
 }

@@ -131,6 +131,25 @@ INLINE void transpose(vec rows[W]) {
     }
 }
 
+/* lanes[j * stride + l] = rows[l][j] (* scales[l][j], scales being NULL or rows padded to W). */
+INLINE void rows_to_lanes(const real *const rows[W], const real *const *scales, int64_t f,
+                          real *lanes, int64_t stride) {
+    for (int64_t v = 0; v * W < f; v++) {
+        const int whole = (v + 1) * W <= f;
+        vec t[W];
+        if (whole) {
+            UNROLL for (int l = 0; l < W; l++) t[l] = load(rows[l] + v * W);
+        } else {
+            for (int l = 0; l < W; l++) t[l] = load_first(rows[l] + v * W, f - v * W);
+        }
+        if (scales) {
+            UNROLL for (int l = 0; l < W; l++) t[l] *= load(scales[l] + v * W);
+        }
+        transpose(t);
+        UNROLL for (int l = 0; l < W; l++) store(lanes + (v * W + l) * stride, t[l]);
+    }
+}
+
 /* Lane g of the result, g < GROUP, is the sum of the lanes of x[g]: each round adds the halves of
  * two vectors into one, so that a round halves both the vectors and the lanes left to add. */
 INLINE vec sum_lanes(vec x[GROUP]) {
