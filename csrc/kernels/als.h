@@ -51,6 +51,17 @@ static row_path choose_path(const recsys_als *p, int64_t row) {
     return ROW_PRIMAL;
 }
 
+/* While a row is solved, ask for the first entries of the next and for the indices of the one after
+ * it: within a row a gather asks AHEAD by itself. */
+static void prefetch_rows(const recsys_als *p, int32_t next, int32_t after) {
+    const int64_t begin = p->indptr[next], end = p->indptr[next + 1];
+    for (int64_t k = begin; k < min_i64(begin + AHEAD, end); k++) prefetch_fixed(p, k, end);
+    const int64_t at = p->indptr[after], bytes = (p->indptr[after + 1] - at) * 4;
+    prefetch_bytes((const char *)(p->indices + at), min_i64(bytes, 512));
+    prefetch_bytes((const char *)((const real *)p->confidence + at), min_i64(bytes, 512));
+    prefetch_bytes((const char *)((const real *)p->solved + next * p->factors), p->factors * REAL_BYTES);
+}
+
 static void als_rows(const recsys_als *p, int64_t begin, int64_t end, void *scratch) {
     const int64_t f = p->factors;
     row_scratch s = open_scratch(scratch, f);
@@ -65,6 +76,7 @@ static void als_rows(const recsys_als *p, int64_t begin, int64_t end, void *scra
             batch[batched++] = row;
         } else {
             scale_for(p, row, &s);
+            if (at + 2 < end && p->tolerance > 0) prefetch_rows(p, p->order[at + 1], p->order[at + 2]);
             if (path == ROW_WIDE) wide_solve(p, row, s.scale, s.rest);
             if (path == ROW_PRIMAL) primal_solve(p, row, s.scale, s.rest);
             if (path == ROW_CG) cg_solve(p, row, s.scale, s.unscale, s.rest);

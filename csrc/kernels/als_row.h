@@ -78,7 +78,7 @@ INLINE const real *fixed_row(const recsys_als *p, int64_t k) {
 /* Gathers wait on memory: ask for a row AHEAD entries before it is read. */
 #define AHEAD 16
 INLINE void prefetch_fixed(const recsys_als *p, int64_t k, int64_t end) {
-    if (k < end) prefetch_row(fixed_row(p, k), p->factors);
+    if (k < end) prefetch_bytes((const char *)fixed_row(p, k), p->factors * REAL_BYTES);
 }
 
 static void mark_if_imprecise(const recsys_als *p, int64_t row, real trace) {

@@ -81,8 +81,8 @@ INLINE void store_row(real *row, int64_t v, int64_t f, vec x) {
     }
 }
 
-INLINE void prefetch_row(const real *row, int64_t f) {
-    for (int64_t j = 0; j < f; j += 64 / REAL_BYTES) __builtin_prefetch(row + j);
+INLINE void prefetch_bytes(const char *at, int64_t bytes) {
+    for (int64_t j = 0; j < bytes; j += 64) __builtin_prefetch(at + j);
 }
 
 #if RECSYS_DOUBLE
