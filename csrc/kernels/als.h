@@ -51,15 +51,31 @@ static row_path choose_path(const recsys_als *p, int64_t row) {
     return ROW_PRIMAL;
 }
 
-/* While a row is solved, ask for the first entries of the next and for the indices of the one after
- * it: within a row a gather asks AHEAD by itself. */
-static void prefetch_rows(const recsys_als *p, int32_t next, int32_t after) {
-    const int64_t begin = p->indptr[next], end = p->indptr[next + 1];
-    for (int64_t k = begin; k < min_i64(begin + AHEAD, end); k++) prefetch_fixed(p, k, end);
-    const int64_t at = p->indptr[after], bytes = (p->indptr[after + 1] - at) * 4;
-    prefetch_bytes((const char *)(p->indices + at), min_i64(bytes, 512));
-    prefetch_bytes((const char *)((const real *)p->confidence + at), min_i64(bytes, 512));
-    prefetch_bytes((const char *)((const real *)p->solved + next * p->factors), p->factors * REAL_BYTES);
+/* Rows come longest first, anywhere in memory, so what the next ones need is asked for while this
+ * one is solved, in the order in which one address leads to another. Within a row a gather asks
+ * AHEAD by itself; a batch asks for the next entry of each of its rows, so their first comes here. */
+static void prefetch_next_rows(const recsys_als *p, int64_t at, int64_t end) {
+    if (at + 3 * W < end) {
+        const int32_t row = p->order[at + 3 * W];
+        __builtin_prefetch(p->indptr + row);
+        __builtin_prefetch(p->regularization + row);
+    }
+    if (at + 2 * W < end) {
+        const int64_t first = p->indptr[p->order[at + 2 * W]];
+        __builtin_prefetch(p->indices + first);
+        __builtin_prefetch((const real *)p->confidence + first);
+    }
+    if (at + W < end) {
+        const int32_t row = p->order[at + W];
+        prefetch_fixed(p, p->indptr[row], p->indptr[row + 1]);
+        prefetch_bytes((const char *)solved_row(p, row), p->factors * REAL_BYTES);
+    }
+    if (at + 1 < end) {
+        const int32_t row = p->order[at + 1];
+        const int64_t first = p->indptr[row], last = p->indptr[row + 1];
+        const int64_t n = last - first <= CG_FEWEST ? 0 : min_i64(AHEAD, last - first);
+        for (int64_t k = first; k < first + n; k++) prefetch_fixed(p, k, last);
+    }
 }
 
 static void als_rows(const recsys_als *p, int64_t begin, int64_t end, void *scratch) {
@@ -70,24 +86,23 @@ static void als_rows(const recsys_als *p, int64_t begin, int64_t end, void *scra
     for (int64_t at = begin; at < end; at++) {
         const int32_t row = p->order[at];
         const row_path path = choose_path(p, row);
+        prefetch_next_rows(p, at, end);
         if (path == ROW_EMPTY) {
-            memset((real *)p->solved + row * f, 0, (size_t)f * sizeof(real));
+            memset(solved_row(p, row), 0, (size_t)f * sizeof(real));
         } else if (path == ROW_BATCH) {
             batch[batched++] = row;
         } else {
             scale_for(p, row, &s);
-            if (at + 2 < end && p->tolerance > 0) prefetch_rows(p, p->order[at + 1], p->order[at + 2]);
             if (path == ROW_WIDE) wide_solve(p, row, s.scale, s.rest);
             if (path == ROW_PRIMAL) primal_solve(p, row, s.scale, s.rest);
             if (path == ROW_CG) cg_solve(p, row, s.scale, s.unscale, s.rest);
+            set_loss(p, &row, 1);
         }
         if (batched == W || (batched && at + 1 == end)) {
             batch_solve(p, batch, batched, s.rest);
+            set_loss(p, batch, batched);
             batched = 0;
         }
-    }
-    for (int64_t at = begin; at < end && p->row_loss; at++) {
-        p->row_loss[p->order[at]] = stored_loss(p, p->order[at]);
     }
 }
 

@@ -217,7 +217,7 @@ static void batch_finish(const recsys_als *p, const int32_t *rows, int64_t count
         }
         transpose(x);
         for (int64_t l = 0; l < count; l++) {
-            store_row((real *)p->solved + rows[l] * f, v, f, x[l] * load(scales[l] + v * W));
+            store_row(solved_row(p, rows[l]), v, f, x[l] * load(scales[l] + v * W));
         }
     }
     for (int64_t l = 0; l < count; l++) {

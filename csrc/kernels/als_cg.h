@@ -103,7 +103,7 @@ static void cg_solve(const recsys_als *p, int64_t row, const real *scale, const 
     cg_scratch s;
     cg_layout(scratch, p->factors, &s);
     const int64_t f = p->factors, fp = padded(f);
-    const real *start = (const real *)p->solved + row * f;
+    const real *start = solved_row(p, row);
     for (int64_t v = 0; v * W < f; v++) {
         store(s.x + v * W, load_row(start, v, f) * load(unscale + v * W));
     }

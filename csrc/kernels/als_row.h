@@ -75,6 +75,10 @@ INLINE const real *fixed_row(const recsys_als *p, int64_t k) {
     return (const real *)p->fixed + (int64_t)p->indices[k] * p->factors;
 }
 
+INLINE real *solved_row(const recsys_als *p, int64_t row) {
+    return (real *)p->solved + row * p->factors;
+}
+
 /* Gathers wait on memory: ask for a row AHEAD entries before it is read. */
 #define AHEAD 16
 INLINE void prefetch_fixed(const recsys_als *p, int64_t k, int64_t end) {
@@ -87,7 +91,7 @@ static void mark_if_imprecise(const recsys_als *p, int64_t row, real trace) {
 
 static void mark_if_not_finite(const recsys_als *p, int64_t row) {
     const int64_t f = p->factors;
-    const real *x = (const real *)p->solved + row * f;
+    const real *x = solved_row(p, row);
     vec zero = splat(0);
     for (int64_t v = 0; v * W < f; v++) zero += load_row(x, v, f) * splat(0);
     if (sum_vec(zero) != 0) p->failed[row] = 1; /* 0 * inf and 0 * NaN are NaN */
@@ -96,7 +100,7 @@ static void mark_if_not_finite(const recsys_als *p, int64_t row) {
 /* x = scale . x~ */
 static void finish_row(const recsys_als *p, int64_t row, const real *scale, const real *x) {
     for (int64_t v = 0; v * W < p->factors; v++) {
-        store_row((real *)p->solved + row * p->factors, v, p->factors,
+        store_row(solved_row(p, row), v, p->factors,
                   load(x + v * W) * load(scale + v * W));
     }
     mark_if_not_finite(p, row);
@@ -105,7 +109,7 @@ static void finish_row(const recsys_als *p, int64_t row, const real *scale, cons
 /* sum over stored entries of c (p - s)^2 - w0 s^2, s = x . y in real, the sum in double */
 static double stored_loss(const recsys_als *p, int64_t row) {
     const int64_t f = p->factors, begin = p->indptr[row], end = p->indptr[row + 1];
-    const real *x = (const real *)p->solved + row * f, *confidence = p->confidence;
+    const real *x = solved_row(p, row), *confidence = p->confidence;
     double loss = 0;
     for (int64_t k = begin; k < end; k += GROUP) {
         vec products[GROUP];
@@ -125,4 +129,11 @@ static double stored_loss(const recsys_als *p, int64_t row) {
         }
     }
     return loss;
+}
+
+/* Right after the rows are solved, while what they gathered is in cache. */
+static void set_loss(const recsys_als *p, const int32_t *rows, int64_t count) {
+    for (int64_t l = 0; l < count && p->row_loss; l++) {
+        p->row_loss[rows[l]] = stored_loss(p, rows[l]);
+    }
 }
