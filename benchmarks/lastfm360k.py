@@ -124,6 +124,8 @@ def main() -> None:
 
     traces = [ours] if theirs is None else [ours, theirs]
     output = Path(options.output)
+    if output.suffix in (".json", ".png"):
+        output = output.with_suffix("")
     report = output.with_name(output.name + ".json")
     write_json(
         report,

@@ -153,12 +153,19 @@ def _downloaded(folder: Path, allowed: bool, show_progress: bool) -> Path:
                 fetch(source.url, target, check, show_progress)
                 return target
             except OSError as error:
-                reasons.append(f"{source.url}: {error}")
+                # A failed connection's own text runs over lines; the log has it.
+                logger.info("%s: %s", source.url, error)
+                reasons.append(f"{source.url}: {_brief(error)}")
     raise DatasetUnavailableError(
         f"lastfm-360K is not on this machine and was not downloaded ({'; '.join(reasons)}). "
         f"Get {_SOURCES[0].url} or {_SOURCES[1].url} and put it into {folder}, "
         f"or give its place: lastfm360k('.../{_SOURCES[0].filename}')."
     )
+
+
+def _brief(error: OSError) -> str:
+    text = str(error)
+    return text if len(text) <= 100 else type(error).__name__
 
 
 def _check_download(file: Path, source: _Source) -> None:
