@@ -37,8 +37,11 @@ def gowalla(path: Path) -> tuple[sp.csr_array, sp.csr_array]:
     with np.load(path) as data:
         parts = (
             sp.csr_array(
-                (np.ones(len(data[f"{part}_indices"]), np.float32),
-                 data[f"{part}_indices"], data[f"{part}_indptr"]),
+                (
+                    np.ones(len(data[f"{part}_indices"]), np.float32),
+                    data[f"{part}_indices"],
+                    data[f"{part}_indptr"],
+                ),
                 data["shape"],
             )  # fmt: skip
             for part in ("train", "test")

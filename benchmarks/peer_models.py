@@ -97,14 +97,16 @@ class Ours:
     def step(self) -> None:
         (x, y), (new_x, new_y) = self.current, self.spare
         with kernels.use_isa(self.isa), kernels.single_threaded_blas():
-            self._half_sweep(self.problem.sides[0], y, new_y, x, new_x)
-            self._half_sweep(self.problem.sides[1], new_x, new_x, new_y, new_y)
+            users, items = self.problem.sides
+            basis = self._half_sweep(users, y, x, new_x, scratch=new_y).basis
+            self._half_sweep(items, new_x, y, new_y, start_basis=basis)
         self.current, self.spare = self.spare, self.current
 
-    def _half_sweep(self, side, *factors) -> None:
-        kernels.half_sweep(
+    def _half_sweep(self, side, *factors, **options) -> kernels.Sweep:
+        return kernels.half_sweep(
             side,
             *factors,
+            **options,
             solver=self.solver,
             cg_steps=self.cg_steps,
             num_threads=self.problem.num_threads,

@@ -41,10 +41,10 @@ typedef struct {
     KERNEL(gramian_rows,                                                                          \
            (const void *x, int64_t factors, int64_t begin, int64_t end, double *gram,             \
             void *scratch))                                                                       \
-    /* out[begin:end] = x[begin:end] @ basis; out may be x */                                     \
+    /* out[place[begin:end]] = x[begin:end] @ basis; place NULL: the same rows, and out may be x */ \
     KERNEL(rotate_rows,                                                                           \
            (const void *x, const void *basis, int64_t factors, int64_t begin, int64_t end,        \
-            void *out, void *scratch))
+            void *out, const int32_t *place, void *scratch))
 
 typedef struct {
 #define RECSYS_MEMBER(name, arguments) void(*name) arguments;

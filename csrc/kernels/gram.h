@@ -64,7 +64,7 @@ static void gramian_rows(const void *x_, int64_t f, int64_t begin, int64_t end, 
 }
 
 static void rotate_rows(const void *x_, const void *basis_, int64_t f, int64_t begin, int64_t end,
-                        void *out, void *scratch) {
+                        void *out, const int32_t *place, void *scratch) {
     const real *x = x_, *basis = basis_;
     gram_scratch s;
     gram_layout(scratch, f, &s);
@@ -86,8 +86,9 @@ static void rotate_rows(const void *x_, const void *basis_, int64_t f, int64_t b
                 real tile[NV * MR * W] __attribute__((aligned(VECTOR_BYTES))) = {0};
                 tile_update(s.rows + r, s.basis + v * ld, ld, f, tile, MR * W, 1, nv);
                 for (int64_t l = 0; l < MR && r + l < count; l++) {
+                    const int64_t to = place ? place[row + r + l] : row + r + l;
                     for (int64_t n = 0; n < nv; n++) {
-                        store_row((real *)out + (row + r + l) * f, v + n, f,
+                        store_row((real *)out + to * f, v + n, f,
                                   load(tile + n * MR * W + l * W));
                     }
                 }

@@ -39,7 +39,7 @@ AVAILABLE_ISAS = tuple(
 
 # A Gramian is summed over this many groups of rows, each in a fixed order: enough for the threads
 # of any one machine, few enough to hold a double matrix each.
-DEF GRAM_GROUPS = 32
+DEF GRAM_GROUPS = 16
 DEF GRAM_CHUNK = 1024
 DEF ROTATE_SPAN = 4096
 DEF LOSS_SPAN = 1024
@@ -147,16 +147,17 @@ def gramian(const real[:, ::1] x, *, str isa, int num_threads):
     return upper + np.triu(upper, 1).T
 
 
-def rotate(const real[:, ::1] x, const real[:, ::1] basis, real[:, ::1] out, *, str isa,
-           int num_threads):
-    """out = x @ basis, out may be x; see reference.als.rotate."""
+def rotate(const real[:, ::1] x, const real[:, ::1] basis, real[:, ::1] out,
+           const int32_t[::1] place=None, *, str isa, int num_threads):
+    """out[place] = x @ basis; without place, out may be x. See reference.als.rotate."""
     cdef const native.recsys_table *table = get_table(isa, real is double)
     cdef int64_t rows = x.shape[0], f = x.shape[1], span
     cdef int64_t spans = (rows + ROTATE_SPAN - 1) // ROTATE_SPAN
+    cdef const int32_t *to = &place[0] if place is not None else NULL
     num_threads = min(num_threads, spans)
     cdef Scratch scratch = Scratch(table.scratch_bytes(f), num_threads)
     for span in prange(spans, nogil=True, schedule="dynamic", chunksize=1,
                        num_threads=num_threads):
         table.rotate_rows(&x[0, 0], &basis[0, 0], f, span * ROTATE_SPAN,
-                          min(rows, (span + 1) * ROTATE_SPAN), &out[0, 0],
+                          min(rows, (span + 1) * ROTATE_SPAN), &out[0, 0], to,
                           scratch.base + threadid() * scratch.stride)

@@ -25,7 +25,8 @@ cdef extern from "recsys.h" nogil:
         void (*gramian_rows)(
             const void *, int64_t, int64_t, int64_t, double *, void *) noexcept nogil
         void (*rotate_rows)(
-            const void *, const void *, int64_t, int64_t, int64_t, void *, void *) noexcept nogil
+            const void *, const void *, int64_t, int64_t, int64_t, void *, const int32_t *,
+            void *) noexcept nogil
         int64_t (*scratch_bytes)(int64_t) noexcept nogil
         int64_t lanes
 

@@ -32,6 +32,7 @@ class Side:
 
     `confidence` carries the preference in its sign (> 0: liked). `order` holds the rows, longest
     first; `spans` cuts it into pieces of similar cost. Neither depends on the number of threads.
+    `places` ranks the columns by popularity: most gathers then come from a few neighbouring rows.
     """
 
     indptr: np.ndarray  # (rows + 1,) int64
@@ -40,6 +41,8 @@ class Side:
     regularization: np.ndarray  # (rows,) float64
     other_regularization: np.ndarray  # (columns,) float64
     unobserved_weight: float
+    places: np.ndarray | None  # (columns,) int32: a column's row in a scratch copy of the factors
+    placed_indices: np.ndarray  # (nnz,) int32: places[indices], or indices
     order: np.ndarray  # (rows,) int32
     spans: np.ndarray  # int64, from 0 to rows
 
@@ -52,6 +55,7 @@ class Side:
 class Sweep:
     """What a half-sweep tells besides its solution."""
 
+    basis: np.ndarray  # (f, f) float64: the rotation
     loss: float | None  # the objective over all cells, if asked for
     retried: int  # rows solved again in double precision
     jittered: int  # rows of those that needed more regularization
@@ -89,10 +93,13 @@ def make_sides(
         # an empty row's factors are zero whatever its lambda
         return regularization * np.where(np.isfinite(scale), scale, 0.0)
 
+    # A popular item is gathered for most users, while no user is for most items.
+    places = np.empty(users.shape[1], dtype=np.int32)
+    places[np.argsort(-np.diff(items.indptr), kind="stable")] = np.arange(len(places))
     both = lambdas(users), lambdas(items)
     return tuple(
-        _make_side(matrix, own, other, float(unobserved_weight))
-        for matrix, own, other in ((users, *both), (items, *both[::-1]))
+        _make_side(matrix, own, other, float(unobserved_weight), places)
+        for matrix, own, other, places in ((users, *both, places), (items, *both[::-1], None))
     )
 
 
@@ -105,17 +112,20 @@ def _transposed(matrix):
     return sparse.csr_array(parts, matrix.shape, copy=False).T.tocsr()
 
 
-def _make_side(matrix, regularization, other_regularization, unobserved_weight) -> Side:
+def _make_side(matrix, regularization, other_regularization, unobserved_weight, places) -> Side:
     indptr = matrix.indptr.astype(np.int64, copy=False)
     lengths = np.diff(indptr)
     order = np.argsort(-lengths, kind="stable").astype(np.int32)
+    indices = matrix.indices.astype(np.int32, copy=False)
     return Side(
         indptr=indptr,
-        indices=matrix.indices.astype(np.int32, copy=False),
+        indices=indices,
         confidence=matrix.data,
         regularization=regularization,
         other_regularization=other_regularization,
         unobserved_weight=unobserved_weight,
+        places=places,
+        placed_indices=indices if places is None else places[indices],
         order=order,
         spans=_make_spans(lengths[order]),
     )
@@ -133,10 +143,11 @@ def _make_spans(lengths: np.ndarray) -> np.ndarray:
 def half_sweep(
     side: Side,
     fixed: np.ndarray,
-    rotated: np.ndarray,
     start: np.ndarray | None,
     out: np.ndarray,
     *,
+    scratch: np.ndarray | None = None,
+    start_basis: np.ndarray | None = None,
     solver: str = "cholesky",
     cg_steps: int = 3,
     loss: bool = False,
@@ -149,13 +160,16 @@ def half_sweep(
     side : Side
         The data, rows x columns.
     fixed : (columns, f) array
-        The factors of the other side.
-    rotated : (columns, f) array
-        Becomes `fixed` in the eigenbasis of its Gramian; may be `fixed` itself.
+        The factors of the other side. Rotated in place to the eigenbasis of their Gramian, unless
+        there is `scratch`.
     start : (rows, f) array or None
-        Where conjugate gradient starts, in the basis of `fixed`; not used by "cholesky".
+        Where conjugate gradient starts; not used by "cholesky".
     out : (rows, f) array
-        Becomes the solution, in the basis of `rotated`; may be `start` itself.
+        Becomes the solution, in the rotated basis; may be `start` itself.
+    scratch : (columns, f) array, optional
+        Written instead of `fixed`, in an order that suits the gathers; of no use afterwards.
+    start_basis : (f, f) array, optional
+        What `start` is to be multiplied by to be in the basis of `fixed`; it is there by default.
     solver : "cholesky" or "cg"
     cg_steps : int
     loss : bool
@@ -169,15 +183,19 @@ def half_sweep(
         If `fixed` is not finite (the message names its first bad row), or if a row has no finite
         solution even in double precision.
     KeyboardInterrupt
-        Within about 0.1 s of Ctrl-C; `rotated` and `out` are then partly written.
+        Within about 0.1 s of Ctrl-C; what is written to is then partly written.
     """
     how = {"isa": current_isa(), "num_threads": resolve_num_threads(num_threads)}
     eigenvalues, basis = _eigenbasis(fixed, how)
-    rotation = basis.astype(fixed.dtype)
-    _als.rotate(fixed, rotation, rotated, **how)
+    rotated = fixed if scratch is None else scratch
+    places, indices = (
+        (None, side.indices) if scratch is None else (side.places, side.placed_indices)
+    )
+    _als.rotate(fixed, basis.astype(fixed.dtype), rotated, places, **how)
     exact = solver == "cholesky"
     if not exact:
-        _als.rotate(start, rotation, out, **how)
+        to_basis = basis if start_basis is None else start_basis @ basis
+        _als.rotate(start, to_basis.astype(fixed.dtype), out, **how)
 
     rows = side.n_rows
     failed = np.zeros(rows, dtype=np.uint8)
@@ -194,14 +212,14 @@ def half_sweep(
     }
     for spans in _slices(side.spans, how["num_threads"]):
         _als.als_rows(
-            side.indptr, side.indices, side.confidence, side.order, spans, rotated, out,
+            side.indptr, indices, side.confidence, side.order, spans, rotated, out,
             regularization=side.regularization, failed=failed,
             **problem, **how,
         )  # fmt: skip
     bad = np.flatnonzero(failed)
-    jittered = _solve_again(side, bad, rotated, out, problem, how) if len(bad) else 0
-    total = _objective(side, eigenvalues, rotated, out, row_loss, how) if loss else None
-    return Sweep(total, len(bad), jittered)
+    jittered = _solve_again(side, indices, bad, rotated, out, problem, how) if len(bad) else 0
+    total = _objective(side, eigenvalues, fixed, out, row_loss, how) if loss else None
+    return Sweep(basis, total, len(bad), jittered)
 
 
 def _eigenbasis(fixed: np.ndarray, how: dict) -> tuple[np.ndarray, np.ndarray]:
@@ -234,20 +252,22 @@ def _slices(spans: np.ndarray, num_threads: int) -> Iterator[np.ndarray]:
         count = max(1, int(count * min(4.0, SLICE_SECONDS / seconds)))
 
 
-def _solve_again(side, rows, fixed, out, problem, how) -> int:
+def _solve_again(side, indices, rows, fixed, out, problem, how) -> int:
     """Solve `rows` in double precision, then with more regularization; how many needed that."""
     jittered = 0
     lengths = np.diff(side.indptr)[rows]
     pieces = np.cumsum(lengths) // RETRY_ENTRIES
     for piece in np.split(rows, np.flatnonzero(np.diff(pieces)) + 1):
         lambdas = side.regularization[piece].copy()
-        solved, failed, traces = _solve_in_double(side, piece, lambdas, fixed, problem, how)
+        solved, failed, traces = _solve_in_double(
+            side, indices, piece, lambdas, fixed, problem, how
+        )
         if failed.any():
             # eps tr(A) / f, with the eps of the factors: what their own precision cannot resolve
             eps = float(np.finfo(fixed.dtype).eps)
             lambdas[failed] += eps * traces[failed] / fixed.shape[1]
             jittered += int(failed.sum())
-            solved, failed, _ = _solve_in_double(side, piece, lambdas, fixed, problem, how)
+            solved, failed, _ = _solve_in_double(side, indices, piece, lambdas, fixed, problem, how)
         out[piece] = solved
         bad = failed | ~np.isfinite(out[piece]).all(axis=1)
         if bad.any():
@@ -258,26 +278,26 @@ def _solve_again(side, rows, fixed, out, problem, how) -> int:
     return jittered
 
 
-def _solve_in_double(side, rows, lambdas, fixed, problem, how):
+def _solve_in_double(side, indices, rows, lambdas, fixed, problem, how):
     """The rows' exact solutions in float64, which of them failed, and the traces of A."""
     lengths = np.diff(side.indptr)[rows]
     indptr = np.concatenate([[0], np.cumsum(lengths)])
     entries = np.repeat(side.indptr[rows] - indptr[:-1], lengths) + np.arange(indptr[-1])
-    columns, indices = np.unique(side.indices[entries], return_inverse=True)
+    columns, own = np.unique(indices[entries], return_inverse=True)
     confidence = side.confidence[entries].astype(np.float64)
     y = fixed[columns].astype(np.float64)
     solved = np.zeros((len(rows), fixed.shape[1]))
     failed = np.zeros(len(rows), dtype=np.uint8)
     row_loss = None if problem["row_loss"] is None else np.zeros(len(rows))
     _als.als_rows(
-        indptr, indices.astype(np.int32), confidence, np.arange(len(rows), dtype=np.int32),
+        indptr, own.astype(np.int32), confidence, np.arange(len(rows), dtype=np.int32),
         np.arange(len(rows) + 1), y, solved, regularization=lambdas, failed=failed,
         **{**problem, "cg_steps": 0, "row_loss": row_loss}, **how,
     )  # fmt: skip
     if row_loss is not None:
         problem["row_loss"][rows] = row_loss
     w0 = side.unobserved_weight
-    weights = (np.abs(confidence) - w0) * np.einsum("kf,kf->k", y, y)[indices]
+    weights = (np.abs(confidence) - w0) * np.einsum("kf,kf->k", y, y)[own]
     traces = np.add.reduceat(weights, indptr[:-1]) + w0 * problem["eigenvalues"].sum()
     return solved, failed.astype(bool), traces + fixed.shape[1] * lambdas
 

@@ -311,10 +311,15 @@ class ImplicitALS(FactorModel):
             # everything is written to `spare`.
             nonlocal current, spare, retried, jittered
             begin = time.perf_counter()
-            users = self._half_sweep(sides[0], current[1], spare[1], current[0], spare[0])
+            users = self._half_sweep(sides[0], current[1], current[0], spare[0], scratch=spare[1])
             middle = time.perf_counter()
             items = self._half_sweep(
-                sides[1], spare[0], spare[0], spare[1], spare[1], loss=self.compute_loss
+                sides[1],
+                spare[0],
+                current[1],
+                spare[1],
+                start_basis=users.basis,
+                loss=self.compute_loss,
             )
             end = time.perf_counter()
             current, spare = spare, current
@@ -333,15 +338,15 @@ class ImplicitALS(FactorModel):
             )
 
     def _half_sweep(
-        self, side: kernels.Side, *factors: np.ndarray, loss: bool = False
+        self, side: kernels.Side, *factors: np.ndarray, **options: Any
     ) -> kernels.Sweep:
         return kernels.half_sweep(
             side,
             *factors,
             solver=self.solver,
             cg_steps=self.cg_steps,
-            loss=loss,
             num_threads=self.num_threads,
+            **options,
         )
 
     def _own_factors(

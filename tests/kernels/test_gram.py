@@ -25,11 +25,15 @@ def test_rotate(isa, dtype, f, rows):
     rng = np.random.default_rng(rows)
     x = rng.standard_normal((rows, f)).astype(dtype)
     basis = np.linalg.qr(rng.standard_normal((f, f)))[0].astype(dtype)
-    expected, out = np.zeros(x.shape), np.zeros_like(x)
+    before, expected, out = x.copy(), np.zeros(x.shape), np.zeros_like(x)
     reference.rotate(x, basis, expected)
     _als.rotate(x, basis, out, isa=isa, num_threads=2)
     _als.rotate(x, basis, x, isa=isa, num_threads=2)
     assert np.array_equal(x, out)
+    place = rng.permutation(rows).astype(np.int32)
+    placed = np.zeros_like(x)
+    _als.rotate(before, basis, placed, place, isa=isa, num_threads=2)
+    assert np.array_equal(placed[place], out)
     np.testing.assert_allclose(x, expected, atol=20 * np.finfo(dtype).eps * np.sqrt(f))
 
 

@@ -37,17 +37,17 @@ def gradients(side, fixed, solved):
 @pytest.mark.parametrize("f", [8, 64, 130])
 def test_a_cholesky_half_sweep_has_zero_gradient(isa, dtype, case, f):
     users, items, x, y = problem(case, f, dtype, lambda_=0.5)
-    half_sweep(users, y, y, None, x)
+    half_sweep(users, y, None, x)
     limit = 1e-5 if dtype is np.float32 else 1e-11
     assert gradients(users, y, x).max() < limit
-    half_sweep(items, x, x, None, y)
+    half_sweep(items, x, None, y)
     assert gradients(items, x, y).max() < limit
 
 
 @pytest.mark.parametrize("exponent, w0", [(0.0, 1.0), (1.0, 0.1), (0.5, 0.0)])
 def test_loss_is_the_objective_over_all_cells(dtype, exponent, w0):
     users, items, x, y = problem("mixed", 9, dtype, exponent=exponent, w0=w0)
-    loss = half_sweep(users, y, y, None, x, loss=True).loss
+    loss = half_sweep(users, y, None, x, loss=True).loss
     c = np.full((users.n_rows, items.n_rows), w0)
     p = np.zeros_like(c)
     for u in range(users.n_rows):
@@ -66,24 +66,38 @@ def test_loss_never_rises_under_cholesky(isa, dtype):
     users, items, x, y = problem("every length", 20, dtype, lambda_=0.3)
     losses = []
     for _ in range(6):
-        losses.append(half_sweep(users, y, y, None, x, loss=True).loss)
-        losses.append(half_sweep(items, x, x, None, y, loss=True).loss)
+        losses.append(half_sweep(users, y, None, x, loss=True).loss)
+        losses.append(half_sweep(items, x, None, y, loss=True).loss)
     assert np.all(np.diff(losses) <= 1e-6 * losses[0])
 
 
 @pytest.mark.parametrize("solver", ["cholesky", "cg"])
 def test_scores_do_not_depend_on_the_basis(solver):
-    """The factors handed in, rotated or not, give the same scores."""
+    """Rotated in place or in a scratch copy, from one basis or another: the same scores."""
     users, _, x, y = problem("every length", 12, np.float64)
     turn = np.linalg.qr(np.random.default_rng(5).standard_normal((12, 12)))[0]
-    outs = []
-    for fixed, start in ((y, x), (y @ turn, x @ turn)):
-        rotated, out = np.empty_like(fixed), np.empty_like(start)
-        before = fixed.copy(), start.copy()
-        half_sweep(users, fixed, rotated, start, out, solver=solver)
-        assert np.array_equal(fixed, before[0]) and np.array_equal(start, before[1])
-        outs.append(out @ rotated.T)
-    np.testing.assert_allclose(*outs, atol=1e-9)
+    scores = []
+    for fixed, start, options in (
+        (y.copy(), x, {}),
+        (y @ turn, x @ turn, {}),
+        (y @ turn, x, {"start_basis": turn}),
+        (y, x, {"scratch": np.empty_like(y)}),
+    ):
+        before, out = start.copy(), np.empty_like(start)
+        sweep = half_sweep(users, fixed, start, out, solver=solver, **options)
+        assert np.array_equal(start, before)
+        scores.append(out @ (fixed @ sweep.basis if "scratch" in options else fixed).T)
+    for other in scores[1:]:
+        np.testing.assert_allclose(other, scores[0], atol=1e-9)
+
+
+def test_a_scratch_copy_leaves_the_fixed_factors_alone():
+    users, _, x, y = problem("huge confidences", 12, np.float32)
+    before, loss = y.copy(), []
+    for scratch in (np.empty_like(y), None):
+        loss.append(half_sweep(users, y, None, x, scratch=scratch, loss=True).loss)
+        assert np.array_equal(y, before) == (scratch is not None)
+    assert loss[0] == pytest.approx(loss[1], rel=1e-6)
 
 
 @pytest.mark.parametrize("solver", ["cholesky", "cg"])
@@ -93,8 +107,8 @@ def test_same_bits_for_any_threads(isa, dtype, solver, num_threads):
     def run(threads):
         x1, y1 = x.copy(), y.copy()
         for _ in range(2):
-            half_sweep(users, y1, y1, x1, x1, solver=solver, num_threads=threads)
-            s = half_sweep(items, x1, x1, y1, y1, solver=solver, num_threads=threads, loss=True)
+            half_sweep(users, y1, x1, x1, solver=solver, num_threads=threads)
+            s = half_sweep(items, x1, y1, y1, solver=solver, num_threads=threads, loss=True)
         return x1, y1, s.loss
 
     for one, many in zip(run(1), run(num_threads), strict=True):
@@ -103,10 +117,10 @@ def test_same_bits_for_any_threads(isa, dtype, solver, num_threads):
 
 def test_rows_beyond_single_precision_are_solved_in_double(isa):
     users, _, x, y = problem("huge confidences", 32, np.float32)
-    sweep = half_sweep(users, y, y, None, x, loss=True)
+    sweep = half_sweep(users, y, None, x, loss=True)
     exact = x.astype(np.float64)
     users64 = dataclasses.replace(users, confidence=users.confidence.astype(np.float64))
-    loss = half_sweep(users64, *(y.astype(np.float64),) * 2, None, exact, loss=True).loss
+    loss = half_sweep(users64, y.astype(np.float64), None, exact, loss=True).loss
     assert 0 < sweep.retried < users.n_rows
     assert sweep.jittered == 0
     # rotated in single precision: the Gramian is a diagonal to rounding only
@@ -119,7 +133,7 @@ def test_a_row_that_even_double_cannot_solve_is_jittered(monkeypatch):
     confidence = users.confidence.copy()
     confidence[users.indptr[3] : users.indptr[4]] = 1e18
     users = dataclasses.replace(users, confidence=confidence)
-    sweep = half_sweep(users, y, y, None, x)
+    sweep = half_sweep(users, y, None, x)
     assert sweep.jittered >= 1
     assert np.isfinite(x).all()
 
@@ -130,21 +144,21 @@ def test_a_row_out_of_scale_is_named():
     confidence[users.indptr[2]] = np.inf
     broken = dataclasses.replace(users, confidence=confidence)
     with pytest.raises(FloatingPointError, match="row 2 has no finite solution"):
-        half_sweep(broken, y, y, None, x)
+        half_sweep(broken, y, None, x)
 
 
 def test_non_finite_factors_are_named():
     users, _, x, y = problem("every length", 4, np.float32)
     y[7, 1] = np.nan
     with pytest.raises(FloatingPointError, match="row 7 is not finite"):
-        half_sweep(users, y, y, None, x)
+        half_sweep(users, y, None, x)
 
 
 def test_no_regularization_on_rank_deficient_data_is_finite(isa, dtype):
     users, items, x, y = problem("one full column", 6, dtype, lambda_=0.0)
     for _ in range(3):
-        half_sweep(users, y, y, None, x)
-        half_sweep(items, x, x, None, y)
+        half_sweep(users, y, None, x)
+        half_sweep(items, x, None, y)
     assert np.isfinite(x).all() and np.isfinite(y).all()
     np.testing.assert_allclose(x @ y.T, 1, rtol=1e-3 if dtype is np.float32 else 1e-8)
 

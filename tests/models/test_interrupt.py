@@ -24,13 +24,13 @@ def interrupt_at(monkeypatch, call):
     """Make the given half-sweep rotate its input, write half its output and be interrupted."""
     half_sweep, calls = kernels.half_sweep, 0
 
-    def interrupted(side, fixed, rotated, start, out, **kwargs):
+    def interrupted(side, fixed, start, out, **kwargs):
         nonlocal calls
         calls += 1
         if calls < call:
-            return half_sweep(side, fixed, rotated, start, out, **kwargs)
+            return half_sweep(side, fixed, start, out, **kwargs)
         spare = out.copy()
-        half_sweep(side, fixed, rotated, start, spare, **kwargs)
+        half_sweep(side, fixed, start, spare, **kwargs)
         out[: len(out) // 2] = spare[: len(out) // 2]
         raise KeyboardInterrupt
 

@@ -15,9 +15,12 @@ def gramian(x, *, isa=None, num_threads=1):
     return x.T @ x
 
 
-def rotate(x, basis, out, *, isa=None, num_threads=1):
-    """out = x @ basis, out may be x. x and out (rows, f), basis (f, f)."""
-    out[:] = np.asarray(x, dtype=np.float64) @ np.asarray(basis, dtype=np.float64)
+def rotate(x, basis, out, place=None, *, isa=None, num_threads=1):
+    """out[place] = x @ basis. x and out (rows, f), basis (f, f), place a permutation of the rows;
+    without it rows keep their places, and out may be x."""
+    out[slice(None) if place is None else place] = np.asarray(x, dtype=np.float64) @ np.asarray(
+        basis, dtype=np.float64
+    )
 
 
 def als_rows(
