@@ -9,7 +9,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
@@ -17,7 +16,7 @@ from setuptools.errors import CompileError, LinkError
 
 CSRC = Path("csrc")
 HEADERS = sorted(str(path) for path in CSRC.rglob("*.h"))
-FLAGS = ["-O3", "-fno-math-errno", "-ffp-contract=fast", "-fvisibility=hidden"]
+FLAGS = ["-O3", "-g0", "-fno-math-errno", "-ffp-contract=fast", "-fvisibility=hidden"]
 X86_SETS = {
     "avx2": ["-mavx2", "-mfma"],
     "avx512": [f"-mavx512{part}" for part in ("f", "dq", "bw", "vl")]
@@ -27,6 +26,7 @@ X86_SETS = {
 
 class BuildKernels(build_ext):
     def build_extensions(self):
+        self.force = True  # the environment decides as well (CC, RECSYS_NO_OPENMP), not files alone
         sets = {"baseline": []}
         if platform.machine().lower() in ("x86_64", "amd64"):
             sets |= {name: flags for name, flags in X86_SETS.items() if self.can_compile(flags)}
@@ -91,7 +91,7 @@ setup(
             Extension(
                 "recsys.kernels._als",
                 ["recsys/kernels/_als.pyx"],
-                include_dirs=[str(CSRC), numpy.get_include()],
+                include_dirs=[str(CSRC)],
                 depends=[*HEADERS, str(CSRC / "table.c"), str(CSRC / "dispatch.c")],
             )
         ],

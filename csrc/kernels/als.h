@@ -11,7 +11,7 @@
  * that its entries would be gathered anew each step while forming f x f is cheap. */
 
 #define CG_FEWEST 16       /* shorter rows: the batch is as fast as three steps, and exact */
-#define CG_PRIMAL_FACTORS 128 /* at more factors f x f always costs more than its steps */
+#define CG_PRIMAL_FACTORS 256 /* at more factors gathering anew costs less than f x f */
 
 typedef enum { ROW_EMPTY, ROW_BATCH, ROW_WIDE, ROW_PRIMAL, ROW_CG } row_path;
 
@@ -40,7 +40,7 @@ static row_path choose_path(const recsys_als *p, int64_t row) {
     const int64_t n = p->indptr[row + 1] - p->indptr[row], f = p->factors;
     if (n == 0) return ROW_EMPTY;
     if (p->cg_steps > 0 && n > CG_FEWEST) {
-        const int long_row = n * f * REAL_BYTES > 4 * CG_PANEL;
+        const int long_row = n * f * REAL_BYTES > CG_PANEL; /* and so gathered anew each step */
         return long_row && f <= CG_PRIMAL_FACTORS ? ROW_PRIMAL : ROW_CG;
     }
     if (n <= min_i64(f, BATCH_MOST)) {

@@ -17,7 +17,7 @@
 #define TRACE_MOST (RECSYS_DOUBLE ? 0x1p49 : 0x1p20)
 
 #define BATCH_MOST 64     /* longest row solved W at a time by als_batch.h */
-#define CG_PANEL 131072   /* bytes of gathered rows that conjugate gradient keeps: some of L2 */
+#define CG_PANEL 4194304   /* bytes of gathered rows that conjugate gradient keeps: some of L3 */
 
 typedef struct {
     real *scale;         /* fp: d */

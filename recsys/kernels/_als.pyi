@@ -53,5 +53,11 @@ def als_loss(
 ) -> None: ...
 def gramian(x: NDArray[Real], *, isa: str, num_threads: int) -> Doubles: ...
 def rotate(
-    x: NDArray[Real], basis: NDArray[Real], out: NDArray[Real], *, isa: str, num_threads: int
+    x: NDArray[Real],
+    basis: NDArray[Real],
+    out: NDArray[Real],
+    place: Int32s | None = None,
+    *,
+    isa: str,
+    num_threads: int,
 ) -> None: ...

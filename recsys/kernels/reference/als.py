@@ -59,8 +59,8 @@ def als_rows(
     the solution has no part in them (minimum norm), and B is never taken below `floor`.
 
     `failed[u]` is set to 1 where x is not finite, and where an exact row's sum over entries is so
-    large beside B that the dtype of `solved` cannot resolve both. `row_loss[u]`, if given, becomes the
-    sum over stored entries of c (p - s)^2 - w0 s^2, s = x.y.
+    large beside B that the dtype of `solved` cannot resolve both. `row_loss[u]`, if given, becomes
+    the sum over stored entries of c (p - s)^2 - w0 s^2, s = x.y.
     """
     for u in order[spans[0] : spans[-1]]:
         entries = slice(indptr[u], indptr[u + 1])

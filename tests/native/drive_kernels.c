@@ -1,0 +1,209 @@
+/* Runs every kernel, instruction set and dtype on arrays exactly as large as promised.
+ *
+ * Each array ends at a page that faults, which also stops what the sanitizers cannot see (masked
+ * loads, gathers); the bytes around it are poisoned, inputs are read-only, and scratch starts as
+ * NaN, so that what a kernel reads before it wrote it shows in the result. Values are checked
+ * elsewhere, against NumPy; here they only have to be finite. Built and run by ./sanitize. */
+#include <math.h>
+#include <sanitizer/asan_interface.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "recsys.h"
+
+/* Rows of 0 to 300 entries, and one so long that conjugate gradient takes it otherwise. */
+enum { ROWS = 302, LONGEST = 1203, COLUMNS = LONGEST, MOST_ARRAYS = 32 };
+enum { ENTRIES = 300 * 301 / 2 + LONGEST };
+
+static struct {
+    char *map;
+    size_t mapped;
+} arrays[MOST_ARRAYS];
+static int array_count;
+
+/* `bytes` in pages of their own, ending at (or, for `align`, just before) a page that faults. */
+static void *exactly(int64_t bytes, size_t align) {
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    const size_t inside = ((size_t)bytes + align + page - 1) / page * page;
+    char *map = mmap(NULL, inside + 2 * page, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (map == MAP_FAILED || array_count == MOST_ARRAYS) abort();
+    char *first = map + page, *after = first + inside;
+    if (mprotect(map, page, PROT_NONE) || mprotect(after, page, PROT_NONE)) abort();
+    char *array = after - bytes;
+    array -= (uintptr_t)array % align;
+    memset(array, 0xff, (size_t)bytes); /* NaN in both dtypes */
+    ASAN_POISON_MEMORY_REGION(first, (size_t)(array - first));
+    ASAN_POISON_MEMORY_REGION(array + bytes, (size_t)(after - array - bytes));
+    arrays[array_count].map = map;
+    arrays[array_count++].mapped = inside + 2 * page;
+    return array;
+}
+
+static void free_arrays(void) {
+    while (array_count) {
+        array_count--;
+        ASAN_UNPOISON_MEMORY_REGION(arrays[array_count].map, arrays[array_count].mapped);
+        munmap(arrays[array_count].map, arrays[array_count].mapped);
+    }
+}
+
+static void make_arrays_read_only(void) {
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    for (int i = 0; i < array_count; i++) {
+        mprotect(arrays[i].map + page, arrays[i].mapped - 2 * page, PROT_READ);
+    }
+}
+
+/* Uniform in [0, 1), the same on every run. */
+static double uniform(void) {
+    static uint64_t state = 1;
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    return (double)(state >> 11) * 0x1p-53;
+}
+
+static void *reals(int64_t count, int is_double, double low, double high) {
+    void *array = exactly(count * (is_double ? 8 : 4), is_double ? 8 : 4);
+    for (int64_t i = 0; i < count; i++) {
+        const double value = low + (high - low) * uniform();
+        if (is_double) {
+            ((double *)array)[i] = value;
+        } else {
+            ((float *)array)[i] = (float)value;
+        }
+    }
+    return array;
+}
+
+static int all_finite(const void *array, int64_t count, int is_double) {
+    for (int64_t i = 0; i < count; i++) {
+        if (!isfinite(is_double ? ((double *)array)[i] : ((float *)array)[i])) return 0;
+    }
+    return 1;
+}
+
+static void check(int good, const char *what, int64_t factors) {
+    if (good) return;
+    fprintf(stderr, "%s: not finite with %d factors\n", what, (int)factors);
+    exit(1);
+}
+
+/* Every row has an entry in the last column: reading past that is reading past `fixed`. */
+static void make_matrix(recsys_als *p) {
+    int64_t *indptr = exactly(8 * (ROWS + 1), 8);
+    int32_t *indices = exactly(4 * ENTRIES, 4), *order = exactly(4 * ROWS, 4);
+    indptr[0] = 0;
+    for (int64_t row = 0; row < ROWS; row++) {
+        const int64_t n = row < ROWS - 1 ? row : LONGEST;
+        for (int64_t k = 0; k < n; k++) {
+            indices[indptr[row] + k] = (int32_t)(COLUMNS - 1 - (n - 1 - k) * COLUMNS / n);
+        }
+        indptr[row + 1] = indptr[row] + n;
+        /* longest first as in a fit, or lengths far apart side by side */
+        order[row] = (int32_t)(p->factors % 2 ? ROWS - 1 - row : (row * 99 + 7) % ROWS);
+    }
+    p->indptr = indptr;
+    p->indices = indices;
+    p->order = order;
+}
+
+typedef struct {
+    const char *name;
+    double least, most; /* signed confidences */
+    double unobserved_weight, regularization, spread;
+    int64_t cg_steps;
+} situation;
+
+static const situation SITUATIONS[] = {
+    {"exact", 1, 11, 1, 1, 0, 0},
+    {"exact, a lambda for each row", 1, 11, 0.1, 1, 5, 0},
+    {"exact, dislikes and light entries", -3, 3, 1, 1, 0, 0},
+    {"exact, nothing but the entries", 0, 5, 0, 1, 0, 0},
+    {"exact, no regularization", 1, 11, 1, 0, 0, 0},
+    {"exact, out of scale", 1e18, 1e19, 1, 1, 0, 0},
+    {"conjugate gradient", 1, 11, 1, 1, 0, 3},
+    {"conjugate gradient, dislikes", -3, 3, 0.5, 0.1, 2, 30},
+};
+
+static void drive_als(const recsys_table *table, int is_double, int64_t f, const situation *s) {
+    recsys_als p = {.factors = f, .cg_steps = s->cg_steps, .floor = 1e-9, .tolerance = 1e-6};
+    make_matrix(&p);
+    p.confidence = reals(ENTRIES, is_double, s->least, s->most);
+    p.fixed = reals(COLUMNS * f, is_double, -1, 1);
+    /* over the largest eigenvalue of any such Gramian: dislikes leave the systems definite */
+    double *eigenvalues = reals(f, 1, COLUMNS * f, 2 * COLUMNS * f);
+    if (s->regularization == 0) eigenvalues[f - 1] = 0; /* no part in the solution */
+    p.eigenvalues = eigenvalues;
+    p.regularization = reals(ROWS, 1, s->regularization, s->regularization + s->spread);
+    p.unobserved_weight = s->unobserved_weight;
+    make_arrays_read_only();
+    p.solved = reals(ROWS * f, is_double, -1, 1);
+    p.failed = exactly(ROWS, 1);
+    memset(p.failed, 0, ROWS);
+    p.row_loss = exactly(8 * ROWS, 8);
+    const int64_t bytes = table->scratch_bytes(f);
+    void *scratch = exactly(bytes, 64);
+    for (int64_t begin = 0, span = 1; begin < ROWS; begin += span++) {
+        memset(scratch, 0xff, (size_t)bytes);
+        table->als_rows(&p, begin, begin + span < ROWS ? begin + span : ROWS, scratch);
+    }
+    if (s->most < 1e9) {
+        check(all_finite(p.solved, ROWS * f, is_double), s->name, f);
+        check(all_finite(p.row_loss, ROWS, 1), s->name, f);
+        memset(p.row_loss, 0xff, 8 * ROWS);
+        table->als_loss(&p, 0, ROWS / 2, NULL);
+        table->als_loss(&p, ROWS / 2, ROWS, NULL);
+        check(all_finite(p.row_loss, ROWS, 1), "als_loss", f);
+    }
+    p.row_loss = NULL; /* not asked for */
+    table->als_rows(&p, ROWS - 40, ROWS, scratch);
+    free_arrays();
+}
+
+static void drive_products(const recsys_table *table, int is_double, int64_t f, int64_t rows) {
+    const void *x = reals(rows * f, is_double, -1, 1), *basis = reals(f * f, is_double, -1, 1);
+    int32_t *place = exactly(4 * rows, 4);
+    for (int64_t row = 0; row < rows; row++) place[row] = (int32_t)(rows - 1 - row);
+    make_arrays_read_only();
+    double *gram = reals(f * f, 1, 0, 0);
+    void *out = exactly(rows * f * (is_double ? 8 : 4), is_double ? 8 : 4);
+    void *own = reals(rows * f, is_double, -1, 1);
+    void *scratch = exactly(table->scratch_bytes(f), 64);
+    const int64_t cut = rows / 3;
+    table->gramian_rows(x, f, 0, cut, gram, scratch);
+    table->gramian_rows(x, f, cut, rows, gram, scratch);
+    check(all_finite(gram, f * f, 1), "gramian_rows", f);
+    memset(scratch, 0xff, (size_t)table->scratch_bytes(f));
+    table->rotate_rows(x, basis, f, 0, cut, out, place, scratch);
+    table->rotate_rows(x, basis, f, cut, rows, out, place, scratch);
+    check(all_finite(out, rows * f, is_double), "rotate_rows", f);
+    table->rotate_rows(own, basis, f, 0, rows, own, NULL, scratch);
+    check(all_finite(own, rows * f, is_double), "rotate_rows in place", f);
+    free_arrays();
+}
+
+/* drive ISA DTYPE: an instruction set by its name; f32 or f64. */
+int main(int argc, char **argv) {
+    static const int64_t FACTORS[] = {1, 2, 3, 7, 8, 15, 16, 17, 31, 33, 47, 64, 65, 111, 130};
+    static const int64_t HEIGHTS[] = {1, 2, 7, 16, 17, 31, 33, 127, 1025, 1100};
+    if (argc != 3) return 2;
+    const int is_double = strcmp(argv[2], "f64") == 0;
+    const recsys_table *table = NULL;
+    for (int isa = 0; isa < RECSYS_ISA_COUNT; isa++) {
+        if (!strcmp(argv[1], recsys_isa_name(isa))) table = recsys_get_table(isa, is_double);
+    }
+    for (size_t f = 0; table && f < sizeof FACTORS / sizeof *FACTORS; f++) {
+        for (size_t s = 0; s < sizeof SITUATIONS / sizeof *SITUATIONS; s++) {
+            drive_als(table, is_double, FACTORS[f], SITUATIONS + s);
+        }
+        for (size_t h = 0; h < sizeof HEIGHTS / sizeof *HEIGHTS; h++) {
+            drive_products(table, is_double, FACTORS[f], HEIGHTS[h]);
+        }
+    }
+    printf("sanitized kernels, %s %s: %s\n", argv[1], argv[2],
+           table ? "clean" : "not run, this CPU lacks the instruction set");
+    return 0;
+}

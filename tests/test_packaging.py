@@ -1,0 +1,34 @@
+"""What is installed: the files type checkers need, and stubs that tell the truth."""
+
+import ast
+import inspect
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+import recsys
+from recsys.kernels import _als, reference
+
+PACKAGE = Path(recsys.__file__).parent
+
+
+def test_installed_version_is_the_packages():
+    try:
+        installed = metadata.version("recsys-engine")
+    except metadata.PackageNotFoundError:
+        pytest.skip("recsys-engine runs from its sources here")
+    assert installed == recsys.__version__
+
+
+def test_typed_marker_is_installed():
+    assert (PACKAGE / "py.typed").is_file()
+
+
+@pytest.mark.parametrize("kernel", reference.__all__)
+def test_kernel_twin_and_stub_take_the_same_arguments(kernel):
+    tree = ast.parse((PACKAGE / "kernels" / "_als.pyi").read_text(encoding="utf-8"))
+    [stub] = [node for node in tree.body if getattr(node, "name", None) == kernel]
+    names = [argument.arg for argument in stub.args.args + stub.args.kwonlyargs]
+    assert names == list(inspect.signature(getattr(_als, kernel)).parameters)
+    assert names == list(inspect.signature(getattr(reference, kernel)).parameters)
