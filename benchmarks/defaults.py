@@ -43,7 +43,7 @@ def gowalla(path: Path) -> tuple[sp.csr_array, sp.csr_array]:
                     data[f"{part}_indptr"],
                 ),
                 data["shape"],
-            )  # fmt: skip
+            )
             for part in ("train", "test")
         )
         return tuple(parts)

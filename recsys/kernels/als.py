@@ -72,8 +72,9 @@ def make_sides(
     Parameters
     ----------
     signed_confidence : scipy.sparse CSR, users x items
-        Canonical (sorted, no duplicates), float32 or float64, indices int32. Value v > 0: preference
-        1 with confidence v; v <= 0: preference 0 with confidence -v. Shared, never written.
+        Canonical (sorted, no duplicates), float32 or float64, indices int32. Value v > 0:
+        preference 1 with confidence v; v <= 0: preference 0 with confidence -v. Shared, never
+        written.
     regularization, regularization_exponent, unobserved_weight : float
         lambda, nu and w0: row u of n_u entries gets lambda (n_u + w0 columns)^nu
         (Rendle, Krichene, Zhang, Koren, RecSys 2022, section 3).
