@@ -89,6 +89,7 @@ static void als_rows(const recsys_als *p, int64_t begin, int64_t end, void *scra
         prefetch_next_rows(p, at, end);
         if (path == ROW_EMPTY) {
             memset(solved_row(p, row), 0, (size_t)f * sizeof(real));
+            set_loss(p, &row, 1);
         } else if (path == ROW_BATCH) {
             batch[batched++] = row;
         } else {

@@ -44,6 +44,7 @@ def arguments(matrix, f, dtype, *, w0=1.0, lambda_=1.0, exponent=0.0, seed=0, fi
 
 def solve(kernel, args, **how):
     own = {name: args[name].copy() for name in ("solved", "failed", "row_loss")}
+    own["row_loss"][:] = np.nan  # each row's is to be written
     kernel(**{**args, **own}, **how)
     return own
 
