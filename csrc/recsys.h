@@ -50,7 +50,8 @@ typedef struct {
 #define RECSYS_MEMBER(name, arguments) void(*name) arguments;
     RECSYS_KERNELS(RECSYS_MEMBER)
 #undef RECSYS_MEMBER
-    int64_t (*scratch_bytes)(int64_t factors); /* enough for any kernel above, 64-byte aligned */
+    /* enough for any kernel above, 64-byte aligned; cg_steps is 0 but for conjugate gradient */
+    int64_t (*scratch_bytes)(int64_t factors, int64_t cg_steps);
     int64_t lanes;
 } recsys_table;
 

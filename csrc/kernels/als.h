@@ -15,13 +15,14 @@
 
 typedef enum { ROW_EMPTY, ROW_BATCH, ROW_WIDE, ROW_PRIMAL, ROW_CG } row_path;
 
-static int64_t als_scratch_bytes(int64_t f) {
+static int64_t als_scratch_bytes(int64_t f, int64_t cg_steps) {
     batch_scratch batch;
     wide_scratch wide;
     primal_scratch primal;
     cg_scratch cg;
     const int64_t sizes[] = {batch_layout(NULL, f, &batch), wide_layout(NULL, f, &wide),
-                             primal_layout(NULL, f, &primal), cg_layout(NULL, f, &cg)};
+                             primal_layout(NULL, f, &primal),
+                             cg_steps > 0 ? cg_layout(NULL, f, &cg) : 0};
     int64_t most = 0;
     for (int i = 0; i < 4; i++) most = sizes[i] > most ? sizes[i] : most;
     return most + 2 * round_up(padded(f) * REAL_BYTES, 64);

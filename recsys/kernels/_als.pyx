@@ -71,8 +71,6 @@ cdef class Scratch:
         self.base = <char *>(((<uintptr_t>&view[0]) + 63) // 64 * 64)
 
 
-
-
 def als_rows(const int64_t[::1] indptr, const int32_t[::1] indices, const real[::1] confidence,
              const int32_t[::1] order, const int64_t[::1] spans, const real[:, ::1] fixed,
              real[:, ::1] solved, const double[::1] eigenvalues,
@@ -99,7 +97,7 @@ def als_rows(const int64_t[::1] indptr, const int32_t[::1] indices, const real[:
     problem.row_loss = &row_loss[0] if row_loss is not None else NULL
     cdef Py_ssize_t span, count = spans.shape[0] - 1
     num_threads = min(num_threads, max(count, 1))
-    cdef Scratch scratch = Scratch(table.scratch_bytes(problem.factors), num_threads)
+    cdef Scratch scratch = Scratch(table.scratch_bytes(problem.factors, cg_steps), num_threads)
     for span in prange(count, nogil=True, schedule="dynamic", chunksize=1,
                        num_threads=num_threads):
         table.als_rows(&problem, spans[span], spans[span + 1],
@@ -138,7 +136,7 @@ def gramian(const real[:, ::1] x, *, str isa, int num_threads):
     parts = np.zeros((groups, f, f))
     cdef double[:, :, ::1] sums = parts
     num_threads = min(num_threads, groups)
-    cdef Scratch scratch = Scratch(table.scratch_bytes(f), num_threads)
+    cdef Scratch scratch = Scratch(table.scratch_bytes(f, 0), num_threads)
     for group in prange(groups, nogil=True, schedule="dynamic", chunksize=1,
                         num_threads=num_threads):
         table.gramian_rows(&x[0, 0], f, group * each, min(rows, (group + 1) * each),
@@ -155,7 +153,7 @@ def rotate(const real[:, ::1] x, const real[:, ::1] basis, real[:, ::1] out,
     cdef int64_t spans = (rows + ROTATE_SPAN - 1) // ROTATE_SPAN
     cdef const int32_t *to = &place[0] if place is not None else NULL
     num_threads = min(num_threads, spans)
-    cdef Scratch scratch = Scratch(table.scratch_bytes(f), num_threads)
+    cdef Scratch scratch = Scratch(table.scratch_bytes(f, 0), num_threads)
     for span in prange(spans, nogil=True, schedule="dynamic", chunksize=1,
                        num_threads=num_threads):
         table.rotate_rows(&x[0, 0], &basis[0, 0], f, span * ROTATE_SPAN,

@@ -19,6 +19,7 @@ def run(script, *options, cwd, check=True):
     # The same recsys as here, also where it was found by a relative path.
     paths = [str(Path(recsys.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    env.pop("PYTHONSAFEPATH", None)  # a script imports its neighbours
     done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=120)
     if check:
         assert done.returncode == 0, done.stderr
