@@ -107,7 +107,7 @@ def _best(call: Callable[[], Any], tries: int) -> float:
 # How csrc/kernels/als.h chooses a row's path.
 _BATCH_MOST = 64
 _CG_FEWEST = 16
-_CG_PANEL_BYTES = 4194304
+_LONG_ROW_BYTES = 1048576
 _CG_PRIMAL_FACTORS = 256
 
 
@@ -137,7 +137,7 @@ def half_sweep_work(
     if solver == "cg":
         stepped = n > _CG_FEWEST
         if f <= _CG_PRIMAL_FACTORS:
-            stepped &= n * f * 4 <= _CG_PANEL_BYTES
+            stepped &= n * f * 4 <= _LONG_ROW_BYTES
         flops = np.where(stepped, (cg_steps + 1) * 4 * n * f, flops)
     moved = n.sum() * (4 * f + 8) + 4 * f * (len(n) + 3 * columns)
     dense = 3.0 * columns * f**2

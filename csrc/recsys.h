@@ -50,8 +50,9 @@ typedef struct {
 #define RECSYS_MEMBER(name, arguments) void(*name) arguments;
     RECSYS_KERNELS(RECSYS_MEMBER)
 #undef RECSYS_MEMBER
-    /* enough for any kernel above, 64-byte aligned; cg_steps is 0 but for conjugate gradient */
-    int64_t (*scratch_bytes)(int64_t factors, int64_t cg_steps);
+    /* enough, 64-byte aligned, for any kernel above and rows of up to `longest` entries; cg_steps
+     * and longest count in als_rows only */
+    int64_t (*scratch_bytes)(int64_t factors, int64_t cg_steps, int64_t longest);
     int64_t lanes;
 } recsys_table;
 

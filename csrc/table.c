@@ -16,8 +16,8 @@
 #include "kernels/als_cg.h"
 #include "kernels/als.h"
 
-static int64_t scratch_bytes(int64_t factors, int64_t cg_steps) {
-    const int64_t als = als_scratch_bytes(factors, cg_steps);
+static int64_t scratch_bytes(int64_t factors, int64_t cg_steps, int64_t longest) {
+    const int64_t als = als_scratch_bytes(factors, cg_steps, longest);
     const int64_t gram = gram_scratch_bytes(factors);
     return als > gram ? als : gram;
 }

@@ -46,6 +46,7 @@ CASES = {
     "weight equals unobserved": lambda: _csr(LENGTHS, 300, lambda rng, n: np.ones(n)),
     "all disliked": lambda: _csr(LENGTHS[:12], 30, _disliked),
     "huge confidences": lambda: _csr([5, 40, 100, 200] * 5, 300, _huge),
+    "long": lambda: _csr([7000, 6000, 0, *range(5000, 4980, -1), 40], 10_000, _mixed),
     "one entry": lambda: _csr([1], 1, _liked),
     "one full column": lambda: _csr([1] * 50, 1, _liked),
     "one full row": lambda: _csr([0, 300, 0], 300, _liked),

@@ -3,25 +3,27 @@
  *     n = 0                           x = 0
  *     c >= w0, n small                batch   n^2 f + n^3 / 3      W rows at once
  *     c >= w0, n under 5 f / 8        wide    n^2 f + n^3 / 3
- *     otherwise                       primal  n f^2 + f^3 / 3
+ *     otherwise                       primal  n f^2 + f^3 / 3      in groups where n is large
  *     cg_steps > 0, in between        cg      (steps + 1) 4 n f
  *
  * The choice depends on the row alone, never on its neighbours or on threads. With cg_steps > 0 a
  * row is solved exactly where that costs no more than its steps: when it is very short, or so long
  * that its entries would be gathered anew each step while forming f x f is cheap. */
 
-#define CG_FEWEST 16       /* shorter rows: the batch is as fast as three steps, and exact */
+#define CG_FEWEST 16          /* shorter rows: the batch is as fast as three steps, and exact */
 #define CG_PRIMAL_FACTORS 256 /* at more factors gathering anew costs less than f x f */
+#define STREAMED 128          /* entries asked for ahead; further on the hardware does it */
 
-typedef enum { ROW_EMPTY, ROW_BATCH, ROW_WIDE, ROW_PRIMAL, ROW_CG } row_path;
+typedef enum { ROW_EMPTY, ROW_BATCH, ROW_WIDE, ROW_PRIMAL, ROW_LONG, ROW_CG } row_path;
 
-static int64_t als_scratch_bytes(int64_t f, int64_t cg_steps) {
+static int64_t als_scratch_bytes(int64_t f, int64_t cg_steps, int64_t longest) {
     batch_scratch batch;
     wide_scratch wide;
     primal_scratch primal;
     cg_scratch cg;
+    const int64_t rows = is_long(longest, f) ? long_group_rows(f) : 1;
     const int64_t sizes[] = {batch_layout(NULL, f, &batch), wide_layout(NULL, f, &wide),
-                             primal_layout(NULL, f, &primal),
+                             primal_layout(NULL, f, rows, &primal),
                              cg_steps > 0 ? cg_layout(NULL, f, &cg) : 0};
     int64_t most = 0;
     for (int i = 0; i < 4; i++) most = sizes[i] > most ? sizes[i] : most;
@@ -41,15 +43,14 @@ static row_path choose_path(const recsys_als *p, int64_t row) {
     const int64_t n = p->indptr[row + 1] - p->indptr[row], f = p->factors;
     if (n == 0) return ROW_EMPTY;
     if (p->cg_steps > 0 && n > CG_FEWEST) {
-        const int long_row = n * f * REAL_BYTES > CG_PANEL; /* and so gathered anew each step */
-        return long_row && f <= CG_PRIMAL_FACTORS ? ROW_PRIMAL : ROW_CG;
+        return is_long(n, f) && f <= CG_PRIMAL_FACTORS ? ROW_LONG : ROW_CG;
     }
     if (n <= min_i64(f, BATCH_MOST)) {
         if (all_at_least_unobserved(p, row)) return ROW_BATCH;
     } else if (n <= wide_most(f)) {
         if (all_at_least_unobserved(p, row)) return ROW_WIDE;
     }
-    return ROW_PRIMAL;
+    return is_long(n, f) ? ROW_LONG : ROW_PRIMAL;
 }
 
 /* Rows come longest first, anywhere in memory, so what the next ones need is asked for while this
@@ -62,9 +63,10 @@ static void prefetch_next_rows(const recsys_als *p, int64_t at, int64_t end) {
         __builtin_prefetch(p->regularization + row);
     }
     if (at + 2 * W < end) {
-        const int64_t first = p->indptr[p->order[at + 2 * W]];
-        __builtin_prefetch(p->indices + first);
-        __builtin_prefetch((const real *)p->confidence + first);
+        const int32_t row = p->order[at + 2 * W];
+        const int64_t first = p->indptr[row], n = min_i64(p->indptr[row + 1] - first, STREAMED);
+        prefetch_bytes((const char *)(p->indices + first), n * (int64_t)sizeof(int32_t));
+        prefetch_bytes((const char *)p->confidence + first * REAL_BYTES, n * REAL_BYTES);
     }
     if (at + W < end) {
         const int32_t row = p->order[at + W];
@@ -74,38 +76,59 @@ static void prefetch_next_rows(const recsys_als *p, int64_t at, int64_t end) {
     if (at + 1 < end) {
         const int32_t row = p->order[at + 1];
         const int64_t first = p->indptr[row], last = p->indptr[row + 1];
-        const int64_t n = last - first <= CG_FEWEST ? 0 : min_i64(AHEAD, last - first);
-        for (int64_t k = first; k < first + n; k++) prefetch_fixed(p, k, last);
+        if (last - first > CG_FEWEST) prefetch_entries(p, first, last);
     }
+}
+
+/* Rows of one path, solved together when there are enough of them. */
+typedef struct {
+    int32_t rows[LONG_MOST];
+    int64_t count, most;
+} row_group;
+
+static void solve_batch(const recsys_als *p, row_group *g, row_scratch *s) {
+    if (g->count) batch_solve(p, g->rows, g->count, s->rest);
+    set_loss(p, g->rows, g->count);
+    g->count = 0;
+}
+
+static void solve_long(const recsys_als *p, row_group *g, row_scratch *s) {
+    const int64_t block = LONG_BLOCK / (p->factors * REAL_BYTES);
+    if (g->count) primal_solve(p, g->rows, g->count, block > 1 ? block : 1, s);
+    set_loss(p, g->rows, g->count);
+    g->count = 0;
 }
 
 static void als_rows(const recsys_als *p, int64_t begin, int64_t end, void *scratch) {
     const int64_t f = p->factors;
     row_scratch s = open_scratch(scratch, f);
-    int32_t batch[W];
-    int64_t batched = 0;
+    row_group batch = {.most = W}, longs = {.most = long_group_rows(f)};
     for (int64_t at = begin; at < end; at++) {
         const int32_t row = p->order[at];
         const row_path path = choose_path(p, row);
         prefetch_next_rows(p, at, end);
+        if (path == ROW_BATCH) {
+            batch.rows[batch.count++] = row;
+            if (batch.count == batch.most) solve_batch(p, &batch, &s);
+            continue;
+        }
+        if (path == ROW_LONG) {
+            longs.rows[longs.count++] = row;
+            if (longs.count == longs.most) solve_long(p, &longs, &s);
+            continue;
+        }
         if (path == ROW_EMPTY) {
             memset(solved_row(p, row), 0, (size_t)f * sizeof(real));
-            set_loss(p, &row, 1);
-        } else if (path == ROW_BATCH) {
-            batch[batched++] = row;
         } else {
             scale_for(p, row, &s);
             if (path == ROW_WIDE) wide_solve(p, row, s.scale, s.rest);
-            if (path == ROW_PRIMAL) primal_solve(p, row, s.scale, s.rest);
+            if (path == ROW_PRIMAL) primal_solve(p, &row, 1, ALL_COLUMNS, &s);
             if (path == ROW_CG) cg_solve(p, row, s.scale, s.unscale, s.rest);
-            set_loss(p, &row, 1);
         }
-        if (batched == W || (batched && at + 1 == end)) {
-            batch_solve(p, batch, batched, s.rest);
-            set_loss(p, batch, batched);
-            batched = 0;
-        }
+        set_loss(p, &row, 1);
     }
+    solve_long(p, &longs, &s);
+    solve_batch(p, &batch, &s);
 }
 
 static void als_loss(const recsys_als *p, int64_t begin, int64_t end, void *scratch) {

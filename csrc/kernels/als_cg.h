@@ -3,8 +3,8 @@
  * z = d . y is never formed: d goes into the vector that meets y, and into the sum that comes out.
  * One pass over the row's entries does both products of a step: GROUP scores by dot products,
  * then the same GROUP rows, still in L1, are added up with the scores as weights. 4 n f FLOP a
- * pass, cg_steps + 1 passes. A row is gathered once into a packed panel; a row longer than the
- * panel is gathered again each pass. */
+ * pass, cg_steps + 1 passes. A row is gathered once into a packed panel; a long row, which does not
+ * fit in it, is gathered again each pass. */
 
 typedef struct {
     real *panel;               /* panel_rows x fp, gathered */
@@ -15,7 +15,7 @@ typedef struct {
 } cg_scratch;
 
 static int64_t cg_layout(char *base, int64_t f, cg_scratch *s) {
-    const int64_t fp = padded(f), rows = CG_PANEL / (fp * REAL_BYTES);
+    const int64_t fp = padded(f), rows = LONG_ROW / (fp * REAL_BYTES);
     char *at = base;
     s->panel_rows = round_up(rows < 4 * GROUP ? 4 * GROUP : rows, GROUP);
     s->panel = (real *)take(&at, s->panel_rows * fp * REAL_BYTES);

@@ -16,8 +16,10 @@
  * solution needs more precision than `real` has. */
 #define TRACE_MOST (RECSYS_DOUBLE ? 0x1p49 : 0x1p20)
 
-#define BATCH_MOST 64     /* longest row solved W at a time by als_batch.h */
-#define CG_PANEL 4194304   /* bytes of gathered rows that conjugate gradient keeps: some of L3 */
+#define BATCH_MOST 64    /* longest row solved W at a time by als_batch.h */
+#ifndef LONG_ROW         /* the sanitizers' run makes these small */
+#define LONG_ROW 1048576 /* a row that gathers more bytes of the fixed side is long */
+#endif
 
 typedef struct {
     real *scale;         /* fp: d */
@@ -33,6 +35,8 @@ static char *take(char **at, int64_t bytes) {
 }
 
 INLINE int64_t padded(int64_t f) { return round_up(f, W); }
+
+INLINE int is_long(int64_t n, int64_t f) { return n * f * REAL_BYTES > LONG_ROW; }
 
 static row_scratch open_scratch(void *base, int64_t f) {
     char *at = base;
@@ -83,6 +87,12 @@ INLINE real *solved_row(const recsys_als *p, int64_t row) {
 #define AHEAD 16
 INLINE void prefetch_fixed(const recsys_als *p, int64_t k, int64_t end) {
     if (k < end) prefetch_bytes((const char *)fixed_row(p, k), p->factors * REAL_BYTES);
+}
+
+/* What a gather that starts at entry `begin` reads before its own prefetching takes hold. */
+static void prefetch_entries(const recsys_als *p, int64_t begin, int64_t end) {
+    const int64_t ahead = min_i64(begin + AHEAD, end);
+    for (int64_t k = begin; k < ahead; k++) prefetch_fixed(p, k, end);
 }
 
 static void mark_if_imprecise(const recsys_als *p, int64_t row, real trace) {

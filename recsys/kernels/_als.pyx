@@ -97,7 +97,10 @@ def als_rows(const int64_t[::1] indptr, const int32_t[::1] indices, const real[:
     problem.row_loss = &row_loss[0] if row_loss is not None else NULL
     cdef Py_ssize_t span, count = spans.shape[0] - 1
     num_threads = min(num_threads, max(count, 1))
-    cdef Scratch scratch = Scratch(table.scratch_bytes(problem.factors, cg_steps), num_threads)
+    cdef int64_t at, longest = 0
+    for at in range(spans[0], spans[count]):
+        longest = max(longest, indptr[order[at] + 1] - indptr[order[at]])
+    cdef Scratch scratch = Scratch(table.scratch_bytes(problem.factors, cg_steps, longest), num_threads)
     for span in prange(count, nogil=True, schedule="dynamic", chunksize=1,
                        num_threads=num_threads):
         table.als_rows(&problem, spans[span], spans[span + 1],
@@ -136,7 +139,7 @@ def gramian(const real[:, ::1] x, *, str isa, int num_threads):
     parts = np.zeros((groups, f, f))
     cdef double[:, :, ::1] sums = parts
     num_threads = min(num_threads, groups)
-    cdef Scratch scratch = Scratch(table.scratch_bytes(f, 0), num_threads)
+    cdef Scratch scratch = Scratch(table.scratch_bytes(f, 0, 0), num_threads)
     for group in prange(groups, nogil=True, schedule="dynamic", chunksize=1,
                         num_threads=num_threads):
         table.gramian_rows(&x[0, 0], f, group * each, min(rows, (group + 1) * each),
@@ -153,7 +156,7 @@ def rotate(const real[:, ::1] x, const real[:, ::1] basis, real[:, ::1] out,
     cdef int64_t spans = (rows + ROTATE_SPAN - 1) // ROTATE_SPAN
     cdef const int32_t *to = &place[0] if place is not None else NULL
     num_threads = min(num_threads, spans)
-    cdef Scratch scratch = Scratch(table.scratch_bytes(f, 0), num_threads)
+    cdef Scratch scratch = Scratch(table.scratch_bytes(f, 0, 0), num_threads)
     for span in prange(spans, nogil=True, schedule="dynamic", chunksize=1,
                        num_threads=num_threads):
         table.rotate_rows(&x[0, 0], &basis[0, 0], f, span * ROTATE_SPAN,

@@ -27,7 +27,7 @@ cdef extern from "recsys.h" nogil:
         void (*rotate_rows)(
             const void *, const void *, int64_t, int64_t, int64_t, void *, const int32_t *,
             void *) noexcept nogil
-        int64_t (*scratch_bytes)(int64_t, int64_t) noexcept nogil
+        int64_t (*scratch_bytes)(int64_t, int64_t, int64_t) noexcept nogil
         int64_t lanes
 
     int RECSYS_ISA_COUNT

@@ -20,6 +20,7 @@ from .threads import resolve_num_threads
 logger = logging.getLogger("recsys")
 
 SPAN_COST = 500_000  # about that many clock cycles a span: 0.2 ms
+LONG = 4096  # entries above which rows of a span share their gathers (csrc/kernels/als_primal.h)
 SLICE_SECONDS = 0.1  # between looks for a KeyboardInterrupt
 CG_TOLERANCE = {np.dtype(np.float32): 1e-6, np.dtype(np.float64): 1e-12}
 RETRY_ENTRIES = 1 << 21  # entries of rows solved again in double at a time
@@ -31,7 +32,8 @@ class Side:
     """One orientation of the data, ready to be solved row by row.
 
     `confidence` carries the preference in its sign (> 0: liked). `order` holds the rows, longest
-    first; `spans` cuts it into pieces of similar cost. Neither depends on the number of threads.
+    first, the first `n_long` of them long; `spans` cuts it into pieces of similar cost, of either
+    long rows or others. Neither depends on the number of threads.
     `places` ranks the columns by popularity: most gathers then come from a few neighbouring rows.
     """
 
@@ -45,6 +47,7 @@ class Side:
     placed_indices: np.ndarray  # (nnz,) int32: places[indices], or indices
     order: np.ndarray  # (rows,) int32
     spans: np.ndarray  # int64, from 0 to rows
+    n_long: int  # rows of more than LONG entries
 
     @property
     def n_rows(self) -> int:
@@ -117,6 +120,7 @@ def _make_side(matrix, regularization, other_regularization, unobserved_weight, 
     indptr = matrix.indptr.astype(np.int64, copy=False)
     lengths = np.diff(indptr)
     order = np.argsort(-lengths, kind="stable").astype(np.int32)
+    n_long = int(np.count_nonzero(lengths > LONG))
     indices = matrix.indices.astype(np.int32, copy=False)
     return Side(
         indptr=indptr,
@@ -128,17 +132,28 @@ def _make_side(matrix, regularization, other_regularization, unobserved_weight, 
         places=places,
         placed_indices=indices if places is None else places[indices],
         order=order,
-        spans=_make_spans(lengths[order]),
+        spans=_make_spans(lengths[order], n_long),
+        n_long=n_long,
     )
 
 
-def _make_spans(lengths: np.ndarray) -> np.ndarray:
+def _make_spans(lengths: np.ndarray, n_long: int) -> np.ndarray:
     """Cut rows, longest first, where about SPAN_COST has come together (100 cycles an entry)."""
     cost = np.cumsum(100.0 * lengths + 100.0)
     cuts = np.searchsorted(cost, np.arange(SPAN_COST, cost[-1], SPAN_COST)) + 1
     short = lengths[np.minimum(cuts, len(lengths) - 1)] <= 64
     cuts = np.where(short, (cuts + LANES - 1) // LANES * LANES, cuts)
-    return np.unique(np.concatenate([[0], np.minimum(cuts, len(lengths)), [len(lengths)]]))
+    return np.unique(np.concatenate([[0, n_long], np.minimum(cuts, len(lengths)), [len(lengths)]]))
+
+
+def _spans_for(side: Side, num_threads: int) -> np.ndarray:
+    """The side's spans, but of its long rows only a few for each thread: the more rows a span
+    has, the more they share. A row's bits do not depend on its span."""
+    fine = int(np.searchsorted(side.spans, side.n_long))
+    pieces = min(fine, 4 * num_threads)
+    work = np.cumsum(np.diff(side.indptr)[side.order[: side.n_long]])
+    cuts = [np.searchsorted(work, work[-1] * k // pieces) for k in range(1, pieces)]
+    return np.unique(np.concatenate([[0], cuts, side.spans[fine:]])).astype(np.int64)
 
 
 def half_sweep(
@@ -211,7 +226,7 @@ def half_sweep(
         "cg_steps": 0 if exact else cg_steps,
         "row_loss": row_loss,
     }
-    for spans in _slices(side.spans, how["num_threads"]):
+    for spans in _slices(_spans_for(side, how["num_threads"]), how["num_threads"]):
         _als.als_rows(
             side.indptr, indices, side.confidence, side.order, spans, rotated, out,
             regularization=side.regularization, failed=failed,
@@ -244,13 +259,13 @@ def _slices(spans: np.ndarray, num_threads: int) -> Iterator[np.ndarray]:
     between, while the results, row by row, are the same however they are cut."""
     from time import perf_counter
 
-    at, count = 0, 64 * num_threads
+    at, count = 0, num_threads
     while at < len(spans) - 1:
         began = perf_counter()
         yield spans[at : at + count + 1]
         at += count
         seconds = max(perf_counter() - began, 1e-6)
-        count = max(1, int(count * min(4.0, SLICE_SECONDS / seconds)))
+        count = max(num_threads, int(count * min(4.0, SLICE_SECONDS / seconds)))
 
 
 def _solve_again(side, indices, rows, fixed, out, problem, how) -> int:

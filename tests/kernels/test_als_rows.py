@@ -138,6 +138,20 @@ def test_same_bits_for_any_threads_and_company(isa, dtype, num_threads, cg_steps
         assert np.array_equal(together[name], other[name])
 
 
+@pytest.mark.parametrize("cg_steps", [0, 3])
+def test_long_rows_in_groups(isa, dtype, cg_steps):
+    """They meet the fixed side in blocks, and keep their bits without the others' company."""
+    args = arguments(CASES["long"](), 128, dtype, w0=0.5) | {"cg_steps": cg_steps}
+    rows = len(args["order"])
+    together = solve(_als.als_rows, args | {"spans": np.array([0, rows])}, isa=isa, num_threads=1)
+    alone = solve(_als.als_rows, args | {"spans": np.arange(rows + 1)}, isa=isa, num_threads=2)
+    for name in ("solved", "row_loss"):
+        assert np.array_equal(together[name], alone[name])
+    long = np.diff(args["indptr"]) > 4096  # conjugate gradient solves these exactly too
+    exact = solve(als_rows, args | {"cg_steps": EXACT})["solved"]
+    assert_rows_close(together["solved"][long], exact[long], TOLERANCE[dtype])
+
+
 def test_loss_kernel_equals_reference(isa, dtype):
     args = arguments(CASES["mixed"](), 50, dtype)
     rng = np.random.default_rng(1)

@@ -175,7 +175,7 @@ def test_slices_cover_every_span_once(monkeypatch):
 
 def test_spans_cut_all_rows_into_work_of_similar_size():
     lengths = np.sort(np.random.default_rng(0).zipf(1.5, 50_000).clip(max=70_000))[::-1]
-    spans = module._make_spans(lengths)
+    spans = module._make_spans(lengths, 3)
     assert spans[0] == 0 and spans[-1] == len(lengths)
     assert np.all(np.diff(spans) > 0)
     work = np.add.reduceat(lengths + 1, spans[:-1])

@@ -144,7 +144,7 @@ static void drive_als(const recsys_table *table, int is_double, int64_t f, const
     p.failed = exactly(ROWS, 1);
     memset(p.failed, 0, ROWS);
     p.row_loss = exactly(8 * ROWS, 8);
-    const int64_t bytes = table->scratch_bytes(f, p.cg_steps);
+    const int64_t bytes = table->scratch_bytes(f, p.cg_steps, LONGEST);
     void *scratch = exactly(bytes, 64);
     for (int64_t begin = 0, span = 1; begin < ROWS; begin += span++) {
         memset(scratch, 0xff, (size_t)bytes);
@@ -171,12 +171,12 @@ static void drive_products(const recsys_table *table, int is_double, int64_t f, 
     double *gram = reals(f * f, 1, 0, 0);
     void *out = exactly(rows * f * (is_double ? 8 : 4), is_double ? 8 : 4);
     void *own = reals(rows * f, is_double, -1, 1);
-    void *scratch = exactly(table->scratch_bytes(f, 0), 64);
+    void *scratch = exactly(table->scratch_bytes(f, 0, 0), 64);
     const int64_t cut = rows / 3;
     table->gramian_rows(x, f, 0, cut, gram, scratch);
     table->gramian_rows(x, f, cut, rows, gram, scratch);
     check(all_finite(gram, f * f, 1), "gramian_rows", f);
-    memset(scratch, 0xff, (size_t)table->scratch_bytes(f, 0));
+    memset(scratch, 0xff, (size_t)table->scratch_bytes(f, 0, 0));
     table->rotate_rows(x, basis, f, 0, cut, out, place, scratch);
     table->rotate_rows(x, basis, f, cut, rows, out, place, scratch);
     check(all_finite(out, rows * f, is_double), "rotate_rows", f);
