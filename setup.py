@@ -1,4 +1,4 @@
-"""Builds only: csrc/table.c once per instruction set and dtype, linked into each Cython module.
+"""Builds only: csrc/table.c once per instruction set and dtype, linked into one Cython module.
 
 Everything else about the package is in pyproject.toml. RECSYS_NO_OPENMP=1 builds without OpenMP.
 """
@@ -24,6 +24,10 @@ X86_SETS = {
 }
 
 
+LINKED = ["recsys.kernels._als"]  # the others ask it for kernels
+MODULES = [*LINKED, "recsys.kernels._topk"]
+
+
 class BuildKernels(build_ext):
     def build_extensions(self):
         self.force = True  # the environment decides as well (CC, RECSYS_NO_OPENMP), not files alone
@@ -35,7 +39,8 @@ class BuildKernels(build_ext):
         for extension in self.extensions:
             extension.extra_compile_args += FLAGS + openmp
             extension.extra_link_args += openmp
-            extension.extra_objects += objects
+            if extension.name in LINKED:
+                extension.extra_objects += objects
         super().build_extensions()
 
     def compile_kernels(self, sets):
@@ -89,11 +94,12 @@ setup(
     ext_modules=cythonize(
         [
             Extension(
-                "recsys.kernels._als",
-                ["recsys/kernels/_als.pyx"],
+                name,
+                [name.replace(".", "/") + ".pyx"],
                 include_dirs=[str(CSRC)],
                 depends=[*HEADERS, str(CSRC / "table.c"), str(CSRC / "dispatch.c")],
             )
+            for name in MODULES
         ],
         build_dir="build/cython",
         compiler_directives={"language_level": 3, "freethreading_compatible": True},

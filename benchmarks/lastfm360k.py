@@ -289,7 +289,7 @@ def show_recommendations(dataset: Dataset, model: ImplicitALS, user: int) -> Non
     print(f"\nuser {user} listened to {row.nnz} artists, most to:")
     show_list(dataset, row.indices[heard], row.data[heard], "{:,.0f}")
     print("and is recommended:")
-    show_list(dataset, *model.recommend(user, 10), "{:.3f}")
+    show_list(dataset, *model.recommend(user), "{:.3f}")
 
 
 def show_list(dataset: Dataset, ids: np.ndarray, scores: np.ndarray, form: str) -> None:

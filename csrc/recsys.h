@@ -31,6 +31,25 @@ typedef struct {
     double *row_loss;             /* (rows,) or NULL: sum over stored of c(p-s)^2 - w0 s^2 */
 } recsys_als;
 
+/* Scores of queries against items, x_q . y_i (* item_scale_i), and whom not to list. */
+typedef struct {
+    const void *queries;          /* (queries, factors) real */
+    const void *items;            /* (items, factors) real */
+    const void *item_scale;       /* (items,) real, or NULL */
+    int64_t factors;
+    int64_t n;                    /* length of a list */
+    const int64_t *skip_indptr;   /* (queries + 1,) or NULL: items left out of a query's list, */
+    const int32_t *skip_indices;  /*   ascending */
+    const uint8_t *banned;        /* (items,) or NULL: items left out of every list */
+} recsys_topk;
+
+/* Where the lists go: best first, of equal scores the higher id; -1 and -inf fill what is left. */
+typedef struct {
+    int32_t *ids;    /* (queries, n) */
+    void *scores;    /* (queries, n) real */
+    uint8_t *failed; /* (queries,) set to 1 where a score is not finite */
+} recsys_lists;
+
 /* name, arguments. A kernel missing from the stamped sources is a compile error. */
 #define RECSYS_KERNELS(KERNEL)                                                                    \
     /* solve the rows order[begin:end] */                                                         \
@@ -44,7 +63,11 @@ typedef struct {
     /* out[place[begin:end]] = x[begin:end] @ basis; place NULL: the same rows, and out may be x */ \
     KERNEL(rotate_rows,                                                                           \
            (const void *x, const void *basis, int64_t factors, int64_t begin, int64_t end,        \
-            void *out, const int32_t *place, void *scratch))
+            void *out, const int32_t *place, void *scratch))                                      \
+    /* the lists of the queries begin:end out of the items first:last */                          \
+    KERNEL(topk_rows,                                                                             \
+           (const recsys_topk *problem, int64_t begin, int64_t end, int64_t first, int64_t last,  \
+            recsys_lists out, void *scratch))
 
 typedef struct {
 #define RECSYS_MEMBER(name, arguments) void(*name) arguments;

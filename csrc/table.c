@@ -15,11 +15,13 @@
 #include "kernels/als_primal.h"
 #include "kernels/als_cg.h"
 #include "kernels/als.h"
+#include "kernels/topk.h"
 
 static int64_t scratch_bytes(int64_t factors, int64_t cg_steps, int64_t longest) {
     const int64_t als = als_scratch_bytes(factors, cg_steps, longest);
-    const int64_t gram = gram_scratch_bytes(factors);
-    return als > gram ? als : gram;
+    const int64_t gram = gram_scratch_bytes(factors), topk = topk_scratch_bytes(factors);
+    const int64_t most = als > gram ? als : gram;
+    return most > topk ? most : topk;
 }
 
 #define PASTE3(a, b, c) a##b##c

@@ -7,6 +7,13 @@
 
 from recsys._version import __version__
 from recsys.kernels.config import show_config
-from recsys.models import ImplicitALS, NotFittedError, NumericalWarning
+from recsys.models import ImplicitALS, NotFittedError, NumericalWarning, load
 
-__all__ = ["ImplicitALS", "NotFittedError", "NumericalWarning", "__version__", "show_config"]
+__all__ = [
+    "ImplicitALS",
+    "NotFittedError",
+    "NumericalWarning",
+    "__version__",
+    "load",
+    "show_config",
+]

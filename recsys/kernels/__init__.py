@@ -3,8 +3,10 @@
 from .als import Side, Sweep, half_sweep, make_sides, objective
 from .config import current_isa, show_config, use_isa
 from .threads import resolve_num_threads, single_threaded_blas
+from .topk import NO_ID, topk
 
 __all__ = [
+    "NO_ID",
     "Side",
     "Sweep",
     "current_isa",
@@ -14,5 +16,6 @@ __all__ = [
     "resolve_num_threads",
     "show_config",
     "single_threaded_blas",
+    "topk",
     "use_isa",
 ]

@@ -26,10 +26,6 @@ cdef extern from *:
     int RECSYS_OPENMP
     int recsys_max_threads() nogil
 
-ctypedef fused real:
-    float
-    double
-
 OPENMP = RECSYS_OPENMP
 COMPILER = native.recsys_compiler().decode()
 ISA_NAMES = tuple(native.recsys_isa_name(i).decode() for i in range(native.RECSYS_ISA_COUNT))
@@ -58,10 +54,6 @@ cdef const native.recsys_table *get_table(str isa, int double_precision) except 
 
 cdef class Scratch:
     """One 64-byte-aligned block a thread."""
-
-    cdef object memory
-    cdef char *base
-    cdef int64_t stride
 
     def __cinit__(self, int64_t bytes_each, int num_threads):
         # whole pages apart, so that no two threads ever write to one cache line

@@ -19,6 +19,21 @@ cdef extern from "recsys.h" nogil:
         uint8_t *failed
         double *row_loss
 
+    ctypedef struct recsys_topk:
+        const void *queries
+        const void *items
+        const void *item_scale
+        int64_t factors
+        int64_t n
+        const int64_t *skip_indptr
+        const int32_t *skip_indices
+        const uint8_t *banned
+
+    ctypedef struct recsys_lists:
+        int32_t *ids
+        void *scores
+        uint8_t *failed
+
     ctypedef struct recsys_table:
         void (*als_rows)(const recsys_als *, int64_t, int64_t, void *) noexcept nogil
         void (*als_loss)(const recsys_als *, int64_t, int64_t, void *) noexcept nogil
@@ -27,6 +42,8 @@ cdef extern from "recsys.h" nogil:
         void (*rotate_rows)(
             const void *, const void *, int64_t, int64_t, int64_t, void *, const int32_t *,
             void *) noexcept nogil
+        void (*topk_rows)(const recsys_topk *, int64_t, int64_t, int64_t, int64_t, recsys_lists,
+                          void *) noexcept nogil
         int64_t (*scratch_bytes)(int64_t, int64_t, int64_t) noexcept nogil
         int64_t lanes
 

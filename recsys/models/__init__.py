@@ -2,5 +2,6 @@
 
 from recsys.models.base import Iteration, NotFittedError, NumericalWarning
 from recsys.models.implicit_als import ImplicitALS
+from recsys.models.load import load
 
-__all__ = ["ImplicitALS", "Iteration", "NotFittedError", "NumericalWarning"]
+__all__ = ["ImplicitALS", "Iteration", "NotFittedError", "NumericalWarning", "load"]

@@ -108,9 +108,9 @@ class Recommender:
     def __repr__(self) -> str:
         parameters = inspect.signature(type(self).__init__).parameters
         changed = (
-            f"{name}={_shown(value)}"
+            f"{name}={shown(value)}"
             for name, value in self.get_params().items()
-            if _shown(value) != _shown(parameters[name].default)
+            if shown(value) != shown(parameters[name].default)
         )
         return f"{type(self).__name__}({', '.join(changed)})"
 
@@ -152,6 +152,6 @@ class Recommender:
                     break
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """`np.float64` rather than `<class 'numpy.float64'>`, `my_scheme` rather than its address."""
     return getattr(value, "__name__", None) or repr(value)

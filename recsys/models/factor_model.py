@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import numbers
+import os
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from recsys import checks
-from recsys.models.base import NotFittedError, Recommender
+from recsys import checks, kernels
+from recsys.models.base import Iteration, NotFittedError, Recommender, shown
+from recsys.serving import write_model_file
 
-# Scores in flight: users x items is never formed, only this many bytes of it at a time.
-_SCORE_BYTES = 1 << 25
+_USERS = 1 << 13  # whose factors and seen items are copied together
+_BLOCK = 1 << 16  # pairs scored together
 
-# No such item: fills the list of a user for whom fewer than N items are left.
-NO_ID = -1
+Entries = tuple[np.ndarray, np.ndarray]  # indptr int64, indices int32: some rows of a CSR matrix
 
 
 class Seen(NamedTuple):
@@ -35,6 +38,7 @@ class FactorModel(Recommender):
     """
 
     dtype: Any
+    num_threads: int
     _user_factors: np.ndarray | None = None
     _item_factors: np.ndarray | None = None
     _seen: Seen | None = None
@@ -64,7 +68,14 @@ class FactorModel(Recommender):
         self._item_factors = checks.factor_matrix("item_factors", value, dtype)
 
     def recommend(
-        self, users: Any, N: int = 10, *, filter_seen: bool = True
+        self,
+        users: Any,
+        user_items: Any = None,
+        N: int = 10,
+        *,
+        filter_seen: bool = True,
+        filter_items: Any = None,
+        items: Any = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """The N items with the highest scores for each user.
 
@@ -72,10 +83,18 @@ class FactorModel(Recommender):
         ----------
         users : int or array of int, shape (n,)
             Row numbers of the training matrix.
+        user_items : scipy sparse matrix or array, optional
+            What counts as seen instead of the training matrix: a matrix of the same shape, or one
+            row for each of `users`.
         N : int, default 10
             Length of each list.
         filter_seen : bool, default True
-            Leave out items the user has a stored entry for in the training matrix.
+            Leave out items the user has a stored entry for in the training matrix, or in
+            `user_items`.
+        filter_items : int or array of int, optional
+            Column numbers of items to leave out of every list.
+        items : int or array of int, optional
+            Column numbers of the only items to choose from; all by default.
 
         Returns
         -------
@@ -83,32 +102,41 @@ class FactorModel(Recommender):
             Best first; of items with equal scores the one with the higher id first. A user with
             fewer than N items left has -1 in the places that stay empty.
         scores : ndarray of the model's dtype, same shape
-            x_u . y_i; -inf in empty places.
+            x_u . y_i; -inf in empty places. The same for a user alone and among others.
 
         Raises
         ------
         NotFittedError
             Neither `fit` nor an assignment has provided the factors.
         IndexError
-            Unknown users.
+            Unknown users or items.
         TypeError, ValueError
-            `users` are not row numbers; N < 1; factors that do not go together.
+            `users` are not row numbers; N < 1; `user_items` has another shape; factors that do not
+            go together.
         """
         user_factors, item_factors = self._both_factors()
         rows = checks.row_numbers("users", users, len(user_factors))
         checks.integer("N", N, 1)
-        seen = self._checked_seen(user_factors, item_factors) if filter_seen else None
+        choice = _Choice(items, filter_items, item_factors)
+        shape, flat = (len(user_factors), len(item_factors)), rows.reshape(-1)
+        seen, seen_rows = None, flat
+        if user_items is not None:
+            seen, seen_rows = _given_rows(user_items, flat, shape, item_factors.dtype)
+        elif filter_seen:
+            seen = self._checked_seen(shape)
+        if not filter_seen:
+            seen = None
 
-        def score(block: np.ndarray) -> np.ndarray:
-            scores = user_factors[block] @ item_factors.T
-            if seen is not None:
-                for row, user in zip(scores, block, strict=True):
-                    row[seen.indices[seen.indptr[user] : seen.indptr[user + 1]]] = -np.inf
-            return scores
+        def block(at: slice) -> tuple[np.ndarray, Entries | None]:
+            skip = None if seen is None else _entries_of(seen, seen_rows[at])
+            return user_factors[flat[at]], skip
 
-        return _best(rows, score, item_factors, N)
+        ids, scores = self._best(flat, block, choice, N)
+        return ids.reshape(*rows.shape, N), scores.reshape(*rows.shape, N)
 
-    def similar_items(self, items: Any, N: int = 10) -> tuple[np.ndarray, np.ndarray]:
+    def similar_items(
+        self, items: Any, N: int = 10, *, among: Any = None, filter_items: Any = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """The N items whose factors have the highest cosine with those of each item.
 
         Parameters
@@ -117,11 +145,16 @@ class FactorModel(Recommender):
             Column numbers of the training matrix.
         N : int, default 10
             Length of each list, the item itself included.
+        among : int or array of int, optional
+            Column numbers of the only items to choose from; all by default.
+        filter_items : int or array of int, optional
+            Column numbers of items to leave out of every list.
 
         Returns
         -------
         ids : ndarray of int32, shape (N,) for a single item, else (n, N)
-            The item itself first, then best first; ties and empty places as in `recommend`.
+            The item itself first unless it is left out, then best first; ties and empty places as
+            in `recommend`.
         scores : ndarray of the model's dtype, same shape
             Cosines, -1 to 1; 0 where one of the two has zero factors.
 
@@ -130,9 +163,11 @@ class FactorModel(Recommender):
         NotFittedError, IndexError, TypeError, ValueError
             As in `recommend`.
         """
-        return _similar("items", items, self.item_factors, N)
+        return self._similar("items", items, self.item_factors, N, among, filter_items)
 
-    def similar_users(self, users: Any, N: int = 10) -> tuple[np.ndarray, np.ndarray]:
+    def similar_users(
+        self, users: Any, N: int = 10, *, among: Any = None, filter_users: Any = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """The N users whose factors have the highest cosine with each user's; see `similar_items`.
 
         Parameters
@@ -141,8 +176,87 @@ class FactorModel(Recommender):
             Row numbers of the training matrix.
         N : int, default 10
             Length of each list, the user itself included.
+        among, filter_users : int or array of int, optional
+            The only users to choose from, and users to leave out.
         """
-        return _similar("users", users, self.user_factors, N)
+        return self._similar("users", users, self.user_factors, N, among, filter_users)
+
+    def score(self, users: Any, items: Any) -> np.ndarray:
+        """x_u . y_i for pairs of users and items.
+
+        Parameters
+        ----------
+        users, items : int or arrays of int
+            Row and column numbers of the training matrix, broadcast against each other: two
+            arrays of length n give n scores, ``score(users[:, None], items)`` all pairs.
+
+        Returns
+        -------
+        ndarray of the model's dtype, of the broadcast shape
+
+        Raises
+        ------
+        NotFittedError, IndexError, TypeError, ValueError
+            As in `recommend`; ValueError also where the shapes do not broadcast.
+        """
+        user_factors, item_factors = self._both_factors()
+        shapes = np.shape(users), np.shape(items)
+        rows = checks.row_numbers("users", np.ravel(users), len(user_factors)).reshape(shapes[0])
+        columns = checks.row_numbers("items", np.ravel(items), len(item_factors))
+        try:
+            rows, columns = np.broadcast_arrays(rows, columns.reshape(shapes[1]))
+        except ValueError:
+            raise ValueError(
+                f"users of shape {shapes[0]} and items of shape {shapes[1]} do not pair up: pass "
+                "arrays of one length, or score(users[:, None], items) for all pairs"
+            ) from None
+        scores = np.empty(rows.size, np.result_type(user_factors, item_factors))
+        pairs = rows.reshape(-1), columns.reshape(-1)
+        for begin in range(0, len(scores), _BLOCK):
+            at = slice(begin, begin + _BLOCK)
+            scores[at] = np.einsum(
+                "kf,kf->k", user_factors[pairs[0][at]], item_factors[pairs[1][at]]
+            )
+        return scores.reshape(rows.shape)[()]
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write the model to a file that `recsys.load` reads.
+
+        The file is a safetensors file (arrays and a JSON header, nothing that is executed) with
+        parameters, factors, history, and which entries were trained on. It appears as a whole or
+        not at all. A random_state other than an integer is saved as None.
+
+        Raises
+        ------
+        NotFittedError
+            There are no factors yet.
+        TypeError
+            A parameter is a function; give it again after loading.
+        OSError
+            The file cannot be written.
+        """
+        user_factors, item_factors = self._both_factors()
+        header = {
+            "class": type(self).__name__,
+            "parameters": {name: _plain(name, value) for name, value in self.get_params().items()},
+            "history": [asdict(entry) for entry in self._history],
+        }
+        arrays = {"user_factors": user_factors, "item_factors": item_factors}
+        if self._seen is not None:
+            header["seen_shape"] = self._seen.shape
+            arrays |= {"seen_indptr": self._seen.indptr, "seen_indices": self._seen.indices}
+        write_model_file(path, header, arrays)
+
+    def _restore(
+        self, header: dict[str, Any], arrays: dict[str, np.ndarray], history: list[Iteration]
+    ) -> None:
+        """Become what `save` wrote."""
+        seen = None
+        if "seen_shape" in header:
+            shape = tuple(header["seen_shape"])
+            seen = Seen(arrays["seen_indptr"], arrays["seen_indices"], shape)
+        factors = {f"_{name}": arrays[name] for name in ("user_factors", "item_factors")}
+        self._publish({**factors, "_seen": seen}, history)
 
     def _factors(self, name: str) -> np.ndarray:
         factors = getattr(self, name)
@@ -161,14 +275,14 @@ class FactorModel(Recommender):
             )
         return user_factors, item_factors
 
-    def _checked_seen(self, user_factors: np.ndarray, item_factors: np.ndarray) -> Seen:
+    def _checked_seen(self, now: tuple[int, int]) -> Seen:
         """The remembered entries, if they belong to factors of these sizes."""
         if self._seen is None:
             raise NotFittedError(
                 "no training matrix is remembered, so seen items are unknown: call "
                 "fit(user_items) first or pass filter_seen=False"
             )
-        trained, now = self._seen.shape, (len(user_factors), len(item_factors))
+        trained = self._seen.shape
         if trained != now:
             raise ValueError(
                 f"the model was trained on {trained[0]} users x {trained[1]} items, but its "
@@ -176,57 +290,146 @@ class FactorModel(Recommender):
             )
         return self._seen
 
+    def _similar(
+        self, name: str, ids: Any, factors: np.ndarray, N: int, among: Any, left_out: Any
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The N rows of `factors` with the highest cosine with each of `ids`, itself first."""
+        rows = checks.row_numbers(name, ids, len(factors))
+        checks.integer("N", N, 1)
+        choice = _Choice(among, left_out, factors, name)
+        # In double, so that the squares of very small or large factors neither vanish nor overflow.
+        norms = np.sqrt(np.einsum("ij,ij->i", factors, factors, dtype=np.float64))
+        scale = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)
 
-def _similar(name: str, ids: Any, factors: np.ndarray, N: int) -> tuple[np.ndarray, np.ndarray]:
-    """The N rows of `factors` with the highest cosine with each of `ids`, itself first."""
-    rows = checks.row_numbers(name, ids, len(factors))
-    checks.integer("N", N, 1)
-    # In double, so that the squares of very small or large factors neither vanish nor overflow.
-    norms = np.sqrt(np.einsum("ij,ij->i", factors, factors, dtype=np.float64))
-    scale = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)
+        flat = rows.reshape(-1)
 
-    def score(block: np.ndarray) -> np.ndarray:
-        queries = (factors[block] * scale[block, np.newaxis]).astype(factors.dtype)
-        cosines = queries @ factors.T
-        np.multiply(cosines, scale, out=cosines, casting="same_kind")
-        np.clip(cosines, -1, 1, out=cosines)
-        cosines[np.arange(len(block)), block] = 2  # itself first, rounding or not
-        return cosines
+        def block(at: slice) -> tuple[np.ndarray, Entries]:
+            queries = (factors[flat[at]] * scale[flat[at], np.newaxis]).astype(factors.dtype)
+            return queries, (np.arange(len(queries) + 1), flat[at].astype(np.int32))
 
-    best, cosines = _best(rows, score, factors, N)
-    cosines[..., 0] = norms[rows] > 0
-    return best, cosines
+        ids, cosines = self._best(flat, block, choice, N, scale.astype(factors.dtype))
+        np.clip(cosines, -1, 1, out=cosines, where=ids != kernels.NO_ID)
+        # Each row was skipped in its own list: rounding must not decide on its place there.
+        own = np.flatnonzero(choice.allows(flat))
+        ids[own, 1:], cosines[own, 1:] = ids[own, :-1], cosines[own, :-1]
+        ids[own, 0], cosines[own, 0] = flat[own], norms[flat[own]] > 0
+        return ids.reshape(*rows.shape, N), cosines.reshape(*rows.shape, N)
+
+    def _best(
+        self,
+        flat: np.ndarray,
+        block: Callable[[slice], tuple[np.ndarray, Entries | None]],
+        choice: _Choice,
+        N: int,
+        item_scale: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Lists for all of `flat`, some at a time: ``block(which)`` gives queries and skipped."""
+        ids = np.full((len(flat), N), kernels.NO_ID, np.int32)
+        scores = np.full((len(flat), N), -np.inf, choice.factors.dtype)
+        if item_scale is not None and choice.ids is not None:
+            item_scale = item_scale[choice.ids]
+        for begin in range(0, len(flat), _USERS):
+            at = slice(begin, min(begin + _USERS, len(flat)))
+            queries, skip = block(at)
+            found, scores[at] = kernels.topk(
+                queries,
+                choice.factors,
+                N,
+                item_scale=item_scale,
+                skip=None if skip is None else choice.positions(skip),
+                banned=choice.banned,
+                num_threads=self.num_threads,
+            )
+            ids[at] = choice.names(found)
+        return ids, scores
 
 
-def _best(
-    rows: np.ndarray, score: Callable[[np.ndarray], np.ndarray], targets: np.ndarray, N: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """The N targets with the highest scores for each of `rows`, by ``score(block of rows)``."""
-    flat = rows.reshape(-1)
-    ids = np.full((len(flat), N), NO_ID, np.int32)
-    scores = np.full((len(flat), N), -np.inf, targets.dtype)
-    step = max(1, _SCORE_BYTES // (len(targets) * targets.itemsize))
-    for begin in range(0, len(flat), step):
-        with np.errstate(invalid="ignore", over="ignore"):  # _select reports what is not finite
-            block = score(flat[begin : begin + step])
-        for k, row in enumerate(block, start=begin):
-            found = _select(row, N)
-            ids[k, : len(found)], scores[k, : len(found)] = found, row[found]
-    return ids.reshape(*rows.shape, N), scores.reshape(*rows.shape, N)
+class _Choice:
+    """The rows of a factor matrix that lists are made of: `items` only, and not `left_out`."""
+
+    def __init__(self, items: Any, left_out: Any, factors: np.ndarray, noun: str = "items") -> None:
+        self.count = len(factors)
+        self.ids: np.ndarray | None = None  # None: all
+        self.banned: np.ndarray | None = None
+        if left_out is not None:
+            out = checks.row_numbers(f"filter_{noun}", left_out, len(factors)).reshape(-1)
+        if items is not None:
+            self.ids = np.unique(checks.row_numbers(noun, items, len(factors)))
+            if left_out is not None:
+                self.ids = np.setdiff1d(self.ids, out, assume_unique=False)
+            factors = np.ascontiguousarray(factors[self.ids])
+        elif left_out is not None:
+            self.banned = np.zeros(len(factors), np.uint8)
+            self.banned[out] = 1
+        self.factors = factors
+
+    def allows(self, rows: np.ndarray) -> np.ndarray:
+        """Which of `rows` may be listed."""
+        if self.ids is not None:
+            return np.isin(rows, self.ids)
+        return np.ones(rows.shape, bool) if self.banned is None else self.banned[rows] == 0
+
+    def positions(self, entries: Entries) -> Entries:
+        """`entries` in terms of the chosen rows."""
+        if self.ids is None:
+            return entries
+        place = np.full(self.count, -1, np.int32)
+        place[self.ids] = np.arange(len(self.ids), dtype=np.int32)
+        indptr, own = entries[0], place[entries[1]]
+        kept = own >= 0
+        return np.concatenate([[0], np.cumsum(kept)])[indptr], own[kept]
+
+    def names(self, found: np.ndarray) -> np.ndarray:
+        """Row numbers of the factor matrix for positions among the chosen rows."""
+        if self.ids is None:
+            return found
+        names = np.append(self.ids, kernels.NO_ID).astype(np.int32)
+        return names[found]  # -1 is the last
 
 
-def _select(scores: np.ndarray, N: int) -> np.ndarray:
-    """Positions of the N highest scores, by (score, position) descending, -inf left out."""
-    N = min(N, len(scores))
-    top = np.partition(scores, len(scores) - N)[len(scores) - N :]
-    # NaN is partitioned to the top like infinity, so a single one is seen here.
-    if not np.all(top < np.inf):
-        raise FloatingPointError(
-            "scores are not finite: user_factors or item_factors hold NaN, infinite or huge "
-            "values. Assign finite factors or fit again"
+def _plain(name: str, value: Any) -> Any:
+    """A parameter as JSON can hold it."""
+    if name == "dtype":
+        return np.dtype(value).name
+    if name == "random_state" and not isinstance(value, numbers.Integral):
+        return None
+    if callable(value):
+        raise TypeError(
+            f"{name} is a function ({shown(value)}), which a model file cannot hold: save with "
+            f"one of the named choices, and set_params({name}=...) after loading"
         )
-    above = np.flatnonzero(scores > top[0])
-    level = np.flatnonzero(scores == top[0])[len(above) - N :]  # the highest positions of the tie
-    found = np.concatenate([above, level])
-    found = found[np.lexsort((found, scores[found]))[::-1]]
-    return found[scores[found] > -np.inf]
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _entries_of(seen: Seen, rows: np.ndarray) -> Entries:
+    """The entries of some rows, one row after the other."""
+    begin = seen.indptr[rows].astype(np.int64)
+    lengths = seen.indptr[rows + 1] - begin
+    indptr = np.concatenate([[0], np.cumsum(lengths)])
+    at = np.repeat(begin - indptr[:-1], lengths) + np.arange(indptr[-1])
+    return indptr, seen.indices[at]
+
+
+def _given_rows(
+    user_items: Any, rows: np.ndarray, shape: tuple[int, int], dtype: np.dtype
+) -> tuple[Seen, np.ndarray]:
+    """What is seen by a matrix the caller gives, and the rows of it that are meant."""
+    counts = checks.interactions(user_items, dtype)
+    seen = Seen(counts.indptr, counts.indices, counts.shape)
+    own = np.arange(len(rows))
+    whole, listed = counts.shape == shape, counts.shape == (len(rows), shape[1])
+    if whole and (not listed or np.array_equal(own, rows)):
+        return seen, rows
+    if listed and not whole:
+        return seen, own
+    if whole:
+        raise ValueError(
+            f"user_items has {shape[0]} rows, which is both one for each user of the model and "
+            "one for each of `users`, in another order: leave it out to use the training matrix, "
+            "or ask for the users in ascending order"
+        )
+    hint = ". It looks transposed: pass user_items.T" if counts.shape == shape[::-1] else ""
+    raise ValueError(
+        f"user_items has shape {counts.shape}; expected {shape} (every user of the model) or "
+        f"{(len(rows), shape[1])} (one row for each of `users`){hint}"
+    )

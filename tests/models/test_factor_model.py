@@ -10,8 +10,9 @@ from recsys.models.factor_model import FactorModel, Seen
 class Given(FactorModel):
     """A model whose factors are given, not trained."""
 
-    def __init__(self, *, dtype=np.float64):
+    def __init__(self, *, dtype=np.float64, num_threads=0):
         self.dtype = dtype
+        self.num_threads = num_threads
 
 
 def make(user_factors, item_factors, seen=None, dtype=np.float64):
@@ -57,22 +58,22 @@ def test_recommend_is_the_dense_computation(model, N, filter_seen, monkeypatch):
                 model._seen.indices[model._seen.indptr[user] : model._seen.indptr[user + 1]]
             ] = -np.inf
     want_ids, want_scores = expected_best(scores, N)
-    for size in (1 << 25, 31 * 8 * 2):  # one block, several
-        monkeypatch.setattr(factor_model, "_SCORE_BYTES", size)
-        ids, got = model.recommend(users, N, filter_seen=filter_seen)
+    for size in (1 << 13, 2):  # one block, several
+        monkeypatch.setattr(factor_model, "_USERS", size)
+        ids, got = model.recommend(users, N=N, filter_seen=filter_seen)
         np.testing.assert_array_equal(ids, want_ids)
         np.testing.assert_array_equal(got, want_scores)
         assert ids.dtype == np.int32 and got.dtype == model.dtype
 
 
 def test_one_user_gives_one_list(model):
-    ids, scores = model.recommend([5], 6)
+    ids, scores = model.recommend([5], N=6)
     for user in (5, np.int64(5), np.array(5)):
-        one, its_scores = model.recommend(user, 6)
+        one, its_scores = model.recommend(user, N=6)
         assert one.shape == its_scores.shape == (6,)
         np.testing.assert_array_equal(one, ids[0])
         np.testing.assert_array_equal(its_scores, scores[0])
-    assert model.recommend([], 6)[0].shape == (0, 6)
+    assert model.recommend([], N=6)[0].shape == (0, 6)
     assert model.similar_items([], 6)[0].shape == (0, 6)
 
 
@@ -80,7 +81,7 @@ def test_too_few_items_left():
     seen = np.ones((2, 5))
     seen[1, 3] = 0
     model = make(np.ones((2, 2)), -np.ones((5, 2)), seen)
-    ids, scores = model.recommend([0, 1], 3)
+    ids, scores = model.recommend([0, 1], N=3)
     np.testing.assert_array_equal(ids, [[-1, -1, -1], [3, -1, -1]])
     np.testing.assert_array_equal(scores, [[-np.inf] * 3, [-2, -np.inf, -np.inf]])
 
@@ -120,7 +121,7 @@ def test_similar_of_twins_zeros_and_extreme_lengths():
 
 def test_users_without_factors_get_the_highest_ids():
     model = make(np.zeros((2, 3)), np.ones((400, 3)))
-    ids, scores = model.recommend([0, 1], 3, filter_seen=False)
+    ids, scores = model.recommend([0, 1], N=3, filter_seen=False)
     np.testing.assert_array_equal(ids, [[399, 398, 397]] * 2)
     np.testing.assert_array_equal(scores, 0)
 
@@ -129,7 +130,7 @@ def test_factors_can_be_written_to(model):
     model.item_factors[7] = 0
     model.item_factors[7, 0] = 100
     model.user_factors[0] = [1, 0, 0, 0]
-    assert model.recommend(0, 1, filter_seen=False)[0] == 7
+    assert model.recommend(0, N=1, filter_seen=False)[0] == 7
     mine = np.ones((31, 4), model.dtype)
     model.item_factors = mine
     assert model.item_factors is mine
@@ -149,7 +150,7 @@ def test_bad_factors(model):
     for bad in (np.nan, np.inf):
         model.item_factors[3, 1] = bad
         with pytest.raises(FloatingPointError, match="hold NaN, infinite or huge"):
-            model.recommend([1, 2, 3], 3, filter_seen=False)
+            model.recommend([1, 2, 3], N=3, filter_seen=False)
         with pytest.raises(FloatingPointError, match="hold NaN, infinite or huge"):
             model.similar_items(0, 1)
     model.item_factors = np.ones((31, 5))
@@ -188,9 +189,9 @@ def test_bad_arguments(model):
         with pytest.raises(ValueError, match=f"{name} must be a row number.*shape"):
             method([[1, 2]])
         with pytest.raises(ValueError, match="N must be at least 1; got 0"):
-            method(0, 0)
+            method(0, N=0)
         with pytest.raises(TypeError, match=r"N must be an integer of at least 1; got 2.5"):
-            method(0, 2.5)
+            method(0, N=2.5)
 
 
 def test_before_fit():
@@ -207,3 +208,83 @@ def test_before_fit():
     with pytest.raises(NotFittedError, match="has no item_factors yet"):
         model.similar_items(0)
     assert not hasattr(model, "item_factors")
+
+
+def dense(model, users, seen=None, items=None, left_out=()):
+    """Scores of users with everything that may not be listed at -inf."""
+    scores = (model.user_factors[users] @ model.item_factors.T).astype(np.float64)
+    if seen is not None:
+        scores[seen] = -np.inf
+    allowed = np.arange(31) if items is None else items
+    scores[:, np.setdiff1d(np.arange(31), np.setdiff1d(allowed, left_out))] = -np.inf
+    return scores
+
+
+@pytest.mark.parametrize("items", [None, [4], [30, 2, 2, 7, 11, 0, 3]])
+@pytest.mark.parametrize("left_out", [None, 7, [2, 30, 2]])
+def test_items_to_choose_from(model, items, left_out):
+    users = np.arange(23)
+    trained = model._seen
+    seen = sparse.csr_array((np.ones(len(trained.indices)), *trained[1::-1]), trained.shape)
+    scores = dense(model, users, seen.toarray() > 0, items, np.ravel(left_out or []))
+    want_ids, want = expected_best(scores, 5)
+    ids, got = model.recommend(users, N=5, items=items, filter_items=left_out)
+    np.testing.assert_array_equal(ids, want_ids)
+    np.testing.assert_array_equal(got, want)
+    one = model.recommend(3, N=5, items=items, filter_items=left_out)[0]
+    np.testing.assert_array_equal(one, want_ids[3])
+
+
+def test_seen_by_a_given_matrix(model):
+    rng = np.random.default_rng(5)
+    given = rng.random((23, 31)) < 0.5
+    users = np.array([8, 1, 20])
+    want = expected_best(dense(model, users, given[users]), 4)[0]
+    np.testing.assert_array_equal(model.recommend(users, sparse.csr_array(given), N=4)[0], want)
+    rows = sparse.coo_array(given[users].astype(np.int64))
+    np.testing.assert_array_equal(model.recommend(users, rows, N=4)[0], want)
+    everyone = np.arange(23)
+    want = expected_best(dense(model, everyone, given), 4)[0]
+    np.testing.assert_array_equal(model.recommend(everyone, sparse.csr_array(given), N=4)[0], want)
+    with pytest.raises(ValueError, match="in another order"):
+        model.recommend(everyone[::-1], sparse.csr_array(given))
+    with pytest.raises(ValueError, match=r"\(31, 23\); expected \(23, 31\).*looks transposed"):
+        model.recommend(users, sparse.csr_array(given.T))
+    with pytest.raises(ValueError, match=r"expected \(23, 31\) .*or \(3, 31\)"):
+        model.recommend(users, sparse.csr_array(given[:5]))
+
+
+def test_similar_among_some(model):
+    model.item_factors[12] = 0
+    among = np.array([3, 9, 12, 20, 21])
+    ids, scores = model.similar_items([9, 4, 12], N=6, among=among, filter_items=[20])
+    assert ids[0, 0] == 9 and scores[0, 0] == 1
+    assert sorted(ids[0]) == sorted(ids[1]) == sorted(ids[2]) == [-1, -1, 3, 9, 12, 21]
+    assert ids[2, 0] == 12 and (scores[2, :4] == 0).all()
+    unit = (
+        model.item_factors / np.maximum(np.linalg.norm(model.item_factors, axis=1), 1e-9)[:, None]
+    )
+    np.testing.assert_allclose(scores[1, :4], (unit @ unit[4])[ids[1, :4]], rtol=1e-5, atol=1e-7)
+    assert (scores[:, 4:] == -np.inf).all()
+
+
+def test_score(model):
+    users, items = np.array([3, 0, 22]), np.array([30, 5, 5])
+    table = model.user_factors @ model.item_factors.T
+    np.testing.assert_array_equal(model.score(users, items), table[users, items])
+    np.testing.assert_array_equal(model.score(users[:, None], items), table[users][:, items])
+    assert model.score(4, 7) == table[4, 7]
+    assert model.score([], []).shape == (0,)
+    with pytest.raises(ValueError, match=r"shape \(3,\) and items of shape \(2,\) do not pair up"):
+        model.score(users, items[:2])
+    with pytest.raises(IndexError, match="items not known to the model: 31"):
+        model.score(0, 31)
+
+
+def test_unknown_items_to_choose_from(model):
+    with pytest.raises(IndexError, match="filter_items not known to the model: 31"):
+        model.recommend(0, filter_items=[31])
+    with pytest.raises(IndexError, match="items not known to the model: -1"):
+        model.recommend(0, items=[-1])
+    with pytest.raises(IndexError, match="filter_users not known"):
+        model.similar_users(0, filter_users=99)

@@ -369,7 +369,7 @@ def test_refit_on_other_sizes(fitted):
         model.fit(matrix)
         assert model.user_factors.shape == (shape[0], 5)
         assert state(model)[:2] == state(ImplicitALS(**SMALL).fit(matrix))[:2]
-        ids, _ = model.recommend(np.arange(shape[0]), shape[1])
+        ids, _ = model.recommend(np.arange(shape[0]), N=shape[1])
         for user, row in enumerate(ids):
             assert not set(row) & set(matrix.indices[matrix.indptr[user] : matrix.indptr[user + 1]])
 

@@ -4,5 +4,6 @@ They are the specification; the tests hold the kernels to them.
 """
 
 from .als import als_loss, als_rows, gramian, rotate
+from .topk import topk
 
-__all__ = ["als_loss", "als_rows", "gramian", "rotate"]
+__all__ = ["als_loss", "als_rows", "gramian", "rotate", "topk"]

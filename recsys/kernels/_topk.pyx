@@ -1,0 +1,45 @@
+# cython: boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
+"""A thin parallel loop over spans of queries, and ranges of items, of the C kernel.
+
+The caller (topk.py) has checked shapes and ids; see reference/topk.py for what it computes.
+"""
+
+from cython.parallel cimport prange, threadid
+from libc.stdint cimport int32_t, int64_t, uint8_t
+
+from recsys.kernels cimport _native as native
+from recsys.kernels._als cimport Scratch, get_table, real
+
+DEF QUERIES = 256  # queries that meet an item while it is in cache
+
+
+def topk(const real[:, ::1] queries, const real[:, ::1] items, const real[::1] item_scale,
+         const int64_t[::1] skip_indptr, const int32_t[::1] skip_indices,
+         const uint8_t[::1] banned, int32_t[:, :, ::1] ids, real[:, :, ::1] scores,
+         uint8_t[:, ::1] failed, *, str isa, int num_threads):
+    """The best items of each query out of each of len(ids) ranges of items."""
+    cdef const native.recsys_table *table = get_table(isa, real is double)
+    cdef int64_t count = queries.shape[0], total = items.shape[0], ranges = ids.shape[0]
+    cdef int64_t spans = (count + QUERIES - 1) // QUERIES, task, span, part
+    cdef native.recsys_topk problem
+    problem.queries = &queries[0, 0]
+    problem.items = &items[0, 0]
+    problem.item_scale = &item_scale[0] if item_scale is not None else NULL
+    problem.factors = items.shape[1]
+    problem.n = ids.shape[2]
+    problem.skip_indptr = &skip_indptr[0] if skip_indptr is not None else NULL
+    problem.skip_indices = &skip_indices[0] if skip_indices is not None and len(skip_indices) else NULL
+    problem.banned = &banned[0] if banned is not None else NULL
+    num_threads = min(num_threads, spans * ranges)
+    cdef Scratch scratch = Scratch(table.scratch_bytes(problem.factors, 0, 0), num_threads)
+    cdef native.recsys_lists out
+    for task in prange(spans * ranges, nogil=True, schedule="dynamic", chunksize=1,
+                       num_threads=num_threads):
+        span = task // ranges
+        part = task % ranges
+        out.ids = &ids[part, 0, 0]
+        out.scores = &scores[part, 0, 0]
+        out.failed = &failed[part, 0]
+        table.topk_rows(&problem, span * QUERIES, min(count, (span + 1) * QUERIES),
+                        total * part // ranges, total * (part + 1) // ranges, out,
+                        scratch.base + threadid() * scratch.stride)

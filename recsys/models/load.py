@@ -1,0 +1,41 @@
+"""Models from files."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+
+from recsys.models.base import Iteration
+from recsys.models.factor_model import FactorModel
+from recsys.models.implicit_als import ImplicitALS
+from recsys.serving import read_model_file
+
+_CLASSES: dict[str, type[FactorModel]] = {cls.__name__: cls for cls in (ImplicitALS,)}
+
+
+def load(path: str | os.PathLike) -> FactorModel:
+    """A model that `save` wrote, ready to recommend.
+
+    Its arrays are mapped into memory: loading takes no time, and processes that load the same
+    file share them. What is written to the factors stays out of the file.
+
+    Raises
+    ------
+    FileNotFoundError
+    ValueError
+        The file is truncated, of another kind or class, or was written by a newer recsys.
+    """
+    header, arrays = read_model_file(path)
+    cls = _CLASSES.get(header.get("class"))
+    if cls is None:
+        raise ValueError(
+            f"{os.fspath(path)!r} holds a {header.get('class')!r}, which this recsys does not "
+            f"have: it has {', '.join(_CLASSES)}"
+        )
+    parameters = header["parameters"]
+    if "dtype" in parameters:
+        parameters["dtype"] = np.dtype(parameters["dtype"]).type
+    model = cls(**parameters)
+    model._restore(header, arrays, [Iteration(**entry) for entry in header["history"]])
+    return model

@@ -1,0 +1,98 @@
+"""Arrays and a JSON header in one safetensors file: nothing in it is executed when it is read."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recsys._version import __version__
+
+FORMAT = 1  # raise it when an older recsys could not make sense of a new file
+_KEY = "recsys"  # of the header in the file's metadata
+
+
+def write_model_file(
+    path: str | os.PathLike, header: dict[str, Any], arrays: dict[str, np.ndarray]
+) -> None:
+    """Write `arrays` and `header`, which JSON must be able to hold, to `path`.
+
+    The file appears as a whole or not at all; one that is there already is replaced.
+    """
+    from safetensors.numpy import save_file
+
+    path = Path(path)
+    header = {"format": FORMAT, "version": __version__, **header}
+    own = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    handle, name = tempfile.mkstemp(prefix=path.name, suffix=".part", dir=path.parent)
+    os.close(handle)
+    try:
+        save_file(own, name, metadata={_KEY: json.dumps(header)})
+        # mkstemp lets nobody else read; a saved model is a file like any other
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(name, 0o666 & ~umask)
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+def read_model_file(path: str | os.PathLike) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The header and the arrays of a file that `write_model_file` wrote.
+
+    The arrays are mapped into memory, copy on write: reading takes no time, and what is written
+    to them stays out of the file.
+
+    Raises
+    ------
+    FileNotFoundError
+    ValueError
+        The file is truncated, of another kind, or written by a newer recsys.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no model file {str(path)!r}")
+    try:
+        with safe_open(path, framework="numpy") as file:  # checks sizes and offsets
+            header = json.loads((file.metadata() or {}).get(_KEY, "null"))
+    except (SafetensorError, ValueError) as error:
+        raise ValueError(
+            f"{str(path)!r} is not a whole model file ({error}): truncated, or of another kind"
+        ) from None
+    if not isinstance(header, dict) or not isinstance(header.get("format"), int):
+        raise ValueError(f"{str(path)!r} is a safetensors file, but no model saved by recsys")
+    if header["format"] > FORMAT:
+        raise ValueError(
+            f"{str(path)!r} was saved by recsys {header.get('version')} in format "
+            f"{header['format']}; this is recsys {__version__}, which reads formats up to "
+            f"{FORMAT}: upgrade recsys-engine"
+        )
+    return header, _mapped(path)
+
+
+def _mapped(path: Path) -> dict[str, np.ndarray]:
+    # safetensors' own reader copies. The layout: 8 bytes of length, so much JSON, the arrays.
+    kinds = {"F32": "<f4", "F64": "<f8", "I32": "<i4", "I64": "<i8"}
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        entries = json.loads(file.read(length))
+    entries.pop("__metadata__", None)
+    return {
+        name: np.memmap(
+            path,
+            kinds[entry["dtype"]],
+            mode="c",
+            offset=8 + length + entry["data_offsets"][0],
+            shape=tuple(entry["shape"]),
+        )
+        if 0 not in entry["shape"]
+        else np.empty(entry["shape"], kinds[entry["dtype"]])
+        for name, entry in entries.items()
+    }

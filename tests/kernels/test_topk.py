@@ -1,0 +1,93 @@
+"""The top-N kernel against its NumPy twin, with integer factors: exact sums, many ties."""
+
+import numpy as np
+import pytest
+
+from recsys.kernels import _topk, topk
+from recsys.kernels import topk as public
+from recsys.kernels.reference import topk as reference
+
+
+def arguments(dtype, *, queries=37, items=211, f=5, n=7, parts=1, seed=0, scaled=False):
+    rng = np.random.default_rng(seed)
+    seen = [
+        np.sort(rng.choice(items, rng.integers(0, items // 2 + 1), False)) for _ in range(queries)
+    ]
+    indptr = np.concatenate([[0], np.cumsum([len(row) for row in seen])]).astype(np.int64)
+    return {
+        "queries": rng.integers(-2, 3, (queries, f)).astype(dtype),
+        "items": rng.integers(-2, 3, (items, f)).astype(dtype),
+        "item_scale": 2.0 ** rng.integers(-1, 2, items).astype(dtype) if scaled else None,
+        "skip_indptr": indptr,
+        "skip_indices": np.concatenate([[], *seen]).astype(np.int32),
+        "banned": (rng.random(items) < 0.2).astype(np.uint8),
+        "ids": np.full((parts, queries, n), 77, np.int32),
+        "scores": np.full((parts, queries, n), np.nan, dtype),
+        "failed": np.zeros((parts, queries), np.uint8),
+    }
+
+
+def run(kernel, args, **how):
+    own = {name: args[name].copy() for name in ("ids", "scores", "failed")}
+    kernel(**{**args, **own}, **how)
+    return own
+
+
+def assert_same(got, expected):
+    for name, values in expected.items():
+        np.testing.assert_array_equal(got[name], values, err_msg=name)
+
+
+@pytest.mark.parametrize("f", [1, 3, 16, 17, 33, 64, 130])
+@pytest.mark.parametrize("scaled", [False, True])
+def test_equals_reference(isa, dtype, f, scaled):
+    args = arguments(dtype, f=f, scaled=scaled)
+    assert_same(run(_topk.topk, args, isa=isa, num_threads=2), run(reference, args))
+
+
+@pytest.mark.parametrize("queries", [1, 2, 7, 8, 9, 255, 256, 257, 520])
+@pytest.mark.parametrize("items", [1, 15, 16, 47, 48, 49, 100])
+def test_every_count_of_queries_and_items(isa, dtype, queries, items):
+    args = arguments(dtype, queries=queries, items=items, n=3, seed=queries)
+    assert_same(run(_topk.topk, args, isa=isa, num_threads=2), run(reference, args))
+
+
+@pytest.mark.parametrize("n", [1, 2, 100, 211, 300])
+@pytest.mark.parametrize("parts", [1, 2, 5])
+def test_lengths_and_parts(isa, dtype, n, parts):
+    args = arguments(dtype, n=n, parts=parts)
+    assert_same(run(_topk.topk, args, isa=isa, num_threads=3), run(reference, args))
+
+
+@pytest.mark.parametrize("left_out", ["nothing", "skip", "banned"])
+def test_what_is_left_out(isa, dtype, left_out):
+    args = arguments(dtype)
+    if left_out != "skip":
+        args |= {"skip_indptr": None, "skip_indices": None}
+    if left_out != "banned":
+        args["banned"] = None
+    assert_same(run(_topk.topk, args, isa=isa, num_threads=1), run(reference, args))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_scores_that_are_not_finite_are_reported(isa, dtype, bad):
+    args = arguments(dtype, queries=20)
+    args["queries"][11, 2] = bad
+    got = run(_topk.topk, args, isa=isa, num_threads=2)["failed"]
+    assert got[0, 11] == 1 and got.sum() == 1
+    with pytest.raises(FloatingPointError, match="not finite"):
+        public(args["queries"], args["items"], 3)
+
+
+def test_scores_have_the_same_bits_alone_and_in_company(isa, dtype):
+    rng = np.random.default_rng(1)
+    queries, items = rng.normal(size=(300, 50)).astype(dtype), rng.normal(size=(1000, 50))
+    items = items.astype(dtype)
+    ids, scores = topk(queries, items, 20, num_threads=1)
+    for threads in (1, 2, 3, 7):
+        for rows in (slice(0, 300), slice(5, 6), slice(100, 109)):
+            found, own = topk(queries[rows], items, 20, num_threads=threads)
+            np.testing.assert_array_equal(found, ids[rows])
+            np.testing.assert_array_equal(own, scores[rows])
+    exact = np.sort(queries.astype(np.float64) @ items.T.astype(np.float64))[:, :-21:-1]
+    np.testing.assert_allclose(scores, exact, rtol=1e-4 if dtype is np.float32 else 1e-12)

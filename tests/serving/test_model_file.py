@@ -1,0 +1,100 @@
+import json
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+import recsys
+from recsys import ImplicitALS
+from recsys.serving import model_file as module
+from recsys.serving import read_model_file, write_model_file
+
+
+@pytest.fixture
+def model():
+    rng = np.random.default_rng(0)
+    counts = sparse.random_array((40, 30), density=0.2, rng=rng, format="csr", dtype=np.float64)
+    return ImplicitALS(6, iterations=2, random_state=np.int64(3), dtype=np.float64, alpha=4).fit(
+        counts, show_progress=False
+    )
+
+
+def test_a_loaded_model_is_the_model(model, tmp_path):
+    path = tmp_path / "als.model"
+    model.save(path)
+    again = recsys.load(path)
+    assert type(again) is ImplicitALS and again.get_params() == model.get_params()
+    assert again.history == model.history
+    users = np.arange(40)
+    for one, other in zip(model.recommend(users), again.recommend(users), strict=True):
+        np.testing.assert_array_equal(one, other)
+    again.item_factors[0] = 7  # private pages, not the file
+    np.testing.assert_array_equal(recsys.load(path).item_factors, model.item_factors)
+    again.save(path)  # over the file its arrays are mapped from
+    np.testing.assert_array_equal(recsys.load(str(path)).item_factors[0], 7)
+    assert [p.name for p in tmp_path.iterdir()] == ["als.model"]
+
+
+def test_a_model_with_given_factors_has_nothing_seen(tmp_path):
+    model = ImplicitALS(2)
+    model.user_factors, model.item_factors = np.ones((3, 2)), np.ones((4, 2))
+    model.save(tmp_path / "m")
+    again = recsys.load(tmp_path / "m")
+    assert again.recommend(0, filter_seen=False)[0][0] == 3
+    with pytest.raises(recsys.NotFittedError, match="seen items are unknown"):
+        again.recommend(0)
+
+
+def test_what_cannot_be_saved(model, tmp_path):
+    with pytest.raises(recsys.NotFittedError, match="user_factors"):
+        ImplicitALS().save(tmp_path / "m")
+    model.confidence = lambda counts: 1 + counts.data
+    with pytest.raises(TypeError, match="confidence is a function"):
+        model.save(tmp_path / "m")
+    model.confidence, model.random_state = "log", np.random.default_rng(0)
+    model.save(tmp_path / "m")
+    assert recsys.load(tmp_path / "m").random_state is None
+    with pytest.raises(FileNotFoundError):
+        model.save(tmp_path / "nowhere" / "m")
+
+
+def test_files_that_are_no_models(model, tmp_path):
+    path = tmp_path / "m"
+    with pytest.raises(FileNotFoundError, match="no model file"):
+        recsys.load(path)
+    path.write_bytes(b"user,item,count\n1,2,3\n")
+    with pytest.raises(ValueError, match="truncated, or of another kind"):
+        recsys.load(path)
+    model.save(path)
+    whole = path.read_bytes()
+    for size in (0, 5, 100, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:size])
+        with pytest.raises(ValueError, match="truncated, or of another kind"):
+            recsys.load(path)
+    from safetensors.numpy import save_file
+
+    save_file({"weight": np.ones(3, np.float32)}, path)
+    with pytest.raises(ValueError, match="no model saved by recsys"):
+        recsys.load(path)
+
+
+def test_other_classes_and_versions(tmp_path, monkeypatch):
+    path = tmp_path / "m"
+    write_model_file(path, {"class": "Oracle", "parameters": {}}, {"x": np.ones(2, np.float32)})
+    with pytest.raises(ValueError, match="'Oracle', which this recsys does not have"):
+        recsys.load(path)
+    monkeypatch.setattr(module, "FORMAT", 2)
+    write_model_file(path, {"class": "ImplicitALS"}, {})
+    monkeypatch.setattr(module, "FORMAT", 1)
+    with pytest.raises(ValueError, match=r"in format 2; .* upgrade recsys-engine"):
+        recsys.load(path)
+
+
+def test_empty_arrays_and_header(tmp_path):
+    arrays = {"a": np.empty((0, 3), np.float32), "b": np.arange(5), "c": np.ones((2, 2))}
+    write_model_file(tmp_path / "m", {"class": "X", "note": "é"}, arrays)
+    header, got = read_model_file(tmp_path / "m")
+    assert header["note"] == "é" and json.dumps(header)
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(got[name], array)
+        assert got[name].dtype == array.dtype
