@@ -91,11 +91,7 @@ def make_sides(
     items = _transposed(users)
 
     def lambdas(matrix):
-        lengths = np.diff(matrix.indptr).astype(np.float64)
-        with np.errstate(divide="ignore"):
-            scale = (lengths + unobserved_weight * matrix.shape[1]) ** regularization_exponent
-        # an empty row's factors are zero whatever its lambda
-        return regularization * np.where(np.isfinite(scale), scale, 0.0)
+        return _lambdas(matrix, regularization, regularization_exponent, unobserved_weight)
 
     # A popular item is gathered for most users, while no user is for most items.
     places = np.empty(users.shape[1], dtype=np.int32)
@@ -105,6 +101,14 @@ def make_sides(
         _make_side(matrix, own, other, float(unobserved_weight), places)
         for matrix, own, other, places in ((users, *both, places), (items, *both[::-1], None))
     )
+
+
+def _lambdas(matrix, regularization, regularization_exponent, unobserved_weight) -> np.ndarray:
+    lengths = np.diff(matrix.indptr).astype(np.float64)
+    with np.errstate(divide="ignore"):
+        scale = (lengths + unobserved_weight * matrix.shape[1]) ** regularization_exponent
+    # an empty row's factors are zero whatever its lambda
+    return regularization * np.where(np.isfinite(scale), scale, 0.0)
 
 
 def _transposed(matrix):
@@ -236,6 +240,36 @@ def half_sweep(
     jittered = _solve_again(side, indices, bad, rotated, out, problem, how) if len(bad) else 0
     total = _objective(side, eigenvalues, fixed, out, row_loss, how) if loss else None
     return Sweep(basis, total, len(bad), jittered)
+
+
+def fold_in(
+    signed_confidence,
+    fixed: np.ndarray,
+    regularization: float,
+    regularization_exponent: float,
+    unobserved_weight: float,
+    num_threads: int = 0,
+) -> np.ndarray:
+    """Factors of rows that were not there in training, `fixed` held (and not written to): exact.
+
+    Parameters are those of `make_sides` and `half_sweep`; returns (rows, f), of fixed's dtype.
+
+    Raises
+    ------
+    FloatingPointError
+        As in `half_sweep`.
+    """
+    lambdas = _lambdas(
+        signed_confidence, regularization, regularization_exponent, unobserved_weight
+    )
+    side = _make_side(signed_confidence, lambdas, np.empty(0), float(unobserved_weight), None)
+    out = np.empty((side.n_rows, fixed.shape[1]), fixed.dtype)
+    scratch = np.empty_like(fixed)
+    basis = half_sweep(side, fixed, None, out, scratch=scratch, num_threads=num_threads).basis
+    back = np.ascontiguousarray(basis.T, dtype=fixed.dtype)
+    how = {"isa": current_isa(), "num_threads": resolve_num_threads(num_threads)}
+    _als.rotate(out, back, out, None, **how)
+    return out
 
 
 def _eigenbasis(fixed: np.ndarray, how: dict) -> tuple[np.ndarray, np.ndarray]:

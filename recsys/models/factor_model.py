@@ -15,6 +15,7 @@ from recsys.models.base import Iteration, NotFittedError, Recommender, shown
 from recsys.serving import write_model_file
 
 _USERS = 1 << 13  # whose factors and seen items are copied together
+_ANYONE = 2**31 - 1  # users: those of a matrix that is folded in
 _BLOCK = 1 << 16  # pairs scored together
 
 Entries = tuple[np.ndarray, np.ndarray]  # indptr int64, indices int32: some rows of a CSR matrix
@@ -76,6 +77,7 @@ class FactorModel(Recommender):
         filter_seen: bool = True,
         filter_items: Any = None,
         items: Any = None,
+        fold_in: bool = False,
     ) -> tuple[np.ndarray, np.ndarray]:
         """The N items with the highest scores for each user.
 
@@ -95,6 +97,11 @@ class FactorModel(Recommender):
             Column numbers of items to leave out of every list.
         items : int or array of int, optional
             Column numbers of the only items to choose from; all by default.
+        fold_in : bool, default False
+            Take each user's factors from the row of `user_items`, by the model's `fold_in`,
+            instead of those of training: for changed rows and for users unknown to the model,
+            whose numbers then only have to be those of rows of `user_items`, or anything where
+            it has one row for each of `users`.
 
         Returns
         -------
@@ -115,24 +122,30 @@ class FactorModel(Recommender):
             go together.
         """
         user_factors, item_factors = self._both_factors()
-        rows = checks.row_numbers("users", users, len(user_factors))
+        rows = checks.row_numbers("users", users, _ANYONE if fold_in else len(user_factors))
         checks.integer("N", N, 1)
         choice = _Choice(items, filter_items, item_factors)
         shape, flat = (len(user_factors), len(item_factors)), rows.reshape(-1)
-        seen, seen_rows = None, flat
+        counts, seen, own = None, None, flat
         if user_items is not None:
-            seen, seen_rows = _given_rows(user_items, flat, shape, item_factors.dtype)
+            counts = checks.interactions(user_items, item_factors.dtype)
+            own = _rows_meant(counts.shape, flat, shape, fold_in)
+            seen = Seen(counts.indptr, counts.indices, counts.shape)
+        elif fold_in:
+            raise ValueError("fold_in=True takes factors from user_items: pass it, one row a user")
         elif filter_seen:
             seen = self._checked_seen(shape)
-        if not filter_seen:
-            seen = None
 
         def block(at: slice) -> tuple[np.ndarray, Entries | None]:
-            skip = None if seen is None else _entries_of(seen, seen_rows[at])
-            return user_factors[flat[at]], skip
+            queries = self.fold_in(counts[own[at]]) if fold_in else user_factors[flat[at]]
+            return queries, _entries_of(seen, own[at]) if filter_seen else None
 
         ids, scores = self._best(flat, block, choice, N)
         return ids.reshape(*rows.shape, N), scores.reshape(*rows.shape, N)
+
+    def fold_in(self, user_items: Any) -> np.ndarray:
+        """Factors of users the model was not trained on; models that can do it say how."""
+        raise NotImplementedError(f"{type(self).__name__} has no fold-in")
 
     def similar_items(
         self, items: Any, N: int = 10, *, among: Any = None, filter_items: Any = None
@@ -410,26 +423,22 @@ def _entries_of(seen: Seen, rows: np.ndarray) -> Entries:
     return indptr, seen.indices[at]
 
 
-def _given_rows(
-    user_items: Any, rows: np.ndarray, shape: tuple[int, int], dtype: np.dtype
-) -> tuple[Seen, np.ndarray]:
-    """What is seen by a matrix the caller gives, and the rows of it that are meant."""
-    counts = checks.interactions(user_items, dtype)
-    seen = Seen(counts.indptr, counts.indices, counts.shape)
-    own = np.arange(len(rows))
-    whole, listed = counts.shape == shape, counts.shape == (len(rows), shape[1])
-    if whole and (not listed or np.array_equal(own, rows)):
-        return seen, rows
-    if listed and not whole:
-        return seen, own
-    if whole:
-        raise ValueError(
-            f"user_items has {shape[0]} rows, which is both one for each user of the model and "
-            "one for each of `users`, in another order: leave it out to use the training matrix, "
-            "or ask for the users in ascending order"
-        )
-    hint = ". It looks transposed: pass user_items.T" if counts.shape == shape[::-1] else ""
+def _rows_meant(
+    given: tuple[int, int], users: np.ndarray, known: tuple[int, int], fold_in: bool
+) -> np.ndarray:
+    """The rows of a matrix of shape `given` that are `users`: theirs by number, or one each."""
+    listed = np.arange(len(users))
+    by_number = len(users) and given[0] > users.max() if fold_in else given[0] == known[0]
+    by_place = given[0] == len(users)
+    if given[1] == known[1] and (by_number or by_place):
+        if by_number and by_place and not np.array_equal(users, listed):
+            raise ValueError(
+                f"user_items has {given[0]} rows, which may be one for each user there is, or one "
+                "for each of `users`, which are in another order: ask for users in ascending order"
+            )
+        return users if by_number else listed
+    hint = ". It looks transposed: pass user_items.T" if given == known[::-1] else ""
     raise ValueError(
-        f"user_items has shape {counts.shape}; expected {shape} (every user of the model) or "
-        f"{(len(rows), shape[1])} (one row for each of `users`){hint}"
+        f"user_items has shape {given}; expected {known} (every user of the model) or "
+        f"{(len(users), known[1])} (one row for each of `users`){hint}"
     )

@@ -221,6 +221,49 @@ class ImplicitALS(FactorModel):
             self._train(sides, seen, start, history, callback, show_progress)
         return self
 
+    def fold_in(self, user_items: Any) -> np.ndarray:
+        """Factors of users the model was not trained on, item factors held fixed.
+
+        Solves each row exactly, whatever `solver` is; stores nothing.
+
+        Parameters
+        ----------
+        user_items : scipy sparse matrix or array, n x n_items
+            Counts, one row a user, as in `fit`.
+
+        Returns
+        -------
+        ndarray of the model's dtype, shape (n, factors)
+            Zeros for a user without entries.
+
+        Raises
+        ------
+        NotFittedError, TypeError, ValueError, FloatingPointError
+            As in `fit` and `recommend`.
+        """
+        dtype = self._check_parameters()
+        item_factors = np.asarray(self.item_factors, dtype)
+        counts = checks.interactions(user_items, dtype)
+        if counts.shape[1] != len(item_factors):
+            hint = (
+                ". It looks transposed: pass user_items.T"
+                if counts.shape[0] == len(item_factors)
+                else ""
+            )
+            raise ValueError(
+                f"user_items has shape {counts.shape}; expected one column for each of the "
+                f"model's {len(item_factors)} items{hint}"
+            )
+        with kernels.single_threaded_blas():
+            return kernels.fold_in(
+                signed_confidence(counts, self.confidence, self.alpha, self.epsilon),
+                item_factors,
+                self.regularization,
+                self.regularization_exponent,
+                self.unobserved_weight,
+                self.num_threads,
+            )
+
     def objective(self, user_items: Any) -> float:
         """The objective on a matrix, over all its cells, at the present factors and parameters.
 

@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -288,3 +290,23 @@ def test_unknown_items_to_choose_from(model):
         model.recommend(0, items=[-1])
     with pytest.raises(IndexError, match="filter_users not known"):
         model.similar_users(0, filter_users=99)
+
+
+def test_threads_that_share_a_model_get_what_one_gets(model):
+    users = np.arange(23)
+    want = model.recommend(users, N=8), model.similar_items(np.arange(31), N=5)
+
+    def ask(_):
+        calls = range(20)
+        return [
+            (model.recommend(users, N=8), model.similar_items(np.arange(31), N=5)) for _ in calls
+        ]
+
+    with ThreadPoolExecutor(8) as pool:
+        for answers in pool.map(ask, range(8)):
+            for answer in answers:
+                for got, expected in zip(answer, want, strict=True):
+                    np.testing.assert_array_equal(got[0], expected[0])
+                    np.testing.assert_array_equal(got[1], expected[1])
+    with pytest.raises(NotImplementedError, match="Given has no fold-in"):
+        model.fold_in(sparse.csr_array((1, 31)))

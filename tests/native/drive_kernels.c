@@ -87,7 +87,7 @@ static int all_finite(const void *array, int64_t count, int is_double) {
 
 static void check(int good, const char *what, int64_t factors) {
     if (good) return;
-    fprintf(stderr, "%s: not finite with %d factors\n", what, (int)factors);
+    fprintf(stderr, "%s: wrong with %d factors\n", what, (int)factors);
     exit(1);
 }
 
@@ -185,6 +185,41 @@ static void drive_products(const recsys_table *table, int is_double, int64_t f, 
     free_arrays();
 }
 
+/* Lists of `n` for so many queries, out of two ranges of items that leave some of them out. */
+static void drive_topk(const recsys_table *table, int is_double, int64_t f, int64_t queries,
+                       int64_t items, int64_t n) {
+    const int64_t size = is_double ? 8 : 4;
+    recsys_topk p = {.factors = f, .n = n};
+    p.queries = reals(queries * f, is_double, -1, 1);
+    p.items = reals(items * f, is_double, -1, 1);
+    p.item_scale = queries % 2 ? reals(items, is_double, 0, 1) : NULL;
+    int64_t *indptr = exactly(8 * (queries + 1), 8);
+    for (int64_t q = 0; q <= queries; q++) indptr[q] = q; /* one item each */
+    int32_t *skipped = exactly(4 * queries, 4);
+    for (int64_t q = 0; q < queries; q++) skipped[q] = (int32_t)(q % items);
+    uint8_t *banned = exactly(items, 1);
+    for (int64_t i = 0; i < items; i++) banned[i] = i % 5 == 3;
+    if (queries > 1) p.skip_indptr = indptr, p.skip_indices = skipped;
+    if (items > 4) p.banned = banned;
+    make_arrays_read_only();
+    recsys_lists out = {exactly(4 * queries * n, 4), exactly(size * queries * n, (size_t)size),
+                        exactly(queries, 1)};
+    void *scratch = exactly(table->scratch_bytes(f, 0, 0), 64);
+    memset(scratch, 0xff, (size_t)table->scratch_bytes(f, 0, 0));
+    memset(out.failed, 0, (size_t)queries);
+    for (int64_t first = 0; first <= items; first += items / 2 + 1) {
+        const int64_t last = first + items / 2 + 1 < items ? first + items / 2 + 1 : items;
+        table->topk_rows(&p, 0, queries / 2, first, last, out, scratch);
+        table->topk_rows(&p, queries / 2, queries, first, last, out, scratch);
+        for (int64_t k = 0; k < queries * n; k++) {
+            const int32_t id = out.ids[k];
+            check(id == -1 || (id >= first && id < last && !(p.banned && banned[id])), "topk", f);
+        }
+    }
+    for (int64_t q = 0; q < queries; q++) check(!out.failed[q], "topk", f);
+    free_arrays();
+}
+
 /* drive ISA DTYPE: an instruction set by its name; f32 or f64. */
 int main(int argc, char **argv) {
     static const int64_t FACTORS[] = {1, 2, 3, 7, 8, 15, 16, 17, 31, 33, 47, 64, 65, 111, 130};
@@ -201,6 +236,8 @@ int main(int argc, char **argv) {
         }
         for (size_t h = 0; h < sizeof HEIGHTS / sizeof *HEIGHTS; h++) {
             drive_products(table, is_double, FACTORS[f], HEIGHTS[h]);
+            drive_topk(table, is_double, FACTORS[f], HEIGHTS[h], 211, 7);
+            drive_topk(table, is_double, FACTORS[f], 17, HEIGHTS[h], HEIGHTS[h] + 1);
         }
     }
     printf("sanitized kernels, %s %s: %s\n", argv[1], argv[2],
