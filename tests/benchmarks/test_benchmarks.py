@@ -103,6 +103,14 @@ def test_peers_side_by_side(tmp_path):
     assert [race["solver"] for race in races] == ["cg", "cholesky"]
 
 
+def test_serving(tmp_path):
+    options = ("--scale", 0.002, "--no-peers", "--rounds", 1, "--factors", 8)
+    text = run("serving.py", *options, cwd=tmp_path).stdout
+    assert "one user at a time" in text and "share of the floor" in text
+    tasks = report(tmp_path / "results" / "serving.json")["tasks"]
+    assert len(tasks) == 3 and all(task["seconds"]["recsys"] > 0 for task in tasks)
+
+
 def test_bars_keep_what_was_measured_before(tmp_path):
     options = ("--scale", 0.002, "--no-peers", "--bars", "--only")
     run("peers.py", *options, "isa-64", cwd=tmp_path)
