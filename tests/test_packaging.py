@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import recsys
-from recsys.kernels import _als, reference
+from recsys.kernels import _als, _topk, reference
 
 PACKAGE = Path(recsys.__file__).parent
 
@@ -27,8 +27,10 @@ def test_typed_marker_is_installed():
 
 @pytest.mark.parametrize("kernel", reference.__all__)
 def test_kernel_twin_and_stub_take_the_same_arguments(kernel):
-    tree = ast.parse((PACKAGE / "kernels" / "_als.pyi").read_text(encoding="utf-8"))
+    module = _topk if hasattr(_topk, kernel) else _als
+    stubs = PACKAGE / "kernels" / f"{module.__name__.rpartition('.')[2]}.pyi"
+    tree = ast.parse(stubs.read_text(encoding="utf-8"))
     [stub] = [node for node in tree.body if getattr(node, "name", None) == kernel]
     names = [argument.arg for argument in stub.args.args + stub.args.kwonlyargs]
-    assert names == list(inspect.signature(getattr(_als, kernel)).parameters)
+    assert names == list(inspect.signature(getattr(module, kernel)).parameters)
     assert names == list(inspect.signature(getattr(reference, kernel)).parameters)
