@@ -1,6 +1,6 @@
 """The only door to native code: parallel loops over C kernels, threads, instruction sets."""
 
-from .als import Side, Sweep, fold_in, half_sweep, make_sides, objective
+from .als import Side, Sweep, fold_in, half_sweep, make_sides, normal_matrix, objective
 from .config import current_isa, show_config, use_isa
 from .threads import resolve_num_threads, single_threaded_blas
 from .topk import NO_ID, topk
@@ -13,6 +13,7 @@ __all__ = [
     "fold_in",
     "half_sweep",
     "make_sides",
+    "normal_matrix",
     "objective",
     "resolve_num_threads",
     "show_config",

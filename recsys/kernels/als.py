@@ -272,6 +272,28 @@ def fold_in(
     return out
 
 
+def normal_matrix(
+    signed_confidence,
+    fixed: np.ndarray,
+    regularization: float,
+    regularization_exponent: float,
+    unobserved_weight: float,
+    num_threads: int = 0,
+) -> np.ndarray:
+    """A of the one row of `signed_confidence`, (f, f) float64:
+
+    w0 Y'Y + sum_k (c_k - w0) y_k y_k' + lambda I (Hu, Koren and Volinsky 2008, equation 4)
+    """
+    how = {"isa": current_isa(), "num_threads": resolve_num_threads(num_threads)}
+    [lambda_] = _lambdas(
+        signed_confidence, regularization, regularization_exponent, unobserved_weight
+    )
+    own = fixed[signed_confidence.indices].astype(np.float64)
+    weights = np.abs(signed_confidence.data.astype(np.float64)) - unobserved_weight
+    gram = unobserved_weight * _als.gramian(fixed, **how)
+    return gram + (own.T * weights) @ own + lambda_ * np.eye(fixed.shape[1])
+
+
 def _eigenbasis(fixed: np.ndarray, how: dict) -> tuple[np.ndarray, np.ndarray]:
     """Eigenvalues of fixed' fixed, largest first and not negative, and its eigenvectors."""
     gram = _als.gramian(fixed, **how)

@@ -244,25 +244,61 @@ class ImplicitALS(FactorModel):
         dtype = self._check_parameters()
         item_factors = np.asarray(self.item_factors, dtype)
         counts = checks.interactions(user_items, dtype)
-        if counts.shape[1] != len(item_factors):
-            hint = (
-                ". It looks transposed: pass user_items.T"
-                if counts.shape[0] == len(item_factors)
-                else ""
-            )
-            raise ValueError(
-                f"user_items has shape {counts.shape}; expected one column for each of the "
-                f"model's {len(item_factors)} items{hint}"
-            )
+        self._check_columns(counts.shape)
         with kernels.single_threaded_blas():
-            return kernels.fold_in(
-                signed_confidence(counts, self.confidence, self.alpha, self.epsilon),
-                item_factors,
-                self.regularization,
-                self.regularization_exponent,
-                self.unobserved_weight,
-                self.num_threads,
-            )
+            signed = self._signed(counts)
+            return kernels.fold_in(signed, item_factors, *self._weights(), self.num_threads)
+
+    def explain(
+        self, user: int, item: int, user_items: Any, N: int = 10
+    ) -> tuple[float, np.ndarray, np.ndarray]:
+        """Which of a user's entries make the score of an item, and how much of it each makes.
+
+        As A_u x_u is the sum of c_uk y_k over the liked entries k, the score y_i . x_u is the sum
+        of their c_uk y_i' A_u^-1 y_k (Hu, Koren and Volinsky 2008, section 5).
+
+        Parameters
+        ----------
+        user : int
+            Row number in `user_items`, or anything where that has one row.
+        item : int
+            Column number of the item to be explained.
+        user_items : scipy sparse matrix or array
+            Counts, as in `fit`: one row for each user, or the row of this one.
+        N : int, default 10
+            Length of the list.
+
+        Returns
+        -------
+        score : float
+            The score of the item for the factors `fold_in` gives the user: the sum of what all
+            liked entries contribute, listed or not.
+        ids : ndarray of int32, at most N
+            Liked items, the one that contributes most first.
+        contributions : ndarray of float64, same length
+
+        Raises
+        ------
+        NotFittedError, IndexError, TypeError, ValueError
+            As in `recommend`.
+        """
+        dtype = self._check_parameters()
+        item_factors = np.asarray(self.item_factors, dtype)
+        counts = checks.interactions(user_items, dtype)
+        users = 1 if counts.shape[0] == 1 else counts.shape[0]
+        row = 0 if users == 1 else int(checks.row_numbers("user", user, users))
+        column = int(checks.row_numbers("item", item, len(item_factors)))
+        checks.integer("N", N, 1)
+        self._check_columns(counts.shape)
+        signed = self._signed(counts[[row]])
+        a = kernels.normal_matrix(signed, item_factors, *self._weights(), self.num_threads)
+        liked = signed.data > 0
+        ids, confidences = signed.indices[liked], signed.data[liked].astype(np.float64)
+        # minimum norm, as a row without regularization is solved
+        pull = np.linalg.lstsq(a, item_factors[column].astype(np.float64), rcond=None)[0]
+        contributions = confidences * (item_factors[ids].astype(np.float64) @ pull)
+        best = np.argsort(-contributions, kind="stable")[:N]
+        return float(contributions.sum()), ids[best], contributions[best]
 
     def objective(self, user_items: Any) -> float:
         """The objective on a matrix, over all its cells, at the present factors and parameters.
@@ -325,13 +361,23 @@ class ImplicitALS(FactorModel):
                 )
             checks.factor_matrix(f"{noun}_factors", factors, dtype)
 
+    def _check_columns(self, shape: tuple[int, int]) -> None:
+        n_items = len(self.item_factors)
+        if shape[1] != n_items:
+            hint = ". It looks transposed: pass user_items.T" if shape[0] == n_items else ""
+            raise ValueError(
+                f"user_items has shape {shape}; expected one column for each of the model's "
+                f"{n_items} items{hint}"
+            )
+
+    def _signed(self, counts: sparse.csr_array) -> sparse.csr_array:
+        return signed_confidence(counts, self.confidence, self.alpha, self.epsilon)
+
+    def _weights(self) -> tuple[float, float, float]:
+        return self.regularization, self.regularization_exponent, self.unobserved_weight
+
     def _sides(self, counts: sparse.csr_array) -> tuple[kernels.Side, kernels.Side]:
-        return kernels.make_sides(
-            signed_confidence(counts, self.confidence, self.alpha, self.epsilon),
-            self.regularization,
-            self.regularization_exponent,
-            self.unobserved_weight,
-        )
+        return kernels.make_sides(self._signed(counts), *self._weights())
 
     def _train(
         self,
