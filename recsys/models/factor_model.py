@@ -6,27 +6,18 @@ import numbers
 import os
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from recsys import checks, kernels
 from recsys.models.base import Iteration, NotFittedError, Recommender, shown
+from recsys.models.candidates import Choice, Entries, Seen, entries_of, rows_meant
 from recsys.serving import write_model_file
 
 _USERS = 1 << 13  # whose factors and seen items are copied together
 _ANYONE = 2**31 - 1  # users: those of a matrix that is folded in
 _BLOCK = 1 << 16  # pairs scored together
-
-Entries = tuple[np.ndarray, np.ndarray]  # indptr int64, indices int32: some rows of a CSR matrix
-
-
-class Seen(NamedTuple):
-    """Where the training matrix has entries: the structure of a canonical CSR matrix."""
-
-    indptr: np.ndarray
-    indices: np.ndarray
-    shape: tuple[int, int]
 
 
 class FactorModel(Recommender):
@@ -124,12 +115,12 @@ class FactorModel(Recommender):
         user_factors, item_factors = self._both_factors()
         rows = checks.row_numbers("users", users, _ANYONE if fold_in else len(user_factors))
         checks.integer("N", N, 1)
-        choice = _Choice(items, filter_items, item_factors)
+        choice = Choice(items, filter_items, item_factors)
         shape, flat = (len(user_factors), len(item_factors)), rows.reshape(-1)
         counts, seen, own = None, None, flat
         if user_items is not None:
             counts = checks.interactions(user_items, item_factors.dtype)
-            own = _rows_meant(counts.shape, flat, shape, fold_in)
+            own = rows_meant(counts.shape, flat, shape, fold_in)
             seen = Seen(counts.indptr, counts.indices, counts.shape)
         elif fold_in:
             raise ValueError("fold_in=True takes factors from user_items: pass it, one row a user")
@@ -138,7 +129,7 @@ class FactorModel(Recommender):
 
         def block(at: slice) -> tuple[np.ndarray, Entries | None]:
             queries = self.fold_in(counts[own[at]]) if fold_in else user_factors[flat[at]]
-            return queries, _entries_of(seen, own[at]) if filter_seen else None
+            return queries, entries_of(seen, own[at]) if filter_seen else None
 
         ids, scores = self._best(flat, block, choice, N)
         return ids.reshape(*rows.shape, N), scores.reshape(*rows.shape, N)
@@ -309,7 +300,7 @@ class FactorModel(Recommender):
         """The N rows of `factors` with the highest cosine with each of `ids`, itself first."""
         rows = checks.row_numbers(name, ids, len(factors))
         checks.integer("N", N, 1)
-        choice = _Choice(among, left_out, factors, name)
+        choice = Choice(among, left_out, factors, name)
         # In double, so that the squares of very small or large factors neither vanish nor overflow.
         norms = np.sqrt(np.einsum("ij,ij->i", factors, factors, dtype=np.float64))
         scale = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)
@@ -332,7 +323,7 @@ class FactorModel(Recommender):
         self,
         flat: np.ndarray,
         block: Callable[[slice], tuple[np.ndarray, Entries | None]],
-        choice: _Choice,
+        choice: Choice,
         N: int,
         item_scale: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -357,49 +348,6 @@ class FactorModel(Recommender):
         return ids, scores
 
 
-class _Choice:
-    """The rows of a factor matrix that lists are made of: `items` only, and not `left_out`."""
-
-    def __init__(self, items: Any, left_out: Any, factors: np.ndarray, noun: str = "items") -> None:
-        self.count = len(factors)
-        self.ids: np.ndarray | None = None  # None: all
-        self.banned: np.ndarray | None = None
-        if left_out is not None:
-            out = checks.row_numbers(f"filter_{noun}", left_out, len(factors)).reshape(-1)
-        if items is not None:
-            self.ids = np.unique(checks.row_numbers(noun, items, len(factors)))
-            if left_out is not None:
-                self.ids = np.setdiff1d(self.ids, out, assume_unique=False)
-            factors = np.ascontiguousarray(factors[self.ids])
-        elif left_out is not None:
-            self.banned = np.zeros(len(factors), np.uint8)
-            self.banned[out] = 1
-        self.factors = factors
-
-    def allows(self, rows: np.ndarray) -> np.ndarray:
-        """Which of `rows` may be listed."""
-        if self.ids is not None:
-            return np.isin(rows, self.ids)
-        return np.ones(rows.shape, bool) if self.banned is None else self.banned[rows] == 0
-
-    def positions(self, entries: Entries) -> Entries:
-        """`entries` in terms of the chosen rows."""
-        if self.ids is None:
-            return entries
-        place = np.full(self.count, -1, np.int32)
-        place[self.ids] = np.arange(len(self.ids), dtype=np.int32)
-        indptr, own = entries[0], place[entries[1]]
-        kept = own >= 0
-        return np.concatenate([[0], np.cumsum(kept)])[indptr], own[kept]
-
-    def names(self, found: np.ndarray) -> np.ndarray:
-        """Row numbers of the factor matrix for positions among the chosen rows."""
-        if self.ids is None:
-            return found
-        names = np.append(self.ids, kernels.NO_ID).astype(np.int32)
-        return names[found]  # -1 is the last
-
-
 def _plain(name: str, value: Any) -> Any:
     """A parameter as JSON can hold it."""
     if name == "dtype":
@@ -412,33 +360,3 @@ def _plain(name: str, value: Any) -> Any:
             f"one of the named choices, and set_params({name}=...) after loading"
         )
     return value.item() if isinstance(value, np.generic) else value
-
-
-def _entries_of(seen: Seen, rows: np.ndarray) -> Entries:
-    """The entries of some rows, one row after the other."""
-    begin = seen.indptr[rows].astype(np.int64)
-    lengths = seen.indptr[rows + 1] - begin
-    indptr = np.concatenate([[0], np.cumsum(lengths)])
-    at = np.repeat(begin - indptr[:-1], lengths) + np.arange(indptr[-1])
-    return indptr, seen.indices[at]
-
-
-def _rows_meant(
-    given: tuple[int, int], users: np.ndarray, known: tuple[int, int], fold_in: bool
-) -> np.ndarray:
-    """The rows of a matrix of shape `given` that are `users`: theirs by number, or one each."""
-    listed = np.arange(len(users))
-    by_number = len(users) and given[0] > users.max() if fold_in else given[0] == known[0]
-    by_place = given[0] == len(users)
-    if given[1] == known[1] and (by_number or by_place):
-        if by_number and by_place and not np.array_equal(users, listed):
-            raise ValueError(
-                f"user_items has {given[0]} rows, which may be one for each user there is, or one "
-                "for each of `users`, which are in another order: ask for users in ascending order"
-            )
-        return users if by_number else listed
-    hint = ". It looks transposed: pass user_items.T" if given == known[::-1] else ""
-    raise ValueError(
-        f"user_items has shape {given}; expected {known} (every user of the model) or "
-        f"{(len(users), known[1])} (one row for each of `users`){hint}"
-    )

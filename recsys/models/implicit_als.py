@@ -214,7 +214,7 @@ class ImplicitALS(FactorModel):
             warm_start = False
         seen = Seen(counts.indptr, counts.indices, counts.shape)
         with kernels.single_threaded_blas():
-            sides = self._sides(counts)
+            sides = kernels.make_sides(self._signed(counts), *self._weights())
             del counts  # where its values are a copy they go now, before the factors come
             start = self._own_factors(seen.shape, dtype, warm_start)
             history = self.history if warm_start else []
@@ -322,7 +322,7 @@ class ImplicitALS(FactorModel):
                 f"has factors for {len(user_factors)} x {len(item_factors)}: pass the matrix it "
                 "was trained on, or one of that shape"
             )
-        users, items = self._sides(counts)
+        users, items = kernels.make_sides(self._signed(counts), *self._weights())
         return kernels.objective(
             users,
             items,
@@ -375,9 +375,6 @@ class ImplicitALS(FactorModel):
 
     def _weights(self) -> tuple[float, float, float]:
         return self.regularization, self.regularization_exponent, self.unobserved_weight
-
-    def _sides(self, counts: sparse.csr_array) -> tuple[kernels.Side, kernels.Side]:
-        return kernels.make_sides(self._signed(counts), *self._weights())
 
     def _train(
         self,

@@ -1,0 +1,92 @@
+"""Who may be in a list: candidates, seen entries, and which rows of a matrix are meant."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from recsys import checks, kernels
+
+Entries = tuple[np.ndarray, np.ndarray]  # indptr int64, indices int32: some rows of a CSR matrix
+
+
+class Seen(NamedTuple):
+    """Where a matrix has entries: the structure of a canonical CSR matrix."""
+
+    indptr: np.ndarray
+    indices: np.ndarray
+    shape: tuple[int, int]
+
+
+class Choice:
+    """The rows of a factor matrix that lists are made of: `items` only, and not `left_out`."""
+
+    def __init__(self, items: Any, left_out: Any, factors: np.ndarray, noun: str = "items") -> None:
+        self.count = len(factors)
+        self.ids: np.ndarray | None = None  # None: all
+        self.banned: np.ndarray | None = None
+        if left_out is not None:
+            out = checks.row_numbers(f"filter_{noun}", left_out, len(factors)).reshape(-1)
+        if items is not None:
+            self.ids = np.unique(checks.row_numbers(noun, items, len(factors)))
+            if left_out is not None:
+                self.ids = np.setdiff1d(self.ids, out, assume_unique=False)
+            factors = np.ascontiguousarray(factors[self.ids])
+        elif left_out is not None:
+            self.banned = np.zeros(len(factors), np.uint8)
+            self.banned[out] = 1
+        self.factors = factors
+
+    def allows(self, rows: np.ndarray) -> np.ndarray:
+        """Which of `rows` may be listed."""
+        if self.ids is not None:
+            return np.isin(rows, self.ids)
+        return np.ones(rows.shape, bool) if self.banned is None else self.banned[rows] == 0
+
+    def positions(self, entries: Entries) -> Entries:
+        """`entries` in terms of the chosen rows."""
+        if self.ids is None:
+            return entries
+        place = np.full(self.count, -1, np.int32)
+        place[self.ids] = np.arange(len(self.ids), dtype=np.int32)
+        indptr, own = entries[0], place[entries[1]]
+        kept = own >= 0
+        return np.concatenate([[0], np.cumsum(kept)])[indptr], own[kept]
+
+    def names(self, found: np.ndarray) -> np.ndarray:
+        """Row numbers of the factor matrix for positions among the chosen rows."""
+        if self.ids is None:
+            return found
+        names = np.append(self.ids, kernels.NO_ID).astype(np.int32)
+        return names[found]  # -1 is the last
+
+
+def entries_of(seen: Seen, rows: np.ndarray) -> Entries:
+    """The entries of some rows, one row after the other."""
+    begin = seen.indptr[rows].astype(np.int64)
+    lengths = seen.indptr[rows + 1] - begin
+    indptr = np.concatenate([[0], np.cumsum(lengths)])
+    at = np.repeat(begin - indptr[:-1], lengths) + np.arange(indptr[-1])
+    return indptr, seen.indices[at]
+
+
+def rows_meant(
+    given: tuple[int, int], users: np.ndarray, known: tuple[int, int], fold_in: bool
+) -> np.ndarray:
+    """The rows of a matrix of shape `given` that are `users`: theirs by number, or one each."""
+    listed = np.arange(len(users))
+    by_number = len(users) and given[0] > users.max() if fold_in else given[0] == known[0]
+    by_place = given[0] == len(users)
+    if given[1] == known[1] and (by_number or by_place):
+        if by_number and by_place and not np.array_equal(users, listed):
+            raise ValueError(
+                f"user_items has {given[0]} rows, which may be one for each user there is, or one "
+                "for each of `users`, which are in another order: ask for users in ascending order"
+            )
+        return users if by_number else listed
+    hint = ". It looks transposed: pass user_items.T" if given == known[::-1] else ""
+    raise ValueError(
+        f"user_items has shape {given}; expected {known} (every user of the model) or "
+        f"{(len(users), known[1])} (one row for each of `users`){hint}"
+    )
