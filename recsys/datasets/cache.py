@@ -12,14 +12,13 @@ import json
 import logging
 import os
 import sys
-import tempfile
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
+
+from recsys.whole_file import whole_file
 
 from .dataset import Dataset, names_array
 
@@ -85,19 +84,6 @@ def save(dataset: Dataset, source: Path, cache_dir: Path) -> None:
             np.savez(file, **arrays)
     except OSError as error:
         logger.warning("could not keep a parsed copy in %s: %s", cache_dir, error)
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path``, renamed to it at the end and removed on any error."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _copy_path(source: Path, cache_dir: Path) -> Path:

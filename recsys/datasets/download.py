@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from .cache import whole_file
+from recsys.whole_file import whole_file
 
 logger = logging.getLogger("recsys")
 

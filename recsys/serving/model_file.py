@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from recsys._version import __version__
+from recsys.whole_file import whole_file
 
 FORMAT = 1  # raise it when an older recsys could not make sense of a new file
 _KEY = "recsys"  # of the header in the file's metadata
@@ -28,18 +28,8 @@ def write_model_file(
     path = Path(path)
     header = {"format": FORMAT, "version": __version__, **header}
     own = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    handle, name = tempfile.mkstemp(prefix=path.name, suffix=".part", dir=path.parent)
-    os.close(handle)
-    try:
-        save_file(own, name, metadata={_KEY: json.dumps(header)})
-        # mkstemp lets nobody else read; a saved model is a file like any other
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(name, 0o666 & ~umask)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
+    with whole_file(path) as temporary:
+        save_file(own, temporary, metadata={_KEY: json.dumps(header)})
 
 
 def read_model_file(path: str | os.PathLike) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

@@ -76,7 +76,15 @@ def test_nothing_finished_changes_nothing(monkeypatch, call, warm_start):
     assert fitted.recommend(59)[0].shape == (10,)
 
 
-def test_interrupt_in_the_callback():
+@pytest.fixture
+def heeds_ctrl_c():
+    """A job in the background is started with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_interrupt_in_the_callback(heeds_ctrl_c):
     def stop(iteration, seconds, loss):
         if iteration == 2:
             signal.raise_signal(signal.SIGINT)
@@ -106,11 +114,13 @@ def test_non_finite_factors_keep_the_last_iteration(monkeypatch):
 
 
 CHILD = """
+import signal
 import time
 import numpy as np
 from scipy import sparse
 from recsys import ImplicitALS
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
 matrix = sparse.random_array((6000, 4000), density=0.01, rng=0, format="csr")
 params = dict(factors=64, random_state=0, solver="cg")
 model = ImplicitALS(**params, iterations=10**6)
