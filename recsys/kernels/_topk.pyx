@@ -13,6 +13,14 @@ from recsys.kernels._als cimport Scratch, get_table, real
 DEF QUERIES = 256  # queries that meet an item while it is in cache
 
 
+cdef inline native.recsys_lists lists(int32_t *ids, void *scores, uint8_t *failed) noexcept nogil:
+    cdef native.recsys_lists made
+    made.ids = ids
+    made.scores = scores
+    made.failed = failed
+    return made
+
+
 def topk(const real[:, ::1] queries, const real[:, ::1] items, const real[::1] item_scale,
          const int64_t[::1] skip_indptr, const int32_t[::1] skip_indices,
          const uint8_t[::1] banned, int32_t[:, :, ::1] ids, real[:, :, ::1] scores,
@@ -32,14 +40,12 @@ def topk(const real[:, ::1] queries, const real[:, ::1] items, const real[::1] i
     problem.banned = &banned[0] if banned is not None else NULL
     num_threads = min(num_threads, spans * ranges)
     cdef Scratch scratch = Scratch(table.scratch_bytes(problem.factors, 0, 0), num_threads)
-    cdef native.recsys_lists out
     for task in prange(spans * ranges, nogil=True, schedule="dynamic", chunksize=1,
                        num_threads=num_threads):
         span = task // ranges
         part = task % ranges
-        out.ids = &ids[part, 0, 0]
-        out.scores = &scores[part, 0, 0]
-        out.failed = &failed[part, 0]
+        # a struct filled in here would be shared between the threads, a call's result is not
         table.topk_rows(&problem, span * QUERIES, min(count, (span + 1) * QUERIES),
-                        total * part // ranges, total * (part + 1) // ranges, out,
+                        total * part // ranges, total * (part + 1) // ranges,
+                        lists(&ids[part, 0, 0], &scores[part, 0, 0], &failed[part, 0]),
                         scratch.base + threadid() * scratch.stride)

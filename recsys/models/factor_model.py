@@ -113,6 +113,8 @@ class FactorModel(Recommender):
             go together.
         """
         user_factors, item_factors = self._both_factors()
+        if fold_in and not hasattr(self, "fold_in"):
+            raise TypeError(f"{type(self).__name__} cannot fold in users: pass fold_in=False")
         rows = checks.row_numbers("users", users, _ANYONE if fold_in else len(user_factors))
         checks.integer("N", N, 1)
         choice = Choice(items, filter_items, item_factors)
@@ -190,10 +192,6 @@ class FactorModel(Recommender):
         for begin, found, own in blocks():
             ids[begin : begin + len(found)], scores[begin : begin + len(found)] = found, own
         return ids, scores
-
-    def fold_in(self, user_items: Any) -> np.ndarray:
-        """Factors of users the model was not trained on; models that can do it say how."""
-        raise NotImplementedError(f"{type(self).__name__} has no fold-in")
 
     def similar_items(
         self, items: Any, N: int = 10, *, among: Any = None, filter_items: Any = None

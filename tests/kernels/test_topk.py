@@ -59,6 +59,13 @@ def test_lengths_and_parts(isa, dtype, n, parts):
     assert_same(run(_topk.topk, args, isa=isa, num_threads=3), run(reference, args))
 
 
+def test_threads_never_write_to_each_others_lists(dtype):
+    args = arguments(dtype, queries=3, items=64, f=2, n=2, parts=8)
+    expected = run(reference, args)
+    for _ in range(300):
+        assert_same(run(_topk.topk, args, isa="baseline", num_threads=7), expected)
+
+
 @pytest.mark.parametrize("left_out", ["nothing", "skip", "banned"])
 def test_what_is_left_out(isa, dtype, left_out):
     args = arguments(dtype)

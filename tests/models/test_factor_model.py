@@ -308,5 +308,8 @@ def test_threads_that_share_a_model_get_what_one_gets(model):
                 for got, expected in zip(answer, want, strict=True):
                     np.testing.assert_array_equal(got[0], expected[0])
                     np.testing.assert_array_equal(got[1], expected[1])
-    with pytest.raises(NotImplementedError, match="Given has no fold-in"):
-        model.fold_in(sparse.csr_array((1, 31)))
+
+
+def test_a_model_without_fold_in(model):
+    with pytest.raises(TypeError, match="Given cannot fold in users"):
+        model.recommend(0, sparse.csr_array((1, 31)), fold_in=True)
