@@ -55,7 +55,7 @@ static row_path choose_path(const recsys_als *p, int64_t row) {
 
 /* Rows come longest first, anywhere in memory, so what the next ones need is asked for while this
  * one is solved, in the order in which one address leads to another. Within a row a gather asks
- * AHEAD by itself; a batch asks for the next entry of each of its rows, so their first comes here. */
+ * AHEAD by itself; a batch asks for the next entry of each row, so their first comes here. */
 static void prefetch_next_rows(const recsys_als *p, int64_t at, int64_t end) {
     if (at + 3 * W < end) {
         const int32_t row = p->order[at + 3 * W];

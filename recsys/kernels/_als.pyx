@@ -92,7 +92,8 @@ def als_rows(const int64_t[::1] indptr, const int32_t[::1] indices, const real[:
     cdef int64_t at, longest = 0
     for at in range(spans[0], spans[count]):
         longest = max(longest, indptr[order[at] + 1] - indptr[order[at]])
-    cdef Scratch scratch = Scratch(table.scratch_bytes(problem.factors, cg_steps, longest), num_threads)
+    cdef int64_t bytes_each = table.scratch_bytes(problem.factors, cg_steps, longest)
+    cdef Scratch scratch = Scratch(bytes_each, num_threads)
     for span in prange(count, nogil=True, schedule="dynamic", chunksize=1,
                        num_threads=num_threads):
         table.als_rows(&problem, spans[span], spans[span + 1],

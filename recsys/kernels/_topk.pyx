@@ -36,7 +36,9 @@ def topk(const real[:, ::1] queries, const real[:, ::1] items, const real[::1] i
     problem.factors = items.shape[1]
     problem.n = ids.shape[2]
     problem.skip_indptr = &skip_indptr[0] if skip_indptr is not None else NULL
-    problem.skip_indices = &skip_indices[0] if skip_indices is not None and len(skip_indices) else NULL
+    problem.skip_indices = NULL
+    if skip_indices is not None and skip_indices.shape[0]:
+        problem.skip_indices = &skip_indices[0]
     problem.banned = &banned[0] if banned is not None else NULL
     num_threads = min(num_threads, spans * ranges)
     cdef Scratch scratch = Scratch(table.scratch_bytes(problem.factors, 0, 0), num_threads)
