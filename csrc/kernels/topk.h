@@ -35,7 +35,7 @@ static int64_t topk_scratch_bytes(int64_t f) {
     return topk_layout(NULL, f, &s);
 }
 
-/* ---- one list: a heap whose root is the worst kept ----------------------------------------- */
+/* ---- one list: a heap whose root is the worst kept ---------------------------------------- */
 
 INLINE int is_worse(real score, int32_t id, real than, int32_t than_id) {
     return score < than || (score == than && id < than_id);
@@ -83,7 +83,7 @@ static void sort_list(int32_t *ids, real *scores, int64_t count, int64_t n) {
     }
 }
 
-/* ---- candidates ---------------------------------------------------------------------------- */
+/* ---- candidates --------------------------------------------------------------------------- */
 
 static int is_skipped(const recsys_topk *p, int64_t query, int32_t item) {
     if (p->banned && p->banned[item]) return 1;
@@ -118,7 +118,7 @@ static real offer(const recsys_topk *p, int64_t query, recsys_lists out, int64_t
     return *count < n ? -(real)INFINITY : scores[0];
 }
 
-/* ---- tiles --------------------------------------------------------------------------------- */
+/* ---- tiles -------------------------------------------------------------------------------- */
 
 /* W rows from `first` into one slab, scaled; rows past `end` are zeros. */
 static void pack_slab(const real *x, const real *scale, int64_t f, int64_t first, int64_t end,
