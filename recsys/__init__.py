@@ -5,9 +5,20 @@
 >>> items, scores = model.recommend(0, N=10)                        # doctest: +SKIP
 """
 
+from importlib import import_module
+from types import ModuleType
+
 from recsys._version import __version__
 from recsys.kernels.config import show_config
 from recsys.models import ImplicitALS, NotFittedError, NumericalWarning, load
+
+
+def __getattr__(name: str) -> ModuleType:
+    # recsys.datasets without an import of its own, and without its cost for those who need none
+    if name == "datasets":
+        return import_module("recsys.datasets")
+    raise AttributeError(f"module 'recsys' has no attribute {name!r}")
+
 
 __all__ = [
     "ImplicitALS",

@@ -34,7 +34,9 @@ _said: set[str] = set()
 # ---- the user-item matrix ----------------------------------------------------------------------
 
 
-def interactions(user_items: Any, dtype: np.dtype) -> sparse.csr_array:
+def interactions(
+    user_items: Any, dtype: np.dtype, *, may_be_empty: bool = False
+) -> sparse.csr_array:
     """Bring a user-item matrix into canonical form.
 
     Parameters
@@ -82,7 +84,7 @@ def interactions(user_items: Any, dtype: np.dtype) -> sparse.csr_array:
         _check_compressed(user_items)
 
     indptr = _array(user_items.indptr, np.int64)
-    if indptr[-1] == 0:
+    if indptr[-1] == 0 and not may_be_empty:
         raise ValueError(
             "user_items has no stored entries, so there is nothing to learn from; expected at "
             "least one. Look at the filter or join that produced it"

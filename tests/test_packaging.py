@@ -2,6 +2,8 @@
 
 import ast
 import inspect
+import subprocess
+import sys
 from importlib import metadata
 from pathlib import Path
 
@@ -34,3 +36,11 @@ def test_kernel_twin_and_stub_take_the_same_arguments(kernel):
     names = [argument.arg for argument in stub.args.args + stub.args.kwonlyargs]
     assert names == list(inspect.signature(getattr(module, kernel)).parameters)
     assert names == list(inspect.signature(getattr(reference, kernel)).parameters)
+
+
+def test_datasets_come_with_the_package():
+    code = "import recsys; print(recsys.datasets.lastfm360k_twin.__name__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "lastfm360k_twin", done.stderr
+    with pytest.raises(AttributeError, match="no attribute 'dataset'"):
+        _ = recsys.dataset

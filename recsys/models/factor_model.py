@@ -121,7 +121,7 @@ class FactorModel(Recommender):
         shape, flat = (len(user_factors), len(item_factors)), rows.reshape(-1)
         counts, seen, own = None, None, flat
         if user_items is not None:
-            counts = checks.interactions(user_items, item_factors.dtype)
+            counts = checks.interactions(user_items, item_factors.dtype, may_be_empty=True)
             own = rows_meant(counts.shape, flat, shape, fold_in)
             seen = Seen(counts.indptr, counts.indices, counts.shape)
         elif fold_in:

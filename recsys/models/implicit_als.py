@@ -243,7 +243,7 @@ class ImplicitALS(FactorModel):
         """
         dtype = self._check_parameters()
         item_factors = np.asarray(self.item_factors, dtype)
-        counts = checks.interactions(user_items, dtype)
+        counts = checks.interactions(user_items, dtype, may_be_empty=True)
         self._check_columns(counts.shape)
         with kernels.single_threaded_blas():
             signed = self._signed(counts)
@@ -284,7 +284,7 @@ class ImplicitALS(FactorModel):
         """
         dtype = self._check_parameters()
         item_factors = np.asarray(self.item_factors, dtype)
-        counts = checks.interactions(user_items, dtype)
+        counts = checks.interactions(user_items, dtype, may_be_empty=True)
         users = 1 if counts.shape[0] == 1 else counts.shape[0]
         row = 0 if users == 1 else int(checks.row_numbers("user", user, users))
         column = int(checks.row_numbers("item", item, len(item_factors)))
@@ -371,6 +371,8 @@ class ImplicitALS(FactorModel):
             )
 
     def _signed(self, counts: sparse.csr_array) -> sparse.csr_array:
+        if counts.nnz == 0:  # a newcomer without a history: no mean count to take
+            return counts
         return signed_confidence(counts, self.confidence, self.alpha, self.epsilon)
 
     def _weights(self) -> tuple[float, float, float]:

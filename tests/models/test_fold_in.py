@@ -50,6 +50,13 @@ def test_recommend_by_fold_in():
     np.testing.assert_array_equal(one, ids[3])
     some = model.recommend([3, 1], new, N=4, fold_in=True)[0]
     np.testing.assert_array_equal(some, ids[[3, 1]])
+    nothing = sparse.csr_array((1, 40))  # a user without a history
+    assert not model.fold_in(nothing).any()
+    want = model.recommend(2, N=4, filter_seen=False)[0]
+    np.testing.assert_array_equal(model.recommend(2, nothing, N=4)[0], want)
+    ids, scores = model.recommend(2, nothing, N=4, fold_in=True)
+    assert ids.tolist() == [39, 38, 37, 36] and not scores.any()
+    assert model.explain(0, 3, nothing)[0] == 0
     with pytest.raises(ValueError, match="fold_in=True takes factors from user_items"):
         model.recommend(0, fold_in=True)
     with pytest.raises(ValueError, match=r"shape \(5, 39\); expected one column for each of.*40"):
