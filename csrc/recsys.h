@@ -36,6 +36,9 @@ typedef struct {
     const void *queries;          /* (queries, factors) real */
     const void *items;            /* (items, factors) real */
     const void *item_scale;       /* (items,) real, or NULL */
+    const int32_t *order;         /* (items,) the items as they are to be looked at, or NULL */
+    const void *norms;            /* (items,) real, falling: bounds of their norms, so ordered */
+    int64_t n_items;
     int64_t factors;
     int64_t n;                    /* length of a list */
     const int64_t *skip_indptr;   /* (queries + 1,) or NULL: items left out of a query's list, */
@@ -47,7 +50,7 @@ typedef struct {
 typedef struct {
     int32_t *ids;    /* (queries, n) */
     void *scores;    /* (queries, n) real */
-    uint8_t *failed; /* (queries,) set to 1 where a score is not finite */
+    uint8_t *failed; /* (queries,) set to 1 at `begin` if a value is not usable */
 } recsys_lists;
 
 /* name, arguments. A kernel missing from the stamped sources is a compile error. */
@@ -64,9 +67,9 @@ typedef struct {
     KERNEL(rotate_rows,                                                                           \
            (const void *x, const void *basis, int64_t factors, int64_t begin, int64_t end,        \
             void *out, const int32_t *place, void *scratch))                                      \
-    /* the lists of the queries begin:end out of the items first:last */                          \
+    /* the lists of the queries begin:end out of every parts-th run of 192 items, from `part` on */ \
     KERNEL(topk_rows,                                                                             \
-           (const recsys_topk *problem, int64_t begin, int64_t end, int64_t first, int64_t last,  \
+           (const recsys_topk *problem, int64_t begin, int64_t end, int64_t part, int64_t parts,  \
             recsys_lists out, void *scratch))
 
 typedef struct {

@@ -6,15 +6,21 @@
  * scores is formed in registers and held against each query's worst kept score. Hardly any score
  * passes once a list has filled, so what happens to those that do (seen items, the heap) is plain
  * scalar code. The list under construction is a heap in the caller's own output arrays: its root
- * is the worst. Of equal scores the higher id wins, whatever the tiling: items come in ascending
- * order, and a sum runs over the factors in order. */
+ * is the worst. Of equal scores the higher id wins, whatever the order items come in, and a sum
+ * runs over the factors in order, so the tiling does not show in the result.
+ *
+ * Where items come by falling norm, |x_q| |y_i| bounds all scores that are still to come: queries
+ * whose worst kept score is above it are done, and most items are never looked at. */
 
-#define TOPK_QUERIES 256 /* a span at most */
+#define TOPK_QUERIES 512 /* a span at most: enough of them to pay for packing the items */
+#define TOPK_RUN 192     /* items that stay together when several tasks share them out */
+#define TOPK_GROUPS (TOPK_QUERIES / MR)
 
 typedef struct {
     real *queries; /* slabs of fp rows: lanes are queries */
     real *items;   /* NV slabs of fp rows: lanes are items */
     real *worst;   /* of each query: what a score has to reach; inf past the last query */
+    double *norms; /* of each query */
     real *tile;    /* MR x NV vectors */
     real *zeros;   /* fp: stands for rows past the last */
 } topk_scratch;
@@ -25,6 +31,7 @@ static int64_t topk_layout(char *base, int64_t f, topk_scratch *s) {
     s->queries = (real *)take(&at, TOPK_QUERIES / W * slab);
     s->items = (real *)take(&at, NV * slab);
     s->worst = (real *)take(&at, TOPK_QUERIES * REAL_BYTES);
+    s->norms = (double *)take(&at, TOPK_QUERIES * 8);
     s->tile = (real *)take(&at, MR * NV * W * REAL_BYTES);
     s->zeros = (real *)take(&at, padded(f) * REAL_BYTES);
     return at - base;
@@ -106,9 +113,7 @@ static real offer(const recsys_topk *p, int64_t query, recsys_lists out, int64_t
     const int64_t n = p->n;
     int32_t *ids = out.ids + query * n;
     real *scores = (real *)out.scores + query * n;
-    if (!(score > -(real)INFINITY && score < (real)INFINITY)) {
-        out.failed[query] = 1;
-    } else if (!is_skipped(p, query, item)) {
+    if (!is_skipped(p, query, item)) {
         if (*count < n) {
             sift_up(ids, scores, (*count)++, score, item);
         } else if (is_worse(scores[0], ids[0], score, item)) {
@@ -120,20 +125,38 @@ static real offer(const recsys_topk *p, int64_t query, recsys_lists out, int64_t
 
 /* ---- tiles -------------------------------------------------------------------------------- */
 
-/* W rows from `first` into one slab, scaled; rows past `end` are zeros. */
-static void pack_slab(const real *x, const real *scale, int64_t f, int64_t first, int64_t end,
-                      const real *zeros, real *slab) {
+/* Whether any lane is 0, of lanes that are 0 or -1. */
+INLINE int any_clear(index_vec lanes) {
+    int64_t words[VECTOR_BYTES / 8] __attribute__((aligned(VECTOR_BYTES)));
+    memcpy(words, &lanes, sizeof words);
+    int64_t all = words[0];
+    for (int i = 1; i < VECTOR_BYTES / 8; i++) all &= words[i];
+    return all != -1;
+}
+
+/* W rows from `first` on into one slab, scaled; rows past `end` are zeros. Returns whether every
+ * value is small enough for a score to be finite, which infinity and NaN are not. */
+static int pack_slab(const real *x, const int32_t *order, const real *scale, int64_t f,
+                     int64_t first, int64_t end, const real *zeros, real *slab) {
     const real *rows[W];
     real scales[W] __attribute__((aligned(VECTOR_BYTES)));
     for (int64_t l = 0; l < W; l++) {
         const int inside = first + l < end;
-        rows[l] = inside ? x + (first + l) * f : zeros;
-        scales[l] = inside && scale ? scale[first + l] : 1;
-        prefetch_bytes((const char *)(x + min_i64(first + l + 3 * W, end - 1) * f), f * REAL_BYTES);
+        const int64_t row = inside && order ? order[first + l] : first + l;
+        const int64_t later = min_i64(first + l + NV * W, end - 1);
+        rows[l] = inside ? x + row * f : zeros;
+        scales[l] = inside && scale ? scale[row] : 1;
+        prefetch_bytes((const char *)(x + (order ? order[later] : later) * f), f * REAL_BYTES);
     }
     rows_to_lanes(rows, NULL, f, slab, W);
-    if (!scale) return;
-    for (int64_t j = 0; j < f; j++) store(slab + j * W, load(slab + j * W) * load(scales));
+    const vec limit = splat(root(REAL_MAX / (real)f) / 2);
+    index_vec fine = limit == limit;
+    for (int64_t j = 0; j < f; j++) {
+        const vec v = load(slab + j * W) * load(scales);
+        store(slab + j * W, v);
+        fine &= (v <= limit) & (v >= -limit);
+    }
+    return !any_clear(fine);
 }
 
 /* tile_product for one query; the other rows are of no account. */
@@ -148,36 +171,88 @@ INLINE void row_product(const real *a, const real *b, int64_t ld, int64_t depth,
     }
 }
 
-/* Whether any score of the tile is not below what its query's list asks for; NaN never is. */
+/* Whether any score of the tile reaches what its query's list asks for. By the signs of the
+ * differences, as a chain of compares would wait for each; scores are finite. */
 INLINE int any_reaches(const vec acc[MR][NV], const real *worst) {
-    index_vec below = acc[0][0] < splat(worst[0]);
-    int64_t words[VECTOR_BYTES / 8] __attribute__((aligned(VECTOR_BYTES)));
+    index_vec below[MR];
     UNROLL for (int r = 0; r < MR; r++) {
-        UNROLL for (int v = 0; v < NV; v++) below &= acc[r][v] < splat(worst[r]);
+        const vec reach = splat(worst[r]);
+        below[r] = (index_vec)(acc[r][0] - reach) & (index_vec)(acc[r][1] - reach) &
+                   (index_vec)(acc[r][2] - reach);
     }
-    memcpy(words, &below, sizeof words);
-    int64_t all = words[0];
-    for (int i = 1; i < VECTOR_BYTES / 8; i++) all &= words[i];
-    return all != -1;
+    UNROLL for (int half = MR / 2; half >= 1; half /= 2) {
+        UNROLL for (int r = 0; r < half; r++) below[r] &= below[r + half];
+    }
+    return any_clear(below[0] < 0);
 }
 
-/* The lists of up to TOPK_QUERIES queries from the items [first, last). */
-static void topk_span(const recsys_topk *p, int64_t begin, int64_t count, int64_t first,
-                      int64_t last, recsys_lists out, const topk_scratch *s) {
-    const int64_t f = p->factors, n = p->n, ld = slab_stride(padded(f));
-    int64_t kept[TOPK_QUERIES] = {0};
+/* The tile's scores that reach their lists, into them. */
+static void offer_tile(const recsys_topk *p, int64_t begin, int64_t rows, int64_t panel,
+                       int64_t width, recsys_lists out, const real *tile, int64_t *kept,
+                       real *worst) {
+    for (int64_t r = 0; r < rows; r++) {
+        for (int64_t c = 0; c < width; c++) {
+            const real score = tile[r * NV * W + c];
+            if (score < worst[r]) continue;
+            const int32_t item = p->order ? p->order[panel + c] : (int32_t)(panel + c);
+            worst[r] = offer(p, begin + r, out, kept + r, item, score);
+        }
+    }
+}
+
+/* Keep the groups of queries that items of norms up to `norm` may still matter to. */
+static int64_t keep_active(int16_t *groups, int64_t n_groups, double norm, const topk_scratch *s) {
+    int64_t kept = 0;
+    for (int64_t g = 0; g < n_groups; g++) {
+        const int64_t q = groups[g];
+        int active = 0;
+        UNROLL for (int r = 0; r < MR; r++) {
+            active |= s->norms[q + r] * norm + REAL_MIN >= (double)s->worst[q + r];
+        }
+        groups[kept] = (int16_t)q;
+        kept += active;
+    }
+    return kept;
+}
+
+/* Queries into slabs; each starts with an empty list. Returns whether their values are usable. */
+static int pack_queries(const recsys_topk *p, int64_t begin, int64_t count, const topk_scratch *s) {
+    const int64_t f = p->factors, ld = slab_stride(padded(f));
+    int usable = 1;
     for (int64_t q = 0; q < round_up(count, W); q++) {
+        const real *x = (const real *)p->queries + (begin + q) * f;
+        double square = 0;
+        for (int64_t j = 0; q < count && j < f; j++) square += (double)x[j] * x[j];
+        s->norms[q] = sqrt(square);
         s->worst[q] = q < count ? -(real)INFINITY : (real)INFINITY;
     }
     for (int64_t q = 0; q < count; q += W) {
-        pack_slab(p->queries, NULL, f, begin + q, begin + count, s->zeros, s->queries + q / W * ld);
+        usable &= pack_slab(p->queries, NULL, NULL, f, begin + q, begin + count, s->zeros,
+                            s->queries + q / W * ld);
     }
-    for (int64_t panel = first; panel < last; panel += NV * W) {
-        const int64_t width = min_i64(NV * W, last - panel);
+    return usable;
+}
+
+/* The lists of up to TOPK_QUERIES queries from every parts-th run of items. */
+static void topk_span(const recsys_topk *p, int64_t begin, int64_t count, int64_t part,
+                      int64_t parts, recsys_lists out, const topk_scratch *s) {
+    const int64_t f = p->factors, n = p->n, ld = slab_stride(padded(f));
+    const real *norms = p->norms;
+    int64_t kept[TOPK_QUERIES] = {0}, n_groups = 0;
+    int16_t groups[TOPK_GROUPS];
+    int usable = pack_queries(p, begin, count, s);
+    for (int64_t q = 0; q < count; q += MR) groups[n_groups++] = (int16_t)q;
+    for (int64_t panel = part * TOPK_RUN; panel < p->n_items && n_groups; panel += NV * W) {
+        if (panel / TOPK_RUN % parts != part) panel += (parts - 1) * TOPK_RUN;
+        if (panel >= p->n_items) break;
+        if (norms) n_groups = keep_active(groups, n_groups, norms[panel], s);
+        if (!n_groups) break;
         for (int64_t v = 0; v < NV; v++) {
-            pack_slab(p->items, p->item_scale, f, panel + v * W, last, s->zeros, s->items + v * ld);
+            usable &= pack_slab(p->items, p->order, p->item_scale, f, panel + v * W, p->n_items,
+                                s->zeros, s->items + v * ld);
         }
-        for (int64_t q = 0; q < count; q += MR) {
+        for (int64_t g = 0; g < n_groups; g++) {
+            const int64_t q = groups[g];
             const real *queries = s->queries + q / W * ld + q % W;
             vec acc[MR][NV];
             if (count - q == 1) {
@@ -187,28 +262,23 @@ static void topk_span(const recsys_topk *p, int64_t begin, int64_t count, int64_
             }
             if (!any_reaches(acc, s->worst + q)) continue;
             memcpy(s->tile, acc, sizeof acc);
-            for (int64_t r = 0; r < min_i64(MR, count - q); r++) {
-                for (int64_t c = 0; c < width; c++) {
-                    const real score = s->tile[r * NV * W + c];
-                    if (score < s->worst[q + r]) continue;
-                    s->worst[q + r] = offer(p, begin + q + r, out, kept + q + r,
-                                            (int32_t)(panel + c), score);
-                }
-            }
+            offer_tile(p, begin + q, min_i64(MR, count - q), panel,
+                       min_i64(NV * W, p->n_items - panel), out, s->tile, kept + q, s->worst + q);
         }
     }
+    if (!usable) out.failed[begin] = 1;
     for (int64_t q = 0; q < count; q++) {
         const int64_t at = (begin + q) * n;
         sort_list(out.ids + at, (real *)out.scores + at, kept[q], n);
     }
 }
 
-static void topk_rows(const recsys_topk *p, int64_t begin, int64_t end, int64_t first,
-                      int64_t last, recsys_lists out, void *scratch) {
+static void topk_rows(const recsys_topk *p, int64_t begin, int64_t end, int64_t part,
+                      int64_t parts, recsys_lists out, void *scratch) {
     topk_scratch s;
     topk_layout(scratch, p->factors, &s);
     memset(s.zeros, 0, (size_t)padded(p->factors) * sizeof(real));
     for (int64_t at = begin; at < end; at += TOPK_QUERIES) {
-        topk_span(p, at, min_i64(TOPK_QUERIES, end - at), first, last, out, &s);
+        topk_span(p, at, min_i64(TOPK_QUERIES, end - at), part, parts, out, &s);
     }
 }

@@ -3,6 +3,7 @@
  * W lanes of `real`; the shapes of register tiles follow from the number of registers:
  * MR x NV vectors for a product that broadcasts one side, BS x BS for one whose lanes are
  * independent problems. FMA comes from contraction (the build sets -ffp-contract=fast). */
+#include <float.h>
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
@@ -11,10 +12,14 @@
 typedef double real;
 typedef int64_t lane_index;
 #define REAL_BYTES 8
+#define REAL_MAX DBL_MAX
+#define REAL_MIN DBL_MIN
 #else
 typedef float real;
 typedef int32_t lane_index;
 #define REAL_BYTES 4
+#define REAL_MAX FLT_MAX
+#define REAL_MIN FLT_MIN
 #endif
 
 #if defined(__AVX512F__)

@@ -3,16 +3,18 @@
 from .als import Side, Sweep, fold_in, half_sweep, make_sides, normal_matrix, objective
 from .config import current_isa, show_config, use_isa
 from .threads import resolve_num_threads, single_threaded_blas
-from .topk import NO_ID, topk
+from .topk import NO_ID, NormOrder, norm_order, topk
 
 __all__ = [
     "NO_ID",
+    "NormOrder",
     "Side",
     "Sweep",
     "current_isa",
     "fold_in",
     "half_sweep",
     "make_sides",
+    "norm_order",
     "normal_matrix",
     "objective",
     "resolve_num_threads",

@@ -23,6 +23,9 @@ cdef extern from "recsys.h" nogil:
         const void *queries
         const void *items
         const void *item_scale
+        const int32_t *order
+        const void *norms
+        int64_t n_items
         int64_t factors
         int64_t n
         const int64_t *skip_indptr

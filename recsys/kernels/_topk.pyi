@@ -11,6 +11,8 @@ def topk(
     queries: NDArray[Real],
     items: NDArray[Real],
     item_scale: NDArray[Real] | None,
+    order: NDArray[np.int32] | None,
+    norms: NDArray[Real] | None,
     skip_indptr: NDArray[np.int64] | None,
     skip_indices: NDArray[np.int32] | None,
     banned: NDArray[np.uint8] | None,

@@ -1,5 +1,5 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
-"""A thin parallel loop over spans of queries, and ranges of items, of the C kernel.
+"""A thin parallel loop over spans of queries, and parts of the items, of the C kernel.
 
 The caller (topk.py) has checked shapes and ids; see reference/topk.py for what it computes.
 """
@@ -10,7 +10,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t
 from recsys.kernels cimport _native as native
 from recsys.kernels._als cimport Scratch, get_table, real
 
-DEF QUERIES = 256  # queries that meet an item while it is in cache
+DEF QUERIES = 512  # queries that meet an item while it is in cache
 
 
 cdef inline native.recsys_lists lists(int32_t *ids, void *scores, uint8_t *failed) noexcept nogil:
@@ -22,17 +22,21 @@ cdef inline native.recsys_lists lists(int32_t *ids, void *scores, uint8_t *faile
 
 
 def topk(const real[:, ::1] queries, const real[:, ::1] items, const real[::1] item_scale,
+         const int32_t[::1] order, const real[::1] norms,
          const int64_t[::1] skip_indptr, const int32_t[::1] skip_indices,
          const uint8_t[::1] banned, int32_t[:, :, ::1] ids, real[:, :, ::1] scores,
          uint8_t[:, ::1] failed, *, str isa, int num_threads):
-    """The best items of each query out of each of len(ids) ranges of items."""
+    """The best items of each query out of each of len(ids) parts of the items."""
     cdef const native.recsys_table *table = get_table(isa, real is double)
-    cdef int64_t count = queries.shape[0], total = items.shape[0], ranges = ids.shape[0]
+    cdef int64_t count = queries.shape[0], parts = ids.shape[0]
     cdef int64_t spans = (count + QUERIES - 1) // QUERIES, task, span, part
     cdef native.recsys_topk problem
     problem.queries = &queries[0, 0]
     problem.items = &items[0, 0]
     problem.item_scale = &item_scale[0] if item_scale is not None else NULL
+    problem.order = &order[0] if order is not None else NULL
+    problem.norms = &norms[0] if norms is not None else NULL
+    problem.n_items = items.shape[0]
     problem.factors = items.shape[1]
     problem.n = ids.shape[2]
     problem.skip_indptr = &skip_indptr[0] if skip_indptr is not None else NULL
@@ -40,14 +44,13 @@ def topk(const real[:, ::1] queries, const real[:, ::1] items, const real[::1] i
     if skip_indices is not None and skip_indices.shape[0]:
         problem.skip_indices = &skip_indices[0]
     problem.banned = &banned[0] if banned is not None else NULL
-    num_threads = min(num_threads, spans * ranges)
+    num_threads = min(num_threads, spans * parts)
     cdef Scratch scratch = Scratch(table.scratch_bytes(problem.factors, 0, 0), num_threads)
-    for task in prange(spans * ranges, nogil=True, schedule="dynamic", chunksize=1,
+    for task in prange(spans * parts, nogil=True, schedule="dynamic", chunksize=1,
                        num_threads=num_threads):
-        span = task // ranges
-        part = task % ranges
+        span = task // parts
+        part = task % parts
         # a struct filled in here would be shared between the threads, a call's result is not
-        table.topk_rows(&problem, span * QUERIES, min(count, (span + 1) * QUERIES),
-                        total * part // ranges, total * (part + 1) // ranges,
+        table.topk_rows(&problem, span * QUERIES, min(count, (span + 1) * QUERIES), part, parts,
                         lists(&ids[part, 0, 0], &scores[part, 0, 0], &failed[part, 0]),
                         scratch.base + threadid() * scratch.stride)

@@ -189,7 +189,7 @@ static void drive_products(const recsys_table *table, int is_double, int64_t f, 
 static void drive_topk(const recsys_table *table, int is_double, int64_t f, int64_t queries,
                        int64_t items, int64_t n) {
     const int64_t size = is_double ? 8 : 4;
-    recsys_topk p = {.factors = f, .n = n};
+    recsys_topk p = {.n_items = items, .factors = f, .n = n};
     p.queries = reals(queries * f, is_double, -1, 1);
     p.items = reals(items * f, is_double, -1, 1);
     p.item_scale = queries % 2 ? reals(items, is_double, 0, 1) : NULL;
@@ -199,6 +199,9 @@ static void drive_topk(const recsys_table *table, int is_double, int64_t f, int6
     for (int64_t q = 0; q < queries; q++) skipped[q] = (int32_t)(q % items);
     uint8_t *banned = exactly(items, 1);
     for (int64_t i = 0; i < items; i++) banned[i] = i % 5 == 3;
+    int32_t *order = exactly(4 * items, 4);
+    for (int64_t i = 0; i < items; i++) order[i] = (int32_t)(items - 1 - i);
+    if (items % 2) p.order = order, p.norms = reals(items, is_double, 2, 2);
     if (queries > 1) p.skip_indptr = indptr, p.skip_indices = skipped;
     if (items > 4) p.banned = banned;
     make_arrays_read_only();
@@ -207,13 +210,14 @@ static void drive_topk(const recsys_table *table, int is_double, int64_t f, int6
     void *scratch = exactly(table->scratch_bytes(f, 0, 0), 64);
     memset(scratch, 0xff, (size_t)table->scratch_bytes(f, 0, 0));
     memset(out.failed, 0, (size_t)queries);
-    for (int64_t first = 0; first <= items; first += items / 2 + 1) {
-        const int64_t last = first + items / 2 + 1 < items ? first + items / 2 + 1 : items;
-        table->topk_rows(&p, 0, queries / 2, first, last, out, scratch);
-        table->topk_rows(&p, queries / 2, queries, first, last, out, scratch);
+    for (int64_t part = 0; part < 2; part++) {
+        table->topk_rows(&p, 0, queries / 2, part, 2, out, scratch);
+        table->topk_rows(&p, queries / 2, queries, part, 2, out, scratch);
         for (int64_t k = 0; k < queries * n; k++) {
             const int32_t id = out.ids[k];
-            check(id == -1 || (id >= first && id < last && !(p.banned && banned[id])), "topk", f);
+            const int64_t at = p.order && id >= 0 ? items - 1 - id : id;
+            check(id == -1 || (id < items && at / 192 % 2 == part && !(p.banned && banned[id])),
+                  "topk", f);
         }
     }
     for (int64_t q = 0; q < queries; q++) check(!out.failed[q], "topk", f);

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
+RUN = 192
+
 
 def topk(
     queries,
     items,
     item_scale,
+    order,
+    norms,
     skip_indptr,
     skip_indices,
     banned,
@@ -21,26 +25,32 @@ def topk(
 ):
     """Write the lists of each query q out of each part p of the items.
 
-    queries (q, f), items (i, f), item_scale (i,) or None; skip_indptr (q + 1,) and skip_indices
-    or None: items left out of each query's list; banned (i,) or None: 1 for items left out of
-    all. ids and scores (parts, q, n), failed (parts, q): 1 where a score is not finite.
+    queries (q, f), items (i, f), item_scale (i,) or None; order (i,) or None: the items as they
+    are to be looked at, norms (i,) or None: bounds of their norms in that order, falling, which
+    allow the kernel to stop early and change no list; skip_indptr (q + 1,) and skip_indices or
+    None: items left out of each query's list; banned (i,) or None: 1 for items left out of all.
+    Part p has every parts-th run of 192 items, from the p-th on. ids and scores (parts, q, n),
+    failed (parts, q): something becomes 1 where a value is not finite, or so large that scores
+    may not be.
 
     Score x_q . y_i * item_scale_i; best first, of equal scores the higher id first; -1 and -inf
     where a list runs out of items.
     """
     parts, _, n = ids.shape
-    bounds = [len(items) * part // parts for part in range(parts + 1)]
+    order = np.arange(len(items)) if order is None else order
+    part_of = np.empty(len(items), np.int64)
+    part_of[order] = np.arange(len(items)) // RUN % parts
+    scale = np.ones(len(items)) if item_scale is None else item_scale.astype(np.float64)
+    scaled = np.asarray(items, dtype=np.float64) * scale[:, np.newaxis]
+    limit = np.sqrt(np.finfo(items.dtype).max / items.shape[1]) / 2
+    failed[:] |= not all(np.all(np.abs(values) <= limit) for values in (queries, scaled))
     for q, query in enumerate(np.asarray(queries, dtype=np.float64)):
-        own = np.asarray(items, dtype=np.float64) @ query
-        if item_scale is not None:
-            own = own * item_scale
+        own = scaled @ query
         left_out = np.zeros(len(items), dtype=bool) if banned is None else banned.astype(bool)
         if skip_indptr is not None:
             left_out[skip_indices[skip_indptr[q] : skip_indptr[q + 1]]] = True
         for part in range(parts):
-            candidates = np.arange(bounds[part], bounds[part + 1])
-            failed[part, q] = not np.isfinite(own[candidates]).all()
-            candidates = candidates[~left_out[candidates]]
+            candidates = np.flatnonzero((part_of == part) & ~left_out)
             best = candidates[np.lexsort((candidates, own[candidates]))[::-1][:n]]
             ids[part, q] = -1
             scores[part, q] = -np.inf
