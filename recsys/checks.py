@@ -35,7 +35,11 @@ _said: set[str] = set()
 
 
 def interactions(
-    user_items: Any, dtype: np.dtype, *, may_be_empty: bool = False
+    user_items: Any,
+    dtype: np.dtype,
+    *,
+    may_be_empty: bool = False,
+    name: str = "user_items",
 ) -> sparse.csr_array:
     """Bring a user-item matrix into canonical form.
 
@@ -46,6 +50,10 @@ def interactions(
         Read-only and memory-mapped arrays are fine. It is never changed.
     dtype : np.dtype
         Type of the values returned, float32 or float64.
+    may_be_empty : bool, default False
+        Whether a matrix without entries will do.
+    name : str, default "user_items"
+        What errors call the matrix.
 
     Returns
     -------
@@ -65,38 +73,38 @@ def interactions(
     from scipy import sparse  # 0.1 s that `import recsys` need not pay
 
     if not sparse.issparse(user_items):
-        raise _not_sparse(user_items)
-    _check_shape(user_items.shape)
+        raise _not_sparse(user_items, name)
+    _check_shape(user_items.shape, name)
     if np.dtype(user_items.dtype).kind not in "biuf":
         raise TypeError(
-            f"user_items holds values of dtype {user_items.dtype}; expected integers, floats or "
-            "booleans. Convert it with user_items.astype(np.float32)"
+            f"{name} holds values of dtype {user_items.dtype}; expected integers, floats or "
+            f"booleans. Convert it with {name}.astype(np.float32)"
         )
     if user_items.format in ("csr", "csc", "bsr"):
-        _check_compressed(user_items)
+        _check_compressed(user_items, name)
     elif user_items.format == "coo":
-        _check_coordinates(user_items)
+        _check_coordinates(user_items, name)
     if user_items.format != "csr":
-        _say_conversion(user_items.format)
+        _say_conversion(user_items.format, name)
         # Widened first: int8 counts of one entry must not wrap around when they are summed.
         wide = np.promote_types(user_items.dtype, dtype)
         user_items = user_items.astype(wide, copy=False).tocsr()
-        _check_compressed(user_items)
+        _check_compressed(user_items, name)
 
     indptr = _array(user_items.indptr, np.int64)
     if indptr[-1] == 0 and not may_be_empty:
         raise ValueError(
-            "user_items has no stored entries, so there is nothing to learn from; expected at "
+            f"{name} has no stored entries, so there is nothing to learn from; expected at "
             "least one. Look at the filter or join that produced it"
         )
     # Left in the caller's width until the range is known: a narrowing copy would hide large values.
     indices = np.asarray(user_items.indices)
-    data = _finite(np.asarray(user_items.data), dtype, indptr, indices)
+    data = _finite(np.asarray(user_items.data), dtype, indptr, indices, name)
     if _is_canonical(indptr, indices):
         indices = _array(indices, np.int32)
     else:
         data, indices, indptr = _summed(data, indices, indptr, user_items.shape)
-        data = _finite(data, dtype, indptr, indices)
+        data = _finite(data, dtype, indptr, indices, name)
     return assemble(data, indices, indptr, user_items.shape)
 
 
@@ -135,38 +143,38 @@ def entry_name(position: int, indptr: np.ndarray, indices: np.ndarray) -> str:
     return f"row {row}, column {int(indices[position])}"
 
 
-def _not_sparse(user_items: Any) -> TypeError:
+def _not_sparse(user_items: Any, name: str) -> TypeError:
     if isinstance(user_items, np.ndarray):
         fix = (
-            "convert it with scipy.sparse.csr_matrix(user_items)"
+            f"convert it with scipy.sparse.csr_matrix({name})"
             if user_items.ndim == 2
             else _BUILD_CSR
         )
         got = f"a dense {user_items.ndim}-D array of shape {user_items.shape}"
     else:
         fix, got = _BUILD_CSR, f"{type(user_items).__module__}.{type(user_items).__qualname__}"
-    return TypeError(f"user_items must be a SciPy sparse matrix, users x items; got {got}: {fix}")
+    return TypeError(f"{name} must be a SciPy sparse matrix; got {got}: {fix}")
 
 
-def _check_shape(shape: tuple[int, ...]) -> None:
+def _check_shape(shape: tuple[int, ...], name: str) -> None:
     if len(shape) != 2:
         raise ValueError(
-            f"user_items must be 2-D, one row a user and one column an item; got shape {shape}. "
-            "For a single user use a matrix of one row: reshape((1, -1))"
+            f"{name} must be 2-D, users and items; got shape {shape}. "
+            "For a single one use a matrix of one row: reshape((1, -1))"
         )
     if min(shape) == 0:
         raise ValueError(
-            f"user_items is empty: its shape is {shape[0]} users x {shape[1]} items, expected at "
+            f"{name} is empty: its shape is {shape}, expected at "
             "least one of each. Look at the filter or join that produced it"
         )
     if max(shape) > _INT32_MAX:
         raise ValueError(
-            f"user_items has {shape[0]} users x {shape[1]} items; expected at most {_INT32_MAX} of "
+            f"{name} is {shape[0]} x {shape[1]}; expected at most {_INT32_MAX} of "
             "each. Number users and items 0, 1, 2, ... instead of using ids or hashes as positions"
         )
 
 
-def _check_compressed(matrix: Any) -> None:
+def _check_compressed(matrix: Any, owner: str) -> None:
     """Check the index arrays of CSR, CSC or BSR before any native code follows them."""
     block = getattr(matrix, "blocksize", (1, 1))
     lengths = (matrix.shape[0] // block[0], matrix.shape[1] // block[1])
@@ -175,38 +183,38 @@ def _check_compressed(matrix: Any) -> None:
     for name, array in (("indptr", indptr), ("indices", indices)):
         if array.ndim != 1 or array.dtype.kind not in "iu":
             raise TypeError(
-                f"user_items.{name} must be a 1-D array of integers; got {array.ndim}-D of dtype "
+                f"{owner}.{name} must be a 1-D array of integers; got {array.ndim}-D of dtype "
                 f"{array.dtype}. Rebuild the matrix: {_BUILD_CSR}"
             )
     if len(indptr) != major + 1:
         raise ValueError(
-            f"user_items.indptr has {len(indptr)} values; expected {major + 1}, one more than the "
+            f"{owner}.indptr has {len(indptr)} values; expected {major + 1}, one more than the "
             f"{major} rows. Rebuild the matrix: {_BUILD_CSR}"
         )
     falls = np.flatnonzero(indptr[1:] < indptr[:-1])
     if indptr[0] != 0 or len(falls):
         what = f"falls after row {falls[0]}" if len(falls) else f"starts at {indptr[0]}"
         raise ValueError(
-            f"user_items.indptr {what}; expected it to start at 0 and never to fall. "
+            f"{owner}.indptr {what}; expected it to start at 0 and never to fall. "
             f"Rebuild the matrix: {_BUILD_CSR}"
         )
     if not indptr[-1] == len(indices) == len(matrix.data):
         raise ValueError(
-            f"user_items.indptr ends at {indptr[-1]}, with {len(indices)} indices and "
+            f"{owner}.indptr ends at {indptr[-1]}, with {len(indices)} indices and "
             f"{len(matrix.data)} values; expected three equal numbers. "
-            "If the arrays were over-allocated, call user_items.prune()"
+            f"If the arrays were over-allocated, call {owner}.prune()"
         )
-    _check_range("indices", indices, minor)
+    _check_range(f"{owner}.indices", indices, minor)
 
 
-def _check_coordinates(matrix: Any) -> None:
+def _check_coordinates(matrix: Any, owner: str) -> None:
     if not len(matrix.row) == len(matrix.col) == len(matrix.data):
         raise ValueError(
-            f"user_items has {len(matrix.row)} row numbers, {len(matrix.col)} column numbers and "
+            f"{owner} has {len(matrix.row)} row numbers, {len(matrix.col)} column numbers and "
             f"{len(matrix.data)} values; expected as many of each. Rebuild it: {_BUILD_CSR}"
         )
-    _check_range("row", np.asarray(matrix.row), matrix.shape[0])
-    _check_range("col", np.asarray(matrix.col), matrix.shape[1])
+    _check_range(f"{owner}.row", np.asarray(matrix.row), matrix.shape[0])
+    _check_range(f"{owner}.col", np.asarray(matrix.col), matrix.shape[1])
 
 
 def _check_range(name: str, values: np.ndarray, count: int) -> None:
@@ -215,18 +223,19 @@ def _check_range(name: str, values: np.ndarray, count: int) -> None:
         if block.min() < 0 or block.max() >= count:
             at = int(np.flatnonzero((block < 0) | (block >= count))[0])
             raise ValueError(
-                f"user_items.{name}[{begin + at}] is {block[at]}; expected 0 to {count - 1} for a "
+                f"{name}[{begin + at}] is {block[at]}; expected 0 to {count - 1} for a "
                 "matrix of this shape. Pass the right shape when building it, and number users "
                 "and items from 0"
             )
 
 
-def _say_conversion(fmt: str) -> None:
+def _say_conversion(fmt: str, name: str) -> None:
     if fmt not in _said:
         _said.add(fmt)
         logger.warning(
-            "user_items is in %s format: converting it to CSR at every fit; "
-            "call user_items.tocsr() once to save that (said once)",
+            "%s is in %s format: it is converted to CSR in every call; "
+            "call .tocsr() once to save that (said once)",
+            name,
             fmt.upper(),
         )
 
@@ -237,7 +246,7 @@ def _array(values: np.ndarray, dtype: type) -> np.ndarray:
 
 
 def _finite(
-    data: np.ndarray, dtype: np.dtype, indptr: np.ndarray, indices: np.ndarray
+    data: np.ndarray, dtype: np.dtype, indptr: np.ndarray, indices: np.ndarray, name: str
 ) -> np.ndarray:
     """`data` in `dtype` (shared where it already is), after checking that all of it is finite."""
     shared = data.dtype == dtype and data.flags.c_contiguous and data.flags.aligned
@@ -255,9 +264,7 @@ def _finite(
                 if np.isfinite(data[at])
                 else "expected finite numbers: remove such entries or replace their values"
             )
-            raise ValueError(
-                f"user_items holds {data[at]} at {entry_name(at, indptr, indices)}; {fix}"
-            )
+            raise ValueError(f"{name} holds {data[at]} at {entry_name(at, indptr, indices)}; {fix}")
     return out
 
 
@@ -402,6 +409,14 @@ def row_numbers(name: str, ids: Any, count: int) -> np.ndarray:
             f"{name} not known to the model: {shown}; it was trained on 0 to {count - 1}"
         )
     return array.astype(np.int64)
+
+
+def one_row_number(name: str, value: Any, count: int) -> int:
+    """As `row_numbers`, of a single one."""
+    row = row_numbers(name, value, count)
+    if row.ndim:
+        raise TypeError(f"{name} must be a single row number; got an array of {row.size}")
+    return int(row)
 
 
 def factor_matrix(name: str, value: Any, dtype: np.dtype) -> np.ndarray:

@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from recsys import checks, kernels
 
+if TYPE_CHECKING:
+    from scipy import sparse
+
+ANYONE = 2**31 - 1  # a bound for the numbers of users or items that need not be the model's
+
 Entries = tuple[np.ndarray, np.ndarray]  # indptr int64, indices int32: some rows of a CSR matrix
 
 
 class Seen(NamedTuple):
-    """Where a matrix has entries: the structure of a canonical CSR matrix."""
+    """What a model was trained on: a canonical CSR matrix, without `data` its structure only."""
 
     indptr: np.ndarray
     indices: np.ndarray
     shape: tuple[int, int]
+    data: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, counts: sparse.csr_array) -> Seen:
+        return cls(counts.indptr, counts.indices, counts.shape, counts.data)
+
+    def counts(self, dtype: np.dtype) -> sparse.csr_array:
+        """The matrix; its arrays are shared where they can be."""
+        data = np.asarray(self.data, dtype)
+        return checks.assemble(data, self.indices, self.indptr, self.shape)
+
+    def copied(self, dtype: np.dtype) -> Seen:
+        """In arrays of its own, which nobody else can write to."""
+        data = None if self.data is None else np.array(self.data, dtype)
+        return Seen(self.indptr.copy(), self.indices.copy(), self.shape, data)
 
 
 class Choice:

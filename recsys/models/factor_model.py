@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numbers
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -12,21 +12,18 @@ import numpy as np
 
 from recsys import checks, kernels
 from recsys.models.base import Iteration, NotFittedError, Recommender, shown
-from recsys.models.candidates import Choice, Entries, Seen, entries_of, rows_meant
+from recsys.models.candidates import ANYONE, Choice, Entries, Seen, entries_of, rows_meant
 from recsys.serving import write_lists, write_model_file
 
 _USERS = 1 << 13  # whose factors and seen items are copied together
-_ANYONE = 2**31 - 1  # users: those of a matrix that is folded in
 _BLOCK = 1 << 16  # pairs scored together
 
 
 class FactorModel(Recommender):
     """A model that scores item i for user u by the inner product of their factors, x_u . y_i.
 
-    Fitting remembers which entries were trained on, to leave them out of recommendations. Where
-    the matrix given to `fit` was already in canonical form (CSR, int32 indices, sorted, without
-    duplicates) its index array is shared, so remembering costs no memory; changing that array in
-    place afterwards changes what counts as seen.
+    Fitting remembers the matrix trained on: to leave its entries out of recommendations, and so
+    that single users and items can be learned later without it.
     """
 
     dtype: Any
@@ -34,30 +31,29 @@ class FactorModel(Recommender):
     _user_factors: np.ndarray | None = None
     _item_factors: np.ndarray | None = None
     _seen: Seen | None = None
+    _order: tuple[np.ndarray, kernels.NormOrder] | None = None  # of those item factors
 
     @property
     def user_factors(self) -> np.ndarray:
-        """X, n_users x factors, of the model's dtype. May be written to, or assigned as a whole.
+        """X, n_users x factors, of the model's dtype: a read-only view. To change some of it,
+        change a copy and assign that; what is assigned is copied.
 
-        An assigned array is used without a copy where it is C-contiguous and of the model's dtype.
         During `fit` its memory is reused two iterations later: a callback that keeps it copies it.
         """
-        return self._factors("_user_factors")
+        return _read_only(self._factors("_user_factors"))
 
     @user_factors.setter
     def user_factors(self, value: Any) -> None:
-        dtype = checks.floating_dtype(self.dtype)
-        self._user_factors = checks.factor_matrix("user_factors", value, dtype)
+        self._assign("user_factors", value)
 
     @property
     def item_factors(self) -> np.ndarray:
         """Y, n_items x factors; see `user_factors`."""
-        return self._factors("_item_factors")
+        return _read_only(self._factors("_item_factors"))
 
     @item_factors.setter
     def item_factors(self, value: Any) -> None:
-        dtype = checks.floating_dtype(self.dtype)
-        self._item_factors = checks.factor_matrix("item_factors", value, dtype)
+        self._assign("item_factors", value)
 
     def recommend(
         self,
@@ -115,7 +111,7 @@ class FactorModel(Recommender):
         user_factors, item_factors = self._both_factors()
         if fold_in and not hasattr(self, "fold_in"):
             raise TypeError(f"{type(self).__name__} cannot fold in users: pass fold_in=False")
-        rows = checks.row_numbers("users", users, _ANYONE if fold_in else len(user_factors))
+        rows = checks.row_numbers("users", users, ANYONE if fold_in else len(user_factors))
         checks.integer("N", N, 1)
         choice = Choice(items, filter_items, item_factors)
         shape, flat = (len(user_factors), len(item_factors)), rows.reshape(-1)
@@ -133,7 +129,8 @@ class FactorModel(Recommender):
             queries = self.fold_in(counts[own[at]]) if fold_in else user_factors[flat[at]]
             return queries, entries_of(seen, own[at]) if filter_seen else None
 
-        ids, scores = self._best(flat, block, choice, N)
+        order = self._norm_order() if choice.ids is None else None
+        ids, scores = self._best(flat, block, choice, N, order=order)
         return ids.reshape(*rows.shape, N), scores.reshape(*rows.shape, N)
 
     def recommend_all(
@@ -282,7 +279,7 @@ class FactorModel(Recommender):
         """Write the model to a file that `recsys.load` reads.
 
         The file is a safetensors file (arrays and a JSON header, nothing that is executed) with
-        parameters, factors, history, and which entries were trained on. It appears as a whole or
+        parameters, factors, history, and the matrix trained on. It appears as a whole or
         not at all. A random_state other than an integer is saved as None.
 
         Raises
@@ -304,6 +301,8 @@ class FactorModel(Recommender):
         if self._seen is not None:
             header["seen_shape"] = self._seen.shape
             arrays |= {"seen_indptr": self._seen.indptr, "seen_indices": self._seen.indices}
+            if self._seen.data is not None:
+                arrays["seen_data"] = self._seen.data
         write_model_file(path, header, arrays)
 
     def _restore(
@@ -313,9 +312,25 @@ class FactorModel(Recommender):
         seen = None
         if "seen_shape" in header:
             shape = tuple(header["seen_shape"])
-            seen = Seen(arrays["seen_indptr"], arrays["seen_indices"], shape)
+            parts = (arrays.get(f"seen_{name}") for name in ("indptr", "indices", "data"))
+            indptr, indices, data = parts
+            seen = Seen(indptr, indices, shape, data)
         factors = {f"_{name}": arrays[name] for name in ("user_factors", "item_factors")}
         self._publish({**factors, "_seen": seen}, history)
+
+    def _publish(self, state: dict[str, Any], history: Iterable[Iteration]) -> None:
+        super()._publish({**state, "_order": None}, history)
+
+    def _assign(self, name: str, value: Any) -> None:
+        factors = checks.factor_matrix(name, value, checks.floating_dtype(self.dtype))
+        own = factors.copy() if np.may_share_memory(factors, value) else factors
+        vars(self).update({f"_{name}": own, "_order": None})
+
+    def _norm_order(self) -> kernels.NormOrder:
+        factors = self._item_factors
+        if self._order is None or self._order[0] is not factors:
+            self._order = factors, kernels.norm_order(factors)
+        return self._order[1]
 
     def _factors(self, name: str) -> np.ndarray:
         factors = getattr(self, name)
@@ -366,7 +381,7 @@ class FactorModel(Recommender):
             queries = (factors[flat[at]] * scale[flat[at], np.newaxis]).astype(factors.dtype)
             return queries, (np.arange(len(queries) + 1), flat[at].astype(np.int32))
 
-        ids, cosines = self._best(flat, block, choice, N, scale.astype(factors.dtype))
+        ids, cosines = self._best(flat, block, choice, N, item_scale=scale.astype(factors.dtype))
         np.clip(cosines, -1, 1, out=cosines, where=ids != kernels.NO_ID)
         # Each row was skipped in its own list: rounding must not decide on its place there.
         own = np.flatnonzero(choice.allows(flat))
@@ -380,7 +395,9 @@ class FactorModel(Recommender):
         block: Callable[[slice], tuple[np.ndarray, Entries | None]],
         choice: Choice,
         N: int,
+        *,
         item_scale: np.ndarray | None = None,
+        order: kernels.NormOrder | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Lists for all of `flat`, some at a time: ``block(which)`` gives queries and skipped."""
         ids = np.full((len(flat), N), kernels.NO_ID, np.int32)
@@ -395,12 +412,19 @@ class FactorModel(Recommender):
                 choice.factors,
                 N,
                 item_scale=item_scale,
+                order=order,
                 skip=None if skip is None else choice.positions(skip),
                 banned=choice.banned,
                 num_threads=self.num_threads,
             )
             ids[at] = choice.names(found)
         return ids, scores
+
+
+def _read_only(factors: np.ndarray) -> np.ndarray:
+    view = factors.view()
+    view.flags.writeable = False
+    return view
 
 
 def _plain(name: str, value: Any) -> Any:

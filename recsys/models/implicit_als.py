@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from recsys import checks, kernels
+from recsys.models.alternating import AlternatingModel
 from recsys.models.base import Callback, Iteration, NumericalWarning, Step
+from recsys.models.candidates import Seen
 from recsys.models.confidence import SCHEMES, Scheme, signed_confidence
-from recsys.models.factor_model import FactorModel, Seen
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -27,7 +28,7 @@ DEFAULT_REGULARIZATION = 20.0
 DEFAULT_INIT_SCALE = 0.1
 
 
-class ImplicitALS(FactorModel):
+class ImplicitALS(AlternatingModel):
     """Matrix factorization of implicit feedback (plays, clicks, purchases).
 
     Finds user factors X and item factors Y that minimize, over **all** cells of the matrix,
@@ -94,7 +95,7 @@ class ImplicitALS(FactorModel):
     ----------
     user_factors : ndarray, shape (n_users, factors)
     item_factors : ndarray, shape (n_items, factors)
-        X and Y. They may be written to or replaced.
+        X and Y, read-only; may be assigned.
     history : list of Iteration
         Seconds, seconds of each half-sweep and loss of each iteration.
 
@@ -164,8 +165,7 @@ class ImplicitALS(FactorModel):
         """Train on a user-item matrix.
 
         Needs the memory of the factors twice and of the matrix once in each orientation. The
-        matrix itself is never changed; where it is CSR with int32 indices, sorted and without
-        duplicates, its index array is shared rather than copied.
+        matrix itself is never changed; the model keeps a copy.
 
         Parameters
         ----------
@@ -212,45 +212,25 @@ class ImplicitALS(FactorModel):
             self._check_warm_start(counts.shape, dtype)
         else:
             warm_start = False
-        seen = Seen(counts.indptr, counts.indices, counts.shape)
-        with kernels.single_threaded_blas():
-            sides = kernels.make_sides(self._signed(counts), *self._weights())
-            del counts  # where its values are a copy they go now, before the factors come
-            start = self._own_factors(seen.shape, dtype, warm_start)
-            history = self.history if warm_start else []
-            self._train(sides, seen, start, history, callback, show_progress)
+        seen = Seen.of(counts)
+        if np.may_share_memory(counts.indices, getattr(user_items, "indices", None)):
+            seen = seen._replace(data=user_items.data)  # the caller's own, where values were cast
+        try:
+            with kernels.single_threaded_blas():
+                sides = kernels.make_sides(self._signed(counts), *self._weights())
+                del counts  # where its values are a copy they go now, before the factors come
+                start = self._own_factors(seen.shape, dtype, warm_start)
+                history = self.history if warm_start else []
+                self._train(sides, seen, start, history, callback, show_progress)
+        finally:
+            # Only now, when the memory of training is free again, is there room for a copy.
+            sides = start = None
+            if self._seen is seen:
+                self._seen = seen.copied(dtype)
         return self
 
-    def fold_in(self, user_items: Any) -> np.ndarray:
-        """Factors of users the model was not trained on, item factors held fixed.
-
-        Solves each row exactly, whatever `solver` is; stores nothing.
-
-        Parameters
-        ----------
-        user_items : scipy sparse matrix or array, n x n_items
-            Counts, one row a user, as in `fit`.
-
-        Returns
-        -------
-        ndarray of the model's dtype, shape (n, factors)
-            Zeros for a user without entries.
-
-        Raises
-        ------
-        NotFittedError, TypeError, ValueError, FloatingPointError
-            As in `fit` and `recommend`.
-        """
-        dtype = self._check_parameters()
-        item_factors = np.asarray(self.item_factors, dtype)
-        counts = checks.interactions(user_items, dtype, may_be_empty=True)
-        self._check_columns(counts.shape)
-        with kernels.single_threaded_blas():
-            signed = self._signed(counts)
-            return kernels.fold_in(signed, item_factors, *self._weights(), self.num_threads)
-
     def explain(
-        self, user: int, item: int, user_items: Any, N: int = 10
+        self, user: int, item: int, N: int = 10, *, user_items: Any = None
     ) -> tuple[float, np.ndarray, np.ndarray]:
         """Which of a user's entries make the score of an item, and how much of it each makes.
 
@@ -260,13 +240,14 @@ class ImplicitALS(FactorModel):
         Parameters
         ----------
         user : int
-            Row number in `user_items`, or anything where that has one row.
+            Row number, or anything where `user_items` has one row.
         item : int
             Column number of the item to be explained.
-        user_items : scipy sparse matrix or array
-            Counts, as in `fit`: one row for each user, or the row of this one.
         N : int, default 10
             Length of the list.
+        user_items : scipy sparse matrix or array, optional
+            Counts to take the place of those the model remembers: one row for each user, or the
+            row of this one.
 
         Returns
         -------
@@ -284,12 +265,15 @@ class ImplicitALS(FactorModel):
         """
         dtype = self._check_parameters()
         item_factors = np.asarray(self.item_factors, dtype)
-        counts = checks.interactions(user_items, dtype, may_be_empty=True)
-        users = 1 if counts.shape[0] == 1 else counts.shape[0]
-        row = 0 if users == 1 else int(checks.row_numbers("user", user, users))
-        column = int(checks.row_numbers("item", item, len(item_factors)))
+        if user_items is None:
+            counts = self._checked_seen((len(self.user_factors), len(item_factors))).counts(dtype)
+        else:
+            counts = checks.interactions(user_items, dtype, may_be_empty=True)
+        one = user_items is not None and counts.shape[0] == 1
+        row = 0 if one else checks.one_row_number("user", user, counts.shape[0])
+        column = checks.one_row_number("item", item, len(item_factors))
         checks.integer("N", N, 1)
-        self._check_columns(counts.shape)
+        self._check_columns("user_items", counts.shape, len(item_factors), "items")
         signed = self._signed(counts[[row]])
         a = kernels.normal_matrix(signed, item_factors, *self._weights(), self.num_threads)
         liked = signed.data > 0
@@ -361,19 +345,14 @@ class ImplicitALS(FactorModel):
                 )
             checks.factor_matrix(f"{noun}_factors", factors, dtype)
 
-    def _check_columns(self, shape: tuple[int, int]) -> None:
-        n_items = len(self.item_factors)
-        if shape[1] != n_items:
-            hint = ". It looks transposed: pass user_items.T" if shape[0] == n_items else ""
-            raise ValueError(
-                f"user_items has shape {shape}; expected one column for each of the model's "
-                f"{n_items} items{hint}"
-            )
-
     def _signed(self, counts: sparse.csr_array) -> sparse.csr_array:
         if counts.nnz == 0:  # a newcomer without a history: no mean count to take
             return counts
         return signed_confidence(counts, self.confidence, self.alpha, self.epsilon)
+
+    def _solve_rows(self, signed: sparse.csr_array, fixed: np.ndarray) -> np.ndarray:
+        with kernels.single_threaded_blas():
+            return kernels.fold_in(signed, fixed, *self._weights(), self.num_threads)
 
     def _weights(self) -> tuple[float, float, float]:
         return self.regularization, self.regularization_exponent, self.unobserved_weight

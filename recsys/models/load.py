@@ -18,7 +18,7 @@ def load(path: str | os.PathLike) -> FactorModel:
     """A model that `save` wrote, ready to recommend.
 
     Its arrays are mapped into memory: loading takes no time, and processes that load the same
-    file share them. What is written to the factors stays out of the file.
+    file share them.
 
     Raises
     ------

@@ -35,8 +35,7 @@ def write_model_file(
 def read_model_file(path: str | os.PathLike) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """The header and the arrays of a file that `write_model_file` wrote.
 
-    The arrays are mapped into memory, copy on write: reading takes no time, and what is written
-    to them stays out of the file.
+    The arrays are mapped into memory, read-only: reading takes no time.
 
     Raises
     ------
@@ -78,7 +77,7 @@ def _mapped(path: Path) -> dict[str, np.ndarray]:
         name: np.memmap(
             path,
             kinds[entry["dtype"]],
-            mode="c",
+            mode="r",
             offset=8 + length + entry["data_offsets"][0],
             shape=tuple(entry["shape"]),
         )

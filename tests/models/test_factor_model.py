@@ -22,7 +22,7 @@ def make(user_factors, item_factors, seen=None, dtype=np.float64):
     model.user_factors, model.item_factors = user_factors, item_factors
     if seen is not None:
         seen = sparse.csr_array(seen)
-        model._seen = Seen(seen.indptr, seen.indices, seen.shape)
+        model._seen = Seen.of(seen)
     return model
 
 
@@ -128,29 +128,41 @@ def test_users_without_factors_get_the_highest_ids():
     np.testing.assert_array_equal(scores, 0)
 
 
-def test_factors_can_be_written_to(model):
-    model.item_factors[7] = 0
-    model.item_factors[7, 0] = 100
-    model.user_factors[0] = [1, 0, 0, 0]
+def test_factors_can_be_replaced_but_not_written_to(model):
+    for factors in (model.user_factors, model.item_factors):
+        with pytest.raises(ValueError, match="read-only"):
+            factors[0, 0] = 1
+    changed = model.item_factors.copy()
+    changed[7] = 0
+    changed[7, 0] = 100
+    users = model.user_factors.copy()
+    users[0] = [1, 0, 0, 0]
+    model.recommend(0)  # what it prepares must not outlive the factors
+    model.user_factors, model.item_factors = users, changed
     assert model.recommend(0, N=1, filter_seen=False)[0] == 7
-    mine = np.ones((31, 4), model.dtype)
-    model.item_factors = mine
-    assert model.item_factors is mine
+    changed[7, 0] = -100  # the caller's array, not the model's
+    assert model.recommend(0, N=1, filter_seen=False)[0] == 7
     model.item_factors = [[1.0, 2, 3, 4]] * 31
     assert model.item_factors.dtype == model.dtype
+    read_only = np.asfortranarray(np.full((31, 4), 3.0))
+    read_only.flags.writeable = False
+    model.item_factors = read_only
+    np.testing.assert_array_equal(model.item_factors, 3)
 
 
 def test_bad_factors(model):
-    before = model.item_factors
+    before = model.item_factors.copy()
     with pytest.raises(ValueError, match="item_factors must be 2-D"):
         model.item_factors = np.ones(3)
     with pytest.raises(ValueError, match=r"item_factors must be finite.*row 2 is not"):
         model.item_factors = [[1, 2], [3, 4], [np.nan, 1]]
     with pytest.raises(TypeError, match="item_factors must hold real numbers"):
         model.item_factors = [["a"]]
-    assert model.item_factors is before
+    np.testing.assert_array_equal(model.item_factors, before)
     for bad in (np.nan, np.inf):
-        model.item_factors[3, 1] = bad
+        broken = before.copy()
+        broken[3, 1] = bad
+        model._publish({"_item_factors": broken}, ())  # as a training gone wrong might
         with pytest.raises(FloatingPointError, match="hold NaN, infinite or huge"):
             model.recommend([1, 2, 3], N=3, filter_seen=False)
         with pytest.raises(FloatingPointError, match="hold NaN, infinite or huge"):
@@ -257,7 +269,9 @@ def test_seen_by_a_given_matrix(model):
 
 
 def test_similar_among_some(model):
-    model.item_factors[12] = 0
+    factors = model.item_factors.copy()
+    factors[12] = 0
+    model.item_factors = factors
     among = np.array([3, 9, 12, 20, 21])
     ids, scores = model.similar_items([9, 4, 12], N=6, among=among, filter_items=[20])
     assert ids[0, 0] == 9 and scores[0, 0] == 1

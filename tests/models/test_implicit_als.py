@@ -355,10 +355,7 @@ def test_warm_start_needs_matching_shapes(fitted):
         model.fit(plays(40, 31), warm_start=True)
     with pytest.raises(ValueError, match=r"expected \(40, 6\), for 40 users .* factors=6"):
         model.set_params(factors=6).fit(plays(), warm_start=True)
-    model.set_params(factors=5).item_factors[2] = np.inf
-    with pytest.raises(ValueError, match="item_factors must be finite in float32; row 2 is not"):
-        model.fit(plays(), warm_start=True)
-    model.item_factors[2] = fitted.item_factors[2]
+    model.set_params(factors=5)
     assert state(model) == before
 
 
@@ -415,8 +412,7 @@ def test_copies(fitted):
         assert state(twin) == state(fitted)
         assert repr(twin) == repr(fitted)
         np.testing.assert_array_equal(twin.recommend([0, 1])[0], fitted.recommend([0, 1])[0])
-        twin.item_factors[0] = 9
-        assert fitted.item_factors[0, 0] != 9
+        assert not np.may_share_memory(twin.item_factors, fitted.item_factors)
 
 
 def test_scikit_learn_clone(fitted):

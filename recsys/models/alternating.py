@@ -1,0 +1,284 @@
+"""Learning single users and items while everything else is held."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recsys import checks
+from recsys.models.candidates import ANYONE, Seen
+from recsys.models.factor_model import FactorModel
+
+if TYPE_CHECKING:
+    from scipy import sparse
+
+
+class AlternatingModel(FactorModel):
+    """A factor model whose users are each solved against the items, and the other way round."""
+
+    def fold_in(self, user_items: Any) -> np.ndarray:
+        """Factors of users the model was not trained on, item factors held fixed.
+
+        Solves each row exactly, whatever `solver` is; stores nothing.
+
+        Parameters
+        ----------
+        user_items : scipy sparse matrix or array, n x n_items
+            Counts, one row a user, as in `fit`.
+
+        Returns
+        -------
+        ndarray of the model's dtype, shape (n, factors)
+            Zeros for a user without entries.
+
+        Raises
+        ------
+        NotFittedError, TypeError, ValueError, FloatingPointError
+            As in `fit` and `recommend`.
+        """
+        dtype = self._check_parameters()
+        counts = checks.interactions(user_items, dtype, may_be_empty=True)
+        self._check_columns("user_items", counts.shape, len(self.item_factors), "items")
+        return self._solve_rows(self._signed(counts), np.asarray(self.item_factors, dtype))
+
+    def fold_in_items(self, item_users: Any) -> np.ndarray:
+        """Factors of items the model was not trained on, user factors held fixed.
+
+        As `fold_in`, with the rows being items. Where a user's own mean count decides on a
+        confidence (see `epsilon`), it is the mean over what the model remembers of the user and
+        these items.
+
+        Parameters
+        ----------
+        item_users : scipy sparse matrix or array, n x n_users
+            Counts, one row an item.
+
+        Returns
+        -------
+        ndarray of the model's dtype, shape (n, factors)
+            Zeros for an item without entries.
+
+        Raises
+        ------
+        NotFittedError, TypeError, ValueError, FloatingPointError
+            As in `fold_in`.
+        """
+        dtype = self._check_parameters()
+        given = self._item_users(item_users, dtype)
+        known = self._known(given.shape[::-1], dtype)
+        n_items = known.shape[1]
+        added = np.arange(n_items, n_items + given.shape[0])
+        return self._solve_items(_with_columns(known, added, given), added)
+
+    def partial_fit_users(self, users: Any, user_items: Any, *, keep_known: bool = True) -> None:
+        """Learn new users, or what is new about known ones, item factors held fixed.
+
+        Stores the users' factors, as `fold_in` finds them, and remembers their entries. Takes the
+        time of a copy of all user factors and remembered entries: pass many users at once.
+
+        Parameters
+        ----------
+        users : int or array of int, shape (n,)
+            Row numbers; one the model does not have yet makes it grow. Rows that are skipped
+            belong to users without entries and have zero factors.
+        user_items : scipy sparse matrix or array, n x n_items
+            Counts, one row for each of `users`.
+        keep_known : bool, default True
+            Add the counts to those remembered of the users. False: they replace them.
+
+        Raises
+        ------
+        NotFittedError, TypeError, ValueError, FloatingPointError
+            As in `fold_in`; ValueError also for a user named twice. The model is unchanged then.
+        """
+        dtype = self._check_parameters()
+        rows = _distinct("users", users)
+        item_factors = np.asarray(self.item_factors, dtype)
+        old = np.asarray(self.user_factors, dtype)
+        given = checks.interactions(user_items, dtype, may_be_empty=True)
+        self._check_columns("user_items", given.shape, len(item_factors), "items")
+        _check_rows("user_items", given, rows, "users")
+        known = self._known((len(old), len(item_factors)), dtype)
+        if keep_known:
+            here = rows < known.shape[0]
+            given = _sum(given, _rows(known, np.where(here, rows, -1)))
+        solved = self._solve_rows(self._signed(given), item_factors)
+        self._learned("_user_factors", old, rows, solved, _with_rows(known, rows, given))
+
+    def partial_fit_items(self, items: Any, item_users: Any, *, keep_known: bool = True) -> None:
+        """Learn new items, or what is new about known ones, user factors held fixed.
+
+        Parameters
+        ----------
+        items : int or array of int, shape (n,)
+            Column numbers; see `partial_fit_users`.
+        item_users : scipy sparse matrix or array, n x n_users
+            Counts, one row for each of `items`.
+        keep_known : bool, default True
+            Add the counts to those remembered of the items. False: they replace them.
+
+        Raises
+        ------
+        NotFittedError, TypeError, ValueError, FloatingPointError
+            As in `partial_fit_users`.
+        """
+        dtype = self._check_parameters()
+        columns = _distinct("items", items)
+        given = self._item_users(item_users, dtype)
+        _check_rows("item_users", given, columns, "items")
+        old = np.asarray(self.item_factors, dtype)
+        known = self._known((given.shape[1], len(old)), dtype)
+        if not keep_known:
+            known = _without_columns(known, columns)
+        known = _with_columns(known, columns, given)
+        solved = self._solve_items(known, columns)
+        self._learned("_item_factors", old, columns, solved, known)
+
+    # ---- what a model of this kind provides ----------------------------------------------------
+
+    def _check_parameters(self) -> np.dtype:
+        raise NotImplementedError
+
+    def _signed(self, counts: sparse.csr_array) -> sparse.csr_array:
+        """Counts, users x items, as `_solve_rows` takes them: whole users, at most all."""
+        raise NotImplementedError
+
+    def _solve_rows(self, signed: sparse.csr_array, fixed: np.ndarray) -> np.ndarray:
+        """The factors of each row, those of the columns being `fixed`."""
+        raise NotImplementedError
+
+    # ---- helpers -------------------------------------------------------------------------------
+
+    def _solve_items(self, counts: sparse.csr_array, items: np.ndarray) -> np.ndarray:
+        """Factors of some columns of `counts`, which has all that is known of its users."""
+        from scipy import sparse
+
+        chosen = np.zeros(counts.shape[1], bool)
+        chosen[items] = True
+        entries = chosen[counts.indices]
+        users = np.flatnonzero(np.diff(np.append(0, np.cumsum(entries))[counts.indptr]))
+        signed = self._signed(_rows(counts, users))
+        place = np.full(counts.shape[1], -1)
+        place[items] = np.arange(len(items))
+        kept = np.flatnonzero(place[signed.indices] >= 0)
+        user_of = np.repeat(users, np.diff(signed.indptr))[kept]
+        triples = (signed.data[kept], (place[signed.indices[kept]], user_of))
+        rows = sparse.csr_array(triples, shape=(len(items), counts.shape[0]))
+        user_factors = np.asarray(self.user_factors, counts.dtype)
+        return self._solve_rows(_canonical(rows), user_factors)
+
+    def _item_users(self, item_users: Any, dtype: np.dtype) -> sparse.csr_array:
+        given = checks.interactions(item_users, dtype, may_be_empty=True, name="item_users")
+        self._check_columns("item_users", given.shape, len(self.user_factors), "users")
+        return given
+
+    def _known(self, shape: tuple[int, int], dtype: np.dtype) -> sparse.csr_array:
+        """What the model remembers; without a training matrix, nothing about anybody."""
+        from scipy import sparse
+
+        if self._seen is None:
+            shape = shape[0], len(self.item_factors)
+            return _canonical(sparse.csr_array(shape, dtype=dtype))
+        return self._checked_seen((len(self.user_factors), len(self.item_factors))).counts(dtype)
+
+    def _learned(
+        self,
+        name: str,
+        old: np.ndarray,
+        rows: np.ndarray,
+        solved: np.ndarray,
+        known: sparse.csr_array,
+    ) -> None:
+        factors = np.zeros((max(len(old), rows.max(initial=-1) + 1), old.shape[1]), old.dtype)
+        factors[: len(old)] = old
+        factors[rows] = solved
+        self._publish({name: factors, "_seen": Seen.of(known)}, self._history)
+
+    @staticmethod
+    def _check_columns(name: str, shape: tuple[int, int], count: int, noun: str) -> None:
+        if shape[1] != count:
+            hint = f". It looks transposed: pass {name}.T" if shape[0] == count else ""
+            raise ValueError(
+                f"{name} has shape {shape}; expected one column for each of the model's "
+                f"{count} {noun}{hint}"
+            )
+
+
+def _distinct(name: str, ids: Any) -> np.ndarray:
+    rows = checks.row_numbers(name, ids, ANYONE).reshape(-1)
+    values, counts = np.unique(rows, return_counts=True)
+    if np.any(counts > 1):
+        raise ValueError(f"{name} names {values[np.argmax(counts)]} more than once")
+    return rows
+
+
+def _check_rows(name: str, given: sparse.csr_array, rows: np.ndarray, noun: str) -> None:
+    if given.shape[0] != len(rows):
+        raise ValueError(
+            f"{name} has shape {given.shape}; expected one row for each of the {len(rows)} {noun}"
+        )
+
+
+def _canonical(matrix: Any) -> sparse.csr_array:
+    """Sorted, without duplicates, with the index types the kernels take."""
+    matrix.sum_duplicates()
+    indices = matrix.indices.astype(np.int32, copy=False)
+    indptr = matrix.indptr.astype(np.int64, copy=False)
+    return checks.assemble(matrix.data, indices, indptr, matrix.shape)
+
+
+def _rows(matrix: sparse.csr_array, rows: np.ndarray) -> sparse.csr_array:
+    """Rows of a canonical matrix, one after the other; -1 is a row without entries."""
+    begin = np.where(rows >= 0, matrix.indptr[rows], 0)
+    lengths = np.where(rows >= 0, matrix.indptr[rows + 1] - begin, 0)
+    indptr = np.append(0, np.cumsum(lengths))
+    at = np.repeat(begin - indptr[:-1], lengths) + np.arange(indptr[-1])
+    shape = (len(rows), matrix.shape[1])
+    return checks.assemble(matrix.data[at], matrix.indices[at], indptr, shape)
+
+
+def _with_rows(
+    matrix: sparse.csr_array, rows: np.ndarray, given: sparse.csr_array
+) -> sparse.csr_array:
+    """`matrix` with some rows replaced, and as many more as that takes."""
+    count = max(matrix.shape[0], rows.max(initial=-1) + 1)
+    source = np.full(count, -1)
+    source[: matrix.shape[0]] = np.arange(matrix.shape[0])
+    source[rows] = matrix.shape[0] + np.arange(len(rows))
+    both = checks.assemble(
+        np.append(matrix.data, given.data),
+        np.append(matrix.indices, given.indices),
+        np.append(matrix.indptr, matrix.indptr[-1] + given.indptr[1:]),
+        (matrix.shape[0] + len(rows), matrix.shape[1]),
+    )
+    return _rows(both, source)
+
+
+def _with_columns(
+    matrix: sparse.csr_array, columns: np.ndarray, given: sparse.csr_array
+) -> sparse.csr_array:
+    """`matrix` plus the rows of `given` as some of its columns, and as many more as that takes."""
+    from scipy import sparse
+
+    shape = matrix.shape[0], max(matrix.shape[1], int(columns.max(initial=-1)) + 1)
+    column_of = np.repeat(columns, np.diff(given.indptr))
+    added = _canonical(sparse.csr_array((given.data, (given.indices, column_of)), shape=shape))
+    rows = np.flatnonzero(np.diff(added.indptr))
+    wide = checks.assemble(matrix.data, matrix.indices, matrix.indptr, shape)
+    return _with_rows(wide, rows, _sum(_rows(wide, rows), _rows(added, rows)))
+
+
+def _sum(a: sparse.csr_array, b: sparse.csr_array) -> sparse.csr_array:
+    """a + b, with an entry wherever either has one: SciPy's own sum drops those that are 0."""
+    from scipy import sparse
+
+    row_of = [np.repeat(np.arange(m.shape[0], dtype=np.int32), np.diff(m.indptr)) for m in (a, b)]
+    places = np.concatenate(row_of), np.append(a.indices, b.indices)
+    return _canonical(sparse.csr_array((np.append(a.data, b.data), places), shape=a.shape))
+
+
+def _without_columns(matrix: sparse.csr_array, columns: np.ndarray) -> sparse.csr_array:
+    kept = ~np.isin(matrix.indices, columns)
+    indptr = np.append(0, np.cumsum(kept))[matrix.indptr]
+    return checks.assemble(matrix.data[kept], matrix.indices[kept], indptr, matrix.shape)
