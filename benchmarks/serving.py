@@ -85,7 +85,7 @@ def the_peer(model, threads: int):
     from implicit.cpu.als import AlternatingLeastSquares
 
     peer = AlternatingLeastSquares(factors=model.factors, num_threads=threads)
-    peer.user_factors, peer.item_factors = model.user_factors, model.item_factors
+    peer.user_factors, peer.item_factors = model.user_factors.copy(), model.item_factors.copy()
     return peer
 
 
