@@ -38,6 +38,8 @@ typedef struct {
     const void *item_scale;       /* (items,) real, or NULL */
     const int32_t *order;         /* (items,) the items as they are to be looked at, or NULL */
     const void *norms;            /* (items,) real, falling: bounds of their norms, so ordered */
+    const int8_t *codes;          /* (items / 16 rounded up, factors, 16) or NULL: the items in */
+    const void *code_scale;       /*   that order, y = code * code_scale +- half of it */
     int64_t n_items;
     int64_t factors;
     int64_t n;                    /* length of a list */

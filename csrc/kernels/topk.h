@@ -10,10 +10,17 @@
  * runs over the factors in order, so the tiling does not show in the result.
  *
  * Where items come by falling norm, |x_q| |y_i| bounds all scores that are still to come: queries
- * whose worst kept score is above it are done, and most items are never looked at. */
+ * whose worst kept score is above it are done, and most items are never looked at.
+ *
+ * A few queries cost what it takes to read the items. They read 8-bit codes instead, which bound
+ * each score from above, and only items whose bound reaches the list are read and scored:
+ *
+ *     y_ij = s_i (code_ij + d_ij), |d_ij| <= 1/2   =>   x . y_i <= s_i (x . code_i + |x|_1 / 2) */
 
 #define TOPK_QUERIES 512 /* a span at most: enough of them to pay for packing the items */
 #define TOPK_RUN 192     /* items that stay together when several tasks share them out */
+#define TOPK_FEW 4       /* queries that are better screened one by one */
+#define CODE_BLOCK 16    /* items whose codes are interleaved */
 #define TOPK_GROUPS (TOPK_QUERIES / MR)
 
 typedef struct {
@@ -134,6 +141,9 @@ INLINE int any_clear(index_vec lanes) {
     return all != -1;
 }
 
+/* Values up to this size on both sides cannot make a score overflow. */
+INLINE real largest(int64_t f) { return root(REAL_MAX / (real)f) / 2; }
+
 /* W rows from `first` on into one slab, scaled; rows past `end` are zeros. Returns whether every
  * value is small enough for a score to be finite, which infinity and NaN are not. */
 static int pack_slab(const real *x, const int32_t *order, const real *scale, int64_t f,
@@ -149,7 +159,7 @@ static int pack_slab(const real *x, const int32_t *order, const real *scale, int
         prefetch_bytes((const char *)(x + (order ? order[later] : later) * f), f * REAL_BYTES);
     }
     rows_to_lanes(rows, NULL, f, slab, W);
-    const vec limit = splat(root(REAL_MAX / (real)f) / 2);
+    const vec limit = splat(largest(f));
     index_vec fine = limit == limit;
     for (int64_t j = 0; j < f; j++) {
         const vec v = load(slab + j * W) * load(scales);
@@ -215,6 +225,68 @@ static int64_t keep_active(int16_t *groups, int64_t n_groups, double norm, const
     return kept;
 }
 
+typedef int8_t code_vec __attribute__((vector_size(W)));
+typedef int16_t code_vec16 __attribute__((vector_size(2 * W)));
+typedef int32_t code_vec32 __attribute__((vector_size(4 * W)));
+
+/* W codes as reals, in steps that compilers have single instructions for. */
+INLINE vec load_codes(const int8_t *codes) {
+    code_vec narrow;
+    memcpy(&narrow, codes, sizeof narrow);
+    const code_vec16 wide = __builtin_convertvector(narrow, code_vec16);
+    return __builtin_convertvector(__builtin_convertvector(wide, code_vec32), vec);
+}
+
+/* sum_j x_j code_j of W items, a bound of each item's score from that, times its code_scale. */
+INLINE vec code_bounds(const real *x, const int8_t *codes, int64_t f, real margin,
+                       const real *scales) {
+    vec even = splat(margin), odd = splat(0);
+    int64_t j = 0;
+    for (; j + 1 < f; j += 2) {
+        even += splat(x[j]) * load_codes(codes + j * CODE_BLOCK);
+        odd += splat(x[j + 1]) * load_codes(codes + (j + 1) * CODE_BLOCK);
+    }
+    if (j < f) even += splat(x[j]) * load_codes(codes + j * CODE_BLOCK);
+    return (even + odd) * load(scales) + splat(REAL_MIN);
+}
+
+/* x . y as a lane of a tile forms it, to the last bit: with fused multiply-adds where there are. */
+INLINE real tile_score(const real *x, const real *y, int64_t f) {
+    real sum = 0;
+    for (int64_t j = 0; j < f; j++) sum = multiply_add(x[j], y[j], sum);
+    return sum;
+}
+
+/* The list of one query from every parts-th run of items, by their codes. */
+static void screen(const recsys_topk *p, int64_t query, int64_t part, int64_t parts,
+                   recsys_lists out, double norm) {
+    const int64_t f = p->factors;
+    const real *x = (const real *)p->queries + query * f, *norms = p->norms;
+    double length = 0;
+    for (int64_t j = 0; j < f; j++) length += fabs((double)x[j]);
+    /* 0.501 and not 1/2 for the roundings in the codes, the rest for those in the sum */
+    const real margin = (real)(length * (0.501 + 128 * (double)(f + 8) * REAL_EPSILON));
+    int64_t kept = 0;
+    real worst = -(real)INFINITY;
+    for (int64_t run = part * TOPK_RUN; run < p->n_items; run += parts * TOPK_RUN) {
+        if (norm * norms[run] + REAL_MIN < (double)worst) break;
+        for (int64_t i = run; i < min_i64(run + TOPK_RUN, p->n_items); i += W) {
+            const int8_t *codes = p->codes + i / CODE_BLOCK * CODE_BLOCK * f + i % CODE_BLOCK;
+            __builtin_prefetch(codes + 8 * CODE_BLOCK * f);
+            const real *scales = (const real *)p->code_scale + i;
+            const vec bounds = code_bounds(x, codes, f, margin, scales);
+            if (!any_clear(bounds < splat(worst))) continue;
+            for (int64_t l = 0; l < min_i64(W, p->n_items - i); l++) {
+                if (bounds[l] < worst) continue;
+                const int32_t item = p->order[i + l];
+                const real score = tile_score(x, (const real *)p->items + item * f, f);
+                if (score >= worst) worst = offer(p, query, out, &kept, item, score);
+            }
+        }
+    }
+    sort_list(out.ids + query * p->n, (real *)out.scores + query * p->n, kept, p->n);
+}
+
 /* Queries into slabs; each starts with an empty list. Returns whether their values are usable. */
 static int pack_queries(const recsys_topk *p, int64_t begin, int64_t count, const topk_scratch *s) {
     const int64_t f = p->factors, ld = slab_stride(padded(f));
@@ -241,6 +313,12 @@ static void topk_span(const recsys_topk *p, int64_t begin, int64_t count, int64_
     int64_t kept[TOPK_QUERIES] = {0}, n_groups = 0;
     int16_t groups[TOPK_GROUPS];
     int usable = pack_queries(p, begin, count, s);
+    if (norms) usable &= norms[0] <= largest(f);
+    if (p->codes && count <= TOPK_FEW) {
+        for (int64_t q = 0; q < count; q++) screen(p, begin + q, part, parts, out, s->norms[q]);
+        if (!usable) out.failed[begin] = 1;
+        return;
+    }
     for (int64_t q = 0; q < count; q += MR) groups[n_groups++] = (int16_t)q;
     for (int64_t panel = part * TOPK_RUN; panel < p->n_items && n_groups; panel += NV * W) {
         if (panel / TOPK_RUN % parts != part) panel += (parts - 1) * TOPK_RUN;

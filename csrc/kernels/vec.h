@@ -14,12 +14,14 @@ typedef int64_t lane_index;
 #define REAL_BYTES 8
 #define REAL_MAX DBL_MAX
 #define REAL_MIN DBL_MIN
+#define REAL_EPSILON DBL_EPSILON
 #else
 typedef float real;
 typedef int32_t lane_index;
 #define REAL_BYTES 4
 #define REAL_MAX FLT_MAX
 #define REAL_MIN FLT_MIN
+#define REAL_EPSILON FLT_EPSILON
 #endif
 
 #if defined(__AVX512F__)
@@ -95,6 +97,16 @@ INLINE real root(real x) { return sqrt(x); }
 #else
 INLINE real root(real x) { return sqrtf(x); }
 #endif
+
+/* a * b + c, rounded as the contraction of vectors rounds it. */
+INLINE real multiply_add(real a, real b, real c) {
+#if defined(__FMA__) || defined(__aarch64__)
+    return RECSYS_DOUBLE ? (real)__builtin_fma(a, b, c)
+                         : (real)__builtin_fmaf((float)a, (float)b, (float)c);
+#else
+    return a * b + c;
+#endif
+}
 
 INLINE vec vec_root(vec x) {
     UNROLL for (int l = 0; l < W; l++) x[l] = root(x[l]);

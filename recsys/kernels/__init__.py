@@ -3,9 +3,10 @@
 from .als import Side, Sweep, fold_in, half_sweep, make_sides, normal_matrix, objective
 from .config import current_isa, show_config, use_isa
 from .threads import resolve_num_threads, single_threaded_blas
-from .topk import NO_ID, NormOrder, norm_order, topk
+from .topk import FEW_QUERIES, NO_ID, NormOrder, norm_order, topk
 
 __all__ = [
+    "FEW_QUERIES",
     "NO_ID",
     "NormOrder",
     "Side",

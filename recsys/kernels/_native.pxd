@@ -1,4 +1,4 @@
-from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t
 
 
 cdef extern from "recsys.h" nogil:
@@ -25,6 +25,8 @@ cdef extern from "recsys.h" nogil:
         const void *item_scale
         const int32_t *order
         const void *norms
+        const int8_t *codes
+        const void *code_scale
         int64_t n_items
         int64_t factors
         int64_t n

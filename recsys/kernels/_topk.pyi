@@ -13,6 +13,8 @@ def topk(
     item_scale: NDArray[Real] | None,
     order: NDArray[np.int32] | None,
     norms: NDArray[Real] | None,
+    codes: NDArray[np.int8] | None,
+    code_scale: NDArray[Real] | None,
     skip_indptr: NDArray[np.int64] | None,
     skip_indices: NDArray[np.int32] | None,
     banned: NDArray[np.uint8] | None,

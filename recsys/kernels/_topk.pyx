@@ -5,7 +5,7 @@ The caller (topk.py) has checked shapes and ids; see reference/topk.py for what 
 """
 
 from cython.parallel cimport prange, threadid
-from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t
 
 from recsys.kernels cimport _native as native
 from recsys.kernels._als cimport Scratch, get_table, real
@@ -23,6 +23,7 @@ cdef inline native.recsys_lists lists(int32_t *ids, void *scores, uint8_t *faile
 
 def topk(const real[:, ::1] queries, const real[:, ::1] items, const real[::1] item_scale,
          const int32_t[::1] order, const real[::1] norms,
+         const int8_t[:, :, ::1] codes, const real[::1] code_scale,
          const int64_t[::1] skip_indptr, const int32_t[::1] skip_indices,
          const uint8_t[::1] banned, int32_t[:, :, ::1] ids, real[:, :, ::1] scores,
          uint8_t[:, ::1] failed, *, str isa, int num_threads):
@@ -36,6 +37,8 @@ def topk(const real[:, ::1] queries, const real[:, ::1] items, const real[::1] i
     problem.item_scale = &item_scale[0] if item_scale is not None else NULL
     problem.order = &order[0] if order is not None else NULL
     problem.norms = &norms[0] if norms is not None else NULL
+    problem.codes = &codes[0, 0, 0] if codes is not None else NULL
+    problem.code_scale = &code_scale[0] if code_scale is not None else NULL
     problem.n_items = items.shape[0]
     problem.factors = items.shape[1]
     problem.n = ids.shape[2]

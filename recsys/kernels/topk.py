@@ -11,7 +11,10 @@ from .config import current_isa
 from .threads import resolve_num_threads
 
 NO_ID = -1  # no such item: fills a list for which fewer than n items are left
+FEW_QUERIES = 4  # so few are screened by codes, if there are any
 _QUERIES = 512  # queries of a task of the kernel
+_CODE_BLOCK = 16  # items whose codes are interleaved
+_CODE_ROWS = 1 << 12  # coded together
 _CALL_FLOPS = 4e10  # between looks for a KeyboardInterrupt, some 0.2 s
 _PART_ENTRIES = 1 << 20  # of partial lists at a time, where items are split between threads
 
@@ -20,14 +23,17 @@ class NormOrder(NamedTuple):
     """The rows of a matrix by falling norm: what lets `topk` leave most items unlooked at.
 
     ids int32: row numbers; norms, of the matrix's dtype: bounds of the norms, in that order, no
-    score that the kernel computes being larger than the two norms' product.
+    score that the kernel computes being larger than the two norms' product; codes and code_scale:
+    the rows in that order, in 8 bits a value, for lists of few queries (csrc/kernels/topk.h).
     """
 
     ids: np.ndarray
     norms: np.ndarray
+    codes: np.ndarray | None = None
+    code_scale: np.ndarray | None = None
 
 
-def norm_order(items: np.ndarray) -> NormOrder:
+def norm_order(items: np.ndarray, *, with_codes: bool = False) -> NormOrder:
     """See `NormOrder`; FloatingPointError where a row holds something that is not finite."""
     norms = np.sqrt(np.einsum("if,if->i", items, items, dtype=np.float64))
     if not np.isfinite(norms).all():
@@ -37,7 +43,26 @@ def norm_order(items: np.ndarray) -> NormOrder:
     ids = np.argsort(-norms, kind="stable").astype(np.int32)
     with np.errstate(over="ignore"):  # an infinite bound is one
         bounds = (norms[ids] * slack).astype(items.dtype)
-    return NormOrder(ids, bounds)
+    return NormOrder(ids, bounds, *(_codes(items, ids) if with_codes else ()))
+
+
+def _codes(items: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """int8 (blocks, f, 16), and the size of a step of each row's."""
+    count, f = items.shape
+    blocks = -(-count // _CODE_BLOCK)
+    codes = np.zeros((blocks, f, _CODE_BLOCK), np.int8)
+    scale = np.zeros(blocks * _CODE_BLOCK, items.dtype)
+    step = _CODE_ROWS // _CODE_BLOCK
+    for begin in range(0, blocks, step):
+        at = slice(begin * _CODE_BLOCK, (begin + step) * _CODE_BLOCK)
+        rows = items[ids[at]]
+        size = np.abs(rows).max(axis=1) / items.dtype.type(127)
+        size = np.maximum(size, np.finfo(size.dtype).tiny)  # whose inverse is finite
+        scale[at][: len(rows)] = size
+        padded = np.zeros((-(-len(rows) // _CODE_BLOCK) * _CODE_BLOCK, f), np.int8)
+        padded[: len(rows)] = np.rint(rows / size[:, np.newaxis])
+        codes[begin : begin + step] = padded.reshape(-1, _CODE_BLOCK, f).transpose(0, 2, 1)
+    return codes, scale
 
 
 def topk(
@@ -108,7 +133,7 @@ def _block(queries, items, n, item_scale, order, skip, banned, threads):
     scores = np.empty((parts, count, n), items.dtype)
     failed = np.zeros((parts, count), np.uint8)
     _topk.topk(
-        queries, items, item_scale, *(order or (None, None)), *(skip or (None, None)), banned,
+        queries, items, item_scale, *(order or (None,) * 4), *(skip or (None, None)), banned,
         ids, scores, failed, isa=current_isa(), num_threads=threads,
     )  # fmt: skip
     if failed.any():

@@ -31,7 +31,7 @@ class FactorModel(Recommender):
     _user_factors: np.ndarray | None = None
     _item_factors: np.ndarray | None = None
     _seen: Seen | None = None
-    _order: tuple[np.ndarray, kernels.NormOrder] | None = None  # of those item factors
+    _order: tuple[np.ndarray, kernels.NormOrder | None] | None = None  # of those item factors
 
     @property
     def user_factors(self) -> np.ndarray:
@@ -129,7 +129,7 @@ class FactorModel(Recommender):
             queries = self.fold_in(counts[own[at]]) if fold_in else user_factors[flat[at]]
             return queries, entries_of(seen, own[at]) if filter_seen else None
 
-        order = self._norm_order() if choice.ids is None else None
+        order = self._norm_order(len(flat)) if choice.ids is None else None
         ids, scores = self._best(flat, block, choice, N, order=order)
         return ids.reshape(*rows.shape, N), scores.reshape(*rows.shape, N)
 
@@ -326,11 +326,18 @@ class FactorModel(Recommender):
         own = factors.copy() if np.may_share_memory(factors, value) else factors
         vars(self).update({f"_{name}": own, "_order": None})
 
-    def _norm_order(self) -> kernels.NormOrder:
-        factors = self._item_factors
-        if self._order is None or self._order[0] is not factors:
-            self._order = factors, kernels.norm_order(factors)
-        return self._order[1]
+    def _norm_order(self, n_users: int) -> kernels.NormOrder | None:
+        """What spares the kernel work, kept until the factors change. Making it takes as long as
+        some lists do (with codes, for a few users, some thirty), so the first such call does
+        without: there may be no other."""
+        factors, few = self._item_factors, n_users <= kernels.FEW_QUERIES
+        known = self._order if self._order is not None and self._order[0] is factors else None
+        order = known[1] if known else None
+        if order is None or (few and order.codes is None):
+            if not few or known:
+                order = kernels.norm_order(factors, with_codes=few)
+            self._order = factors, order
+        return order
 
     def _factors(self, name: str) -> np.ndarray:
         factors = getattr(self, name)

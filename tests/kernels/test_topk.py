@@ -18,13 +18,15 @@ def arguments(
     indptr = np.concatenate([[0], np.cumsum([len(row) for row in seen])]).astype(np.int64)
     rows = rng.integers(-2, 3, (items, f)).astype(dtype)
     rows *= 2.0 ** rng.integers(-3, 2, (items, 1)).astype(dtype)
-    order = norm_order(rows) if ordered else (None, None)
+    order = norm_order(rows, with_codes=True) if ordered else (None,) * 4
     return {
         "queries": rng.integers(-2, 3, (queries, f)).astype(dtype),
         "items": rows,
         "item_scale": 2.0 ** rng.integers(-1, 2, items).astype(dtype) if scaled else None,
         "order": order[0],
         "norms": order[1],
+        "codes": order[2],
+        "code_scale": order[3],
         "skip_indptr": indptr,
         "skip_indices": np.concatenate([[], *seen]).astype(np.int32),
         "banned": (rng.random(items) < 0.2).astype(np.uint8),
@@ -54,10 +56,11 @@ def test_equals_reference(isa, dtype, f, how):
     assert_same(run(_topk.topk, args, isa=isa, num_threads=2), run(reference, args))
 
 
-@pytest.mark.parametrize("queries", [1, 2, 7, 8, 9, 511, 512, 513])
-@pytest.mark.parametrize("items", [1, 15, 16, 47, 48, 49, 100])
-def test_every_count_of_queries_and_items(isa, dtype, queries, items):
-    args = arguments(dtype, queries=queries, items=items, n=3, seed=queries)
+@pytest.mark.parametrize("queries", [1, 2, 4, 5, 8, 9, 511, 513])
+@pytest.mark.parametrize("items", [1, 15, 16, 47, 48, 49, 100, 193])
+@pytest.mark.parametrize("ordered", [False, True])
+def test_every_count_of_queries_and_items(isa, dtype, queries, items, ordered):
+    args = arguments(dtype, queries=queries, items=items, n=3, seed=queries, ordered=ordered)
     assert_same(run(_topk.topk, args, isa=isa, num_threads=2), run(reference, args))
 
 
@@ -123,8 +126,8 @@ def test_an_order_by_norm_changes_no_bit(isa, dtype, spread):
     seen = np.sort(rng.choice(5000, (600, 30)), axis=1).reshape(-1).astype(np.int32)
     skip = np.arange(601) * 30, seen
     expected = topk(queries, items, 10, skip=skip)
-    order = norm_order(items)
-    for rows in (slice(0, 600), slice(7, 8), slice(50, 51), slice(40, 60)):
+    order = norm_order(items, with_codes=True)
+    for rows in (slice(0, 600), slice(7, 8), slice(50, 51), slice(40, 60), slice(98, 101)):
         own = skip[0][rows.start : rows.stop + 1]
         own = own - own[0], seen[own[0] : own[-1]]
         for threads in (1, 2, 3, 7):

@@ -327,3 +327,13 @@ def test_threads_that_share_a_model_get_what_one_gets(model):
 def test_a_model_without_fold_in(model):
     with pytest.raises(TypeError, match="Given cannot fold in users"):
         model.recommend(0, sparse.csr_array((1, 31)), fold_in=True)
+
+def test_lists_stay_the_same_as_preparations_come(model):
+    expected = model.recommend([3, 5], N=4)
+    for _ in range(4):  # the first goes without, later ones are prepared for
+        for users in ([3, 5], [3], [5, 3, 3, 3, 5, 5], 5):
+            ids, scores = model.recommend(users, N=4)
+            want = [[3, 5].index(user) for user in np.ravel(users)]
+            np.testing.assert_array_equal(np.atleast_2d(ids), expected[0][want])
+            np.testing.assert_array_equal(np.atleast_2d(scores), expected[1][want])
+    assert model._order[1].codes is not None

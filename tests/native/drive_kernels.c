@@ -202,6 +202,12 @@ static void drive_topk(const recsys_table *table, int is_double, int64_t f, int6
     int32_t *order = exactly(4 * items, 4);
     for (int64_t i = 0; i < items; i++) order[i] = (int32_t)(items - 1 - i);
     if (items % 2) p.order = order, p.norms = reals(items, is_double, 2, 2);
+    if (items % 4 == 3) {
+        int8_t *codes = exactly((items + 15) / 16 * 16 * f, 1);
+        for (int64_t k = 0; k < (items + 15) / 16 * 16 * f; k++) codes[k] = (int8_t)(k % 255 - 127);
+        p.codes = codes;
+        p.code_scale = reals((items + 15) / 16 * 16, is_double, 1, 2);
+    }
     if (queries > 1) p.skip_indptr = indptr, p.skip_indices = skipped;
     if (items > 4) p.banned = banned;
     make_arrays_read_only();

@@ -13,6 +13,8 @@ def topk(
     item_scale,
     order,
     norms,
+    codes,
+    code_scale,
     skip_indptr,
     skip_indices,
     banned,
@@ -26,12 +28,13 @@ def topk(
     """Write the lists of each query q out of each part p of the items.
 
     queries (q, f), items (i, f), item_scale (i,) or None; order (i,) or None: the items as they
-    are to be looked at, norms (i,) or None: bounds of their norms in that order, falling, which
-    allow the kernel to stop early and change no list; skip_indptr (q + 1,) and skip_indices or
-    None: items left out of each query's list; banned (i,) or None: 1 for items left out of all.
-    Part p has every parts-th run of 192 items, from the p-th on. ids and scores (parts, q, n),
-    failed (parts, q): something becomes 1 where a value is not finite, or so large that scores
-    may not be.
+    are to be looked at; skip_indptr (q + 1,) and skip_indices or None: items left out of each
+    query's list; banned (i,) or None: 1 for items left out of all. Part p has every parts-th run
+    of 192 items, from the p-th on. ids and scores (parts, q, n), failed (parts, q): something
+    becomes 1 where a value is not finite, or so large that scores may not be.
+
+    norms (i,), bounds of the items' norms in that order, falling, and codes with code_scale, the
+    items in that order rounded to 8 bits, spare the kernel work; they change no list.
 
     Score x_q . y_i * item_scale_i; best first, of equal scores the higher id first; -1 and -inf
     where a list runs out of items.
