@@ -249,8 +249,12 @@ def fold_in(
     regularization_exponent: float,
     unobserved_weight: float,
     num_threads: int = 0,
+    *,
+    start: np.ndarray | None = None,
+    cg_steps: int = 3,
 ) -> np.ndarray:
-    """Factors of rows that were not there in training, `fixed` held (and not written to): exact.
+    """Factors of rows that were not there in training, `fixed` held (and not written to): exact,
+    or from `start` by `cg_steps` steps of conjugate gradient.
 
     Parameters are those of `make_sides` and `half_sweep`; returns (rows, f), of fixed's dtype.
 
@@ -265,7 +269,11 @@ def fold_in(
     side = _make_side(signed_confidence, lambdas, np.empty(0), float(unobserved_weight), None)
     out = np.empty((side.n_rows, fixed.shape[1]), fixed.dtype)
     scratch = np.empty_like(fixed)
-    basis = half_sweep(side, fixed, None, out, scratch=scratch, num_threads=num_threads).basis
+    solver = "cholesky" if start is None else "cg"
+    basis = half_sweep(
+        side, fixed, start, out, scratch=scratch, solver=solver, cg_steps=cg_steps,
+        num_threads=num_threads,
+    ).basis  # fmt: skip
     back = np.ascontiguousarray(basis.T, dtype=fixed.dtype)
     how = {"isa": current_isa(), "num_threads": resolve_num_threads(num_threads)}
     _als.rotate(out, back, out, None, **how)

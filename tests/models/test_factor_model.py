@@ -328,6 +328,7 @@ def test_a_model_without_fold_in(model):
     with pytest.raises(TypeError, match="Given cannot fold in users"):
         model.recommend(0, sparse.csr_array((1, 31)), fold_in=True)
 
+
 def test_lists_stay_the_same_as_preparations_come(model):
     expected = model.recommend([3, 5], N=4)
     for _ in range(4):  # the first goes without, later ones are prepared for

@@ -1,0 +1,222 @@
+"""implicit.cpu.matrix_factorization_base"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from ..recommender_base import RecommenderBase
+from .topk import item_numbers, topk
+
+_NO_NORM = 1e-10  # what implicit divides by where a vector is zero
+
+
+class MatrixFactorizationBase(RecommenderBase):
+    """Recommending and comparing with two factor matrices, plain arrays that may be written to.
+
+    Norms of factors are kept once computed; after writing to factors set `_item_norms` and
+    `_user_norms` to None.
+    """
+
+    def __init__(self, num_threads: int = 0) -> None:
+        self.item_factors: np.ndarray | None = None
+        self.user_factors: np.ndarray | None = None
+        self._user_norms: np.ndarray | None = None
+        self._item_norms: np.ndarray | None = None
+        self.num_threads = num_threads
+
+    def recommend(
+        self,
+        userid: Any,
+        user_items: Any,
+        N: int = 10,
+        filter_already_liked_items: bool = True,
+        filter_items: Any = None,
+        recalculate_user: bool = False,
+        items: Any = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The best N items of one user, or of each of several.
+
+        Parameters
+        ----------
+        userid : int or array of int
+        user_items : csr_matrix or csr_array
+            One row for each of `userid`: ``user_items[userid]`` of the training matrix.
+        N : int, default 10
+        filter_already_liked_items : bool, default True
+            Items of `user_items` come last, with the score -finfo.max.
+        filter_items : array of int, optional
+            So do these.
+        recalculate_user : bool, default False
+            Solve the users' factors from `user_items` instead of using those of training.
+        items : array of int, optional
+            Choose from these only.
+
+        Returns
+        -------
+        ids : int32 (int64 with `items`), (N,) or (n, N)
+            -1 where there are not N items, filtered ones included.
+        scores : of the model's dtype
+
+        Raises
+        ------
+        ValueError
+            `user_items` is not CSR or has another number of rows; `items` and `filter_items` are
+            both set; N < 1; the model is not fitted.
+        IndexError
+            Unknown users or items.
+        """
+        self._check_fitted()
+        N = _length(N)
+        if filter_already_liked_items or recalculate_user:
+            _check_rows(user_items, userid)
+        factors = self._user_factor(userid, user_items, recalculate_user)
+        liked = user_items if filter_already_liked_items else None
+        item_factors = self.item_factors
+        if items is not None:
+            if filter_items is not None and np.size(filter_items):
+                raise ValueError("Can't set both items and filter_items in recommend call")
+            items = np.sort(item_numbers(items, len(item_factors), "itemids in the items"))
+            if not len(items):
+                raise IndexError("items is empty: expected at least one item to choose from")
+            item_factors, N = item_factors[items], min(N, len(items))
+            if liked is not None:
+                liked = _filter_items_from_sparse_matrix(items, liked)
+        ids, scores = topk(
+            item_factors,
+            factors,
+            N,
+            filter_query_items=liked,
+            filter_items=filter_items,
+            num_threads=self.num_threads,
+        )
+        return _as_asked(userid, _renamed(ids, items), scores)
+
+    def similar_items(
+        self,
+        itemid: Any,
+        N: int = 10,
+        recalculate_item: bool = False,
+        item_users: Any = None,
+        filter_items: Any = None,
+        items: Any = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The N items whose factors have the highest cosine; the item itself first.
+
+        Parameters are those of `recommend`; `item_users` has one row for each of `itemid`.
+        """
+        self._check_fitted()
+        if recalculate_item:
+            factors = self.recalculate_item(itemid, item_users)
+        else:
+            factors = self.item_factors[_one_or_many(itemid, len(self.item_factors), "itemid")]
+        return self._similar(itemid, factors, "item", N, filter_items, items)
+
+    def similar_users(
+        self, userid: Any, N: int = 10, filter_users: Any = None, users: Any = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The N users whose factors have the highest cosine; the user first."""
+        self._check_fitted()
+        factors = self.user_factors[_one_or_many(userid, len(self.user_factors), "userid")]
+        return self._similar(userid, factors, "user", N, filter_users, users)
+
+    def recalculate_user(self, userid: Any, user_items: Any) -> np.ndarray:
+        raise NotImplementedError("recalculate_user is not supported with this model")
+
+    def recalculate_item(self, itemid: Any, item_users: Any) -> np.ndarray:
+        raise NotImplementedError("recalculate_item is not supported with this model")
+
+    @property
+    def user_norms(self) -> np.ndarray:
+        """Norms of the user factors; 1e-10 for zero vectors."""
+        if self._user_norms is None:
+            self._user_norms = _norms(self.user_factors)
+        return self._user_norms
+
+    @property
+    def item_norms(self) -> np.ndarray:
+        """Norms of the item factors; 1e-10 for zero vectors."""
+        if self._item_norms is None:
+            self._item_norms = _norms(self.item_factors)
+        return self._item_norms
+
+    def _similar(
+        self, ids: Any, factors: np.ndarray, kind: str, N: int, left_out: Any, chosen: Any
+    ) -> tuple[np.ndarray, np.ndarray]:
+        N = _length(N)
+        everything, norms = getattr(self, f"{kind}_factors"), getattr(self, f"{kind}_norms")
+        if chosen is not None:
+            if left_out is not None and np.size(left_out):
+                raise ValueError(f"Can't set both {kind}s and filter_{kind}s")
+            chosen = np.sort(item_numbers(chosen, len(everything), f"{kind}ids in the {kind}s"))
+            everything, norms = everything[chosen], norms[chosen]
+        rows = np.atleast_2d(factors)
+        queries = (rows / _norms(rows)[:, np.newaxis]).astype(rows.dtype, copy=False)
+        found, scores = topk(
+            everything,
+            queries,
+            N,
+            item_norms=norms,
+            filter_items=left_out,
+            num_threads=self.num_threads,
+        )
+        return _as_asked(ids, _renamed(found, chosen), scores)
+
+    def _user_factor(self, userid: Any, user_items: Any, recalculate_user: bool) -> np.ndarray:
+        if recalculate_user:
+            return self.recalculate_user(userid, user_items)
+        return self.user_factors[_one_or_many(userid, len(self.user_factors), "userid")]
+
+    def _check_fitted(self) -> None:
+        if self.user_factors is None or self.item_factors is None:
+            raise ValueError(f"this {type(self).__name__} has no factors yet: call fit first")
+
+
+def _filter_items_from_sparse_matrix(items: np.ndarray, query_items: Any) -> sparse.csr_matrix:
+    """`query_items` with the columns `items` (ascending) only, numbered anew."""
+    query_items = sparse.csr_matrix(query_items)
+    width = max(int(items[-1]) + 1, query_items.shape[1])
+    wide = sparse.csr_matrix(
+        (query_items.data, query_items.indices, query_items.indptr), (query_items.shape[0], width)
+    )
+    return wide[:, items]
+
+
+def _check_rows(user_items: Any, userid: Any) -> None:
+    if not sparse.issparse(user_items) or user_items.format != "csr":
+        raise ValueError(
+            f"user_items needs to be a CSR sparse matrix; got {type(user_items).__name__}"
+        )
+    count = 1 if np.ndim(userid) == 0 else len(userid)
+    if user_items.shape[0] != count:
+        raise ValueError(
+            "user_items must contain 1 row for every user in userids; got shape "
+            f"{user_items.shape} for {count}: pass user_items[userids]"
+        )
+
+
+def _one_or_many(ids: Any, count: int, name: str) -> Any:
+    numbers = item_numbers(ids, count, f"{name}s")
+    return int(numbers[0]) if np.ndim(ids) == 0 else numbers
+
+
+def _length(N: Any) -> int:
+    if N < 1:
+        raise ValueError(f"N must be at least 1; got {N}")
+    return int(N)
+
+
+def _norms(factors: np.ndarray) -> np.ndarray:
+    norms = np.linalg.norm(factors, axis=-1)
+    norms[norms == 0] = _NO_NORM
+    return norms
+
+
+def _renamed(found: np.ndarray, chosen: np.ndarray | None) -> np.ndarray:
+    return found if chosen is None else np.append(chosen, -1)[found]
+
+
+def _as_asked(ids: Any, found: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return (found[0], scores[0]) if np.ndim(ids) == 0 else (found, scores)

@@ -1,0 +1,68 @@
+"""``python -m recsys.compat.implicit script.py``"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = """
+import pickle, sys
+import numpy as np
+import scipy.sparse as sp
+import implicit
+import implicit.als
+from implicit.als import AlternatingLeastSquares
+from implicit.cpu.als import AlternatingLeastSquares as OnCpu
+from implicit.cpu.topk import topk
+from implicit.cpu.matrix_factorization_base import _filter_items_from_sparse_matrix
+from implicit.gpu import HAS_CUDA
+from implicit.recommender_base import ModelFitError, RecommenderBase
+from implicit.utils import ParameterWarning, check_random_state
+import beside_the_script
+
+assert __name__ == "__main__" and sys.argv[1:] == ["--flag", "3"] and not HAS_CUDA
+assert implicit.__file__ != __file__ and implicit.als is sys.modules["implicit.als"]
+model = AlternatingLeastSquares(factors=4, iterations=2, random_state=0)
+model.fit(sp.csr_matrix(np.eye(6) + np.eye(6, k=1)), show_progress=False)
+assert isinstance(pickle.loads(pickle.dumps(model)), OnCpu)
+assert isinstance(model, RecommenderBase)
+try:
+    import implicit.no_such_module
+except ModuleNotFoundError:
+    print("ran on", type(model).__mro__[1].__module__)
+"""
+
+
+def run(*arguments, cwd):
+    environment = os.environ | {"PYTHONPATH": os.environ.get("PYTHONPATH", "")}
+    command = [sys.executable, "-m", "recsys.compat.implicit", *arguments]
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("folder", [".", "below"])
+def test_an_unchanged_program(tmp_path, folder):
+    home = tmp_path / folder
+    home.mkdir(exist_ok=True)
+    (home / "program.py").write_text(SCRIPT)
+    (home / "beside_the_script.py").write_text("")
+    done = run(str(Path(folder, "program.py")), "--flag", "3", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "ran on recsys.compat.implicit.cpu.als\n"
+
+
+def test_usage(tmp_path):
+    assert run(cwd=tmp_path).returncode == 2
+    assert "usage: python -m recsys.compat.implicit script.py" in run("--help", cwd=tmp_path).stdout
+    done = run("nowhere.py", cwd=tmp_path)
+    assert done.returncode == 2 and "there is no script 'nowhere.py'" in done.stderr
+
+
+def test_what_a_program_raises_comes_through(tmp_path):
+    (tmp_path / "program.py").write_text(
+        "import implicit\nimplicit.bpr.BayesianPersonalizedRanking()"
+    )
+    done = run("program.py", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.rstrip().splitlines()[-1].startswith("NotImplementedError: recsys has no")

@@ -1,0 +1,163 @@
+"""implicit itself and what takes its place: the same program, the same answers."""
+
+import importlib
+import inspect
+import warnings
+
+import numpy as np
+import pytest
+from scipy import sparse
+from threadpoolctl import threadpool_limits
+
+from recsys.compat import implicit as ours
+
+theirs = pytest.importorskip("implicit", reason="implicit is not installed: pip install implicit")
+
+
+@pytest.fixture(autouse=True)
+def one_blas_thread():
+    """implicit warns of more, and BLAS runs into its threads."""
+    with threadpool_limits(1, "blas"):
+        yield
+
+
+@pytest.fixture
+def plays(data_folder):
+    with np.load(data_folder / "lastfm-2k.npz") as file:
+        parts = file["plays"].astype(np.float32), file["indices"], file["indptr"]
+        return sparse.csr_matrix(parts, shape=tuple(file["shape"]))
+
+
+MODULES = ["als", "bpr", "lmf", "cpu.als", "cpu.bpr", "cpu.lmf", "utils", "recommender_base",
+           "cpu.matrix_factorization_base", "cpu.topk", "gpu", "gpu.als", "gpu.bpr", "cpu",
+           "nearest_neighbours", "approximate_als", "evaluation", "cpu._als"]  # fmt: skip
+
+
+# Parts of models that are not there, BPR and LMF
+MISSING = {"RNGVector", "bpr_update", "lmf_update"}
+
+
+def public(module):
+    """What a module defines."""
+    for name, value in vars(module).items():
+        own = getattr(value, "__module__", None) == module.__name__
+        if callable(value) and own and not name.startswith("_") and name not in MISSING:
+            yield name, value
+
+
+def parameters(function):
+    return [(p.name, p.kind, p.default) for p in inspect.signature(function).parameters.values()]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_names_and_signatures(name):
+    our, their = (importlib.import_module(f"{m.__name__}.{name}") for m in (ours, theirs))
+    for entry, value in public(their):
+        assert hasattr(our, entry), f"{name}.{entry}"
+        try:
+            wanted = parameters(value)
+        except ValueError:  # compiled, without a signature
+            continue
+        assert parameters(getattr(our, entry)) == wanted, f"{name}.{entry}"
+        if inspect.isclass(value):
+            for method, function in vars(value).items():
+                if inspect.isfunction(function) and not method.startswith("_"):
+                    mine = getattr(getattr(our, entry), method, None)
+                    if mine is not None:
+                        assert parameters(mine) == parameters(function), f"{entry}.{method}"
+
+
+def both(**options):
+    return [m.als.AlternatingLeastSquares(random_state=3, **options) for m in (ours, theirs)]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_exact_solver_gives_the_same_lists(plays, dtype):
+    models = both(factors=32, regularization=10.0, alpha=0.01, use_cg=False, iterations=5,
+                  dtype=dtype, calculate_training_loss=True)  # fmt: skip
+    users, found, losses = np.arange(plays.shape[0]), [], []
+    for model in models:
+        seen = []
+        model.fit(plays, show_progress=False, callback=lambda *event, seen=seen: seen.append(event))
+        losses.append([loss for _, _, loss in seen])
+        assert [iteration for iteration, _, _ in seen] == list(range(5))
+        found.append(model.recommend(users, plays, N=10))
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
+    same = (np.sort(found[0][0]) == np.sort(found[1][0])).all(axis=1)
+    assert same.mean() >= 0.99
+    for one, other in zip(*found, strict=True):
+        assert one.dtype == other.dtype and one.shape == other.shape
+    recalculated = [model.recalculate_user(users, plays) for model in models]
+    tables = [r @ m.item_factors.T for r, m in zip(recalculated, models, strict=True)]
+    np.testing.assert_allclose(tables[0], tables[1], atol=2e-2 if dtype is np.float32 else 1e-4)
+    parts = [model.explain(7, plays, 11)[:2] for model in models]
+    assert parts[0][0] == pytest.approx(parts[1][0], rel=1e-2, abs=1e-4)
+
+
+def test_conjugate_gradient_is_as_good(plays):
+    models = both(factors=32, regularization=10.0, alpha=0.01, iterations=10)
+    losses = []
+    for model in models:
+        model.fit(plays, show_progress=False)
+        losses.append(
+            theirs.cpu.als.calculate_loss(
+                0.01 * plays, model.user_factors, model.item_factors, 10.0, 1
+            )
+        )
+    assert losses[0] <= losses[1] * 1.001
+
+
+@pytest.mark.parametrize("given", ["users", "items"])
+def test_lists_from_the_same_factors(plays, given):
+    models = both(factors=8, iterations=2)
+    models[1].fit(plays, show_progress=False)
+    models[0].user_factors = models[1].user_factors.copy()
+    models[0].item_factors = models[1].item_factors.copy()
+    some = np.array([5, 3, 900])
+    calls = {
+        "users": [
+            lambda m: m.recommend(some, plays[some], N=20),
+            lambda m: m.recommend(5, plays[5]),
+            lambda m: m.recommend(some, plays[some], filter_items=[1, 2, 3]),
+            lambda m: m.recommend(some, plays[some], items=[9, 4, 77, 1000]),
+            lambda m: m.recommend(some, None, filter_already_liked_items=False),
+            lambda m: m.similar_users(some),
+        ],
+        "items": [
+            lambda m: m.similar_items(some, N=15),
+            lambda m: m.similar_items(5),
+            lambda m: m.similar_items(some, filter_items=[3, 8]),
+            lambda m: m.similar_items(some, N=4, items=[9, 4, 77, 1000]),
+        ],
+    }
+    for call in calls[given]:
+        (ids, scores), (their_ids, their_scores) = (call(model) for model in models)
+        assert ids.dtype == their_ids.dtype and scores.dtype == their_scores.dtype
+        np.testing.assert_allclose(scores, their_scores, rtol=2e-4, atol=1e-5)
+        assert (ids == their_ids).mean() > 0.95  # what is nearly equal may change places
+
+
+def test_files_go_both_ways(plays, tmp_path):
+    models = both(factors=8, iterations=2, alpha=2.0)
+    for model, other in (models, models[::-1]):
+        model.fit(plays, show_progress=False)
+        model.save(str(tmp_path / "model.npz"))
+        again = type(other).load(str(tmp_path / "model.npz"))
+        np.testing.assert_array_equal(again.item_factors, model.item_factors)
+        for name in ("factors", "regularization", "alpha", "iterations", "dtype", "use_cg"):
+            assert getattr(again, name) == getattr(model, name), name
+
+
+def test_ways_out_of_the_library_are_the_same(plays):
+    for model in both(factors=4, iterations=1):
+        model.fit(plays, show_progress=False)
+        with pytest.raises(ValueError, match="user_items needs to be a CSR sparse matrix"):
+            model.recommend(0, plays.tocsc())
+        with pytest.raises(ValueError, match="user_items must contain 1 row for every user"):
+            model.recommend(0, plays)
+        with pytest.raises(IndexError):
+            model.recommend(plays.shape[0], plays[0])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with pytest.raises(ValueError, match="1 row for every user in userids"):
+                model.partial_fit_users([1, 2], plays[:1])
