@@ -48,6 +48,19 @@ typedef struct {
     const uint8_t *banned;        /* (items,) or NULL: items left out of every list */
 } recsys_topk;
 
+/* Two sparse matrices to be multiplied, in CSR. */
+typedef struct {
+    const int64_t *a_indptr;
+    const int32_t *a_indices;
+    const void *a_data;           /* real */
+    const int64_t *b_indptr;
+    const int32_t *b_indices;
+    const void *b_data;           /* real */
+    int64_t columns;              /* of b */
+    const int32_t *names;         /* (columns,) what a list calls a column, or NULL */
+    const int32_t *order;         /* (rows of a,) as they are to be done, or NULL */
+} recsys_product;
+
 /* Where the lists go: best first, of equal scores the higher id; -1 and -inf fill what is left. */
 typedef struct {
     int32_t *ids;    /* (queries, n) */
@@ -72,15 +85,20 @@ typedef struct {
     /* the lists of the queries begin:end out of every parts-th run of 192 items, from `part` on */ \
     KERNEL(topk_rows,                                                                             \
            (const recsys_topk *problem, int64_t begin, int64_t end, int64_t part, int64_t parts,  \
+            recsys_lists out, void *scratch))                                                      \
+    /* the lists of the rows order[begin:end] of a product; of `lists` n and whom not to list */   \
+    KERNEL(product_topk_rows,                                                                     \
+           (const recsys_product *product, const recsys_topk *lists, int64_t begin, int64_t end,  \
             recsys_lists out, void *scratch))
 
 typedef struct {
 #define RECSYS_MEMBER(name, arguments) void(*name) arguments;
     RECSYS_KERNELS(RECSYS_MEMBER)
 #undef RECSYS_MEMBER
-    /* enough, 64-byte aligned, for any kernel above and rows of up to `longest` entries; cg_steps
+    /* enough, 64-byte aligned, for any kernel but the last and rows of up to `longest` entries; cg_steps
      * and longest count in als_rows only */
     int64_t (*scratch_bytes)(int64_t factors, int64_t cg_steps, int64_t longest);
+    int64_t (*product_scratch_bytes)(int64_t columns); /* of product_topk_rows, likewise */
     int64_t lanes;
 } recsys_table;
 

@@ -16,6 +16,7 @@
 #include "kernels/als_cg.h"
 #include "kernels/als.h"
 #include "kernels/topk.h"
+#include "kernels/product.h"
 
 static int64_t scratch_bytes(int64_t factors, int64_t cg_steps, int64_t longest) {
     const int64_t als = als_scratch_bytes(factors, cg_steps, longest);
@@ -37,5 +38,6 @@ const recsys_table TABLE(RECSYS_ISA, DTYPE) = {
     RECSYS_KERNELS(RECSYS_ENTRY)
 #undef RECSYS_ENTRY
     .scratch_bytes = scratch_bytes,
+    .product_scratch_bytes = product_scratch_bytes,
     .lanes = W,
 };

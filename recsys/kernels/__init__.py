@@ -2,6 +2,7 @@
 
 from .als import Side, Sweep, fold_in, half_sweep, make_sides, normal_matrix, objective
 from .config import current_isa, show_config, use_isa
+from .product import product_topk
 from .threads import resolve_num_threads, single_threaded_blas
 from .topk import FEW_QUERIES, NO_ID, NormOrder, norm_order, topk
 
@@ -18,6 +19,7 @@ __all__ = [
     "norm_order",
     "normal_matrix",
     "objective",
+    "product_topk",
     "resolve_num_threads",
     "show_config",
     "single_threaded_blas",

@@ -34,6 +34,17 @@ cdef extern from "recsys.h" nogil:
         const int32_t *skip_indices
         const uint8_t *banned
 
+    ctypedef struct recsys_product:
+        const int64_t *a_indptr
+        const int32_t *a_indices
+        const void *a_data
+        const int64_t *b_indptr
+        const int32_t *b_indices
+        const void *b_data
+        int64_t columns
+        const int32_t *names
+        const int32_t *order
+
     ctypedef struct recsys_lists:
         int32_t *ids
         void *scores
@@ -49,6 +60,9 @@ cdef extern from "recsys.h" nogil:
             void *) noexcept nogil
         void (*topk_rows)(const recsys_topk *, int64_t, int64_t, int64_t, int64_t, recsys_lists,
                           void *) noexcept nogil
+        void (*product_topk_rows)(const recsys_product *, const recsys_topk *, int64_t, int64_t,
+                                  recsys_lists, void *) noexcept nogil
+        int64_t (*product_scratch_bytes)(int64_t) noexcept nogil
         int64_t (*scratch_bytes)(int64_t, int64_t, int64_t) noexcept nogil
         int64_t lanes
 

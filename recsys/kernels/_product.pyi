@@ -1,0 +1,30 @@
+"""The compiled loop over rows of a sparse product; see reference/product.py."""
+
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Real = TypeVar("Real", np.float32, np.float64)
+
+def product_topk(
+    a_indptr: NDArray[np.int64],
+    a_indices: NDArray[np.int32],
+    a_data: NDArray[Real],
+    b_indptr: NDArray[np.int64],
+    b_indices: NDArray[np.int32],
+    b_data: NDArray[Real],
+    names: NDArray[np.int32] | None,
+    skip_indptr: NDArray[np.int64] | None,
+    skip_indices: NDArray[np.int32] | None,
+    banned: NDArray[np.uint8] | None,
+    order: NDArray[np.int32],
+    spans: NDArray[np.int64],
+    ids: NDArray[np.int32],
+    scores: NDArray[Real],
+    failed: NDArray[np.uint8],
+    *,
+    columns: int,
+    isa: str,
+    num_threads: int,
+) -> None: ...

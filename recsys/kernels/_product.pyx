@@ -1,0 +1,53 @@
+# cython: boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
+"""A thin parallel loop over rows of a sparse product; see reference/product.py.
+
+The caller (product.py) has checked shapes and ids.
+"""
+
+from cython.parallel cimport prange, threadid
+from libc.stdint cimport int32_t, int64_t, uint8_t
+
+from recsys.kernels cimport _native as native
+from recsys.kernels._als cimport Scratch, get_table, real
+
+
+def product_topk(const int64_t[::1] a_indptr, const int32_t[::1] a_indices,
+                 const real[::1] a_data, const int64_t[::1] b_indptr,
+                 const int32_t[::1] b_indices, const real[::1] b_data,
+                 const int32_t[::1] names, const int64_t[::1] skip_indptr,
+                 const int32_t[::1] skip_indices, const uint8_t[::1] banned,
+                 const int32_t[::1] order, const int64_t[::1] spans, int32_t[:, ::1] ids,
+                 real[:, ::1] scores, uint8_t[::1] failed, *, int64_t columns, str isa,
+                 int num_threads):
+    """The lists of the rows order[spans[0]:spans[-1]] of A B."""
+    cdef const native.recsys_table *table = get_table(isa, real is double)
+    cdef native.recsys_product product
+    cdef native.recsys_topk lists
+    cdef native.recsys_lists out
+    cdef int64_t span
+    if ids.shape[0] == 0 or a_indices.shape[0] == 0 or b_indices.shape[0] == 0:
+        return
+    product.a_indptr = &a_indptr[0]
+    product.a_indices = &a_indices[0]
+    product.a_data = &a_data[0]
+    product.b_indptr = &b_indptr[0]
+    product.b_indices = &b_indices[0]
+    product.b_data = &b_data[0]
+    product.columns = columns
+    product.names = &names[0] if names is not None else NULL
+    product.order = &order[0]
+    lists.n = ids.shape[1]
+    lists.skip_indptr = &skip_indptr[0] if skip_indptr is not None else NULL
+    lists.skip_indices = NULL
+    if skip_indices is not None and skip_indices.shape[0]:
+        lists.skip_indices = &skip_indices[0]
+    lists.banned = &banned[0] if banned is not None else NULL
+    out.ids = &ids[0, 0]
+    out.scores = &scores[0, 0]
+    out.failed = &failed[0]
+    num_threads = max(1, min(num_threads, spans.shape[0] - 1))
+    cdef Scratch scratch = Scratch(table.product_scratch_bytes(columns), num_threads)
+    for span in prange(spans.shape[0] - 1, nogil=True, schedule="dynamic", chunksize=1,
+                       num_threads=num_threads):
+        table.product_topk_rows(&product, &lists, spans[span], spans[span + 1], out,
+                                scratch.base + threadid() * scratch.stride)

@@ -1,0 +1,92 @@
+"""The best columns of each row of a sparse product: item-item neighbours, and lists from them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from . import _product
+from .config import current_isa
+from .threads import resolve_num_threads
+from .topk import NO_ID
+
+if TYPE_CHECKING:
+    from scipy import sparse
+
+_SPAN_WORK = 200_000  # additions of a task, about 0.3 ms
+_CALL_WORK = 2e8  # additions between looks for a KeyboardInterrupt, about 0.2 s
+
+
+def product_topk(
+    a: sparse.csr_array,
+    b: sparse.csr_array,
+    n: int,
+    *,
+    names: np.ndarray | None = None,
+    skip: tuple[np.ndarray, np.ndarray] | None = None,
+    banned: np.ndarray | None = None,
+    num_threads: int = 0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The `n` columns with the highest scores of each row of ``a @ b``.
+
+    Parameters
+    ----------
+    a, b : canonical CSR of one floating dtype, int32 indices and int64 indptr
+        Fast where b's columns come by falling popularity.
+    n : int, at least 1
+    names : (columns,) int32, optional
+        What lists, `skip` and `banned` call a column.
+    skip : (indptr, indices), optional
+        Left out of each row's list: int64 (rows + 1,), and int32 ascending within a row.
+    banned : (columns,) uint8, optional
+        1: left out of every list.
+    num_threads : int
+        0: all that are available. The result is the same for any number.
+
+    Returns
+    -------
+    ids : (rows, n) int32
+        Best first; of equal scores the higher name first; -1 where no column with a score, other
+        than exactly 0, is left.
+    scores : (rows, n)
+        -inf where there is no column.
+
+    Raises
+    ------
+    FloatingPointError
+        A score is not finite.
+    """
+    rows = a.shape[0]
+    ids = np.full((rows, n), NO_ID, np.int32)
+    scores = np.full((rows, n), -np.inf, b.dtype)
+    failed = np.zeros(rows, np.uint8)
+    order, spans, calls = _plan(a, b)
+    threads = resolve_num_threads(num_threads)
+    for begin, end in zip(calls[:-1], calls[1:], strict=True):
+        _product.product_topk(
+            a.indptr, a.indices, a.data, b.indptr, b.indices, b.data, names,
+            *(skip or (None, None)), banned, order, spans[begin : end + 1], ids, scores, failed,
+            columns=b.shape[1], isa=current_isa(), num_threads=threads,
+        )  # fmt: skip
+    if failed.any():
+        raise FloatingPointError(
+            f"the scores of row {int(np.argmax(failed))} are not finite: the values multiplied are "
+            f"too large for {b.dtype}"
+        )
+    return ids, scores
+
+
+def _plan(a: sparse.csr_array, b: sparse.csr_array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows, those with most work first; cut into spans of similar work; and these into calls."""
+    meetings = np.diff(b.indptr)[a.indices]
+    work = np.diff(np.append(0, np.cumsum(meetings))[a.indptr]) + 1000  # looking at a row at all
+    order = np.argsort(-work, kind="stable").astype(np.int32)
+    done = np.cumsum(work[order])
+
+    def cuts(piece: float) -> np.ndarray:
+        ends = np.searchsorted(done, np.arange(piece, done[-1] if len(done) else 0, piece)) + 1
+        return np.unique(np.concatenate([[0], ends, [len(done)]]))
+
+    spans, calls = cuts(_SPAN_WORK), cuts(_CALL_WORK)
+    return order, spans, np.searchsorted(spans, calls)
