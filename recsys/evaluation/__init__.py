@@ -11,9 +11,9 @@ Recommendation", KDD 2020).
 >>> print(result.table())                                                  # doctest: +SKIP
 """
 
-from .protocol import evaluate
 from .lists import Judged, judge, self_information
 from .metrics import OVERALL_METRICS, USER_METRICS, Totals
+from .protocol import evaluate
 from .ratings import mae, rmse
 from .results import Difference, Evaluation, compare
 from .splits import (

@@ -231,7 +231,7 @@ def _lists(
     length: int,
     options: Mapping[str, Any],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The model's lists, with -1 in all places that are empty, and its scores."""
+    """The model's lists and scores, with -1 and -inf in all places that are empty."""
     found = model.recommend(users, rows, N=length, **options)
     if not isinstance(found, tuple) or len(found) != 2:
         raise TypeError(
@@ -259,7 +259,8 @@ def _lists(
             "regularization or a smaller learning rate"
         )
     # Whatever id is there, a score this low is not one.
-    return np.where(scores > _LEAST, items, -1), scores
+    items = np.where(scores > _LEAST, items, -1)
+    return items, np.where(items >= 0, scores, -np.inf)
 
 
 def _shuffled_ties(items: np.ndarray, scores: np.ndarray, rng: np.random.Generator) -> np.ndarray:

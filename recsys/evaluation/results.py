@@ -195,9 +195,7 @@ def _bootstrap(
     values: list[np.ndarray], confidence: float, n_resamples: int, random_state: Any
 ) -> list[tuple[float, float]]:
     """Percentiles of the means of users drawn with replacement, the same users for all `values`."""
-    checks.number("confidence", confidence, above=0)
-    if confidence >= 1:
-        raise ValueError(f"confidence must be less than 1; got {confidence}")
+    checks.number("confidence", confidence, above=0, below=1)
     checks.integer("n_resamples", n_resamples, 1)
     rng = checks.random_generator(random_state)
     table = np.stack(values) if values else np.empty((0, 1))

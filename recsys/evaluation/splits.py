@@ -64,7 +64,7 @@ def random_split(user_items: Any, test_share: float = 0.2, *, random_state: Any 
         As all splits: `user_items` is no sparse matrix of finite numbers; a parameter is out of
         range.
     """
-    share = _share("test_share", test_share)
+    share = checks.number("test_share", test_share, above=0, below=1)
     user_items = canonical(user_items, "user_items")
     draws = checks.random_generator(random_state).random(user_items.nnz)
     return _split(user_items, draws >= 1 - share)
@@ -75,7 +75,7 @@ def per_user_split(user_items: Any, test_share: float = 0.2, *, random_state: An
 
     Users with fewer than 1 / test_share interactions keep all of them in train.
     """
-    share = _share("test_share", test_share)
+    share = checks.number("test_share", test_share, above=0, below=1)
     user_items = canonical(user_items, "user_items")
     rng = checks.random_generator(random_state)
     n_test = _parts(np.diff(user_items.indptr), share)
@@ -104,10 +104,8 @@ def leave_k_out_split(
         theirs in train as well.
     random_state : default None
     """
+    share = checks.number("train_only_share", train_only_share, least=0, below=1)
     user_items, n_test = _k_a_user(user_items, k, min_train)
-    share = checks.number("train_only_share", train_only_share, least=0)
-    if share >= 1:
-        raise ValueError(f"train_only_share must be less than 1; got {share}")
     rng = checks.random_generator(random_state)
     active = np.flatnonzero(np.diff(user_items.indptr))
     n_test[rng.choice(active, int(_parts(np.array(len(active)), share)), replace=False)] = 0
@@ -152,7 +150,7 @@ def time_split(user_items: Any, times: Any, test_share: float = 0.2, *, at: Any 
     at : number or datetime64, optional
         The moment itself.
     """
-    share = _share("test_share", test_share)
+    share = checks.number("test_share", test_share, above=0, below=1)
     given, user_items = user_items, canonical(user_items, "user_items")
     times = _times(given, user_items, times)
     if at is None:
@@ -188,11 +186,12 @@ def user_split(
         are to be named.
     random_state : default None
     """
-    share = _share("test_share", test_share)
+    share = checks.number("test_share", test_share, above=0, below=1)
     user_items = canonical(user_items, "user_items")
     able = _able(user_items)
     if isinstance(held_out, float | np.floating):
-        count = int(_parts(np.array(len(able)), _share("held_out", held_out)))
+        held = checks.number("held_out", held_out, above=0, below=1)
+        count = int(_parts(np.array(len(able)), held))
     else:
         count = checks.integer("held_out", held_out, 1)
     if not 0 < count <= len(able):
@@ -212,7 +211,7 @@ def user_folds(
 
     The folds are random and differ by at most one user in size.
     """
-    share = _share("test_share", test_share)
+    share = checks.number("test_share", test_share, above=0, below=1)
     user_items = canonical(user_items, "user_items")
     able = _able(user_items)
     checks.integer("n_folds", n_folds, 2)
@@ -227,13 +226,6 @@ def user_folds(
 
 
 # ---- shared ------------------------------------------------------------------------------------
-
-
-def _share(name: str, value: Any) -> float:
-    share = checks.number(name, value, above=0)
-    if share >= 1:
-        raise ValueError(f"{name} must be less than 1; got {share}")
-    return share
 
 
 def _parts(counts: np.ndarray, share: float) -> np.ndarray:
