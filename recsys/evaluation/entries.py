@@ -22,6 +22,15 @@ def canonical(matrix: Any, name: str) -> sparse.csr_array:
     return checks.interactions(matrix, dtype, may_be_empty=True, name=name)
 
 
+def plain(matrix: sparse.csr_array) -> sparse.csr_matrix:
+    """As a csr_matrix with one integer type for both index arrays: what every library takes."""
+    from scipy import sparse
+
+    own = sparse.csr_matrix((matrix.data, matrix.indices, matrix.indptr), shape=matrix.shape)
+    own.has_sorted_indices = own.has_canonical_format = True
+    return own
+
+
 def row_of_entries(matrix: sparse.csr_array) -> np.ndarray:
     """The row of each stored entry, int64."""
     return np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))

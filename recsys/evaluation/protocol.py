@@ -10,7 +10,7 @@ import numpy as np
 
 from recsys import checks
 
-from .entries import among, canonical, entry_keys, keep, shared_entries
+from .entries import among, canonical, entry_keys, keep, plain, shared_entries
 from .lists import Judged, judge, same_shape, self_information
 from .metrics import OVERALL_METRICS, USER_METRICS, Totals, totals_of
 from .results import Evaluation
@@ -105,7 +105,7 @@ def evaluate(
     information = self_information(train) if "novelty" in names else None
     tally = _Tally(names, cuts, len(users), test.shape[1])
     for at in _blocks(len(users), show_progress):
-        rows = _plain(train[users[at]])
+        rows = plain(train[users[at]])
         # One place more than is cut shows whether the cut goes through a tie.
         length = min(max(cuts) + (rng is not None), test.shape[1])
         items, scores = _lists(model, users[at], rows, length, options or {})
@@ -215,13 +215,6 @@ def _blocks(n_users: int, show_progress: bool) -> Iterator[slice]:
             at = slice(begin, min(begin + _USERS, n_users))
             yield at
             bar.update(at.stop - at.start)
-
-
-def _plain(rows: sparse.csr_array) -> sparse.csr_matrix:
-    """As a csr_matrix with one integer type for both index arrays: every library takes that."""
-    from scipy import sparse
-
-    return sparse.csr_matrix((rows.data, rows.indices, rows.indptr), shape=rows.shape)
 
 
 def _lists(

@@ -1,8 +1,8 @@
 """Splits of a user-item matrix, all reproducible from `random_state`.
 
 What goes in is a SciPy sparse matrix, users x items, in any format; entries stored more than once
-are summed first, so that no interaction is in both parts. What comes out are canonical csr_arrays
-of the same shape, float32 where that holds the values exactly by type, else float64.
+are summed first, so that no interaction is in both parts. What comes out are canonical csr_matrices
+of the same shape, float64 where float32 could not hold every value of the type that went in.
 
 `random_state` is None (a new split every time), an int, a numpy.random.Generator or a RandomState.
 """
@@ -16,7 +16,7 @@ import numpy as np
 
 from recsys import checks
 
-from .entries import canonical, keep, row_of_entries
+from .entries import canonical, keep, plain, row_of_entries
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 class Split(NamedTuple):
     """Two matrices that add up to the whole."""
 
-    train: sparse.csr_array
-    test: sparse.csr_array
+    train: sparse.csr_matrix
+    test: sparse.csr_matrix
 
 
 class UserSplit(NamedTuple):
@@ -36,19 +36,19 @@ class UserSplit(NamedTuple):
 
     Attributes
     ----------
-    train : csr_array
+    train : csr_matrix
         The rows of all other users.
-    fold_in : csr_array
+    fold_in : csr_matrix
         Of the held-out users, what the model is shown.
-    test : csr_array
+    test : csr_matrix
         Of the held-out users, what it should name.
     users : ndarray of int64
         The held-out users, ascending.
     """
 
-    train: sparse.csr_array
-    fold_in: sparse.csr_array
-    test: sparse.csr_array
+    train: sparse.csr_matrix
+    fold_in: sparse.csr_matrix
+    test: sparse.csr_matrix
     users: np.ndarray
 
 
@@ -234,7 +234,7 @@ def _parts(counts: np.ndarray, share: float) -> np.ndarray:
 
 
 def _split(matrix: sparse.csr_array, test: np.ndarray) -> Split:
-    return Split(keep(matrix, ~test), keep(matrix, test))
+    return Split(plain(keep(matrix, ~test)), plain(keep(matrix, test)))
 
 
 def _last(
@@ -278,7 +278,7 @@ def _users_out(
     n_test[users] = np.maximum(_parts(np.diff(user_items.indptr)[users], share), 1)
     test = _last(user_items, n_test, rng)
     held = (n_test > 0)[row_of_entries(user_items)]
-    parts = (keep(user_items, kept) for kept in (~held, held & ~test, test))
+    parts = (plain(keep(user_items, kept)) for kept in (~held, held & ~test, test))
     return UserSplit(*parts, users)
 
 

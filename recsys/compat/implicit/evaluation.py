@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recsys import checks, evaluation
-from recsys.evaluation.entries import canonical, keep
+from recsys.evaluation.entries import canonical, keep, plain
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -52,7 +52,7 @@ def train_test_split(
     """
     checks.number("train_percentage", train_percentage, above=0, below=1)
     train, test = evaluation.random_split(ratings, 1 - train_percentage, random_state=random_state)
-    return _plain(train, ratings), _plain(keep(test, test.data > 0), ratings)
+    return _as_given(train, ratings), _as_given(plain(keep(test, test.data > 0)), ratings)
 
 
 def leave_k_out_split(
@@ -84,7 +84,7 @@ def leave_k_out_split(
     train, test = evaluation.leave_k_out_split(
         ratings, K, min_train=2, train_only_share=train_only_size, random_state=random_state
     )
-    return _plain(train, ratings), _plain(test, ratings)
+    return _as_given(train, ratings), _as_given(test, ratings)
 
 
 def ranking_metrics_at_k(
@@ -196,11 +196,10 @@ def AUC_at_k(
     )["auc"]
 
 
-def _plain(matrix: sparse.csr_array, like: Any) -> sparse.csr_matrix:
-    """As a csr_matrix, in the dtype of `like` where sums of its duplicates still fit that."""
-    from scipy import sparse
-
+def _as_given(matrix: sparse.csr_matrix, ratings: Any) -> sparse.csr_matrix:
+    """In the dtype of `ratings`, where sums of its duplicates still fit that."""
     with np.errstate(all="ignore"):
-        data = matrix.data.astype(like.dtype)
-    data = data if np.array_equal(data, matrix.data) else matrix.data
-    return sparse.csr_matrix((data, matrix.indices, matrix.indptr), shape=matrix.shape)
+        data = matrix.data.astype(ratings.dtype)
+    if np.array_equal(data, matrix.data):
+        matrix.data = data
+    return matrix
