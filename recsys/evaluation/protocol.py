@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("recsys")
 
-_USERS = 1 << 12  # whose lists are made together
+_USERS = 1 << 12  # whose lists are made together,
+_PLACES = 1 << 22  # if they have no more places than this
 # What implicit gives items that are filtered; nothing that is scored gets that low.
 _LEAST = -float(np.finfo(np.float32).max)
 
@@ -104,10 +105,10 @@ def evaluate(
     users = np.flatnonzero(np.diff(test.indptr))
     information = self_information(train) if "novelty" in names else None
     tally = _Tally(names, cuts, len(users), test.shape[1])
-    for at in _blocks(len(users), show_progress):
+    # One place more than is cut shows whether the cut goes through a tie.
+    length = min(max(cuts) + (rng is not None), test.shape[1])
+    for at in _blocks(len(users), length, show_progress):
         rows = plain(train[users[at]])
-        # One place more than is cut shows whether the cut goes through a tie.
-        length = min(max(cuts) + (rng is not None), test.shape[1])
         items, scores = _lists(model, users[at], rows, length, options or {})
         if rng is not None:
             tally.n_cut_ties += _cut_ties(items, scores, max(cuts))
@@ -207,12 +208,13 @@ def _unseen(train: sparse.csr_array, test: sparse.csr_array) -> int:
 # ---- the lists ---------------------------------------------------------------------------------
 
 
-def _blocks(n_users: int, show_progress: bool) -> Iterator[slice]:
+def _blocks(n_users: int, length: int, show_progress: bool) -> Iterator[slice]:
     from tqdm import tqdm
 
+    step = max(1, min(_USERS, _PLACES // length))
     with tqdm(total=n_users, unit=" users", disable=None if show_progress else True) as bar:
-        for begin in range(0, n_users, _USERS):
-            at = slice(begin, min(begin + _USERS, n_users))
+        for begin in range(0, n_users, step):
+            at = slice(begin, min(begin + step, n_users))
             yield at
             bar.update(at.stop - at.start)
 

@@ -153,9 +153,11 @@ def time_split(user_items: Any, times: Any, test_share: float = 0.2, *, at: Any 
     share = checks.number("test_share", test_share, above=0, below=1)
     given, user_items = user_items, canonical(user_items, "user_items")
     times = _times(given, user_items, times)
+    if not len(times):
+        return _split(user_items, np.zeros(0, bool))
     if at is None:
         n_train = len(times) - int(np.ceil(share * len(times) - 1e-9))
-        at = np.partition(times, n_train)[n_train] if len(times) else 0
+        at = np.partition(times, n_train)[n_train]
     else:
         at = _moment(at, times.dtype)
     return _split(user_items, times >= at)
@@ -311,8 +313,16 @@ def _times(given: Any, matrix: sparse.csr_array, times: Any) -> np.ndarray:
     if not np.isfinite(times).all():
         at = int(np.argmin(np.isfinite(times)))
         raise ValueError(f"times[{at}] is {times[at]}; expected a moment for each stored entry")
-    entries = given.tocoo()
-    keys = entries.row.astype(np.int64) * matrix.shape[1] + entries.col
+    if given.format == "coo":
+        row, column = given.row, given.col
+    else:
+        row, column = (
+            np.repeat(np.arange(len(given.indptr) - 1), np.diff(given.indptr)),
+            given.indices,
+        )
+        if given.format == "csc":
+            row, column = column, row
+    keys = row.astype(np.int64) * matrix.shape[1] + column
     order = np.lexsort((times, keys))
     last = np.append(np.diff(keys[order]) > 0, True)[: len(keys)]
     return times[order][last]

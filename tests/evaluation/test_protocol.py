@@ -120,6 +120,15 @@ def test_k_beyond_the_catalogue(world):
     assert found.mean["ndcg@1000"] == pytest.approx(found.mean["ndcg@30"])
 
 
+def test_long_lists_are_made_for_fewer_users_at_a_time(world, monkeypatch):
+    scores, train, test = world
+    monkeypatch.setattr(protocol, "_PLACES", 100)
+    model = Dense(scores)
+    found = of(model, train, test, k=19)
+    assert {(len(users), length) for users, length in model.asked} == {(5, 20), (1, 20)}
+    assert found.mean == of(Dense(scores), train, test, k=19).mean
+
+
 def test_one_metric_and_one_k_without_a_list(world):
     scores, train, test = world
     found = of(Dense(scores), train, test, metrics="recall", k=5)

@@ -4,6 +4,7 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recsys import checks
 from recsys import evaluation as ev
 
 SPLITS = {
@@ -76,6 +77,18 @@ def test_formats_types_and_read_only_arrays(name):
     for other in (whole, whole.tocoo(), whole.tocsc(), shuffled, wide, whole.astype(np.int64)):
         for part, dense in zip(SPLITS[name](other, 0), expected, strict=True):
             np.testing.assert_array_equal(part.toarray(), dense)
+
+
+def test_nothing_to_split():
+    empty = sp.csr_matrix((4, 3))
+    for train, test in (
+        ev.random_split(empty),
+        ev.per_user_split(empty),
+        ev.leave_k_out_split(empty, train_only_share=0.5),
+        ev.leave_last_split(empty, []),
+        ev.time_split(empty, np.zeros(0, "datetime64[s]")),
+    ):
+        assert train.shape == test.shape == (4, 3) and train.nnz == test.nnz == 0
 
 
 def test_values_keep_their_precision():
@@ -173,9 +186,12 @@ def test_equal_times_are_not_ordered_by_item():
     np.testing.assert_allclose(np.asarray(test.sum(axis=0)).ravel() / 3000, 1 / 6, atol=0.03)
 
 
-@pytest.mark.parametrize("form", ["csr", "csc", "coo"])
+@pytest.mark.parametrize("form", ["csr", "csc", "coo", "canonical"])
 def test_times_follow_the_stored_entries(form):
-    whole = matrix().asformat(form)
+    if form == "canonical":  # index arrays of two widths
+        whole = checks.interactions(matrix(), np.dtype(np.float32))
+    else:
+        whole = matrix().asformat(form)
     time = whole.data * 10.0  # ascending along each row: the last item is the latest
     test = ev.leave_last_split(whole, time).test.tocoo()
     expected = [matrix()[[row]].indices[-1] for row in test.row]
