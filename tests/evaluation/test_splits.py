@@ -180,6 +180,15 @@ def test_leave_last_takes_the_latest(data):
             assert max(mine[i] for i in left) <= min(mine[i] for i in out)
 
 
+def test_the_latest_of_several_times_counts():
+    """User 0 came back to item 0 last; stored more than once, it is one interaction."""
+    whole = sp.coo_matrix((np.ones(4), ([0, 0, 0, 0], [0, 1, 0, 2])), shape=(1, 3))
+    for times in ([9, 5, 1, 6], [1, 5, 9, 6]):
+        train, test = ev.leave_last_split(whole, times)
+        assert test.toarray().tolist() == [[2, 0, 0]] and train.toarray().tolist() == [[0, 1, 1]]
+        assert ev.time_split(whole, times, at=9).test.indices.tolist() == [0]
+
+
 def test_equal_times_are_not_ordered_by_item():
     whole = sp.csr_matrix(np.ones((3000, 6)))
     test = ev.leave_last_split(whole, np.zeros(whole.nnz), random_state=0).test
