@@ -46,6 +46,7 @@ typedef struct {
     const int64_t *skip_indptr;   /* (queries + 1,) or NULL: items left out of a query's list, */
     const int32_t *skip_indices;  /*   ascending */
     const uint8_t *banned;        /* (items,) or NULL: items left out of every list */
+    int64_t unsorted;             /* of product_topk_rows: lists come in any order */
 } recsys_topk;
 
 /* Two sparse matrices to be multiplied, in CSR. */

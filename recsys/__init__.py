@@ -10,7 +10,7 @@ from types import ModuleType
 
 from recsys._version import __version__
 from recsys.kernels.config import show_config
-from recsys.models import ImplicitALS, NotFittedError, NumericalWarning, load
+from recsys.models import ImplicitALS, ItemNeighbors, NotFittedError, NumericalWarning, load
 
 
 def __getattr__(name: str) -> ModuleType:
@@ -22,6 +22,7 @@ def __getattr__(name: str) -> ModuleType:
 
 __all__ = [
     "ImplicitALS",
+    "ItemNeighbors",
     "NotFittedError",
     "NumericalWarning",
     "__version__",

@@ -121,6 +121,14 @@ def assemble(
     return matrix
 
 
+def canonical(matrix: Any) -> sparse.csr_array:
+    """A CSR matrix of our own as `interactions` returns one; `matrix` is used up."""
+    matrix.sum_duplicates()
+    indices = matrix.indices.astype(np.int32, copy=False)
+    indptr = matrix.indptr.astype(np.int64, copy=False)
+    return assemble(matrix.data, indices, indptr, matrix.shape)
+
+
 def row_blocks(indptr: np.ndarray) -> Iterator[tuple[slice, slice]]:
     """Split a CSR matrix into runs of whole rows of about half a million entries each.
 
@@ -428,6 +436,28 @@ def one_row_number(name: str, value: Any, count: int) -> int:
     if row.ndim:
         raise TypeError(f"{name} must be a single row number; got an array of {row.size}")
     return int(row)
+
+
+def pairs(users: Any, items: Any, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Row and column numbers of a matrix of `shape`, broadcast against each other.
+
+    Raises
+    ------
+    TypeError, IndexError
+        As `row_numbers`.
+    ValueError
+        The shapes do not broadcast.
+    """
+    shapes = np.shape(users), np.shape(items)
+    rows = row_numbers("users", np.ravel(users), shape[0]).reshape(shapes[0])
+    columns = row_numbers("items", np.ravel(items), shape[1]).reshape(shapes[1])
+    try:
+        return tuple(np.broadcast_arrays(rows, columns))
+    except ValueError:
+        raise ValueError(
+            f"users of shape {shapes[0]} and items of shape {shapes[1]} do not pair up: pass "
+            "arrays of one length, or score(users[:, None], items) for all pairs"
+        ) from None
 
 
 def factor_matrix(name: str, value: Any, dtype: np.dtype) -> np.ndarray:

@@ -1,6 +1,6 @@
 """The only door to native code: parallel loops over C kernels, threads, instruction sets."""
 
-from .als import Side, Sweep, fold_in, half_sweep, make_sides, normal_matrix, objective
+from .als import Side, Sweep, fold_in, half_sweep, make_sides, normal_matrix, objective, transposed
 from .config import current_isa, show_config, use_isa
 from .product import product_topk
 from .threads import resolve_num_threads, single_threaded_blas
@@ -24,5 +24,6 @@ __all__ = [
     "show_config",
     "single_threaded_blas",
     "topk",
+    "transposed",
     "use_isa",
 ]

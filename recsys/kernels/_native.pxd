@@ -33,6 +33,7 @@ cdef extern from "recsys.h" nogil:
         const int64_t *skip_indptr
         const int32_t *skip_indices
         const uint8_t *banned
+        int64_t unsorted
 
     ctypedef struct recsys_product:
         const int64_t *a_indptr

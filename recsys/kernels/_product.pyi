@@ -25,6 +25,7 @@ def product_topk(
     failed: NDArray[np.uint8],
     *,
     columns: int,
+    unsorted: bool,
     isa: str,
     num_threads: int,
 ) -> None: ...

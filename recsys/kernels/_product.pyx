@@ -17,8 +17,8 @@ def product_topk(const int64_t[::1] a_indptr, const int32_t[::1] a_indices,
                  const int32_t[::1] names, const int64_t[::1] skip_indptr,
                  const int32_t[::1] skip_indices, const uint8_t[::1] banned,
                  const int32_t[::1] order, const int64_t[::1] spans, int32_t[:, ::1] ids,
-                 real[:, ::1] scores, uint8_t[::1] failed, *, int64_t columns, str isa,
-                 int num_threads):
+                 real[:, ::1] scores, uint8_t[::1] failed, *, int64_t columns, bint unsorted,
+                 str isa, int num_threads):
     """The lists of the rows order[spans[0]:spans[-1]] of A B."""
     cdef const native.recsys_table *table = get_table(isa, real is double)
     cdef native.recsys_product product
@@ -42,6 +42,7 @@ def product_topk(const int64_t[::1] a_indptr, const int32_t[::1] a_indices,
     if skip_indices is not None and skip_indices.shape[0]:
         lists.skip_indices = &skip_indices[0]
     lists.banned = &banned[0] if banned is not None else NULL
+    lists.unsorted = unsorted
     out.ids = &ids[0, 0]
     out.scores = &scores[0, 0]
     out.failed = &failed[0]

@@ -88,7 +88,7 @@ def make_sides(
         Users x items, and its transpose.
     """
     users = signed_confidence
-    items = _transposed(users)
+    items = transposed(users)
 
     def lambdas(matrix):
         return _lambdas(matrix, regularization, regularization_exponent, unobserved_weight)
@@ -111,13 +111,15 @@ def _lambdas(matrix, regularization, regularization_exponent, unobserved_weight)
     return regularization * np.where(np.isfinite(scale), scale, 0.0)
 
 
-def _transposed(matrix):
+def transposed(matrix):
     """CSR of the transpose; SciPy widens all indices to the width of indptr, so narrow that."""
     from scipy import sparse
 
     narrow = np.int32 if matrix.nnz < 2**31 else np.int64
     parts = (matrix.data, matrix.indices, matrix.indptr.astype(narrow))
-    return sparse.csr_array(parts, matrix.shape, copy=False).T.tocsr()
+    turned = sparse.csr_array(parts, matrix.shape, copy=False).T.tocsr()
+    turned.indptr = turned.indptr.astype(np.int64, copy=False)
+    return turned
 
 
 def _make_side(matrix, regularization, other_regularization, unobserved_weight, places) -> Side:

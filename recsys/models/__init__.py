@@ -2,6 +2,14 @@
 
 from recsys.models.base import Iteration, NotFittedError, NumericalWarning
 from recsys.models.implicit_als import ImplicitALS
+from recsys.models.item_neighbors import ItemNeighbors
 from recsys.models.load import load
 
-__all__ = ["ImplicitALS", "Iteration", "NotFittedError", "NumericalWarning", "load"]
+__all__ = [
+    "ImplicitALS",
+    "ItemNeighbors",
+    "Iteration",
+    "NotFittedError",
+    "NumericalWarning",
+    "load",
+]

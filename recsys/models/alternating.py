@@ -166,7 +166,7 @@ class AlternatingModel(FactorModel):
         triples = (signed.data[kept], (place[signed.indices[kept]], user_of))
         rows = sparse.csr_array(triples, shape=(len(items), counts.shape[0]))
         user_factors = np.asarray(self.user_factors, counts.dtype)
-        return self._solve_rows(_canonical(rows), user_factors)
+        return self._solve_rows(checks.canonical(rows), user_factors)
 
     def _item_users(self, item_users: Any, dtype: np.dtype) -> sparse.csr_array:
         given = checks.interactions(item_users, dtype, may_be_empty=True, name="item_users")
@@ -179,7 +179,7 @@ class AlternatingModel(FactorModel):
 
         if self._seen is None:
             shape = shape[0], len(self.item_factors)
-            return _canonical(sparse.csr_array(shape, dtype=dtype))
+            return checks.canonical(sparse.csr_array(shape, dtype=dtype))
         return self._checked_seen((len(self.user_factors), len(self.item_factors))).counts(dtype)
 
     def _learned(
@@ -220,14 +220,6 @@ def _check_rows(name: str, given: sparse.csr_array, rows: np.ndarray, noun: str)
         )
 
 
-def _canonical(matrix: Any) -> sparse.csr_array:
-    """Sorted, without duplicates, with the index types the kernels take."""
-    matrix.sum_duplicates()
-    indices = matrix.indices.astype(np.int32, copy=False)
-    indptr = matrix.indptr.astype(np.int64, copy=False)
-    return checks.assemble(matrix.data, indices, indptr, matrix.shape)
-
-
 def _rows(matrix: sparse.csr_array, rows: np.ndarray) -> sparse.csr_array:
     """Rows of a canonical matrix, one after the other; -1 is a row without entries."""
     begin = np.where(rows >= 0, matrix.indptr[rows], 0)
@@ -263,7 +255,9 @@ def _with_columns(
 
     shape = matrix.shape[0], max(matrix.shape[1], int(columns.max(initial=-1)) + 1)
     column_of = np.repeat(columns, np.diff(given.indptr))
-    added = _canonical(sparse.csr_array((given.data, (given.indices, column_of)), shape=shape))
+    added = checks.canonical(
+        sparse.csr_array((given.data, (given.indices, column_of)), shape=shape)
+    )
     rows = np.flatnonzero(np.diff(added.indptr))
     wide = checks.assemble(matrix.data, matrix.indices, matrix.indptr, shape)
     return _with_rows(wide, rows, _sum(_rows(wide, rows), _rows(added, rows)))
@@ -275,7 +269,7 @@ def _sum(a: sparse.csr_array, b: sparse.csr_array) -> sparse.csr_array:
 
     row_of = [np.repeat(np.arange(m.shape[0], dtype=np.int32), np.diff(m.indptr)) for m in (a, b)]
     places = np.concatenate(row_of), np.append(a.indices, b.indices)
-    return _canonical(sparse.csr_array((np.append(a.data, b.data), places), shape=a.shape))
+    return checks.canonical(sparse.csr_array((np.append(a.data, b.data), places), shape=a.shape))
 
 
 def _without_columns(matrix: sparse.csr_array, columns: np.ndarray) -> sparse.csr_array:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import inspect
 import logging
+import numbers
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Self
+
+import numpy as np
 
 from recsys import checks
 
@@ -114,6 +117,14 @@ class Recommender:
         )
         return f"{type(self).__name__}({', '.join(changed)})"
 
+    def _header(self) -> dict[str, Any]:
+        """What a model file says of any model."""
+        return {
+            "class": type(self).__name__,
+            "parameters": {name: _plain(name, value) for name, value in self.get_params().items()},
+            "history": [asdict(entry) for entry in self._history],
+        }
+
     def _publish(self, state: dict[str, Any], history: Iterable[Iteration]) -> None:
         # One call, not several assignments: Ctrl-C cannot come in between.
         vars(self).update(state, _history=tuple(history))
@@ -155,3 +166,17 @@ class Recommender:
 def shown(value: Any) -> str:
     """`np.float64` rather than `<class 'numpy.float64'>`, `my_scheme` rather than its address."""
     return getattr(value, "__name__", None) or repr(value)
+
+
+def _plain(name: str, value: Any) -> Any:
+    """A parameter as JSON can hold it."""
+    if name == "dtype":
+        return np.dtype(value).name
+    if name == "random_state" and not isinstance(value, numbers.Integral):
+        return None
+    if callable(value):
+        raise TypeError(
+            f"{name} is a function ({shown(value)}), which a model file cannot hold: save with "
+            f"one of the named choices, and set_params({name}=...) after loading"
+        )
+    return value.item() if isinstance(value, np.generic) else value

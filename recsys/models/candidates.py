@@ -33,6 +33,16 @@ class Seen(NamedTuple):
         data = np.asarray(self.data, dtype)
         return checks.assemble(data, self.indices, self.indptr, self.shape)
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """For a model file."""
+        parts = {"seen_indptr": self.indptr, "seen_indices": self.indices, "seen_data": self.data}
+        return {name: part for name, part in parts.items() if part is not None}
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, np.ndarray], shape: tuple[int, int]) -> Seen:
+        """What `arrays` gave."""
+        return cls(arrays["seen_indptr"], arrays["seen_indices"], shape, arrays.get("seen_data"))
+
     def copied(self, dtype: np.dtype) -> Seen:
         """In arrays of its own, which nobody else can write to."""
         data = None if self.data is None else np.array(self.data, dtype)

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import numbers
 import os
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
 from recsys import checks, kernels
-from recsys.models.base import Iteration, NotFittedError, Recommender, shown
+from recsys.models.base import Iteration, NotFittedError, Recommender
 from recsys.models.candidates import ANYONE, Choice, Entries, Seen, entries_of, rows_meant
-from recsys.serving import write_lists, write_model_file
+from recsys.models.recommend_all import USERS, RecommendAll
+from recsys.serving import write_model_file
 
-_USERS = 1 << 13  # whose factors and seen items are copied together
 _BLOCK = 1 << 16  # pairs scored together
 
 
-class FactorModel(Recommender):
+class FactorModel(RecommendAll, Recommender):
     """A model that scores item i for user u by the inner product of their factors, x_u . y_i.
 
     Fitting remembers the matrix trained on: to leave its entries out of recommendations, and so
@@ -133,63 +131,6 @@ class FactorModel(Recommender):
         ids, scores = self._best(flat, block, choice, N, order=order)
         return ids.reshape(*rows.shape, N), scores.reshape(*rows.shape, N)
 
-    def recommend_all(
-        self,
-        N: int = 10,
-        *,
-        path: str | os.PathLike | None = None,
-        filter_seen: bool = True,
-        filter_items: Any = None,
-        items: Any = None,
-        show_progress: bool = True,
-    ) -> tuple[np.ndarray, np.ndarray] | None:
-        """The N items with the highest scores for every user of the model.
-
-        Parameters
-        ----------
-        N, filter_seen, filter_items, items
-            As in `recommend`.
-        path : str or path, optional
-            Write the lists to this Parquet file, some users at a time, and return None: memory
-            then does not grow with the number of users. Columns: user, items and scores (lists,
-            without empty places). Needs pyarrow.
-        show_progress : bool, default True
-            Show a progress bar where the output is a terminal.
-
-        Returns
-        -------
-        ids, scores : ndarrays, shape (n_users, N), or None
-            As in `recommend`.
-
-        Raises
-        ------
-        ImportError
-            `path` is given and pyarrow is not installed.
-        NotFittedError, IndexError, TypeError, ValueError, OSError
-            As in `recommend` and `save`.
-        """
-        from tqdm import tqdm
-
-        n_users = len(self.user_factors)
-        options = {"filter_seen": filter_seen, "filter_items": filter_items, "items": items}
-
-        def blocks() -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-            with tqdm(total=n_users, unit=" users", disable=None if show_progress else True) as bar:
-                for begin in range(0, n_users, _USERS):
-                    users = np.arange(begin, min(begin + _USERS, n_users))
-                    yield begin, *self.recommend(users, N=N, **options)
-                    bar.update(len(users))
-
-        if path is not None:
-            write_lists(path, blocks())
-            return None
-        checks.integer("N", N, 1)
-        ids = np.empty((n_users, N), np.int32)
-        scores = np.empty((n_users, N), self.item_factors.dtype)
-        for begin, found, own in blocks():
-            ids[begin : begin + len(found)], scores[begin : begin + len(found)] = found, own
-        return ids, scores
-
     def similar_items(
         self, items: Any, N: int = 10, *, among: Any = None, filter_items: Any = None
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -256,16 +197,7 @@ class FactorModel(Recommender):
             As in `recommend`; ValueError also where the shapes do not broadcast.
         """
         user_factors, item_factors = self._both_factors()
-        shapes = np.shape(users), np.shape(items)
-        rows = checks.row_numbers("users", np.ravel(users), len(user_factors)).reshape(shapes[0])
-        columns = checks.row_numbers("items", np.ravel(items), len(item_factors))
-        try:
-            rows, columns = np.broadcast_arrays(rows, columns.reshape(shapes[1]))
-        except ValueError:
-            raise ValueError(
-                f"users of shape {shapes[0]} and items of shape {shapes[1]} do not pair up: pass "
-                "arrays of one length, or score(users[:, None], items) for all pairs"
-            ) from None
+        rows, columns = checks.pairs(users, items, (len(user_factors), len(item_factors)))
         scores = np.empty(rows.size, np.result_type(user_factors, item_factors))
         pairs = rows.reshape(-1), columns.reshape(-1)
         for begin in range(0, len(scores), _BLOCK):
@@ -292,18 +224,11 @@ class FactorModel(Recommender):
             The file cannot be written.
         """
         user_factors, item_factors = self._both_factors()
-        header = {
-            "class": type(self).__name__,
-            "parameters": {name: _plain(name, value) for name, value in self.get_params().items()},
-            "history": [asdict(entry) for entry in self._history],
-        }
-        arrays = {"user_factors": user_factors, "item_factors": item_factors}
+        header, arrays = self._header(), {}
         if self._seen is not None:
-            header["seen_shape"] = self._seen.shape
-            arrays |= {"seen_indptr": self._seen.indptr, "seen_indices": self._seen.indices}
-            if self._seen.data is not None:
-                arrays["seen_data"] = self._seen.data
-        write_model_file(path, header, arrays)
+            header["seen_shape"], arrays = self._seen.shape, self._seen.arrays()
+        factors = {"user_factors": user_factors, "item_factors": item_factors}
+        write_model_file(path, header, factors | arrays)
 
     def _restore(
         self, header: dict[str, Any], arrays: dict[str, np.ndarray], history: list[Iteration]
@@ -311,10 +236,7 @@ class FactorModel(Recommender):
         """Become what `save` wrote."""
         seen = None
         if "seen_shape" in header:
-            shape = tuple(header["seen_shape"])
-            parts = (arrays.get(f"seen_{name}") for name in ("indptr", "indices", "data"))
-            indptr, indices, data = parts
-            seen = Seen(indptr, indices, shape, data)
+            seen = Seen.from_arrays(arrays, tuple(header["seen_shape"]))
         factors = {f"_{name}": arrays[name] for name in ("user_factors", "item_factors")}
         self._publish({**factors, "_seen": seen}, history)
 
@@ -338,6 +260,9 @@ class FactorModel(Recommender):
                 order = kernels.norm_order(factors, with_codes=few)
             self._order = factors, order
         return order
+
+    def _n_users(self) -> int:
+        return len(self.user_factors)
 
     def _factors(self, name: str) -> np.ndarray:
         factors = getattr(self, name)
@@ -411,8 +336,8 @@ class FactorModel(Recommender):
         scores = np.full((len(flat), N), -np.inf, choice.factors.dtype)
         if item_scale is not None and choice.ids is not None:
             item_scale = item_scale[choice.ids]
-        for begin in range(0, len(flat), _USERS):
-            at = slice(begin, min(begin + _USERS, len(flat)))
+        for begin in range(0, len(flat), USERS):
+            at = slice(begin, min(begin + USERS, len(flat)))
             queries, skip = block(at)
             found, scores[at] = kernels.topk(
                 queries,
@@ -432,17 +357,3 @@ def _read_only(factors: np.ndarray) -> np.ndarray:
     view = factors.view()
     view.flags.writeable = False
     return view
-
-
-def _plain(name: str, value: Any) -> Any:
-    """A parameter as JSON can hold it."""
-    if name == "dtype":
-        return np.dtype(value).name
-    if name == "random_state" and not isinstance(value, numbers.Integral):
-        return None
-    if callable(value):
-        raise TypeError(
-            f"{name} is a function ({shown(value)}), which a model file cannot hold: save with "
-            f"one of the named choices, and set_params({name}=...) after loading"
-        )
-    return value.item() if isinstance(value, np.generic) else value

@@ -7,14 +7,14 @@ import os
 import numpy as np
 
 from recsys.models.base import Iteration
-from recsys.models.factor_model import FactorModel
 from recsys.models.implicit_als import ImplicitALS
+from recsys.models.item_neighbors import ItemNeighbors
 from recsys.serving import read_model_file
 
-_CLASSES: dict[str, type[FactorModel]] = {cls.__name__: cls for cls in (ImplicitALS,)}
+_CLASSES = {cls.__name__: cls for cls in (ImplicitALS, ItemNeighbors)}
 
 
-def load(path: str | os.PathLike) -> FactorModel:
+def load(path: str | os.PathLike) -> ImplicitALS | ItemNeighbors:
     """A model that `save` wrote, ready to recommend.
 
     Its arrays are mapped into memory: loading takes no time, and processes that load the same

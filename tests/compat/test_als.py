@@ -162,7 +162,7 @@ def test_parameters():
         assert np.isfinite(fitted(stripes(10), random_state=seed).user_factors).all()
     for name in ("bpr.BayesianPersonalizedRanking", "lmf.LogisticMatrixFactorization"):
         module, cls = name.split(".")
-        with pytest.raises(NotImplementedError, match="recsys has no .* yet"):
+        with pytest.raises(NotImplementedError, match=r"recsys has no .* yet"):
             getattr(getattr(implicit, module), cls)()
 
 

@@ -61,7 +61,7 @@ def test_recommend_is_the_dense_computation(model, N, filter_seen, monkeypatch):
             ] = -np.inf
     want_ids, want_scores = expected_best(scores, N)
     for size in (1 << 13, 2):  # one block, several
-        monkeypatch.setattr(factor_model, "_USERS", size)
+        monkeypatch.setattr(factor_model, "USERS", size)
         ids, got = model.recommend(users, N=N, filter_seen=filter_seen)
         np.testing.assert_array_equal(ids, want_ids)
         np.testing.assert_array_equal(got, want_scores)

@@ -23,6 +23,7 @@ def product_topk(
     failed,
     *,
     columns,
+    unsorted=False,
     isa=None,
     num_threads=1,
 ):
@@ -33,8 +34,8 @@ def product_topk(
     banned or None: 1 for names left out of all. ids and scores (rows, n), which come filled with -1
     and -inf; failed (rows,): becomes 1 where a listed score is not finite.
 
-    Best first, of equal scores the higher name first. A column without a score, or with a score of
-    exactly 0, is never listed.
+    Best first, of equal scores the higher name first; in any order if `unsorted`. A column
+    without a score, or with a score of exactly 0, is never listed.
     """
     names = np.arange(columns) if names is None else names
     for row in order[spans[0] : spans[-1]]:

@@ -56,7 +56,8 @@ def load(fileobj_or_path: Any, cls: type, names: Sequence[str]) -> Any:
     foreign = sorted(set(values) - set(names))
     if foreign or not values:
         raise ValueError(
-            f"{str(source)!r} holds no {cls.__name__}: it has {', '.join(foreign) or 'nothing in it'}"
+            f"{str(source)!r} holds no {cls.__name__}: it has "
+            f"{', '.join(foreign) or 'nothing in it'}"
         )
     model = cls()
     for name, value in values.items():
