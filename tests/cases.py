@@ -52,3 +52,10 @@ CASES = {
     "one full row": lambda: _csr([0, 300, 0], 300, _liked),
     "nothing stored": lambda: _csr([0, 0, 0], 5, _liked),
 }
+
+
+def stripes(count):
+    """Even users like even items, odd ones odd items; nobody has the item of their own number."""
+    users, items = np.meshgrid(np.arange(count), np.arange(count), indexing="ij")
+    liked = (users % 2 == items % 2) & (users != items)
+    return sp.csr_matrix(liked.astype(np.float64))

@@ -95,8 +95,11 @@ class ItemNeighbors(RecommendAll, Recommender):
     @property
     def similarity(self) -> sparse.csr_array:
         """S, n_items x n_items: the k largest entries of each row, before `normalize_rows`."""
+        from scipy import sparse
+
         self._check_fitted()
-        return self._similarity
+        s = self._similarity  # whose index arrays have types that SciPy does not mix
+        return sparse.csr_array((s.data, s.indices, s.indptr), shape=s.shape)
 
     def fit(self, user_items: Any, *, show_progress: bool = True) -> Self:
         """Find the neighbours of every item.

@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
+from cases import stripes
 from scipy import sparse
 
 from recsys.compat import implicit
@@ -14,13 +15,6 @@ from recsys.compat.implicit.recommender_base import ModelFitError
 from recsys.compat.implicit.utils import ParameterWarning
 
 LOWEST = -np.finfo(np.float32).max
-
-
-def stripes(count):
-    """Even users like even items, odd ones odd items; nobody has the item of their own number."""
-    users, items = np.meshgrid(np.arange(count), np.arange(count), indexing="ij")
-    liked = (users % 2 == items % 2) & (users != items)
-    return sparse.csr_matrix(liked.astype(np.float64))
 
 
 def fitted(matrix, **options):

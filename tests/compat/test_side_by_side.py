@@ -53,6 +53,8 @@ def parameters(function):
 def test_names_and_signatures(name):
     our, their = (importlib.import_module(f"{m.__name__}.{name}") for m in (ours, theirs))
     for entry, value in public(their):
+        if name.startswith("gpu") and not inspect.isclass(value):
+            continue
         assert hasattr(our, entry), f"{name}.{entry}"
         try:
             wanted = parameters(value)
@@ -63,7 +65,7 @@ def test_names_and_signatures(name):
             for method, function in vars(value).items():
                 if inspect.isfunction(function) and not method.startswith("_"):
                     mine = getattr(getattr(our, entry), method, None)
-                    if mine is not None:
+                    if mine is not None and not name.startswith("gpu"):
                         assert parameters(mine) == parameters(function), f"{entry}.{method}"
 
 

@@ -163,12 +163,15 @@ class AlternatingLeastSquares(MatrixFactorizationBase):
 
     def save(self, fileobj_or_path: Any) -> None:
         """Write an .npz file that `load`, here and in implicit, reads."""
-        npz.save(fileobj_or_path, self, _SAVED)
+        npz.save(fileobj_or_path, npz.attributes(self, _SAVED))
 
     @classmethod
     def load(cls, fileobj_or_path: Any) -> AlternatingLeastSquares:
         """Read a file that `save`, here or in implicit, wrote."""
-        return npz.load(fileobj_or_path, cls, _SAVED)
+        model = cls()
+        for name, value in npz.load(fileobj_or_path, cls, _SAVED).items():
+            setattr(model, name, np.dtype(value) if name == "dtype" else value)
+        return model
 
     def to_cpu(self) -> AlternatingLeastSquares:
         return self

@@ -14,14 +14,19 @@ import numpy as np
 from recsys.whole_file import whole_file
 
 
-def save(fileobj_or_path: Any, model: Any, names: Sequence[str]) -> None:
-    """Write `names` of `model`; those that are None, or that only pickle could hold, stay out."""
+def attributes(model: Any, names: Sequence[str]) -> dict[str, Any]:
+    """What a file holds of a model; what is None, or only pickle could hold, stays out."""
     values = {}
     for name in names:
         value = getattr(model, name)
         value = value.name if isinstance(value, np.dtype) else value
         if value is not None and np.asarray(value).dtype.kind != "O":
             values[name] = value
+    return values
+
+
+def save(fileobj_or_path: Any, values: dict[str, Any]) -> None:
+    """Write `values` by their names."""
     if not isinstance(fileobj_or_path, str | os.PathLike):
         np.savez(fileobj_or_path, **values)
         return
@@ -29,8 +34,8 @@ def save(fileobj_or_path: Any, model: Any, names: Sequence[str]) -> None:
         np.savez(file, **values)
 
 
-def load(fileobj_or_path: Any, cls: type, names: Sequence[str]) -> Any:
-    """A `cls` with what is in the file.
+def load(fileobj_or_path: Any, cls: type, names: Sequence[str]) -> dict[str, Any]:
+    """What is in the file of a `cls`, which has no more than `names`; single values as such.
 
     Raises
     ------
@@ -59,12 +64,7 @@ def load(fileobj_or_path: Any, cls: type, names: Sequence[str]) -> Any:
             f"{str(source)!r} holds no {cls.__name__}: it has "
             f"{', '.join(foreign) or 'nothing in it'}"
         )
-    model = cls()
-    for name, value in values.items():
-        if value.ndim == 0:
-            value = value.item()
-        setattr(model, name, np.dtype(value) if name == "dtype" else value)
-    return model
+    return {name: value if value.ndim else value.item() for name, value in values.items()}
 
 
 def _with_suffix(path: str | os.PathLike) -> Path:
