@@ -14,9 +14,9 @@ from recsys.models import ImplicitALS, NotFittedError, NumericalWarning, load
 
 
 def __getattr__(name: str) -> ModuleType:
-    # recsys.datasets without an import of its own, and without its cost for those who need none
-    if name == "datasets":
-        return import_module("recsys.datasets")
+    # Without an import of their own, and without their cost for those who need none
+    if name in ("datasets", "evaluation"):
+        return import_module(f"recsys.{name}")
     raise AttributeError(f"module 'recsys' has no attribute {name!r}")
 
 

@@ -317,18 +317,29 @@ def integer(name: str, value: Any, minimum: int) -> int:
 
 
 def number(
-    name: str, value: Any, *, above: float | None = None, least: float | None = None
+    name: str,
+    value: Any,
+    *,
+    above: float | None = None,
+    least: float | None = None,
+    below: float | None = None,
 ) -> float:
-    """`value` as a finite float, > `above` or >= `least` where given; else Type- or ValueError."""
+    """`value` as a finite float, > `above`, >= `least` and < `below` where those are given.
+
+    TypeError or ValueError otherwise.
+    """
     expected = "a finite number"
     if above is not None:
         expected += f" greater than {above:g}"
     if least is not None:
         expected += f" of at least {least:g}"
+    if below is not None:
+        expected += f"{'' if above is None and least is None else ' and'} less than {below:g}"
     if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be {expected}; got {value!r} ({type(value).__name__})")
     good = math.isfinite(value)
     good = good and (above is None or value > above) and (least is None or value >= least)
+    good = good and (below is None or value < below)
     if not good:
         raise ValueError(f"{name} must be {expected}; got {value}")
     return float(value)

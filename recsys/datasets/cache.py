@@ -13,6 +13,7 @@ import logging
 import os
 import sys
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,17 @@ def default_cache_dir() -> Path:
     else:
         base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "recsys"
+
+
+def find(filenames: Sequence[str], cache_dir: Path) -> Path | None:
+    """The first of some files in the folder that RECSYS_DATA names, else in `cache_dir`."""
+    named = os.environ.get("RECSYS_DATA")
+    return (search(filenames, Path(named)) if named else None) or search(filenames, cache_dir)
+
+
+def search(filenames: Sequence[str], folder: Path) -> Path | None:
+    """The first of some files that is in `folder`."""
+    return next((folder / name for name in filenames if (folder / name).is_file()), None)
 
 
 def load(source: Path, cache_dir: Path) -> Dataset | None:

@@ -3,16 +3,84 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from recsys.whole_file import whole_file
 
+from .dataset import DatasetUnavailableError
+
 logger = logging.getLogger("recsys")
 
+EXTRA = "pip install 'recsys-engine[datasets]'"
 _TIMEOUT = (10, 30)  # seconds to connect, seconds without a byte
+
+
+class Source(NamedTuple):
+    """One address of a data set."""
+
+    filename: str
+    url: str
+    kind: str
+    least_bytes: int  # a page that says "not found" is smaller
+
+
+def fetch_any(
+    name: str,
+    sources: Sequence[Source],
+    folder: Path,
+    kind_of: Callable[[Path], str],
+    *,
+    allowed: bool,
+    show_progress: bool,
+    otherwise: str = "",
+) -> Path:
+    """Download the first of `sources` that can be had; what comes is checked before it is kept.
+
+    Parameters
+    ----------
+    name : str
+        What the error calls the data.
+    kind_of : callable
+        Tells what kind of file a path is; ValueError for none that is known.
+    allowed : bool
+        Whether to try at all.
+    otherwise : str
+        What else can be done, for the end of the error.
+
+    Raises
+    ------
+    DatasetUnavailableError
+        None can be had; says why, and where to put the file.
+    """
+    reasons = [] if allowed else ["download=False"]
+    if allowed and importlib.util.find_spec("pooch") is None:
+        reasons.append(f"downloading needs pooch: {EXTRA}")
+    if not reasons:
+        for source in sources:
+            if source.kind == "hdf5" and importlib.util.find_spec("h5py") is None:
+                reasons.append(f"{source.filename} needs h5py: {EXTRA}")
+                continue
+
+            def check(file: Path, source: Source = source) -> None:
+                _check_kind(file, source, kind_of)
+
+            try:
+                target = folder / source.filename
+                fetch(source.url, target, check, show_progress)
+                return target
+            except OSError as error:
+                # A failed connection's own text runs over lines; the log has it.
+                logger.info("%s: %s", source.url, error)
+                reasons.append(f"{source.url}: {_brief(error)}")
+    raise DatasetUnavailableError(
+        f"{name} is not on this machine and was not downloaded ({'; '.join(reasons)}). "
+        f"Get {' or '.join(source.url for source in sources)} and put it into {folder}{otherwise}."
+    )
 
 
 def fetch(url: str, target: Path, check: Callable[[Path], None], show_progress: bool) -> None:
@@ -70,6 +138,25 @@ def verify_checksum(path: Path, record: Path, came_from: str) -> None:
             f"{came_from} has SHA-256 {seen}, but {record} recorded {recorded} at the first "
             f"download: the file is damaged or was replaced. Delete the file to download it again; "
             f"delete {record.name} too if you trust the new one."
+        )
+
+
+def _brief(error: OSError) -> str:
+    text = str(error)
+    return text if len(text) <= 100 else type(error).__name__
+
+
+def _check_kind(file: Path, source: Source, kind_of: Callable[[Path], str]) -> None:
+    """Raise OSError, as for an address that fails, unless the file can be what it should be."""
+    size = file.stat().st_size
+    try:
+        kind = kind_of(file)
+    except ValueError:
+        kind = "something else"
+    if kind != source.kind or size < source.least_bytes:
+        raise OSError(
+            f"what came is {kind} of {size:,} bytes, not {source.kind} of at least "
+            f"{source.least_bytes:,}"
         )
 
 

@@ -3,40 +3,30 @@
 from __future__ import annotations
 
 import gzip
-import importlib.util
 import logging
 import os
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
 from . import cache
-from .dataset import Dataset, DatasetUnavailableError, names_array
-from .download import fetch, verify_if_recorded
+from .dataset import Dataset, names_array
+from .download import Source, fetch_any, verify_if_recorded
+from .hdf5 import HDF5_START, read_hdf5
 from .lastfm_tsv import MEMBER, read_tsv
 
 logger = logging.getLogger("recsys")
 
-_EXTRA = "pip install 'recsys-engine[datasets]'"
-
-
-class _Source(NamedTuple):
-    filename: str
-    url: str
-    kind: str
-    least_bytes: int  # a page that says "not found" is smaller
-
-
 _SOURCES = (
-    _Source(
+    Source(
         "lastfm_360k.hdf5",
         "https://github.com/benfred/recommender_data/releases/download/v1.0/lastfm_360k.hdf5",
         "hdf5",
         20_000_000,
     ),
-    _Source(
+    Source(
         "lastfm-dataset-360K.tar.gz",
         "http://mtg.upf.edu/static/datasets/last.fm/lastfm-dataset-360K.tar.gz",
         "tar.gz",
@@ -104,9 +94,17 @@ def lastfm360k(
     in only where a name is empty. (By id, artists would number 294,015.)
     """
     folder = Path(cache_dir) if cache_dir is not None else cache.default_cache_dir()
-    source = _given(Path(path)) if path is not None else _found(folder)
+    source = _given(Path(path)) if path is not None else cache.find(_FILENAMES, folder)
     if source is None:
-        source = _downloaded(folder, download, show_progress)
+        source = fetch_any(
+            "lastfm-360K",
+            _SOURCES,
+            folder,
+            _kind,
+            allowed=download,
+            show_progress=show_progress,
+            otherwise=f", or give its place: lastfm360k('.../{_SOURCES[0].filename}')",
+        )
     dataset = cache.load(source, folder)
     if dataset is None:
         dataset = _read(source, show_progress)
@@ -116,7 +114,7 @@ def lastfm360k(
 
 def _given(path: Path) -> Path:
     if path.is_dir():
-        found = _search(path)
+        found = cache.search(_FILENAMES, path)
         if found is None:
             raise FileNotFoundError(f"{path} holds none of {', '.join(_FILENAMES)}")
         return found
@@ -125,68 +123,11 @@ def _given(path: Path) -> Path:
     return path
 
 
-def _found(folder: Path) -> Path | None:
-    named = os.environ.get("RECSYS_DATA")
-    return (_search(Path(named)) if named else None) or _search(folder)
-
-
-def _search(folder: Path) -> Path | None:
-    return next((folder / name for name in _FILENAMES if (folder / name).is_file()), None)
-
-
-def _downloaded(folder: Path, allowed: bool, show_progress: bool) -> Path:
-    """Try each address; what comes is checked before it is kept."""
-    reasons = [] if allowed else ["download=False"]
-    if allowed and importlib.util.find_spec("pooch") is None:
-        reasons.append(f"downloading needs pooch: {_EXTRA}")
-    if not reasons:
-        for source in _SOURCES:
-            if source.kind == "hdf5" and importlib.util.find_spec("h5py") is None:
-                reasons.append(f"{source.filename} needs h5py: {_EXTRA}")
-                continue
-
-            def check(file: Path, source: _Source = source) -> None:
-                _check_download(file, source)
-
-            try:
-                target = folder / source.filename
-                fetch(source.url, target, check, show_progress)
-                return target
-            except OSError as error:
-                # A failed connection's own text runs over lines; the log has it.
-                logger.info("%s: %s", source.url, error)
-                reasons.append(f"{source.url}: {_brief(error)}")
-    raise DatasetUnavailableError(
-        f"lastfm-360K is not on this machine and was not downloaded ({'; '.join(reasons)}). "
-        f"Get {_SOURCES[0].url} or {_SOURCES[1].url} and put it into {folder}, "
-        f"or give its place: lastfm360k('.../{_SOURCES[0].filename}')."
-    )
-
-
-def _brief(error: OSError) -> str:
-    text = str(error)
-    return text if len(text) <= 100 else type(error).__name__
-
-
-def _check_download(file: Path, source: _Source) -> None:
-    """Raise OSError, as for an address that fails, unless the file can be what it should be."""
-    size = file.stat().st_size
-    try:
-        kind = _kind(file)
-    except ValueError:
-        kind = "something else"
-    if kind != source.kind or size < source.least_bytes:
-        raise OSError(
-            f"what came is {kind} of {size:,} bytes, not {source.kind} of at least "
-            f"{source.least_bytes:,}"
-        )
-
-
 def _kind(path: Path) -> str:
     """hdf5, tar, tar.gz, gzip (of text) or text, by content."""
     with open(path, "rb") as file:
         start = file.read(4096)
-    if start.startswith(b"\x89HDF\r\n\x1a\n"):
+    if start.startswith(HDF5_START):
         return "hdf5"
     packed = start.startswith(b"\x1f\x8b")
     if packed:
@@ -274,34 +215,13 @@ def _sorted_ids(names: list[str]) -> tuple[list[str], np.ndarray]:
 
 def _read_hdf5(path: Path) -> Dataset:
     """implicit's file: the group ``artist_user_plays`` is a CSR of artists x users."""
-    try:
-        import h5py
-    except ImportError as error:
-        raise ImportError(f"reading {path} needs h5py: {_EXTRA}") from error
-    try:
-        with h5py.File(path, "r") as file:
-            missing = {"artist_user_plays", "artist", "user"} - set(file)
-            if missing:
-                raise ValueError(f"it holds {sorted(file)}, without {sorted(missing)}")
-            group = file["artist_user_plays"]
-            missing = {"data", "indices", "indptr"} - set(group)
-            if missing:
-                raise ValueError(f"artist_user_plays is without {sorted(missing)}")
-            data = group["data"][:].astype(np.float32, copy=False)
-            indices, indptr = group["indices"][:], group["indptr"][:]
-            artists = file["artist"].asstr(errors="replace")[:].tolist()
-            users = file["user"].asstr(errors="replace")[:].tolist()
-        matrix = sp.csr_matrix((data, indices, indptr), shape=(len(artists), len(users)))
-        matrix.check_format(full_check=True)
-        if not np.isfinite(data).all() or (data < 0).any():
-            raise ValueError("plays are negative or not finite")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(
-            f"{path} is not implicit's lastfm_360k.hdf5, or is damaged: {error}"
-        ) from error
-    del data, indices, indptr
+    published = "lastfm_360k.hdf5"
+    matrix, artists, users = read_hdf5(path, published, "artist_user_plays", "artist", "user")
+    if (matrix.data < 0).any():
+        raise ValueError(f"{path} is not implicit's {published}, or is damaged: negative plays")
     rows = matrix.nnz
     matrix = matrix.tocoo()
     matrix.eliminate_zeros()
     report = {"rows": rows, "malformed": 0, "zero_plays": rows - matrix.nnz}
-    return _assemble((matrix.col, matrix.row, matrix.data), users, artists, report)
+    triples = (matrix.col, matrix.row, matrix.data)
+    return _assemble(triples, users.tolist(), artists.tolist(), report)

@@ -1,0 +1,80 @@
+"""Entries of canonical CSR matrices, many at a time: their keys, and some of them kept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recsys import checks
+
+if TYPE_CHECKING:
+    from scipy import sparse
+
+
+def canonical(matrix: Any, name: str) -> sparse.csr_array:
+    """`matrix` in canonical form, in the narrowest of float32 and float64 that holds its values."""
+    from scipy import sparse
+
+    kind = matrix.dtype if sparse.issparse(matrix) else np.dtype(np.float32)
+    exact = kind.kind in "biuf" and np.result_type(kind, np.float32) == np.float32
+    dtype = np.dtype(np.float32 if exact else np.float64)
+    return checks.interactions(matrix, dtype, may_be_empty=True, name=name)
+
+
+def plain(matrix: sparse.csr_array) -> sparse.csr_matrix:
+    """As a csr_matrix with one integer type for both index arrays: what every library takes."""
+    from scipy import sparse
+
+    own = sparse.csr_matrix((matrix.data, matrix.indices, matrix.indptr), shape=matrix.shape)
+    own.has_sorted_indices = own.has_canonical_format = True
+    return own
+
+
+def row_of_entries(matrix: sparse.csr_array) -> np.ndarray:
+    """The row of each stored entry, int64."""
+    return np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+
+
+def keep(matrix: sparse.csr_array, kept: np.ndarray) -> sparse.csr_array:
+    """The entries where `kept`, one bool an entry, in a matrix of the same shape."""
+    indptr = np.concatenate([[0], np.cumsum(kept)])[matrix.indptr]
+    return checks.assemble(matrix.data[kept], matrix.indices[kept], indptr, matrix.shape)
+
+
+def entry_keys(matrix: sparse.csr_array, rows: slice) -> np.ndarray:
+    """``(row - rows.start) * n_columns + column`` of the entries of some rows, ascending."""
+    indptr = matrix.indptr[rows.start : rows.stop + 1]
+    row = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
+    return row * np.int64(matrix.shape[1]) + matrix.indices[indptr[0] : indptr[-1]]
+
+
+def among(wanted: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    """Which of `wanted`, of any shape, are in the ascending `keys`."""
+    if not len(keys):
+        return np.zeros(wanted.shape, bool)
+    return keys.take(np.searchsorted(keys, wanted), mode="clip") == wanted
+
+
+def shared_entries(
+    first: sparse.csr_array, second: sparse.csr_array
+) -> tuple[np.ndarray, tuple[int, int] | None]:
+    """Where two matrices of one shape both have an entry.
+
+    Returns
+    -------
+    counts : ndarray of int64, shape (n_rows,)
+        How many a row.
+    example : (row, column) or None
+        One of them.
+    """
+    counts, example = np.zeros(first.shape[0], np.int64), None
+    for rows, _ in checks.row_blocks(first.indptr):
+        keys = entry_keys(second, rows)
+        both = keys[among(keys, entry_keys(first, rows))]
+        if not len(both):
+            continue
+        row, column = np.divmod(both, first.shape[1])
+        counts[rows] = np.bincount(row, minlength=rows.stop - rows.start)
+        example = example or (rows.start + int(row[0]), int(column[0]))
+    return counts, example

@@ -1,0 +1,285 @@
+"""Rank all items for the users of a test matrix, and measure the lists."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from recsys import checks
+
+from .entries import among, canonical, entry_keys, keep, plain, shared_entries
+from .lists import Judged, judge, same_shape, self_information
+from .metrics import OVERALL_METRICS, USER_METRICS, Totals, totals_of
+from .results import Evaluation
+
+if TYPE_CHECKING:
+    from scipy import sparse
+
+logger = logging.getLogger("recsys")
+
+_USERS = 1 << 12  # whose lists are made together,
+_PLACES = 1 << 22  # if they have no more places than this
+# What implicit gives items that are filtered; nothing that is scored gets that low.
+_LEAST = -float(np.finfo(np.float32).max)
+
+
+class Recommends(Protocol):
+    """All that is asked of a model: ids, best first, and their scores, both (n, N)."""
+
+    def recommend(self, users: Any, user_items: Any, /, N: int) -> tuple[Any, Any]: ...
+
+
+def evaluate(
+    model: Recommends,
+    train: Any,
+    test: Any,
+    metrics: str | Iterable[str] = ("precision", "recall", "map", "ndcg"),
+    k: int | Iterable[int] = (10, 20, 100),
+    *,
+    allow_overlap: bool = False,
+    ties: str = "random",
+    random_state: Any = 0,
+    options: Mapping[str, Any] | None = None,
+    show_progress: bool = True,
+) -> Evaluation:
+    """Measure a model's lists against held-out interactions.
+
+    For each user with test items, all items but those of the user's row of `train` are ranked, by
+    one call of ``model.recommend(users, rows of train, N=longest k)`` for a block of users. Users
+    without test items are left out and counted.
+
+    Parameters
+    ----------
+    model : object with ``recommend(users, user_items, N=...)``
+        Any model of recsys or of implicit, or your own: users is an array of row numbers,
+        user_items a csr_matrix with one row for each of them; returns item ids and scores, both of
+        shape (len(users), N), best first. A place is empty where the id is -1 or the score is not
+        above the lowest float32 (as implicit marks filtered items).
+    train : scipy sparse matrix, n_users x n_items
+        Entries are seen: what the model was trained on, or the fold-in part of held-out users.
+    test : scipy sparse matrix of the same shape
+        Entries greater than zero are relevant. Items nobody has in `train` stay relevant, and are
+        counted.
+    metrics : str or iterable of str
+        Names of `USER_METRICS` and `OVERALL_METRICS`.
+    k : int or iterable of int, default (10, 20, 100)
+        Where lists are cut. May be larger than the catalogue: the places after it are empty.
+    allow_overlap : bool, default False
+        Accept entries that are in both matrices. A model that masks `train` cannot list them.
+    ties : {"random", "model"}, default "random"
+        Items with equal scores in a list change places at random, so that their ids do not decide
+        ("random"), or stay as the model had them ("model"). Which of the items that tie across the
+        longest cut get into the list is always the model's choice: with "random", which asks for
+        one place more, `n_cut_ties` counts such users.
+    random_state : default 0
+        Seed of `ties`, as elsewhere in recsys.
+    options : mapping, optional
+        Further arguments of ``model.recommend``, such as ``{"fold_in": True}``.
+    show_progress : bool, default True
+        Show a progress bar where the output is a terminal.
+
+    Returns
+    -------
+    Evaluation
+
+    Raises
+    ------
+    TypeError
+        `train` or `test` is not a sparse matrix; `model` has no `recommend` or returns something
+        else than ids and scores.
+    ValueError
+        Shapes differ; entries in both matrices; no user has test items; unknown metric; k < 1; the
+        model gives a NaN score, an unknown item or an item twice.
+    """
+    if not callable(getattr(model, "recommend", None)):
+        raise TypeError(
+            f"model must have a method recommend(users, user_items, N=...); got {model!r}"
+        )
+    names, cuts = _names(metrics), _cuts(k)
+    checks.choice("ties", ties, ("random", "model"))
+    rng = checks.random_generator(random_state) if ties == "random" else None
+    train, test = _matrices(train, test, allow_overlap)
+    users = np.flatnonzero(np.diff(test.indptr))
+    information = self_information(train) if "novelty" in names else None
+    tally = _Tally(names, cuts, len(users), test.shape[1])
+    # One place more than is cut shows whether the cut goes through a tie.
+    length = min(max(cuts) + (rng is not None), test.shape[1])
+    for at in _blocks(len(users), length, show_progress):
+        rows = plain(train[users[at]])
+        items, scores = _lists(model, users[at], rows, length, options or {})
+        if rng is not None:
+            tally.n_cut_ties += _cut_ties(items, scores, max(cuts))
+            items = _shuffled_ties(items, scores, rng)
+        judged = judge(items, test[users[at]], seen=rows, information=information)
+        tally.add(at, judged, _seen_listed(judged, rows))
+    if tally.n_seen_listed and not allow_overlap:
+        logger.warning(
+            "the lists of %d users name items of their rows of train, which count as misses: see "
+            "whether the model's recommend leaves out the entries of user_items",
+            tally.n_seen_listed,
+        )
+    return Evaluation(
+        users=users,
+        per_user=tally.per_user,
+        overall=tally.overall(),
+        n_without_test=test.shape[0] - len(users),
+        n_unseen_items=_unseen(train, test),
+        n_cut_ties=None if rng is None else tally.n_cut_ties,
+    )
+
+
+class _Tally:
+    """The values of the users so far, and the totals of their lists."""
+
+    def __init__(self, names: list[str], cuts: list[int], n_users: int, n_items: int) -> None:
+        self.names, self.cuts = names, cuts
+        own = [(name, cut) for name in names if name in USER_METRICS for cut in cuts]
+        self.per_user = {f"{name}@{cut}": np.empty(n_users) for name, cut in own}
+        self.totals = {cut: Totals(np.zeros(n_items, np.int64), 0, 0) for cut in cuts}
+        self.n_cut_ties = self.n_seen_listed = 0
+
+    def add(self, at: slice, judged: Judged, n_seen_listed: int) -> None:
+        self.n_seen_listed += n_seen_listed
+        for cut in self.cuts:
+            for name in self.names:
+                if name in USER_METRICS:
+                    self.per_user[f"{name}@{cut}"][at] = USER_METRICS[name](judged, cut)
+            both = zip(self.totals[cut], totals_of(judged, cut), strict=True)
+            self.totals[cut] = Totals(*(before + now for before, now in both))
+
+    def overall(self) -> dict[str, float]:
+        named = [name for name in self.names if name in OVERALL_METRICS]
+        return {
+            f"{name}@{cut}": OVERALL_METRICS[name](self.totals[cut])
+            for name in named
+            for cut in self.cuts
+        }
+
+
+# ---- what was asked for ------------------------------------------------------------------------
+
+
+def _names(metrics: str | Iterable[str]) -> list[str]:
+    names = [metrics] if isinstance(metrics, str) else list(metrics)
+    for name in names:
+        checks.choice("metric", name, (*USER_METRICS, *OVERALL_METRICS))
+    if not names:
+        raise ValueError("metrics is empty; expected at least one, such as 'ndcg'")
+    return list(dict.fromkeys(names))
+
+
+def _cuts(k: int | Iterable[int]) -> list[int]:
+    cuts = list(k) if isinstance(k, Iterable) else [k]
+    if not cuts:
+        raise ValueError("k is empty; expected at least one length of the lists, such as 10")
+    return sorted({checks.integer("k", cut, 1) for cut in cuts})
+
+
+def _matrices(
+    train: Any, test: Any, allow_overlap: bool
+) -> tuple[sparse.csr_array, sparse.csr_array]:
+    train, test = canonical(train, "train"), canonical(test, "test")
+    same_shape("test", test.shape, "train", train.shape)
+    test = keep(test, test.data > 0)
+    if not test.nnz:
+        raise ValueError(
+            "test has no entry greater than zero, so nobody has a relevant item; expected at least "
+            "one. Look at the split that produced it"
+        )
+    counts, example = shared_entries(train, test)
+    if example is not None and not allow_overlap:
+        raise ValueError(
+            f"{counts.sum()} entries are in train and in test, such as user {example[0]}, item "
+            f"{example[1]}: what was trained on says nothing about new items, and is left out of "
+            "lists. Take them out of test, or pass allow_overlap=True to count them as relevant"
+        )
+    return train, test
+
+
+def _unseen(train: sparse.csr_array, test: sparse.csr_array) -> int:
+    known = np.zeros(train.shape[1], bool)
+    known[train.indices] = True
+    return len(np.unique(test.indices[~known[test.indices]]))
+
+
+# ---- the lists ---------------------------------------------------------------------------------
+
+
+def _blocks(n_users: int, length: int, show_progress: bool) -> Iterator[slice]:
+    from tqdm import tqdm
+
+    step = max(1, min(_USERS, _PLACES // length))
+    with tqdm(total=n_users, unit=" users", disable=None if show_progress else True) as bar:
+        for begin in range(0, n_users, step):
+            at = slice(begin, min(begin + step, n_users))
+            yield at
+            bar.update(at.stop - at.start)
+
+
+def _lists(
+    model: Recommends,
+    users: np.ndarray,
+    rows: sparse.csr_matrix,
+    length: int,
+    options: Mapping[str, Any],
+) -> tuple[np.ndarray, np.ndarray]:
+    """The model's lists and scores, with -1 and -inf in all places that are empty."""
+    found = model.recommend(users, rows, N=length, **options)
+    if not isinstance(found, tuple) or len(found) != 2:
+        raise TypeError(
+            "model.recommend must return two arrays, item ids and scores; got "
+            f"{type(found).__name__}"
+        )
+    items, scores = np.asarray(found[0]), np.asarray(found[1])
+    fits = items.ndim == 2 and len(items) == len(users) and items.shape[1] <= length
+    if not fits or items.shape != scores.shape:
+        raise ValueError(
+            f"model.recommend returned ids of shape {items.shape} and scores of shape "
+            f"{scores.shape} for {len(users)} users and N={length}; expected ({len(users)}, "
+            f"{length}) for both"
+        )
+    if scores.dtype.kind not in "iuf":
+        raise TypeError(f"the model's scores must be real numbers; got dtype {scores.dtype}")
+    if items.dtype.kind not in "iu":
+        raise TypeError(f"the model's ids must be integers; got dtype {items.dtype}")
+    wrong = np.isnan(scores)
+    if wrong.any():
+        row, place = np.argwhere(wrong)[0]
+        raise ValueError(
+            f"the model gives user {users[row]} a list with the score NaN (place {place + 1}); "
+            "expected numbers. Its factors are probably not finite: train it with more "
+            "regularization or a smaller learning rate"
+        )
+    # Whatever id is there, a score this low is not one.
+    items = np.where(scores > _LEAST, items, -1)
+    return items, np.where(items >= 0, scores, -np.inf)
+
+
+def _shuffled_ties(items: np.ndarray, scores: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The lists with neighbours of one score in random order."""
+    same = scores[:, 1:] == scores[:, :-1]
+    rows = np.flatnonzero(same.any(axis=1))
+    run = np.zeros((len(rows), items.shape[1]), np.int64)
+    np.cumsum(~same[rows], axis=1, out=run[:, 1:])
+    order = np.lexsort((rng.random(run.shape), run), axis=1)
+    items = items.copy()
+    items[rows] = np.take_along_axis(items[rows], order, axis=1)
+    return items
+
+
+def _cut_ties(items: np.ndarray, scores: np.ndarray, longest: int) -> int:
+    """How many lists go on beyond the longest cut with the score they have there."""
+    if items.shape[1] <= longest:
+        return 0
+    tied = scores[:, longest - 1] == scores[:, longest]
+    return int((tied & (items[:, longest] >= 0)).sum())
+
+
+def _seen_listed(judged: Judged, rows: sparse.csr_matrix) -> int:
+    """How many lists name items of their user's row."""
+    wanted = judged.items + np.arange(len(judged.items))[:, None] * np.int64(rows.shape[1])
+    listed = among(wanted, entry_keys(rows, slice(0, len(judged.items)))) & (judged.items >= 0)
+    return int(listed.any(axis=1).sum())

@@ -1,0 +1,328 @@
+"""Splits of a user-item matrix, all reproducible from `random_state`.
+
+What goes in is a SciPy sparse matrix, users x items, in any format; entries stored more than once
+are summed first, so that no interaction is in both parts. What comes out are canonical csr_matrices
+of the same shape, float64 where float32 could not hold every value of the type that went in.
+
+`random_state` is None (a new split every time), an int, a numpy.random.Generator or a RandomState.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from recsys import checks
+
+from .entries import canonical, keep, plain, row_of_entries
+
+if TYPE_CHECKING:
+    from scipy import sparse
+
+
+class Split(NamedTuple):
+    """Two matrices that add up to the whole."""
+
+    train: sparse.csr_matrix
+    test: sparse.csr_matrix
+
+
+class UserSplit(NamedTuple):
+    """Strong generalisation: some users are not trained on. The matrices add up to the whole.
+
+    Evaluate by ``evaluate(model.fit(train), fold_in, test, options={"fold_in": True})``.
+
+    Attributes
+    ----------
+    train : csr_matrix
+        The rows of all other users.
+    fold_in : csr_matrix
+        Of the held-out users, what the model is shown.
+    test : csr_matrix
+        Of the held-out users, what it should name.
+    users : ndarray of int64
+        The held-out users, ascending.
+    """
+
+    train: sparse.csr_matrix
+    fold_in: sparse.csr_matrix
+    test: sparse.csr_matrix
+    users: np.ndarray
+
+
+# ---- by interaction ----------------------------------------------------------------------------
+
+
+def random_split(user_items: Any, test_share: float = 0.2, *, random_state: Any = None) -> Split:
+    """Each interaction goes to test with probability `test_share`, whoever's it is.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As all splits: `user_items` is no sparse matrix of finite numbers; a parameter is out of
+        range.
+    """
+    share = checks.number("test_share", test_share, above=0, below=1)
+    user_items = canonical(user_items, "user_items")
+    draws = checks.random_generator(random_state).random(user_items.nnz)
+    return _split(user_items, draws >= 1 - share)
+
+
+def per_user_split(user_items: Any, test_share: float = 0.2, *, random_state: Any = None) -> Split:
+    """Of each user's n interactions, floor(test_share n) random ones go to test.
+
+    Users with fewer than 1 / test_share interactions keep all of them in train.
+    """
+    share = checks.number("test_share", test_share, above=0, below=1)
+    user_items = canonical(user_items, "user_items")
+    rng = checks.random_generator(random_state)
+    n_test = _parts(np.diff(user_items.indptr), share)
+    return _split(user_items, _last(user_items, n_test, rng))
+
+
+def leave_k_out_split(
+    user_items: Any,
+    k: int = 1,
+    *,
+    min_train: int = 1,
+    train_only_share: float = 0.0,
+    random_state: Any = None,
+) -> Split:
+    """Exactly `k` random interactions of each user go to test.
+
+    Parameters
+    ----------
+    user_items : scipy sparse matrix, n_users x n_items
+    k : int, default 1
+        How many.
+    min_train : int, default 1
+        Users with fewer than ``k + min_train`` interactions keep all of them in train.
+    train_only_share : float, default 0.0
+        So many of the users who have interactions, chosen at random and rounded down, keep all of
+        theirs in train as well.
+    random_state : default None
+    """
+    share = checks.number("train_only_share", train_only_share, least=0, below=1)
+    user_items, n_test = _k_a_user(user_items, k, min_train)
+    rng = checks.random_generator(random_state)
+    active = np.flatnonzero(np.diff(user_items.indptr))
+    n_test[rng.choice(active, int(_parts(np.array(len(active)), share)), replace=False)] = 0
+    return _split(user_items, _last(user_items, n_test, rng))
+
+
+# ---- by time -----------------------------------------------------------------------------------
+
+
+def leave_last_split(
+    user_items: Any, times: Any, k: int = 1, *, min_train: int = 1, random_state: Any = None
+) -> Split:
+    """The `k` latest interactions of each user go to test.
+
+    Equal times are ordered at random: by column, the item's number would decide.
+
+    Parameters
+    ----------
+    user_items : scipy sparse matrix in CSR, CSC or COO format
+    times : array of real numbers or datetime64
+        When, an element for each stored entry, in the order of ``user_items.data``. Of entries
+        stored more than once the latest time counts.
+    k, min_train, random_state
+        As in `leave_k_out_split`.
+    """
+    given, (user_items, n_test) = user_items, _k_a_user(user_items, k, min_train)
+    times = _times(given, user_items, times)
+    rng = checks.random_generator(random_state)
+    return _split(user_items, _last(user_items, n_test, rng, times))
+
+
+def time_split(user_items: Any, times: Any, test_share: float = 0.2, *, at: Any = None) -> Split:
+    """All interactions from one moment on go to test: no model sees the future of anybody.
+
+    Parameters
+    ----------
+    user_items, times
+        As in `leave_last_split`.
+    test_share : float, default 0.2
+        Choose the moment so that at least this share of the interactions goes to test; more where
+        several have its time.
+    at : number or datetime64, optional
+        The moment itself.
+    """
+    share = checks.number("test_share", test_share, above=0, below=1)
+    given, user_items = user_items, canonical(user_items, "user_items")
+    times = _times(given, user_items, times)
+    if not len(times):
+        return _split(user_items, np.zeros(0, bool))
+    if at is None:
+        n_train = len(times) - int(np.ceil(share * len(times) - 1e-9))
+        at = np.partition(times, n_train)[n_train]
+    else:
+        at = _moment(at, times.dtype)
+    return _split(user_items, times >= at)
+
+
+# ---- by user -----------------------------------------------------------------------------------
+
+
+def user_split(
+    user_items: Any,
+    held_out: int | float = 0.1,
+    *,
+    test_share: float = 0.2,
+    random_state: Any = None,
+) -> UserSplit:
+    """Hold out users: a model trained on the others meets their fold-in part and names the rest.
+
+    The protocol of Liang et al. (WWW 2018) with ``test_share=0.2``.
+
+    Parameters
+    ----------
+    user_items : scipy sparse matrix, n_users x n_items
+    held_out : int or float, default 0.1
+        How many users, or which share of those with at least two interactions (one to fold in and
+        one to name); nobody else is held out.
+    test_share : float, default 0.2
+        Of n interactions of a held-out user, floor(test_share n) random ones, and at least one,
+        are to be named.
+    random_state : default None
+    """
+    share = checks.number("test_share", test_share, above=0, below=1)
+    user_items = canonical(user_items, "user_items")
+    able = _able(user_items)
+    if isinstance(held_out, float | np.floating):
+        held = checks.number("held_out", held_out, above=0, below=1)
+        count = int(_parts(np.array(len(able)), held))
+    else:
+        count = checks.integer("held_out", held_out, 1)
+    if not 0 < count <= len(able):
+        raise ValueError(
+            f"held_out={held_out!r} comes to {count} users; {len(able)} have the two interactions "
+            f"it takes, expected 1 to {len(able)}"
+        )
+    rng = checks.random_generator(random_state)
+    users = np.sort(rng.choice(able, count, replace=False))
+    return _users_out(user_items, users, share, rng)
+
+
+def user_folds(
+    user_items: Any, n_folds: int = 5, *, test_share: float = 0.2, random_state: Any = None
+) -> Iterator[UserSplit]:
+    """Hold out each user with at least two interactions once: `n_folds` of `user_split`.
+
+    The folds are random and differ by at most one user in size.
+    """
+    share = checks.number("test_share", test_share, above=0, below=1)
+    user_items = canonical(user_items, "user_items")
+    able = _able(user_items)
+    checks.integer("n_folds", n_folds, 2)
+    if n_folds > len(able):
+        raise ValueError(
+            f"n_folds must be at most the number of users with two interactions, {len(able)}; got "
+            f"{n_folds}"
+        )
+    rng = checks.random_generator(random_state)
+    folds = np.array_split(rng.permutation(able), n_folds)
+    return (_users_out(user_items, np.sort(users), share, rng) for users in folds)
+
+
+# ---- shared ------------------------------------------------------------------------------------
+
+
+def _parts(counts: np.ndarray, share: float) -> np.ndarray:
+    # Without the surplus 0.29 of 100 would be 28.
+    return np.floor(counts * share + 1e-9).astype(np.int64)
+
+
+def _split(matrix: sparse.csr_array, test: np.ndarray) -> Split:
+    return Split(plain(keep(matrix, ~test)), plain(keep(matrix, test)))
+
+
+def _last(
+    matrix: sparse.csr_array,
+    n_last: np.ndarray,
+    rng: np.random.Generator,
+    times: np.ndarray | None = None,
+) -> np.ndarray:
+    """Marks the last `n_last` entries of each row by time, random ones where times are equal."""
+    row, draws = row_of_entries(matrix), rng.random(matrix.nnz)
+    order = np.lexsort((draws, row) if times is None else (draws, times, row))
+    first = matrix.indptr[1:] - n_last
+    marked = np.zeros(matrix.nnz, bool)
+    marked[order] = np.arange(matrix.nnz) >= first[row]  # order keeps the rows where they are
+    return marked
+
+
+def _k_a_user(user_items: Any, k: int, min_train: int) -> tuple[sparse.csr_array, np.ndarray]:
+    """The matrix, and how many entries of each row go to test: k or none."""
+    checks.integer("k", k, 1)
+    checks.integer("min_train", min_train, 0)
+    user_items = canonical(user_items, "user_items")
+    enough = np.diff(user_items.indptr) >= k + min_train
+    return user_items, np.where(enough, k, 0)
+
+
+def _able(user_items: sparse.csr_array) -> np.ndarray:
+    able = np.flatnonzero(np.diff(user_items.indptr) >= 2)
+    if not len(able):
+        raise ValueError(
+            "no user has two interactions, one to fold in and one to name; expected some. Look at "
+            "the filter that produced user_items"
+        )
+    return able
+
+
+def _users_out(
+    user_items: sparse.csr_array, users: np.ndarray, share: float, rng: np.random.Generator
+) -> UserSplit:
+    n_test = np.zeros(user_items.shape[0], np.int64)
+    n_test[users] = np.maximum(_parts(np.diff(user_items.indptr)[users], share), 1)
+    test = _last(user_items, n_test, rng)
+    held = (n_test > 0)[row_of_entries(user_items)]
+    parts = (plain(keep(user_items, kept)) for kept in (~held, held & ~test, test))
+    return UserSplit(*parts, users)
+
+
+def _moment(at: Any, dtype: np.dtype) -> np.ndarray:
+    """`at` as an array of no dimension that can be compared with times of `dtype`."""
+    moment = np.asarray(at)
+    kinds = "M" if dtype.kind == "M" else "iuf"
+    if moment.ndim or moment.dtype.kind not in kinds or not np.isfinite(moment):
+        raise TypeError(f"at must be a moment like those of times, which are {dtype}; got {at!r}")
+    return moment
+
+
+def _times(given: Any, matrix: sparse.csr_array, times: Any) -> np.ndarray:
+    """`times`, which go with the entries of `given`, for those of the canonical `matrix`."""
+    times = np.asarray(times)
+    if times.dtype.kind not in "iufM":
+        raise TypeError(
+            f"times must be an array of real numbers or datetime64; got dtype {times.dtype}"
+        )
+    if given.format not in ("csr", "csc", "coo"):
+        raise TypeError(
+            f"user_items is in {given.format.upper()} format, whose entries have no order that "
+            "times could follow; expected CSR, CSC or COO"
+        )
+    if times.shape != given.data.shape:
+        raise ValueError(
+            f"times has shape {times.shape}, user_items has {len(given.data)} stored entries; "
+            "expected a time for each, in the order of user_items.data"
+        )
+    if not np.isfinite(times).all():
+        at = int(np.argmin(np.isfinite(times)))
+        raise ValueError(f"times[{at}] is {times[at]}; expected a moment for each stored entry")
+    if given.format == "coo":
+        row, column = given.row, given.col
+    else:
+        row, column = (
+            np.repeat(np.arange(len(given.indptr) - 1), np.diff(given.indptr)),
+            given.indices,
+        )
+        if given.format == "csc":
+            row, column = column, row
+    keys = row.astype(np.int64) * matrix.shape[1] + column
+    order = np.lexsort((times, keys))
+    last = np.append(np.diff(keys[order]) > 0, True)[: len(keys)]
+    return times[order][last]
