@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Protocol
 
 import numpy as np
@@ -230,16 +231,24 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     return "\n".join(lines)
 
 
-def plot_losses(path: Path, traces: Iterable[Trace], title: str) -> None:
-    """Loss against seconds, one line a contender. Says so and goes on without matplotlib."""
+def matplotlib_pyplot() -> ModuleType | None:
+    """For pictures in files; without matplotlib, says so and returns None."""
     try:
         import matplotlib
     except ImportError:
         print("no picture: matplotlib is not installed (pip install 'recsys-engine[plot]')")
-        return
+        return None
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
+    return pyplot
+
+
+def plot_losses(path: Path, traces: Iterable[Trace], title: str) -> None:
+    """Loss against seconds, one line a contender."""
+    pyplot = matplotlib_pyplot()
+    if pyplot is None:
+        return
     figure, axes = pyplot.subplots(figsize=(8, 5), layout="constrained")
     for trace in traces:
         axes.plot(trace.elapsed, trace.losses, marker="o", markersize=3, label=trace.name)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -30,6 +31,7 @@ class FactorModel(RecommendAll, Recommender):
     _item_factors: np.ndarray | None = None
     _seen: Seen | None = None
     _order: tuple[np.ndarray, kernels.NormOrder | None] | None = None  # of those item factors
+    _topk = staticmethod(kernels.topk)  # another where an index answers, see `_listing_with`
 
     @property
     def user_factors(self) -> np.ndarray:
@@ -303,8 +305,7 @@ class FactorModel(RecommendAll, Recommender):
         rows = checks.row_numbers(name, ids, len(factors))
         checks.integer("N", N, 1)
         choice = Choice(among, left_out, factors, name)
-        # In double, so that the squares of very small or large factors neither vanish nor overflow.
-        norms = np.sqrt(np.einsum("ij,ij->i", factors, factors, dtype=np.float64))
+        norms = self._norms(factors)
         scale = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)
 
         flat = rows.reshape(-1)
@@ -320,6 +321,19 @@ class FactorModel(RecommendAll, Recommender):
         ids[own, 1:], cosines[own, 1:] = ids[own, :-1], cosines[own, :-1]
         ids[own, 0], cosines[own, 0] = flat[own], norms[flat[own]] > 0
         return ids.reshape(*rows.shape, N), cosines.reshape(*rows.shape, N)
+
+    def _norms(self, factors: np.ndarray) -> np.ndarray:
+        # In double, so that the squares of very small or large factors neither vanish nor overflow.
+        return np.sqrt(np.einsum("ij,ij->i", factors, factors, dtype=np.float64))
+
+    def _listing_with(self, topk: Callable[..., Any], norms: np.ndarray | None) -> Self:
+        """The same model, whose lists come from `topk`, which is called as `kernels.topk` is and
+        needs no order of norms. `norms`: of the item factors, where they are known."""
+        twin = copy.copy(self)
+        vars(twin).update(_topk=topk, _norm_order=lambda n_users: None)
+        if norms is not None:
+            vars(twin).update(_norms=lambda factors: norms)
+        return twin
 
     def _best(
         self,
@@ -339,7 +353,7 @@ class FactorModel(RecommendAll, Recommender):
         for begin in range(0, len(flat), USERS):
             at = slice(begin, min(begin + USERS, len(flat)))
             queries, skip = block(at)
-            found, scores[at] = kernels.topk(
+            found, scores[at] = self._topk(
                 queries,
                 choice.factors,
                 N,

@@ -68,7 +68,7 @@ def read_model_file(path: str | os.PathLike) -> tuple[dict[str, Any], dict[str, 
 
 def _mapped(path: Path) -> dict[str, np.ndarray]:
     # safetensors' own reader copies. The layout: 8 bytes of length, so much JSON, the arrays.
-    kinds = {"F32": "<f4", "F64": "<f8", "I32": "<i4", "I64": "<i8"}
+    kinds = {"F32": "<f4", "F64": "<f8", "I32": "<i4", "I64": "<i8", "U8": "u1"}
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         entries = json.loads(file.read(length))
