@@ -1,0 +1,1 @@
+"""implicit.ann: approximate lists, over `recsys.serving.AnnIndex`."""

@@ -1,0 +1,113 @@
+"""What the three modules of implicit.ann share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from recsys.serving import AnnIndex
+
+from ..cpu.matrix_factorization_base import MatrixFactorizationBase, _check_rows
+from ..recommender_base import RecommenderBase
+
+
+class ApproximateModel(RecommenderBase):
+    """A factor model whose lists come from an index, where they can; the others are the model's."""
+
+    def __init__(
+        self,
+        model: MatrixFactorizationBase,
+        approximate_similar_items: bool,
+        approximate_recommend: bool,
+        backend: str,
+        **index_options: int,
+    ) -> None:
+        self.model = model
+        self.approximate_similar_items = approximate_similar_items
+        self.approximate_recommend = approximate_recommend
+        self._backend, self._index_options = backend, index_options
+        self._similar_index: AnnIndex | None = None
+        self._recommend_index: AnnIndex | None = None
+        if model.item_factors is not None:
+            self._build()
+
+    def fit(self, Cui: Any, show_progress: bool = True, callback: Any = None) -> None:
+        """Train the model, then build the indexes of its items."""
+        self.model.fit(Cui, show_progress, callback)
+        self._build()
+
+    def recommend(
+        self,
+        userid: Any,
+        user_items: Any,
+        N: int = 10,
+        filter_already_liked_items: bool = True,
+        filter_items: Any = None,
+        recalculate_user: bool = False,
+        items: Any = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        if self._recommend_index is None or items is not None or recalculate_user:
+            return self.model.recommend(
+                userid, user_items, N, filter_already_liked_items, filter_items, recalculate_user,
+                items,
+            )  # fmt: skip
+        if filter_already_liked_items:
+            _check_rows(user_items, userid)
+        found = self._recommend_index.recommend(
+            userid,
+            user_items if filter_already_liked_items else None,
+            N,
+            filter_seen=filter_already_liked_items,
+            filter_items=filter_items,
+        )
+        return _with_sentinels(*found)
+
+    def similar_items(
+        self,
+        itemid: Any,
+        N: int = 10,
+        recalculate_item: bool = False,
+        item_users: Any = None,
+        filter_items: Any = None,
+        items: Any = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        if self._similar_index is None or items is not None or recalculate_item:
+            return self.model.similar_items(
+                itemid, N, recalculate_item, item_users, filter_items, items
+            )
+        found = self._similar_index.similar_items(itemid, N, filter_items=filter_items)
+        return _with_sentinels(*found)
+
+    def similar_users(
+        self, userid: Any, N: int = 10, filter_users: Any = None, users: Any = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        return self.model.similar_users(userid, N, filter_users, users)
+
+    def save(self, file: Any) -> None:
+        raise NotImplementedError("save isn't implemented: save the .model, and build anew")
+
+    @classmethod
+    def load(cls, fileobj_or_path: Any) -> ApproximateModel:
+        raise NotImplementedError("load isn't implemented: load the model, and build anew")
+
+    def _build(self) -> None:
+        engine = self.model._engine(self.model.user_factors, self.model.item_factors)
+        for kind, wanted in (
+            ("similar", self.approximate_similar_items),
+            ("recommend", self.approximate_recommend),
+        ):
+            index = None
+            if wanted:
+                index = AnnIndex.build(engine, self._backend, kind, **self._index_options)
+            setattr(self, f"_{kind}_index", index)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name == "model":
+            raise AttributeError(name)
+        return getattr(self.model, name)  # user_factors, factors, ...
+
+
+def _with_sentinels(ids: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    scores[np.isneginf(scores)] = -np.finfo(scores.dtype).max
+    return ids, scores
