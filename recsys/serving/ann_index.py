@@ -71,7 +71,7 @@ class AnnIndex:
         ----------
         model : fitted factor model, such as ImplicitALS
             The index keeps a reference to it, and refuses to answer once its item factors are
-            other ones.
+            other ones. Not from within `fit`, as a callback is: it still writes to that memory.
         backend : {"faiss", "usearch"}, default "faiss"
             The library that holds the graph.
         kind : {"recommend", "similar"}, default "recommend"
