@@ -329,8 +329,8 @@ class FactorModel(RecommendAll, Recommender):
     def _listing_with(self, topk: Callable[..., Any], norms: np.ndarray | None) -> Self:
         """The same model, whose lists come from `topk`, which is called as `kernels.topk` is and
         needs no order of norms. `norms`: of the item factors, where they are known."""
-        twin = copy.copy(self)
-        vars(twin).update(_topk=topk, _norm_order=lambda n_users: None)
+        twin = object.__new__(type(self))  # copy.copy would look at the parameters: 0.15 ms a list
+        vars(twin).update(vars(self), _topk=topk, _norm_order=lambda n_users: None)
         if norms is not None:
             vars(twin).update(_norms=lambda factors: norms)
         return twin

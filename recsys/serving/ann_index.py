@@ -26,7 +26,9 @@ class AnnIndex:
     Make one with `build` or `load`. `recommend` and `similar_items` take what the model's own
     methods take and return what those return; only, an item may be missing from a list that the
     exact one has. The graph proposes candidates; what may be listed, the scores and the order are
-    the model's. A query for which too few candidates are left is answered by the exact method.
+    the model's, except that scores are summed in another order: their last digits may differ, and
+    with them the order of items that tie. A query for which too few candidates are left is
+    answered by the exact method.
 
     The graph is of unit vectors. For cosines these are the item factors divided by their norms.
     For inner products, item y becomes (y, sqrt(M^2 - |y|^2)) / M, M being the largest norm, and
@@ -71,7 +73,7 @@ class AnnIndex:
         ----------
         model : fitted factor model, such as ImplicitALS
             The index keeps a reference to it, and refuses to answer once its item factors are
-            other ones.
+            other ones. Not from within `fit`, as a callback is: it still writes to that memory.
         backend : {"faiss", "usearch"}, default "faiss"
             The library that holds the graph.
         kind : {"recommend", "similar"}, default "recommend"

@@ -157,3 +157,18 @@ def test_readme_table_is_replaced_between_its_marks(benchmarks, tmp_path, monkey
 def test_readme_has_the_marks():
     text = (FOLDER.parent / "README.md").read_text(encoding="utf-8")
     assert 0 < text.find("<!-- bars:begin -->") < text.find("<!-- bars:end -->")
+
+
+def test_approximate_lists(tmp_path):
+    pytest.importorskip("faiss", reason="faiss is not installed")
+    options = ("--scale", 0.005, "--factors", 16, "--rounds", 1, "--iterations", 2)
+    sweep = ("--expansion-search", 8, 400, "--queries", 200, "--singles", 5)
+    text = run("ann.py", *options, *sweep, cwd=tmp_path).stdout
+    points = report(tmp_path / "results" / "ann.json")["points"]
+    for kind in ("recommend", "similar"):
+        own = [p for p in points if p["kind"] == kind and p["backend"] in (None, "faiss")]
+        assert [p["expansion_search"] for p in own] == [None, 8, 400]
+        assert own[0]["recall"] == 1 and 0.5 < own[1]["recall"] <= own[2]["recall"]
+        assert all(p["together"] > 0 and p["alone"] > 0 for p in own)
+    pictured = (tmp_path / "results" / "ann.png").is_file()
+    assert pictured or "no picture: matplotlib is not installed" in text

@@ -230,6 +230,49 @@ static void drive_topk(const recsys_table *table, int is_double, int64_t f, int6
     free_arrays();
 }
 
+/* Rows of `length` entries with any columns, which need not be sorted. */
+static int64_t *random_rows(int64_t rows, int64_t length, int64_t columns, int32_t **indices) {
+    int64_t *indptr = exactly(8 * (rows + 1), 8);
+    for (int64_t r = 0; r <= rows; r++) indptr[r] = r * length;
+    *indices = exactly(4 * rows * length, 4);
+    for (int64_t k = 0; k < rows * length; k++) {
+        (*indices)[k] = (int32_t)((double)columns * uniform()) % (int32_t)columns;
+    }
+    return indptr;
+}
+
+/* The best of a product whose rows take `length` times 40 additions. */
+static void drive_product(const recsys_table *table, int is_double, int64_t columns,
+                          int64_t length, int64_t n) {
+    enum { ROWS = 5, MIDDLE = 30, BELOW = 40 };
+    const int64_t size = is_double ? 8 : 4;
+    recsys_product p = {.columns = columns};
+    int32_t *of_a, *of_b;
+    p.a_indptr = random_rows(ROWS, length, MIDDLE, &of_a);
+    p.b_indptr = random_rows(MIDDLE, BELOW, columns, &of_b);
+    p.a_indices = of_a, p.b_indices = of_b;
+    p.a_data = reals(ROWS * length, is_double, -1, 1);
+    p.b_data = reals(MIDDLE * BELOW, is_double, -1, 1);
+    int32_t *names = exactly(4 * columns, 4);
+    for (int64_t c = 0; c < columns; c++) names[c] = (int32_t)(columns - 1 - c);
+    if (columns % 2) p.names = names;
+    recsys_topk lists = {.n = n, .unsorted = length % 2};
+    make_arrays_read_only();
+    recsys_lists out = {exactly(4 * ROWS * n, 4), exactly(size * ROWS * n, (size_t)size),
+                        exactly(ROWS, 1)};
+    for (int64_t k = 0; k < ROWS * n; k++) out.ids[k] = -1;
+    memset(out.failed, 0, ROWS);
+    void *scratch = exactly(table->product_scratch_bytes(columns), 64);
+    memset(scratch, 0xff, (size_t)table->product_scratch_bytes(columns));
+    table->product_topk_rows(&p, &lists, 0, 2, out, scratch);
+    table->product_topk_rows(&p, &lists, 2, ROWS, out, scratch);
+    for (int64_t k = 0; k < ROWS * n; k++) {
+        check(out.ids[k] >= -1 && out.ids[k] < columns, "product", columns);
+    }
+    for (int64_t r = 0; r < ROWS; r++) check(!out.failed[r], "product", columns);
+    free_arrays();
+}
+
 /* drive ISA DTYPE: an instruction set by its name; f32 or f64. */
 int main(int argc, char **argv) {
     static const int64_t FACTORS[] = {1, 2, 3, 7, 8, 15, 16, 17, 31, 33, 47, 64, 65, 111, 130};
@@ -249,6 +292,10 @@ int main(int argc, char **argv) {
             drive_topk(table, is_double, FACTORS[f], HEIGHTS[h], 211, 7);
             drive_topk(table, is_double, FACTORS[f], 17, HEIGHTS[h], HEIGHTS[h] + 1);
         }
+    }
+    for (size_t h = 0; table && h < sizeof HEIGHTS / sizeof *HEIGHTS; h++) {
+        drive_product(table, is_double, HEIGHTS[h], 3, 7);
+        drive_product(table, is_double, HEIGHTS[h], 200, HEIGHTS[h]);
     }
     printf("sanitized kernels, %s %s: %s\n", argv[1], argv[2],
            table ? "clean" : "not run, this CPU lacks the instruction set");
