@@ -295,7 +295,7 @@ static int pack_queries(const recsys_topk *p, int64_t begin, int64_t count, cons
         const real *x = (const real *)p->queries + (begin + q) * f;
         double square = 0;
         for (int64_t j = 0; q < count && j < f; j++) square += (double)x[j] * x[j];
-        s->norms[q] = sqrt(square);
+        s->norms[q] = sqrt(square) + 1e-150; /* for squares that vanished */
         s->worst[q] = q < count ? -(real)INFINITY : (real)INFINITY;
     }
     for (int64_t q = 0; q < count; q += W) {

@@ -15,6 +15,7 @@ FEW_QUERIES = 4  # so few are screened by codes, if there are any
 _QUERIES = 512  # queries of a task of the kernel
 _CODE_BLOCK = 16  # items whose codes are interleaved
 _CODE_ROWS = 1 << 12  # coded together
+_TINY = 1e-150
 _CALL_FLOPS = 4e10  # between looks for a KeyboardInterrupt, some 0.2 s
 _PART_ENTRIES = 1 << 20  # of partial lists at a time, where items are split between threads
 
@@ -35,7 +36,8 @@ class NormOrder(NamedTuple):
 
 def norm_order(items: np.ndarray, *, with_codes: bool = False) -> NormOrder:
     """See `NormOrder`; FloatingPointError where a row holds something that is not finite."""
-    norms = np.sqrt(np.einsum("if,if->i", items, items, dtype=np.float64))
+    # Squares of values below 1e-154 vanish even in double; _TINY makes up for that in a bound.
+    norms = np.sqrt(np.einsum("if,if->i", items, items, dtype=np.float64)) + _TINY
     if not np.isfinite(norms).all():
         raise _not_finite()
     # A computed score is off by less than f eps |x| |y|, the two roundings here included.
