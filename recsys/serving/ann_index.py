@@ -258,7 +258,7 @@ class AnnIndex:
         n: int,
         *,
         item_scale: np.ndarray | None = None,
-        order: None = None,
+        order: None = None,  # made below, where it is needed
         skip: tuple[np.ndarray, np.ndarray] | None = None,
         banned: np.ndarray | None = None,
         num_threads: int = 0,
@@ -281,17 +281,16 @@ class AnnIndex:
             near[out] = kernels.NO_ID
             ids[at], scores[at] = _best(queries[at], items, near, n, item_scale)
             exact[at] = ~np.isfinite(scores[at]).all(axis=1)  # too few, or too large
-        rest = np.flatnonzero(exact)
-        if len(rest):
+        if exact.any():
             if skip is not None:
-                indptr = np.concatenate([[0], np.cumsum(lengths[rest])])
+                indptr = np.concatenate([[0], np.cumsum(lengths[exact])])
                 skip = indptr, skip[1][np.repeat(exact, lengths)]
-            ids[rest], scores[rest] = kernels.topk(
-                queries[rest],
+            ids[exact], scores[exact] = kernels.topk(
+                queries[exact],
                 items,
                 n,
                 item_scale=item_scale,
-                order=None if item_scale is not None else self._model._norm_order(len(rest)),
+                order=self._model._norm_order(int(exact.sum())) if item_scale is None else None,
                 skip=skip,
                 banned=banned,
                 num_threads=num_threads,
