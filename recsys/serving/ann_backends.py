@@ -1,8 +1,7 @@
 """The libraries that build and search graphs of near neighbours (HNSW), behind one interface.
 
 Malkov & Yashunin, "Efficient and robust approximate nearest neighbor search using Hierarchical
-Navigable Small World graphs", IEEE TPAMI 42(4), 2020. Points are float32 rows; nearness is the
-Euclidean distance.
+Navigable Small World graphs", IEEE TPAMI 42(4), 2020. Points are float32 rows.
 """
 
 from __future__ import annotations
@@ -19,8 +18,11 @@ _FIRST = 1000  # points that usearch is given in one thread
 
 class Graph(Protocol):
     @classmethod
-    def build(cls, points: np.ndarray, connectivity: int, expansion: int, num_threads: int) -> Self:
-        """The graph of `points`, whose ids are their row numbers."""
+    def build(
+        cls, points: np.ndarray, metric: str, connectivity: int, expansion: int, num_threads: int
+    ) -> Self:
+        """The graph of `points`, whose ids are their row numbers. Near are those with the least
+        Euclidean distance (`metric` "l2") or the highest inner product ("ip")."""
 
     @classmethod
     def of_bytes(cls, data: np.ndarray) -> Self:
@@ -40,9 +42,12 @@ class FaissGraph:
         self._graph = graph
 
     @classmethod
-    def build(cls, points: np.ndarray, connectivity: int, expansion: int, num_threads: int) -> Self:
+    def build(
+        cls, points: np.ndarray, metric: str, connectivity: int, expansion: int, num_threads: int
+    ) -> Self:
         faiss = _faiss()
-        graph = faiss.IndexHNSWFlat(points.shape[1], connectivity, faiss.METRIC_L2)
+        kind = {"l2": faiss.METRIC_L2, "ip": faiss.METRIC_INNER_PRODUCT}[metric]
+        graph = faiss.IndexHNSWFlat(points.shape[1], connectivity, kind)
         graph.hnsw.efConstruction = expansion
         with _faiss_threads(faiss, num_threads):
             graph.add(points)
@@ -69,10 +74,12 @@ class UsearchGraph:
         self._graph = graph
 
     @classmethod
-    def build(cls, points: np.ndarray, connectivity: int, expansion: int, num_threads: int) -> Self:
+    def build(
+        cls, points: np.ndarray, metric: str, connectivity: int, expansion: int, num_threads: int
+    ) -> Self:
         graph = _usearch().Index(
             ndim=points.shape[1],
-            metric="l2sq",
+            metric={"l2": "l2sq", "ip": "ip"}[metric],
             dtype="f32",
             connectivity=connectivity,
             expansion_add=expansion,

@@ -30,11 +30,12 @@ class AnnIndex:
     with them the order of items that tie. A query for which too few candidates are left is
     answered by the exact method.
 
-    The graph is of unit vectors. For cosines these are the item factors divided by their norms.
-    For inner products, item y becomes (y, sqrt(M^2 - |y|^2)) / M, M being the largest norm, and
-    user x becomes (x, 0) / |x|: their cosine is x . y / (M |x|), so the nearest items are those
-    with the highest scores (Bachrach et al., "Speeding up the Xbox recommender system using a
-    Euclidean transformation for inner-product spaces", RecSys 2014, section 3).
+    For cosines the graph is of the item factors divided by their norms, by distance. For inner
+    products it is of the item factors themselves, by inner product, which is no distance, but
+    leads a search to the large factors that most lists are made of (Morozov & Babenko,
+    "Non-metric similarity graphs for maximum inner product search", NeurIPS 2018). The usual way
+    to a distance, another coordinate sqrt(M^2 - |y|^2) (Bachrach et al., RecSys 2014, section 3),
+    finds far less where few norms are large: the many small items all end up at one place.
 
     Attributes
     ----------
@@ -105,7 +106,8 @@ class AnnIndex:
         checks.integer("expansion_search", expansion_search, 1)
         threads = kernels.resolve_num_threads(num_threads)
         points = _points(factors, kind)
-        graph = BACKENDS[backend].build(points, connectivity, expansion_build, threads)
+        metric = "ip" if kind == "recommend" else "l2"
+        graph = BACKENDS[backend].build(points, metric, connectivity, expansion_build, threads)
         index = cls(model, backend, kind, graph, expansion_search)
         index.num_threads = num_threads
         return index
@@ -300,8 +302,9 @@ class AnnIndex:
     def _near(self, queries: np.ndarray, count: int) -> np.ndarray:
         """Ids of `count` items near each query, int64, -1 where there are fewer."""
         threads = kernels.resolve_num_threads(self.num_threads)
-        points = np.zeros((len(queries), queries.shape[1] + 1), np.float32)
-        points[:, :-1] = _unit_rows(queries)
+        points = _unit_rows(queries).astype(np.float32)
+        if self.kind == "similar":
+            points = np.pad(points, ((0, 0), (0, 1)))
         return self._graph.search(points, count, self.expansion_search, threads)
 
 
@@ -316,24 +319,18 @@ def _checked_factors(model: Any) -> np.ndarray:
 
 
 def _points(factors: np.ndarray, kind: str) -> np.ndarray:
-    """The unit vectors of the graph, float32, one column more than there are factors."""
-    points = np.zeros((len(factors), factors.shape[1] + 1), np.float32)
-    largest = 0.0
+    """The points of the graph, float32: factors by their largest value, or of length one."""
     if kind == "recommend":
-        # Divided by the largest value first: no square overflows or vanishes.
-        size = float(np.abs(factors).max()) or 1.0
+        points = np.empty(factors.shape, np.float32)
+        size = np.float64(np.abs(factors).max()) or 1.0  # so that no square is too large
         for at in _spans(len(factors)):
-            own = factors[at] / np.float64(size)
-            largest = max(largest, float(np.einsum("if,if->i", own, own).max()))
-        largest = size * (np.sqrt(largest) or 1.0)
+            points[at] = factors[at] / size
+        return points
+    points = np.zeros((len(factors), factors.shape[1] + 1), np.float32)
     for at in _spans(len(factors)):
-        if kind == "recommend":
-            own = factors[at] / np.float64(largest)
-        else:
-            own = _unit_rows(factors[at])
-        points[at, :-1] = own
-        # Of a row of zeros this is all there is: its cosine with any query is 0.
-        points[at, -1] = np.sqrt(np.maximum(1 - np.einsum("if,if->i", own, own), 0))
+        points[at, :-1] = _unit_rows(factors[at])
+    # What a row of zeros has instead: its cosine with any query is 0.
+    points[:, -1] = ~factors.any(axis=1)
     return points
 
 
