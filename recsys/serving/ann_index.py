@@ -65,7 +65,7 @@ class AnnIndex:
         *,
         connectivity: int = 16,
         expansion_build: int = 200,
-        expansion_search: int = 64,
+        expansion_search: int = 128,
         num_threads: int = 0,
     ) -> Self:
         """An index over the item factors `model` has now.
@@ -83,7 +83,7 @@ class AnnIndex:
             Neighbours of each point (M in the literature), at least 2.
         expansion_build : int, default 200
             Points kept in view while the graph is built (efConstruction).
-        expansion_search : int, default 64
+        expansion_search : int, default 128
             Points kept in view by a search (ef), at least; see the attribute.
         num_threads : int, default 0
             For building and searching; 0: all that are available. With more than one the graph
