@@ -98,8 +98,10 @@ class ItemNeighbors(RecommendAll, Recommender):
         from scipy import sparse
 
         self._check_fitted()
-        s = self._similarity  # whose index arrays have types that SciPy does not mix
-        return sparse.csr_array((s.data, s.indices, s.indptr), shape=s.shape)
+        s = self._similarity  # rows in no order, index arrays of types that SciPy does not mix
+        similarity = sparse.csr_array((s.data, s.indices, s.indptr), shape=s.shape, copy=True)
+        similarity.sort_indices()
+        return similarity
 
     def fit(self, user_items: Any, *, show_progress: bool = True) -> Self:
         """Find the neighbours of every item.
@@ -297,9 +299,7 @@ class ItemNeighbors(RecommendAll, Recommender):
         self._publish({"_similarity": similarity, "_votes": votes, "_seen": seen}, ())
 
     def _neighbors(self, counts: sparse.csr_array) -> sparse.csr_array:
-        """The k largest entries of each row of V'V."""
-        from scipy import sparse
-
+        """The k largest entries of each row of V'V, in no order."""
         values = self._weighted(counts)
         items = kernels.transposed(
             checks.assemble(values, counts.indices, counts.indptr, counts.shape)
@@ -319,8 +319,7 @@ class ItemNeighbors(RecommendAll, Recommender):
         )
         kept = ids != kernels.NO_ID
         indptr = np.append(0, np.cumsum(np.count_nonzero(kept, axis=1)))
-        parts = scores[kept], ids[kept], indptr
-        return checks.canonical(sparse.csr_array(parts, shape=(len(order), len(order))))
+        return checks.assemble(scores[kept], ids[kept], indptr, (len(order), len(order)))
 
     def _weighted(self, counts: sparse.csr_array) -> np.ndarray:
         """V's values, in the order of those of `counts`; items are the documents."""
