@@ -15,7 +15,7 @@ from recsys import ImplicitALS, kernels
 from ..recommender_base import ModelFitError
 from ..utils import check_csr, check_random_state, nonzeros
 from . import _als, npz
-from ._als import calculate_loss
+from ._als import calculate_loss, least_squares, least_squares_cg
 from .matrix_factorization_base import MatrixFactorizationBase, _one_or_many
 
 _SAVED = (
@@ -183,8 +183,8 @@ class AlternatingLeastSquares(MatrixFactorizationBase):
     def solver(self) -> Callable[..., None]:
         """``solver(Cui, X, Y, regularization, num_threads=0)`` solves the rows of X in place."""
         if self.use_cg:
-            return functools.partial(_als.least_squares_cg, cg_steps=self.cg_steps)
-        return _als.least_squares
+            return functools.partial(least_squares_cg, cg_steps=self.cg_steps)
+        return least_squares
 
     @property
     def YtY(self) -> np.ndarray:
@@ -269,7 +269,7 @@ class AlternatingLeastSquares(MatrixFactorizationBase):
             )
         solved = np.empty((count, fixed.shape[1]), self.dtype)
         items = np.require(fixed, self.dtype, ["C"])
-        _als.least_squares(signed, solved, items, self.regularization, self.num_threads)
+        least_squares(signed, solved, items, self.regularization, self.num_threads)
         return solved
 
 
@@ -282,25 +282,6 @@ def _with_rows(factors: np.ndarray, rows: np.ndarray, solved: np.ndarray) -> np.
     grown[: len(factors)] = factors
     grown[rows] = solved
     return grown
-
-
-def least_squares(
-    Cui: Any, X: np.ndarray, Y: np.ndarray, regularization: float, num_threads: int = 0
-) -> None:
-    """See `implicit.cpu._als.least_squares`."""
-    _als.least_squares(Cui, X, Y, regularization, num_threads)
-
-
-def least_squares_cg(
-    Cui: Any,
-    X: np.ndarray,
-    Y: np.ndarray,
-    regularization: float,
-    num_threads: int = 0,
-    cg_steps: int = 3,
-) -> None:
-    """See `implicit.cpu._als.least_squares_cg`."""
-    _als.least_squares_cg(Cui, X, Y, regularization, num_threads, cg_steps)
 
 
 def user_linear_equation(
