@@ -160,7 +160,9 @@ def _not_sparse(user_items: Any, name: str) -> TypeError:
         )
         got = f"a dense {user_items.ndim}-D array of shape {user_items.shape}"
     else:
-        fix, got = _BUILD_CSR, f"{type(user_items).__module__}.{type(user_items).__qualname__}"
+        kind = type(user_items)
+        module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
+        fix, got = _BUILD_CSR, f"{module}{kind.__qualname__}"
     return TypeError(f"{name} must be a SciPy sparse matrix; got {got}: {fix}")
 
 

@@ -150,7 +150,7 @@ def test_blocks_see_every_entry(monkeypatch):
 
 
 BAD = {
-    "list": ([[1, 2]], TypeError, r"SciPy sparse matrix.*got builtins.list: build one"),
+    "list": ([[1, 2]], TypeError, r"SciPy sparse matrix.*got list: build one"),
     "dense 1-D": (np.ones(5), TypeError, r"dense 1-D array of shape \(5,\): build one"),
     "dense 2-D": (DENSE, TypeError, r"2-D.*\(3, 4\).*scipy.sparse.csr_matrix\(user_items\)"),
     "sparse 1-D": (sparse.coo_array(np.ones(5)), ValueError, r"must be 2-D.*got shape \(5,\)"),

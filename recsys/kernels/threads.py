@@ -16,6 +16,7 @@ from . import _als
 
 logger = logging.getLogger("recsys")
 
+_MOST = 4096  # threads: more would not help anybody, and could not be started
 _after_fork = False
 
 
@@ -49,7 +50,7 @@ def resolve_num_threads(num_threads: int) -> int:
     TypeError
         If `num_threads` is not an integer.
     ValueError
-        If `num_threads` is negative.
+        If `num_threads` is negative, or more than 4096.
     """
     try:
         wanted = operator.index(num_threads)
@@ -61,6 +62,8 @@ def resolve_num_threads(num_threads: int) -> int:
         raise ValueError(
             f"num_threads must be 0 (all that are available) or more, got {num_threads!r}"
         )
+    if wanted > _MOST:
+        raise ValueError(f"num_threads must be at most {_MOST}, got {num_threads!r}")
     if not _als.OPENMP:
         return 1
     if _after_fork:

@@ -195,6 +195,7 @@ class ImplicitALS(AlternatingModel):
             Factors became infinite or NaN; the model is left as for KeyboardInterrupt.
         KeyboardInterrupt
             Ctrl-C. The model is left at the last finished iteration; if there was none, as it was.
+            So it is for whatever `callback` raises.
 
         Warns
         -----

@@ -86,3 +86,9 @@ def test_a_fit_in_a_forked_child_finishes_with_the_same_bits():
     with multiprocessing.get_context("fork").Pool(1) as pool:
         there = pool.map_async(_fit, [None]).get(timeout=60)[0]
     assert np.array_equal(here, there)
+
+
+def test_absurd_numbers_are_refused():
+    for number in (4097, 2**31, 2**70):
+        with pytest.raises(ValueError, match="num_threads must be at most 4096"):
+            resolve_num_threads(number)
