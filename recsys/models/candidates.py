@@ -40,8 +40,13 @@ class Seen(NamedTuple):
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray], shape: tuple[int, int]) -> Seen:
-        """What `arrays` gave."""
-        return cls(arrays["seen_indptr"], arrays["seen_indices"], shape, arrays.get("seen_data"))
+        """What `arrays` gave, from a file: checked, as native code will follow it."""
+        indptr, indices = arrays["seen_indptr"], arrays["seen_indices"]
+        data = arrays.get("seen_data")
+        values = np.ones(len(indices), np.float32) if data is None else data
+        matrix = checks.assemble(values, indices, indptr, shape)
+        whole = checks.interactions(matrix, values.dtype, may_be_empty=True, name="what was seen")
+        return cls(whole.indptr, whole.indices, shape, None if data is None else whole.data)
 
     def copied(self, dtype: np.dtype) -> Seen:
         """In arrays of its own, which nobody else can write to."""

@@ -238,7 +238,11 @@ class FactorModel(RecommendAll, Recommender):
         seen = None
         if "seen_shape" in header:
             seen = Seen.from_arrays(arrays, tuple(header["seen_shape"]))
-        factors = {f"_{name}": arrays[name] for name in ("user_factors", "item_factors")}
+        dtype = checks.floating_dtype(self.dtype)
+        factors = {
+            f"_{name}": checks.factor_matrix(name, arrays[name], dtype)
+            for name in ("user_factors", "item_factors")
+        }
         self._publish({**factors, "_seen": seen}, history)
 
     def _publish(self, state: dict[str, Any], history: Iterable[Iteration]) -> None:

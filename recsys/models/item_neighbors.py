@@ -285,7 +285,11 @@ class ItemNeighbors(RecommendAll, Recommender):
     ) -> None:
         seen = Seen.from_arrays(arrays, tuple(header["seen_shape"]))
         parts = (arrays[f"similarity_{name}"] for name in ("data", "indices", "indptr"))
-        self._become(checks.assemble(*parts, (seen.shape[1], seen.shape[1])), seen)
+        similarity = checks.assemble(*parts, (seen.shape[1], seen.shape[1]))
+        dtype = checks.floating_dtype(self.dtype)
+        self._become(
+            checks.interactions(similarity, dtype, may_be_empty=True, name="similarity"), seen
+        )
 
     def _become(self, similarity: sparse.csr_array, seen: Seen) -> None:
         votes = similarity

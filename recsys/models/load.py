@@ -17,14 +17,14 @@ _CLASSES = {cls.__name__: cls for cls in (ImplicitALS, ItemNeighbors)}
 def load(path: str | os.PathLike) -> ImplicitALS | ItemNeighbors:
     """A model that `save` wrote, ready to recommend.
 
-    Its arrays are mapped into memory: loading takes no time, and processes that load the same
-    file share them.
+    Its arrays are mapped into memory and checked, not copied: processes that load the same file
+    share them.
 
     Raises
     ------
     FileNotFoundError
     ValueError
-        The file is truncated, of another kind or class, or was written by a newer recsys.
+        The file is truncated, damaged, of another kind or class, or was written by a newer recsys.
     """
     header, arrays = read_model_file(path)
     cls = _CLASSES.get(header.get("class"))
@@ -33,9 +33,14 @@ def load(path: str | os.PathLike) -> ImplicitALS | ItemNeighbors:
             f"{os.fspath(path)!r} holds a {header.get('class')!r}, which this recsys does not "
             f"have: it has {', '.join(_CLASSES)}"
         )
-    parameters = header["parameters"]
-    if "dtype" in parameters:
-        parameters["dtype"] = np.dtype(parameters["dtype"]).type
-    model = cls(**parameters)
-    model._restore(header, arrays, [Iteration(**entry) for entry in header["history"]])
+    try:
+        parameters = header["parameters"]
+        if "dtype" in parameters:
+            parameters["dtype"] = np.dtype(parameters["dtype"]).type
+        model = cls(**parameters)
+        model._restore(header, arrays, [Iteration(**entry) for entry in header["history"]])
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise ValueError(
+            f"{os.fspath(path)!r} is damaged: {error}. Save the model again, or copy the file anew"
+        ) from error
     return model

@@ -97,3 +97,23 @@ def test_empty_arrays_and_header(tmp_path):
     for name, array in arrays.items():
         np.testing.assert_array_equal(got[name], array)
         assert got[name].dtype == array.dtype
+
+
+@pytest.mark.parametrize("kind", [ImplicitALS, recsys.ItemNeighbors])
+def test_damaged_arrays_are_found(kind, model, tmp_path):
+    """Native code follows the index arrays: whatever is in them must not reach it unchecked."""
+    path = tmp_path / "m"
+    counts = sparse.random_array((40, 30), density=0.2, rng=np.random.default_rng(0), format="csr")
+    kind(5).fit(counts, show_progress=False).save(path)
+    whole = path.read_bytes()
+    length = int.from_bytes(whole[:8], "little")
+    entries = json.loads(whole[8 : 8 + length])
+    entries.pop("__metadata__")
+    for name, entry in entries.items():
+        begin = 8 + length + entry["data_offsets"][0]
+        path.write_bytes(whole[:begin] + b"\xff" * 8 + whole[begin + 8 :])
+        with pytest.raises(ValueError, match="is damaged"):
+            recsys.load(path)
+            pytest.fail(f"{name} was believed")
+    path.write_bytes(whole)
+    recsys.load(path)
