@@ -56,6 +56,8 @@ def test_recommend(kind):
     assert (model.similar_items([0, 1], filter_items=np.arange(10))[0] >= 10).all()
     with pytest.raises(NotImplementedError):
         model.similar_users(0)
+    with pytest.raises(NotImplementedError, match="items isn't supported"):
+        model.similar_items(np.arange(50), items=np.arange(10))
     with pytest.raises(NotImplementedError, match="callback isn't support"):
         model.fit(likes, callback=print)
     with pytest.raises(ValueError, match="user_items needs to be a CSR sparse matrix"):

@@ -21,17 +21,17 @@ _EMPTY = -np.finfo(np.float32).max
 
 def tfidf_weight(X: Any) -> sparse.coo_matrix:
     """`recsys.weighting.tfidf_weight`, negative weights and all."""
-    return weighting.tfidf_weight(X, negative_idf=True).tocoo()
+    return weighting.tfidf_weight(sparse.csr_matrix(X), negative_idf=True).tocoo()
 
 
 def bm25_weight(X: Any, K1: float = 100, B: float = 0.8) -> sparse.coo_matrix:
     """`recsys.weighting.bm25_weight`, negative weights and all."""
-    return weighting.bm25_weight(X, K1, B, negative_idf=True).tocoo()
+    return weighting.bm25_weight(sparse.csr_matrix(X), K1, B, negative_idf=True).tocoo()
 
 
 def normalize(X: Any) -> sparse.coo_matrix:
     """Rows of unit length."""
-    return weighting.normalize(X).tocoo()
+    return weighting.normalize(sparse.csr_matrix(X)).tocoo()
 
 
 def all_pairs_knn(
@@ -113,14 +113,16 @@ class ItemItemRecommender(RecommenderBase):
         self._check_fitted()
         if recalculate_item:
             raise NotImplementedError("recalculate_item isn't supported by item-item recommenders")
+        if items is not None:
+            raise NotImplementedError(
+                "items isn't supported by similar_items of item-item recommenders: use "
+                "recsys.ItemNeighbors, whose similar_items has `among`"
+            )
         n_items = self.similarity.shape[0]
         banned = None
-        if filter_items is not None or items is not None:
-            banned = np.full(n_items, items is not None, np.uint8)
-            if items is not None:
-                banned[item_numbers(items, n_items, "itemids in the items")] = 0
-            if filter_items is not None:
-                banned[item_numbers(filter_items, n_items)] = 1
+        if filter_items is not None:
+            banned = np.zeros(n_items, np.uint8)
+            banned[item_numbers(filter_items, n_items)] = 1
         rows = item_numbers(itemid, n_items, "itemids")
         chosen = sparse.csr_matrix(
             (np.ones(len(rows)), rows, np.arange(len(rows) + 1)), (len(rows), n_items)
