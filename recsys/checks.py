@@ -462,6 +462,16 @@ def pairs(users: Any, items: Any, shape: tuple[int, int]) -> tuple[np.ndarray, n
         ) from None
 
 
+def columns(name: str, shape: tuple[int, int], count: int, noun: str) -> None:
+    """Check that a matrix has one column for each of a model's `count` items or users."""
+    if shape[1] != count:
+        hint = f". It looks transposed: pass {name}.T" if shape[0] == count else ""
+        raise ValueError(
+            f"{name} has shape {shape}; expected one column for each of the model's "
+            f"{count} {noun}{hint}"
+        )
+
+
 def factor_matrix(name: str, value: Any, dtype: np.dtype) -> np.ndarray:
     """Factors a user assigned, as a C-contiguous 2-D array of `dtype` (shared if it is one)."""
     array = np.asarray(value)

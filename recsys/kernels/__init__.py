@@ -4,7 +4,7 @@ from .als import Side, Sweep, fold_in, half_sweep, make_sides, normal_matrix, ob
 from .config import current_isa, show_config, use_isa
 from .product import product_topk
 from .threads import resolve_num_threads, single_threaded_blas
-from .topk import FEW_QUERIES, NO_ID, NormOrder, norm_order, topk
+from .topk import FEW_QUERIES, NO_ID, NormOrder, norm_order, norms, topk
 
 __all__ = [
     "FEW_QUERIES",
@@ -18,6 +18,7 @@ __all__ = [
     "make_sides",
     "norm_order",
     "normal_matrix",
+    "norms",
     "objective",
     "product_topk",
     "resolve_num_threads",

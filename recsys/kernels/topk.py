@@ -34,10 +34,19 @@ class NormOrder(NamedTuple):
     code_scale: np.ndarray | None = None
 
 
-def norm_order(items: np.ndarray, *, with_codes: bool = False) -> NormOrder:
-    """See `NormOrder`; FloatingPointError where a row holds something that is not finite."""
+def norms(rows: np.ndarray) -> np.ndarray:
+    """Euclidean norm of each row, float64."""
+    # In double, so that the squares of very small or large factors neither vanish nor overflow.
+    return np.sqrt(np.einsum("if,if->i", rows, rows, dtype=np.float64))
+
+
+def norm_order(items: np.ndarray, norms: np.ndarray, *, codes: bool = False) -> NormOrder:
+    """See `NormOrder`; `norms` are those of `items`, float64.
+
+    FloatingPointError where a row holds something that is not finite.
+    """
     # Squares of values below 1e-154 vanish even in double; _TINY makes up for that in a bound.
-    norms = np.sqrt(np.einsum("if,if->i", items, items, dtype=np.float64)) + _TINY
+    norms = norms + _TINY
     if not np.isfinite(norms).all():
         raise _not_finite()
     # A computed score is off by less than f eps |x| |y|, the two roundings here included.
@@ -45,7 +54,7 @@ def norm_order(items: np.ndarray, *, with_codes: bool = False) -> NormOrder:
     ids = np.argsort(-norms, kind="stable").astype(np.int32)
     with np.errstate(over="ignore"):  # an infinite bound is one
         bounds = (norms[ids] * slack).astype(items.dtype)
-    return NormOrder(ids, bounds, *(_codes(items, ids) if with_codes else ()))
+    return NormOrder(ids, bounds, *(_codes(items, ids) if codes else ()))
 
 
 def _codes(items: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

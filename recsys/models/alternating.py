@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from recsys import checks
+from recsys.models.base import Iteration
 from recsys.models.candidates import ANYONE, Seen
 from recsys.models.factor_model import FactorModel
 
@@ -14,8 +16,24 @@ if TYPE_CHECKING:
     from scipy import sparse
 
 
+@dataclass(frozen=True)
+class AlternatingIteration(Iteration):
+    """One entry of a model's `history`, see `Iteration`.
+
+    Attributes
+    ----------
+    user_seconds, item_seconds : float
+        Wall time of the two half-sweeps.
+    """
+
+    user_seconds: float
+    item_seconds: float
+
+
 class AlternatingModel(FactorModel):
     """A factor model whose users are each solved against the items, and the other way round."""
+
+    _entry = AlternatingIteration
 
     def fold_in(self, user_items: Any) -> np.ndarray:
         """Factors of users the model was not trained on, item factors held fixed.
@@ -39,8 +57,11 @@ class AlternatingModel(FactorModel):
         """
         dtype = self._check_parameters()
         counts = checks.interactions(user_items, dtype, may_be_empty=True)
-        self._check_columns("user_items", counts.shape, len(self.item_factors), "items")
+        checks.columns("user_items", counts.shape, len(self.item_factors), "items")
         return self._solve_rows(self._signed(counts), np.asarray(self.item_factors, dtype))
+
+    def _folded(self, rows: sparse.csr_array) -> tuple[np.ndarray, np.ndarray | None]:
+        return self.fold_in(rows), None
 
     def fold_in_items(self, item_users: Any) -> np.ndarray:
         """Factors of items the model was not trained on, user factors held fixed.
@@ -97,7 +118,7 @@ class AlternatingModel(FactorModel):
         item_factors = np.asarray(self.item_factors, dtype)
         old = np.asarray(self.user_factors, dtype)
         given = checks.interactions(user_items, dtype, may_be_empty=True)
-        self._check_columns("user_items", given.shape, len(item_factors), "items")
+        checks.columns("user_items", given.shape, len(item_factors), "items")
         _check_rows("user_items", given, rows, "users")
         known = self._known((len(old), len(item_factors)), dtype)
         if keep_known:
@@ -170,7 +191,7 @@ class AlternatingModel(FactorModel):
 
     def _item_users(self, item_users: Any, dtype: np.dtype) -> sparse.csr_array:
         given = checks.interactions(item_users, dtype, may_be_empty=True, name="item_users")
-        self._check_columns("item_users", given.shape, len(self.user_factors), "users")
+        checks.columns("item_users", given.shape, len(self.user_factors), "users")
         return given
 
     def _known(self, shape: tuple[int, int], dtype: np.dtype) -> sparse.csr_array:
@@ -180,7 +201,7 @@ class AlternatingModel(FactorModel):
         if self._seen is None:
             shape = shape[0], len(self.item_factors)
             return checks.canonical(sparse.csr_array(shape, dtype=dtype))
-        return self._checked_seen((len(self.user_factors), len(self.item_factors))).counts(dtype)
+        return self._checked_seen().counts(dtype)
 
     def _learned(
         self,
@@ -194,15 +215,6 @@ class AlternatingModel(FactorModel):
         factors[: len(old)] = old
         factors[rows] = solved
         self._publish({name: factors, "_seen": Seen.of(known)}, self._history)
-
-    @staticmethod
-    def _check_columns(name: str, shape: tuple[int, int], count: int, noun: str) -> None:
-        if shape[1] != count:
-            hint = f". It looks transposed: pass {name}.T" if shape[0] == count else ""
-            raise ValueError(
-                f"{name} has shape {shape}; expected one column for each of the model's "
-                f"{count} {noun}{hint}"
-            )
 
 
 def _distinct(name: str, ids: Any) -> np.ndarray:

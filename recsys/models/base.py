@@ -8,7 +8,7 @@ import numbers
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
@@ -27,9 +27,9 @@ class NumericalWarning(UserWarning):
     """The fit went through, but the numbers were close to what the dtype can hold."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Iteration:
-    """One entry of a model's `history`.
+    """One entry of a model's `history`; a kind of model adds what else it can tell.
 
     Attributes
     ----------
@@ -37,27 +37,21 @@ class Iteration:
         Counted from 1; goes on counting after a warm start.
     seconds : float
         Wall time of the whole iteration, callback excluded.
-    user_seconds, item_seconds : float
-        Wall time of its two half-sweeps.
     loss : float or None
-        The objective over all cells after the iteration, where it was computed.
+        What the model minimizes, after the iteration, where it was computed.
     """
 
     iteration: int
     seconds: float
-    user_seconds: float
-    item_seconds: float
     loss: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """What one iteration hands to the loop: the state to publish, its timings and its loss."""
+class Step(NamedTuple):
+    """What one iteration hands to the loop: the state to publish, its loss and other details."""
 
     state: dict[str, Any]
-    user_seconds: float
-    item_seconds: float
     loss: float | None
+    details: dict[str, Any]
 
 
 class Recommender:
@@ -67,7 +61,7 @@ class Recommender:
     `fit` checks them. So `get_params`, `set_params` and scikit-learn's `clone` work on any model.
     """
 
-    iterations: int
+    _entry: ClassVar[type[Iteration]] = Iteration  # what `history` is made of
     _history: tuple[Iteration, ...] = ()
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
@@ -132,11 +126,12 @@ class Recommender:
     def _iterate(
         self,
         step: Callable[[], Step],
+        times: int,
         history: list[Iteration],
         callback: Callback | None,
         show_progress: bool,
     ) -> None:
-        """Call `step` up to `iterations` times and publish what each call has finished.
+        """Call `step` up to so many `times` and publish what each call has finished.
 
         Whatever interrupts a step, Ctrl-C included, leaves the model as the last finished one made
         it (or as it was before `fit`) and goes on to the caller.
@@ -145,14 +140,12 @@ class Recommender:
 
         # None: a bar on a terminal only.
         disable = None if show_progress else True
-        with tqdm(total=self.iterations, desc=type(self).__name__, disable=disable) as bar:
-            for _ in range(self.iterations):
+        with tqdm(total=times, desc=type(self).__name__, disable=disable) as bar:
+            for _ in range(times):
                 begin = time.perf_counter()
                 done = step()
                 seconds = time.perf_counter() - begin
-                entry = Iteration(
-                    len(history) + 1, seconds, done.user_seconds, done.item_seconds, done.loss
-                )
+                entry = self._entry(len(history) + 1, seconds, done.loss, **done.details)
                 history.append(entry)
                 self._publish(done.state, history)
                 logger.debug("%s: %s", type(self).__name__, entry)

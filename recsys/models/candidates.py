@@ -55,23 +55,33 @@ class Seen(NamedTuple):
 
 
 class Choice:
-    """The rows of a factor matrix that lists are made of: `items` only, and not `left_out`."""
+    """Which of `count` items lists are made of: `items` only, and not `left_out`."""
 
-    def __init__(self, items: Any, left_out: Any, factors: np.ndarray, noun: str = "items") -> None:
-        self.count = len(factors)
+    def __init__(self, items: Any, left_out: Any, count: int, noun: str = "items") -> None:
+        self.count = count
         self.ids: np.ndarray | None = None  # None: all
         self.banned: np.ndarray | None = None
         if left_out is not None:
-            out = checks.row_numbers(f"filter_{noun}", left_out, len(factors)).reshape(-1)
+            out = checks.row_numbers(f"filter_{noun}", left_out, count).reshape(-1)
         if items is not None:
-            self.ids = np.unique(checks.row_numbers(noun, items, len(factors)))
+            self.ids = np.unique(checks.row_numbers(noun, items, count))
             if left_out is not None:
                 self.ids = np.setdiff1d(self.ids, out, assume_unique=False)
-            factors = np.ascontiguousarray(factors[self.ids])
         elif left_out is not None:
-            self.banned = np.zeros(len(factors), np.uint8)
+            self.banned = np.zeros(count, np.uint8)
             self.banned[out] = 1
-        self.factors = factors
+
+    def of(self, values: np.ndarray) -> np.ndarray:
+        """What the chosen items have of `values`, one for each item."""
+        return values if self.ids is None else np.ascontiguousarray(values[self.ids])
+
+    def all_banned(self) -> np.ndarray | None:
+        """1 for each item that is not chosen, uint8; None: there is no such item."""
+        if self.ids is None:
+            return self.banned
+        banned = np.ones(self.count, np.uint8)
+        banned[self.ids] = 0
+        return banned
 
     def allows(self, rows: np.ndarray) -> np.ndarray:
         """Which of `rows` may be listed."""
@@ -80,7 +90,7 @@ class Choice:
         return np.ones(rows.shape, bool) if self.banned is None else self.banned[rows] == 0
 
     def positions(self, entries: Entries) -> Entries:
-        """`entries` in terms of the chosen rows."""
+        """`entries` in terms of the chosen items."""
         if self.ids is None:
             return entries
         place = np.full(self.count, -1, np.int32)
@@ -90,7 +100,7 @@ class Choice:
         return np.concatenate([[0], np.cumsum(kept)])[indptr], own[kept]
 
     def names(self, found: np.ndarray) -> np.ndarray:
-        """Row numbers of the factor matrix for positions among the chosen rows."""
+        """Items for positions among the chosen ones."""
         if self.ids is None:
             return found
         names = np.append(self.ids, kernels.NO_ID).astype(np.int32)

@@ -4,32 +4,38 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from recsys import checks, kernels
-from recsys.models.base import Iteration, NotFittedError, Recommender
-from recsys.models.candidates import ANYONE, Choice, Entries, Seen, entries_of, rows_meant
-from recsys.models.recommend_all import USERS, RecommendAll
+from recsys.models.base import Iteration, NotFittedError
+from recsys.models.candidates import Choice, Entries, Seen, entries_of
+from recsys.models.lists import USERS, ListMaker
 from recsys.serving import write_model_file
 
+if TYPE_CHECKING:
+    from scipy import sparse
+
 _BLOCK = 1 << 16  # pairs scored together
+_FACTORS, _BIASES = ("user_factors", "item_factors"), ("user_biases", "item_biases")
 
 
-class FactorModel(RecommendAll, Recommender):
-    """A model that scores item i for user u by the inner product of their factors, x_u . y_i.
+class FactorModel(ListMaker):
+    """A model that scores item i for user u by the inner product of their factors, x_u . y_i; one
+    that has biases adds mean + b_u + b_i.
 
     Fitting remembers the matrix trained on: to leave its entries out of recommendations, and so
     that single users and items can be learned later without it.
     """
 
-    dtype: Any
     num_threads: int
     _user_factors: np.ndarray | None = None
     _item_factors: np.ndarray | None = None
-    _seen: Seen | None = None
-    _order: tuple[np.ndarray, kernels.NormOrder | None] | None = None  # of those item factors
+    _user_biases: np.ndarray | None = None
+    _item_biases: np.ndarray | None = None
+    _mean: float = 0.0
+    _prepared: dict[str, Any] | None = None  # from the present factors; see `_once`
     _topk = staticmethod(kernels.topk)  # another where an index answers, see `_listing_with`
 
     @property
@@ -54,83 +60,20 @@ class FactorModel(RecommendAll, Recommender):
     def item_factors(self, value: Any) -> None:
         self._assign("item_factors", value)
 
-    def recommend(
-        self,
-        users: Any,
-        user_items: Any = None,
-        N: int = 10,
-        *,
-        filter_seen: bool = True,
-        filter_items: Any = None,
-        items: Any = None,
-        fold_in: bool = False,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """The N items with the highest scores for each user.
+    @property
+    def user_biases(self) -> np.ndarray | None:
+        """b_u, one for each user, of the model's dtype: a read-only view. None: it has none."""
+        return None if self._user_biases is None else _read_only(self._user_biases)
 
-        Parameters
-        ----------
-        users : int or array of int, shape (n,)
-            Row numbers of the training matrix.
-        user_items : scipy sparse matrix or array, optional
-            What counts as seen instead of the training matrix: a matrix of the same shape, or one
-            row for each of `users`.
-        N : int, default 10
-            Length of each list.
-        filter_seen : bool, default True
-            Leave out items the user has a stored entry for in the training matrix, or in
-            `user_items`.
-        filter_items : int or array of int, optional
-            Column numbers of items to leave out of every list.
-        items : int or array of int, optional
-            Column numbers of the only items to choose from; all by default.
-        fold_in : bool, default False
-            Take each user's factors from the row of `user_items`, by the model's `fold_in`,
-            instead of those of training: for changed rows and for users unknown to the model,
-            whose numbers then only have to be those of rows of `user_items`, or anything where
-            it has one row for each of `users`.
+    @property
+    def item_biases(self) -> np.ndarray | None:
+        """b_i, one for each item; see `user_biases`."""
+        return None if self._item_biases is None else _read_only(self._item_biases)
 
-        Returns
-        -------
-        ids : ndarray of int32, shape (N,) for a single user, else (n, N)
-            Best first; of items with equal scores the one with the higher id first. A user with
-            fewer than N items left has -1 in the places that stay empty.
-        scores : ndarray of the model's dtype, same shape
-            x_u . y_i; -inf in empty places. The same for a user alone and among others.
-
-        Raises
-        ------
-        NotFittedError
-            Neither `fit` nor an assignment has provided the factors.
-        IndexError
-            Unknown users or items.
-        TypeError, ValueError
-            `users` are not row numbers; N < 1; `user_items` has another shape; factors that do not
-            go together.
-        """
-        user_factors, item_factors = self._both_factors()
-        if fold_in and not hasattr(self, "fold_in"):
-            raise TypeError(f"{type(self).__name__} cannot fold in users: pass fold_in=False")
-        rows = checks.row_numbers("users", users, ANYONE if fold_in else len(user_factors))
-        checks.integer("N", N, 1)
-        choice = Choice(items, filter_items, item_factors)
-        shape, flat = (len(user_factors), len(item_factors)), rows.reshape(-1)
-        counts, seen, own = None, None, flat
-        if user_items is not None:
-            counts = checks.interactions(user_items, item_factors.dtype, may_be_empty=True)
-            own = rows_meant(counts.shape, flat, shape, fold_in)
-            seen = Seen(counts.indptr, counts.indices, counts.shape)
-        elif fold_in:
-            raise ValueError("fold_in=True takes factors from user_items: pass it, one row a user")
-        elif filter_seen:
-            seen = self._checked_seen(shape)
-
-        def block(at: slice) -> tuple[np.ndarray, Entries | None]:
-            queries = self.fold_in(counts[own[at]]) if fold_in else user_factors[flat[at]]
-            return queries, entries_of(seen, own[at]) if filter_seen else None
-
-        order = self._norm_order(len(flat)) if choice.ids is None else None
-        ids, scores = self._best(flat, block, choice, N, order=order)
-        return ids.reshape(*rows.shape, N), scores.reshape(*rows.shape, N)
+    @property
+    def mean(self) -> float:
+        """What every score has in common beside the biases; 0 where there is no such thing."""
+        return self._mean
 
     def similar_items(
         self, items: Any, N: int = 10, *, among: Any = None, filter_items: Any = None
@@ -161,7 +104,7 @@ class FactorModel(RecommendAll, Recommender):
         NotFittedError, IndexError, TypeError, ValueError
             As in `recommend`.
         """
-        return self._similar("items", items, self.item_factors, N, among, filter_items)
+        return self._similar("items", items, N, among, filter_items)
 
     def similar_users(
         self, users: Any, N: int = 10, *, among: Any = None, filter_users: Any = None
@@ -177,10 +120,10 @@ class FactorModel(RecommendAll, Recommender):
         among, filter_users : int or array of int, optional
             The only users to choose from, and users to leave out.
         """
-        return self._similar("users", users, self.user_factors, N, among, filter_users)
+        return self._similar("users", users, N, among, filter_users)
 
     def score(self, users: Any, items: Any) -> np.ndarray:
-        """x_u . y_i for pairs of users and items.
+        """x_u . y_i, and mean + b_u + b_i where there are biases, for pairs of users and items.
 
         Parameters
         ----------
@@ -197,15 +140,12 @@ class FactorModel(RecommendAll, Recommender):
         NotFittedError, IndexError, TypeError, ValueError
             As in `recommend`; ValueError also where the shapes do not broadcast.
         """
-        user_factors, item_factors = self._both_factors()
-        rows, columns = checks.pairs(users, items, (len(user_factors), len(item_factors)))
-        scores = np.empty(rows.size, np.result_type(user_factors, item_factors))
+        rows, columns = checks.pairs(users, items, self._known_shape())
+        scores = np.empty(rows.size, np.result_type(self._user_factors, self._item_factors))
         pairs = rows.reshape(-1), columns.reshape(-1)
         for begin in range(0, len(scores), _BLOCK):
             at = slice(begin, begin + _BLOCK)
-            scores[at] = np.einsum(
-                "kf,kf->k", user_factors[pairs[0][at]], item_factors[pairs[1][at]]
-            )
+            scores[at] = self._pair_scores(pairs[0][at], pairs[1][at])
         return scores.reshape(rows.shape)[()]
 
     def save(self, path: str | os.PathLike) -> None:
@@ -224,12 +164,13 @@ class FactorModel(RecommendAll, Recommender):
         OSError
             The file cannot be written.
         """
-        user_factors, item_factors = self._both_factors()
-        header, arrays = self._header(), {}
+        shape = self._known_shape()
+        header, arrays = {**self._header(), "mean": self._mean}, {}
         if self._seen is not None:
             header["seen_shape"], arrays = self._seen.shape, self._seen.arrays()
-        factors = {"user_factors": user_factors, "item_factors": item_factors}
-        write_model_file(path, header, factors | arrays)
+        learned = {name: getattr(self, f"_{name}") for name in (*_FACTORS, *_BIASES)}
+        learned = {name: array for name, array in learned.items() if array is not None}
+        write_model_file(path, header | {"shape": shape}, learned | arrays)
 
     def _restore(
         self, header: dict[str, Any], arrays: dict[str, np.ndarray], history: list[Iteration]
@@ -239,35 +180,108 @@ class FactorModel(RecommendAll, Recommender):
         if "seen_shape" in header:
             seen = Seen.from_arrays(arrays, tuple(header["seen_shape"]))
         dtype = checks.floating_dtype(self.dtype)
-        factors = {
-            f"_{name}": checks.factor_matrix(name, arrays[name], dtype)
-            for name in ("user_factors", "item_factors")
-        }
-        self._publish({**factors, "_seen": seen}, history)
+        state = {f"_{name}": checks.factor_matrix(name, arrays[name], dtype) for name in _FACTORS}
+        for name, factors in zip(_BIASES, _FACTORS, strict=True):
+            if name in arrays:
+                column = checks.factor_matrix(name, arrays[name][:, np.newaxis], dtype)
+                _check_length(name, column, len(state[f"_{factors}"]))
+                state[f"_{name}"] = column[:, 0]
+        mean = checks.number("mean", header.get("mean", 0.0))
+        self._publish({**state, "_seen": seen, "_mean": mean}, history)
 
     def _publish(self, state: dict[str, Any], history: Iterable[Iteration]) -> None:
-        super()._publish({**state, "_order": None}, history)
+        super()._publish({**state, "_prepared": None}, history)
 
     def _assign(self, name: str, value: Any) -> None:
         factors = checks.factor_matrix(name, value, checks.floating_dtype(self.dtype))
+        biases = getattr(self, "_" + name.replace("factors", "biases"))
+        if biases is not None:
+            _check_length(name, factors, len(biases))
         own = factors.copy() if np.may_share_memory(factors, value) else factors
-        vars(self).update({f"_{name}": own, "_order": None})
+        vars(self).update({f"_{name}": own, "_prepared": None})
+
+    def _once(self, what: str, factors: np.ndarray, make: Callable[[], Any]) -> Any:
+        """What `make` makes of `factors`, kept until there are others."""
+        if self._prepared is None:
+            self._prepared = {}
+        of, made = self._prepared.get(what, (None, None))
+        if of is not factors:
+            made = make()
+            self._prepared[what] = factors, made
+        return made
+
+    def _scored_items(self) -> np.ndarray:
+        """What items have that lists go by: factors, and their biases as one more column."""
+        factors, biases = self._factors("_item_factors"), self._item_biases
+        if biases is None:
+            return factors
+        return self._once("scored", factors, lambda: np.column_stack([factors, biases]))
+
+    def _norms(self, what: str, rows: np.ndarray) -> np.ndarray:
+        return self._once(f"norms of {what}", rows, lambda: kernels.norms(rows))
 
     def _norm_order(self, n_users: int) -> kernels.NormOrder | None:
-        """What spares the kernel work, kept until the factors change. Making it takes as long as
-        some lists do (with codes, for a few users, some thirty), so the first such call does
-        without: there may be no other."""
-        factors, few = self._item_factors, n_users <= kernels.FEW_QUERIES
-        known = self._order if self._order is not None and self._order[0] is factors else None
-        order = known[1] if known else None
-        if order is None or (few and order.codes is None):
-            if not few or known:
-                order = kernels.norm_order(factors, with_codes=few)
-            self._order = factors, order
-        return order
+        """What spares the kernel work. With codes, which a few users profit from, it takes as
+        long to make as dozens of lists: the first such call does without, as there may be no
+        other."""
+        items = self._scored_items()
+        codes = n_users <= kernels.FEW_QUERIES
+        if codes and self._once("asked before", items, lambda: [False]) == [False]:
+            self._prepared["asked before"] = items, [True]
+            return None
+        norms = self._norms("scored items", items)
+        what = "order and codes" if codes else "order"
+        return self._once(what, items, lambda: kernels.norm_order(items, norms, codes=codes))
 
-    def _n_users(self) -> int:
-        return len(self.user_factors)
+    def _known_shape(self) -> tuple[int, int]:
+        user_factors, item_factors = self._both_factors()
+        return len(user_factors), len(item_factors)
+
+    def _lists(
+        self,
+        users: np.ndarray,
+        given: sparse.csr_array | None,
+        own: np.ndarray,
+        choice: Choice,
+        N: int,
+        *,
+        filter_seen: bool,
+        fold_in: bool,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        seen = None
+        if filter_seen:
+            seen = self._checked_seen() if given is None else Seen.of(given)
+        items = self._scored_items()
+        common = np.full(len(users), self._mean, items.dtype)  # to all scores of a user
+
+        def block(at: slice) -> tuple[np.ndarray, Entries | None]:
+            if fold_in:
+                queries, biases = self._folded(given[own[at]])
+            else:
+                queries, biases = self._user_factors[users[at]], self._user_biases
+                biases = None if biases is None else biases[users[at]]
+            if biases is not None:
+                common[at] += biases
+            if self._item_biases is not None:
+                queries = np.column_stack([queries, np.ones(len(queries), queries.dtype)])
+            return queries, None if seen is None else entries_of(seen, own[at])
+
+        order = self._norm_order(len(users)) if choice.ids is None else None
+        ids, scores = self._best(len(users), block, items, choice, N, order=order)
+        if common.any():
+            scores += common[:, np.newaxis]
+        return ids, scores
+
+    def _folded(self, rows: sparse.csr_array) -> tuple[np.ndarray, np.ndarray | None]:
+        """Factors, and biases if the model has them, of users with these entries."""
+        raise TypeError(f"{type(self).__name__} cannot fold in users: pass fold_in=False")
+
+    def _pair_scores(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        scores = np.einsum("kf,kf->k", self._user_factors[rows], self._item_factors[columns])
+        for biases, at in ((self._user_biases, rows), (self._item_biases, columns)):
+            if biases is not None:
+                scores += biases[at]
+        return scores + scores.dtype.type(self._mean) if self._mean else scores
 
     def _factors(self, name: str) -> np.ndarray:
         factors = getattr(self, name)
@@ -286,38 +300,25 @@ class FactorModel(RecommendAll, Recommender):
             )
         return user_factors, item_factors
 
-    def _checked_seen(self, now: tuple[int, int]) -> Seen:
-        """The remembered entries, if they belong to factors of these sizes."""
-        if self._seen is None:
-            raise NotFittedError(
-                "no training matrix is remembered, so seen items are unknown: call "
-                "fit(user_items) first or pass filter_seen=False"
-            )
-        trained = self._seen.shape
-        if trained != now:
-            raise ValueError(
-                f"the model was trained on {trained[0]} users x {trained[1]} items, but its "
-                f"factors are now for {now[0]} x {now[1]}: pass filter_seen=False or fit again"
-            )
-        return self._seen
-
     def _similar(
-        self, name: str, ids: Any, factors: np.ndarray, N: int, among: Any, left_out: Any
+        self, noun: str, ids: Any, N: int, among: Any, left_out: Any
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The N rows of `factors` with the highest cosine with each of `ids`, itself first."""
-        rows = checks.row_numbers(name, ids, len(factors))
+        """The N rows of factors with the highest cosine with each of `ids`, itself first."""
+        what = f"{noun[:-1]}_factors"
+        factors = self._factors(f"_{what}")
+        rows = checks.row_numbers(noun, ids, len(factors))
         checks.integer("N", N, 1)
-        choice = Choice(among, left_out, factors, name)
-        norms = self._norms(factors)
+        choice = Choice(among, left_out, len(factors), noun)
+        norms = self._norms(what, factors)
         scale = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)
-
         flat = rows.reshape(-1)
 
         def block(at: slice) -> tuple[np.ndarray, Entries]:
             queries = (factors[flat[at]] * scale[flat[at], np.newaxis]).astype(factors.dtype)
             return queries, (np.arange(len(queries) + 1), flat[at].astype(np.int32))
 
-        ids, cosines = self._best(flat, block, choice, N, item_scale=scale.astype(factors.dtype))
+        item_scale = choice.of(scale).astype(factors.dtype)
+        ids, cosines = self._best(len(flat), block, factors, choice, N, item_scale=item_scale)
         np.clip(cosines, -1, 1, out=cosines, where=ids != kernels.NO_ID)
         # Each row was skipped in its own list: rounding must not decide on its place there.
         own = np.flatnonzero(choice.allows(flat))
@@ -325,40 +326,35 @@ class FactorModel(RecommendAll, Recommender):
         ids[own, 0], cosines[own, 0] = flat[own], norms[flat[own]] > 0
         return ids.reshape(*rows.shape, N), cosines.reshape(*rows.shape, N)
 
-    def _norms(self, factors: np.ndarray) -> np.ndarray:
-        # In double, so that the squares of very small or large factors neither vanish nor overflow.
-        return np.sqrt(np.einsum("ij,ij->i", factors, factors, dtype=np.float64))
-
-    def _listing_with(self, topk: Callable[..., Any], norms: np.ndarray | None) -> Self:
+    def _listing_with(self, topk: Callable[..., Any]) -> Self:
         """The same model, whose lists come from `topk`, which is called as `kernels.topk` is and
-        needs no order of norms. `norms`: of the item factors, where they are known."""
+        needs no order of norms."""
         twin = object.__new__(type(self))  # copy.copy would look at the parameters: 0.15 ms a list
         vars(twin).update(vars(self), _topk=topk, _norm_order=lambda n_users: None)
-        if norms is not None:
-            vars(twin).update(_norms=lambda factors: norms)
         return twin
 
     def _best(
         self,
-        flat: np.ndarray,
+        count: int,
         block: Callable[[slice], tuple[np.ndarray, Entries | None]],
+        items: np.ndarray,
         choice: Choice,
         N: int,
         *,
         item_scale: np.ndarray | None = None,
         order: kernels.NormOrder | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Lists for all of `flat`, some at a time: ``block(which)`` gives queries and skipped."""
-        ids = np.full((len(flat), N), kernels.NO_ID, np.int32)
-        scores = np.full((len(flat), N), -np.inf, choice.factors.dtype)
-        if item_scale is not None and choice.ids is not None:
-            item_scale = item_scale[choice.ids]
-        for begin in range(0, len(flat), USERS):
-            at = slice(begin, min(begin + USERS, len(flat)))
+        """Lists for `count` queries, some at a time: ``block(which)`` gives them and who is
+        skipped."""
+        ids = np.full((count, N), kernels.NO_ID, np.int32)
+        scores = np.full((count, N), -np.inf, items.dtype)
+        chosen = choice.of(items)
+        for begin in range(0, count, USERS):
+            at = slice(begin, min(begin + USERS, count))
             queries, skip = block(at)
             found, scores[at] = self._topk(
                 queries,
-                choice.factors,
+                chosen,
                 N,
                 item_scale=item_scale,
                 order=order,
@@ -368,6 +364,11 @@ class FactorModel(RecommendAll, Recommender):
             )
             ids[at] = choice.names(found)
         return ids, scores
+
+
+def _check_length(name: str, rows: np.ndarray, count: int) -> None:
+    if len(rows) != count:
+        raise ValueError(f"{name} has {len(rows)} rows; expected {count}, as many as biases")
 
 
 def _read_only(factors: np.ndarray) -> np.ndarray:

@@ -266,16 +266,9 @@ class ImplicitALS(AlternatingModel):
         """
         dtype = self._check_parameters()
         item_factors = np.asarray(self.item_factors, dtype)
-        if user_items is None:
-            counts = self._checked_seen((len(self.user_factors), len(item_factors))).counts(dtype)
-        else:
-            counts = checks.interactions(user_items, dtype, may_be_empty=True)
-        one = user_items is not None and counts.shape[0] == 1
-        row = 0 if one else checks.one_row_number("user", user, counts.shape[0])
         column = checks.one_row_number("item", item, len(item_factors))
         checks.integer("N", N, 1)
-        self._check_columns("user_items", counts.shape, len(item_factors), "items")
-        signed = self._signed(counts[[row]])
+        signed = self._signed(self._one_history(user, user_items))
         a = kernels.normal_matrix(signed, item_factors, *self._weights(), self.num_threads)
         liked = signed.data > 0
         ids, confidences = signed.indices[liked], signed.data[liked].astype(np.float64)
@@ -393,9 +386,13 @@ class ImplicitALS(AlternatingModel):
             current, spare = spare, current
             retried += users.retried + items.retried
             jittered += users.jittered + items.jittered
-            return Step(_state(current, seen), middle - begin, end - middle, items.loss)
+            return Step(
+                _state(current, seen),
+                items.loss,
+                {"user_seconds": middle - begin, "item_seconds": end - middle},
+            )
 
-        self._iterate(step, history, callback, show_progress)
+        self._iterate(step, self.iterations, history, callback, show_progress)
         if retried or jittered:
             warnings.warn(
                 f"{retried} rows were solved again in double and {jittered} needed a larger "

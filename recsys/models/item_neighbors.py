@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from recsys import checks, kernels
-from recsys.models.base import Iteration, NotFittedError, Recommender
-from recsys.models.candidates import ANYONE, Choice, Seen, rows_meant
-from recsys.models.recommend_all import USERS, RecommendAll
+from recsys.models.base import Iteration, NotFittedError
+from recsys.models.candidates import Choice, Seen
+from recsys.models.lists import USERS, ListMaker
 from recsys.serving import write_model_file
 
 if TYPE_CHECKING:
@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
 WEIGHTINGS = ("cosine", "tfidf", "bm25")
 ORIENTATIONS = ("target", "history")
+_PAIRS = 1 << 14  # scored together
 
 
-class ItemNeighbors(RecommendAll, Recommender):
+class ItemNeighbors(ListMaker):
     """Neighbourhoods of items by the inner products of their weighted columns.
 
     With V the weighted matrix, users x items, ``S = V'V``, and of each row of S the k largest
@@ -66,10 +67,8 @@ class ItemNeighbors(RecommendAll, Recommender):
     array([1, 0], dtype=int32)
     """
 
-    iterations = 0
     _similarity: sparse.csr_array | None = None
     _votes: sparse.csr_array | None = None
-    _seen: Seen | None = None
 
     def __init__(
         self,
@@ -97,7 +96,7 @@ class ItemNeighbors(RecommendAll, Recommender):
         """S, n_items x n_items: the k largest entries of each row, before `normalize_rows`."""
         from scipy import sparse
 
-        self._check_fitted()
+        self._known_shape()
         s = self._similarity  # rows in no order, index arrays of types that SciPy does not mix
         similarity = sparse.csr_array((s.data, s.indices, s.indptr), shape=s.shape, copy=True)
         similarity.sort_indices()
@@ -132,63 +131,6 @@ class ItemNeighbors(RecommendAll, Recommender):
         self._become(similarity, seen.copied(dtype))
         return self
 
-    def recommend(
-        self,
-        users: Any,
-        user_items: Any = None,
-        N: int = 10,
-        *,
-        filter_seen: bool = True,
-        filter_items: Any = None,
-        items: Any = None,
-        fold_in: bool = False,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """The N items with the highest scores for each user.
-
-        Parameters
-        ----------
-        users : int or array of int, shape (n,)
-            Row numbers of the training matrix.
-        user_items : scipy sparse matrix or array, optional
-            Histories to use instead of those of training: a matrix of the same shape, or one row
-            for each of `users`.
-        N : int, default 10
-            Length of each list.
-        filter_seen : bool, default True
-            Leave out items of the history.
-        filter_items, items : int or array of int, optional
-            Items to leave out; the only items to choose from.
-        fold_in : bool, default False
-            The users need not be the model's: their numbers are those of rows of `user_items`, or
-            anything where it has one row for each of them.
-
-        Returns
-        -------
-        ids : ndarray of int32, shape (N,) for a single user, else (n, N)
-            Best first; of items with equal scores the one with the higher id first. -1 where no
-            item with a score is left.
-        scores : ndarray of the model's dtype, same shape
-            -inf in empty places.
-
-        Raises
-        ------
-        NotFittedError, IndexError, TypeError, ValueError
-            As in `ImplicitALS.recommend`.
-        """
-        known = self._check_fitted()
-        rows = checks.row_numbers("users", users, ANYONE if fold_in else known.shape[0])
-        checks.integer("N", N, 1)
-        flat = rows.reshape(-1)
-        if user_items is None:
-            if fold_in:
-                raise ValueError("fold_in=True takes histories from user_items: pass it")
-            histories, own = known.counts(self._votes.dtype), flat
-        else:
-            histories = checks.interactions(user_items, self._votes.dtype, may_be_empty=True)
-            own = rows_meant(histories.shape, flat, known.shape, fold_in)
-        ids, scores = self._lists(histories, own, N, self._banned(items, filter_items), filter_seen)
-        return ids.reshape(*rows.shape, N), scores.reshape(*rows.shape, N)
-
     def similar_items(
         self, items: Any, N: int = 10, *, among: Any = None, filter_items: Any = None
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -212,21 +154,22 @@ class ItemNeighbors(RecommendAll, Recommender):
         NotFittedError, IndexError, TypeError, ValueError
             As in `recommend`.
         """
-        self._check_fitted()
-        rows = checks.row_numbers("items", items, self._similarity.shape[0])
+        n_items = self._known_shape()[1]
+        rows = checks.row_numbers("items", items, n_items)
         checks.integer("N", N, 1)
+        choice = Choice(among, filter_items, n_items)
         flat = rows.reshape(-1).astype(np.int32)
         chosen = checks.assemble(
             np.ones(len(flat), self._similarity.dtype),
             flat,
             np.arange(len(flat) + 1),
-            (len(flat), self._similarity.shape[0]),
+            (len(flat), n_items),
         )
         ids, scores = kernels.product_topk(
             chosen,
             self._similarity,
             N,
-            banned=self._banned(among, filter_items),
+            banned=choice.all_banned(),
             num_threads=self.num_threads,
         )
         return ids.reshape(*rows.shape, N), scores.reshape(*rows.shape, N)
@@ -239,13 +182,15 @@ class ItemNeighbors(RecommendAll, Recommender):
         NotFittedError, IndexError, TypeError, ValueError
             As in `recommend`; ValueError also where the shapes do not broadcast.
         """
-        known = self._check_fitted()
-        rows, columns = checks.pairs(users, items, known.shape)
-        own, of_row = np.unique(rows, return_inverse=True)
-        chosen, of_column = np.unique(columns, return_inverse=True)
-        counts = known.counts(self._votes.dtype)[own]
-        table = (counts @ self._votes[:, chosen]).toarray()
-        return table[of_row.reshape(rows.shape), of_column.reshape(rows.shape)][()]
+        rows, columns = checks.pairs(users, items, self._known_shape())
+        counts = self._seen.counts(self._votes.dtype)
+        by_item = kernels.transposed(self._votes)
+        scores = np.empty(rows.size, counts.dtype)
+        pairs = rows.reshape(-1), columns.reshape(-1)
+        for begin in range(0, len(scores), _PAIRS):
+            at = slice(begin, begin + _PAIRS)
+            scores[at] = counts[pairs[0][at]].multiply(by_item[pairs[1][at]]).sum(axis=1)
+        return scores.reshape(rows.shape)[()]
 
     def explain(
         self, user: int, item: int, N: int = 10, *, user_items: Any = None
@@ -254,31 +199,23 @@ class ItemNeighbors(RecommendAll, Recommender):
 
         Parameters and return values are those of `ImplicitALS.explain`.
         """
-        known = self._check_fitted()
-        counts = known.counts(self._votes.dtype)
-        if user_items is not None:
-            counts = checks.interactions(user_items, self._votes.dtype, may_be_empty=True)
-        one = user_items is not None and counts.shape[0] == 1
-        row = 0 if one else checks.one_row_number("user", user, counts.shape[0])
-        column = checks.one_row_number("item", item, known.shape[1])
+        history = self._one_history(user, user_items)
+        column = checks.one_row_number("item", item, self._known_shape()[1])
         checks.integer("N", N, 1)
-        history = slice(counts.indptr[row], counts.indptr[row + 1])
-        liked = counts.indices[history]
-        votes = self._votes[liked][:, [column]].toarray().reshape(-1).astype(np.float64)
-        parts = counts.data[history] * votes
+        votes = self._votes[history.indices][:, [column]].toarray().reshape(-1)
+        parts = history.data * votes.astype(np.float64)
         best = np.argsort(-parts, kind="stable")[:N]
         best = best[parts[best] != 0]
-        return float(parts.sum()), liked[best], parts[best]
+        return float(parts.sum()), history.indices[best], parts[best]
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the model to a file that `recsys.load` reads; see `ImplicitALS.save`."""
-        known = self._check_fitted()
-        header = {**self._header(), "seen_shape": known.shape}
+        header = {**self._header(), "seen_shape": self._known_shape()}
         similarity = {
             f"similarity_{name}": getattr(self._similarity, name)
             for name in ("indptr", "indices", "data")
         }
-        write_model_file(path, header, known.arrays() | similarity)
+        write_model_file(path, header, self._seen.arrays() | similarity)
 
     def _restore(
         self, header: dict[str, Any], arrays: dict[str, np.ndarray], history: list[Iteration]
@@ -346,12 +283,16 @@ class ItemNeighbors(RecommendAll, Recommender):
 
     def _lists(
         self,
-        histories: sparse.csr_array,
+        users: np.ndarray,
+        given: sparse.csr_array | None,
         own: np.ndarray,
+        choice: Choice,
         N: int,
-        banned: np.ndarray | None,
+        *,
         filter_seen: bool,
+        fold_in: bool,
     ) -> tuple[np.ndarray, np.ndarray]:
+        histories = self._seen.counts(self._votes.dtype) if given is None else given
         ids = np.full((len(own), N), kernels.NO_ID, np.int32)
         scores = np.full((len(own), N), -np.inf, self._votes.dtype)
         for begin in range(0, len(own), USERS):
@@ -363,27 +304,15 @@ class ItemNeighbors(RecommendAll, Recommender):
                 self._votes,
                 N,
                 skip=(indptr, indices) if filter_seen else None,
-                banned=banned,
+                banned=choice.all_banned(),
                 num_threads=self.num_threads,
             )
         return ids, scores
 
-    def _banned(self, items: Any, filter_items: Any) -> np.ndarray | None:
-        n_items = self._similarity.shape[0]
-        choice = Choice(items, filter_items, np.empty((n_items, 0), np.float32))
-        if choice.ids is None:
-            return choice.banned
-        banned = np.ones(n_items, np.uint8)
-        banned[choice.ids] = 0
-        return banned
-
-    def _n_users(self) -> int:
-        return self._check_fitted().shape[0]
-
-    def _check_fitted(self) -> Seen:
+    def _known_shape(self) -> tuple[int, int]:
         if self._similarity is None or self._seen is None:
             raise NotFittedError("this ItemNeighbors has no neighbors yet: call fit(user_items)")
-        return self._seen
+        return self._seen.shape
 
     def _check_parameters(self) -> np.dtype:
         checks.integer("k", self.k, 1)

@@ -6,7 +6,6 @@ import os
 
 import numpy as np
 
-from recsys.models.base import Iteration
 from recsys.models.implicit_als import ImplicitALS
 from recsys.models.item_neighbors import ItemNeighbors
 from recsys.serving import read_model_file
@@ -38,7 +37,7 @@ def load(path: str | os.PathLike) -> ImplicitALS | ItemNeighbors:
         if "dtype" in parameters:
             parameters["dtype"] = np.dtype(parameters["dtype"]).type
         model = cls(**parameters)
-        model._restore(header, arrays, [Iteration(**entry) for entry in header["history"]])
+        model._restore(header, arrays, [cls._entry(**entry) for entry in header["history"]])
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise ValueError(
             f"{os.fspath(path)!r} is damaged: {error}. Save the model again, or copy the file anew"

@@ -53,8 +53,7 @@ class AnnIndex:
         self.expansion_search = expansion_search
         self.num_threads = 0
         self._model, self._graph = model, graph
-        self._factors = model._item_factors
-        self._norms = model._norms(self._factors) if kind == "similar" else None
+        self._factors = _checked_factors(model, kind)
 
     @classmethod
     def build(
@@ -98,9 +97,9 @@ class AnnIndex:
         TypeError, ValueError
             Not a factor model, or a parameter that does not make sense.
         """
-        factors = _checked_factors(model)
         checks.choice("backend", backend, tuple(BACKENDS))
         checks.choice("kind", kind, KINDS)
+        factors = _checked_factors(model, kind)
         checks.integer("connectivity", connectivity, 2)
         checks.integer("expansion_build", expansion_build, 1)
         checks.integer("expansion_search", expansion_search, 1)
@@ -151,7 +150,6 @@ class AnnIndex:
             Not a factor model; the file is truncated, damaged, of another kind or backend, was
             written by a newer recsys, or is an index of other item factors.
         """
-        factors = _checked_factors(model)
         name = repr(os.fspath(path))
         header, arrays = read_model_file(path)
         if header.get("class") != _CLASS:
@@ -165,6 +163,7 @@ class AnnIndex:
                 f"{name} holds an index of kind {kind!r} by backend {backend!r}; this recsys has "
                 f"kinds {', '.join(KINDS)} and backends {', '.join(BACKENDS)}"
             )
+        factors = _checked_factors(model, kind)
         if header.get("item_factors") != _digest(factors):
             raise ValueError(
                 f"{name} is an index of other item factors than the model has: load the model it "
@@ -244,14 +243,14 @@ class AnnIndex:
         self._check_unchanged()
 
     def _check_unchanged(self) -> None:
-        if self._model._item_factors is not self._factors:
+        if _factors(self._model, self.kind) is not self._factors:
             raise ValueError(
                 "the model's item factors changed since this index was built: rebuild it with "
                 f"{_CLASS}.build(model, ...)"
             )
 
     def _answering(self) -> Any:
-        return self._model._listing_with(self._topk, self._norms)
+        return self._model._listing_with(self._topk)
 
     def _topk(
         self,
@@ -308,13 +307,18 @@ class AnnIndex:
         return self._graph.search(points, count, self.expansion_search, threads)
 
 
-def _checked_factors(model: Any) -> np.ndarray:
+def _factors(model: Any, kind: str) -> np.ndarray:
+    """The same array, as long as the model's lists are the same."""
+    return model._scored_items() if kind == "recommend" else model._factors("_item_factors")
+
+
+def _checked_factors(model: Any, kind: str) -> np.ndarray:
     if not hasattr(model, "_listing_with"):
         raise TypeError(
             "model must be a fitted model of recsys with item factors, such as ImplicitALS; got "
             f"{type(model).__module__}.{type(model).__qualname__}"
         )
-    factors = model.item_factors
+    factors = _factors(model, kind)
     return checks.factor_matrix("item_factors", factors, factors.dtype)
 
 

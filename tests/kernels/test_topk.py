@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from recsys.kernels import _topk, norm_order, topk
+from recsys.kernels import _topk, norm_order, norms, topk
 from recsys.kernels import topk as public
 from recsys.kernels.reference import topk as reference
 
@@ -18,7 +18,7 @@ def arguments(
     indptr = np.concatenate([[0], np.cumsum([len(row) for row in seen])]).astype(np.int64)
     rows = rng.integers(-2, 3, (items, f)).astype(dtype)
     rows *= 2.0 ** rng.integers(-3, 2, (items, 1)).astype(dtype)
-    order = norm_order(rows, with_codes=True) if ordered else (None,) * 4
+    order = norm_order(rows, norms(rows), codes=True) if ordered else (None,) * 4
     return {
         "queries": rng.integers(-2, 3, (queries, f)).astype(dtype),
         "items": rows,
@@ -99,7 +99,7 @@ def test_scores_that_are_not_finite_are_reported(isa, dtype, bad):
     with pytest.raises(FloatingPointError, match="not finite"):
         public(args["items"], args["queries"], 3)
     with pytest.raises(FloatingPointError, match="not finite"):
-        norm_order(args["queries"])
+        norm_order(args["queries"], norms(args["queries"]))
 
 
 def test_scores_have_the_same_bits_alone_and_in_company(isa, dtype):
@@ -129,7 +129,7 @@ def test_an_order_by_norm_changes_no_bit(isa, dtype, spread):
     seen = np.sort(rng.choice(5000, (600, 30)), axis=1).reshape(-1).astype(np.int32)
     skip = np.arange(601) * 30, seen
     expected = topk(queries, items, 10, skip=skip)
-    order = norm_order(items, with_codes=True)
+    order = norm_order(items, norms(items), codes=True)
     for rows in (slice(0, 600), slice(7, 8), slice(50, 51), slice(40, 60), slice(98, 101)):
         own = skip[0][rows.start : rows.stop + 1]
         own = own - own[0], seen[own[0] : own[-1]]

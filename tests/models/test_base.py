@@ -2,18 +2,25 @@ import copy
 import io
 import pickle
 import sys
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
 from recsys import NotFittedError
-from recsys.models.base import Recommender, Step
+from recsys.models.base import Iteration, Recommender, Step
+
+
+@dataclass(frozen=True)
+class Entry(Iteration):
+    share: float
 
 
 class Counting(Recommender):
     """The smallest model: its one learned number is how many steps were finished."""
 
     value = 0
+    _entry = Entry
 
     def __init__(self, size=3, *, rate=0.5, dtype=np.float32, iterations=4):
         self.size = size
@@ -29,9 +36,9 @@ class Counting(Recommender):
             count += 1
             if count == fail_at:
                 raise KeyboardInterrupt
-            return Step({"value": count}, 0.1, 0.2, 10.0 / count)
+            return Step({"value": count}, 10.0 / count, {"share": 0.1 * count})
 
-        self._iterate(step, [], callback, show_progress)
+        self._iterate(step, self.iterations, [], callback, show_progress)
         return self
 
 
@@ -79,7 +86,7 @@ def test_history_and_callback():
     model.fit(callback=lambda *entry: seen.append((*entry, model.value)))
     assert [h.iteration for h in model.history] == [1, 2, 3, 4]
     assert [h.loss for h in model.history] == [10.0, 5.0, 10 / 3, 2.5]
-    assert {(h.user_seconds, h.item_seconds) for h in model.history} == {(0.1, 0.2)}
+    assert [h.share for h in model.history] == [0.1, 0.2, 0.1 * 3, 0.4]
     assert seen == [(h.iteration, h.seconds, h.loss, h.iteration) for h in model.history]
 
 

@@ -337,4 +337,23 @@ def test_lists_stay_the_same_as_preparations_come(model):
             want = [[3, 5].index(user) for user in np.ravel(users)]
             np.testing.assert_array_equal(np.atleast_2d(ids), expected[0][want])
             np.testing.assert_array_equal(np.atleast_2d(scores), expected[1][want])
-    assert model._order[1].codes is not None
+    assert model._prepared["order and codes"][1].codes is not None
+
+
+def test_biases_and_mean(model):
+    rng = np.random.default_rng(1)
+    dtype = model.dtype
+    b_u, b_i = rng.integers(-3, 4, 23).astype(dtype), rng.integers(-3, 4, 31).astype(dtype)
+    model._publish({"_user_biases": b_u, "_item_biases": b_i, "_mean": 2.0}, ())
+    table = model.user_factors @ model.item_factors.T + b_u[:, np.newaxis] + b_i + dtype(2)
+    np.testing.assert_array_equal(model.score(np.arange(23)[:, np.newaxis], range(31)), table)
+    table[model._seen.counts(np.dtype(dtype)).toarray() != 0] = -np.inf
+    ids, scores = model.recommend(np.arange(23), N=6)
+    np.testing.assert_array_equal(scores, -np.sort(-table, axis=1)[:, :6])
+    np.testing.assert_array_equal(scores, np.take_along_axis(table, ids, axis=1))
+    for _ in range(3):  # by codes as well
+        np.testing.assert_array_equal(model.recommend(7, N=6)[1], scores[7])
+    with pytest.raises(ValueError, match="read-only"):
+        model.item_biases[0] = 3
+    with pytest.raises(ValueError, match="item_factors has 30 rows; expected 31"):
+        model.item_factors = np.ones((30, 4))

@@ -57,7 +57,7 @@ def test_recommend_by_fold_in():
     ids, scores = model.recommend(2, nothing, N=4, fold_in=True)
     assert ids.tolist() == [39, 38, 37, 36] and not scores.any()
     assert model.explain(0, 3, user_items=nothing)[0] == 0
-    with pytest.raises(ValueError, match="fold_in=True takes factors from user_items"):
+    with pytest.raises(ValueError, match="fold_in=True takes users from user_items"):
         model.recommend(0, fold_in=True)
     with pytest.raises(ValueError, match=r"shape \(5, 39\); expected one column for each of.*40"):
         model.fold_in(new[:, :39])

@@ -5,12 +5,12 @@ import pytest
 from scipy import sparse
 
 from recsys import ImplicitALS
-from recsys.models import recommend_all
+from recsys.models import lists
 
 
 @pytest.fixture
 def model(monkeypatch):
-    monkeypatch.setattr(recommend_all, "USERS", 16)  # several blocks
+    monkeypatch.setattr(lists, "USERS", 16)  # several blocks
     counts = sparse.random_array((50, 12), density=0.4, rng=0, format="csr")
     return ImplicitALS(4, iterations=1, random_state=0).fit(counts, show_progress=False)
 

@@ -64,7 +64,7 @@ def topk(
         blocks, queries = (0,), (query,)
     order = None
     if scale is None and query.shape[0] >= _MANY:
-        order = kernels.norm_order(items)
+        order = kernels.norm_order(items, kernels.norms(items))
     rows = np.empty((query.shape[0], k), np.int32), np.empty((query.shape[0], k), dtype)
     for at, own in zip(blocks, queries, strict=True):
         part = slice(at, at + len(own))

@@ -1,0 +1,202 @@
+"""What is asked of any model that makes lists, checked in one place."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recsys import checks
+from recsys.models.base import NotFittedError, Recommender
+from recsys.models.candidates import ANYONE, Choice, Seen, rows_meant
+from recsys.serving import write_lists
+
+if TYPE_CHECKING:
+    from scipy import sparse
+
+USERS = 1 << 13  # whose lists are made together
+
+
+class ListMaker(Recommender):
+    """A model that recommends; a subclass has `_known_shape` and `_lists`."""
+
+    dtype: Any
+    _seen: Seen | None = None
+
+    def recommend(
+        self,
+        users: Any,
+        user_items: Any = None,
+        N: int = 10,
+        *,
+        filter_seen: bool = True,
+        filter_items: Any = None,
+        items: Any = None,
+        fold_in: bool = False,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The N items with the highest scores for each user.
+
+        Parameters
+        ----------
+        users : int or array of int, shape (n,)
+            Row numbers of the training matrix.
+        user_items : scipy sparse matrix or array, optional
+            What counts as seen instead of the training matrix, and to `ItemNeighbors` as the
+            history: a matrix of the same shape, or one row for each of `users`.
+        N : int, default 10
+            Length of each list.
+        filter_seen : bool, default True
+            Leave out items the user has a stored entry for in the training matrix, or in
+            `user_items`.
+        filter_items : int or array of int, optional
+            Column numbers of items to leave out of every list.
+        items : int or array of int, optional
+            Column numbers of the only items to choose from; all by default.
+        fold_in : bool, default False
+            Take what is known of each user from the row of `user_items` (a factor model by its
+            `fold_in`) instead of from training: for changed rows and for users unknown to the
+            model, whose numbers then only have to be those of rows of `user_items`, or anything
+            where it has one row for each of `users`.
+
+        Returns
+        -------
+        ids : ndarray of int32, shape (N,) for a single user, else (n, N)
+            Best first; of items with equal scores the one with the higher id first. A user with
+            fewer than N items left has -1 in the places that stay empty. `ItemNeighbors` has
+            no score for an item without a neighbour in the history, and never lists it.
+        scores : ndarray of the model's dtype, same shape
+            -inf in empty places. The same for a user alone and among others.
+
+        Raises
+        ------
+        NotFittedError
+            Neither `fit` nor an assignment has provided what is needed.
+        IndexError
+            Unknown users or items.
+        TypeError, ValueError
+            `users` are not row numbers; N < 1; `user_items` has another shape; factors that do not
+            go together.
+        """
+        shape, dtype = self._known_shape(), checks.floating_dtype(self.dtype)
+        rows = checks.row_numbers("users", users, ANYONE if fold_in else shape[0])
+        checks.integer("N", N, 1)
+        choice = Choice(items, filter_items, shape[1])
+        flat = rows.reshape(-1)
+        given, own = None, flat
+        if user_items is not None:
+            given = checks.interactions(user_items, dtype, may_be_empty=True)
+            own = rows_meant(given.shape, flat, shape, fold_in)
+        elif fold_in:
+            raise ValueError("fold_in=True takes users from user_items: pass it, one row a user")
+        ids, scores = self._lists(
+            flat, given, own, choice, N, filter_seen=filter_seen, fold_in=fold_in
+        )
+        return ids.reshape(*rows.shape, N), scores.reshape(*rows.shape, N)
+
+    def recommend_all(
+        self,
+        N: int = 10,
+        *,
+        path: str | os.PathLike | None = None,
+        filter_seen: bool = True,
+        filter_items: Any = None,
+        items: Any = None,
+        show_progress: bool = True,
+    ) -> tuple[np.ndarray, np.ndarray] | None:
+        """The N items with the highest scores for every user of the model.
+
+        Parameters
+        ----------
+        N, filter_seen, filter_items, items
+            As in `recommend`.
+        path : str or path, optional
+            Write the lists to this Parquet file, some users at a time, and return None: memory
+            then does not grow with the number of users. Columns: user, items and scores (lists,
+            without empty places). Needs pyarrow.
+        show_progress : bool, default True
+            Show a progress bar where the output is a terminal.
+
+        Returns
+        -------
+        ids, scores : ndarrays, shape (n_users, N), or None
+            As in `recommend`.
+
+        Raises
+        ------
+        ImportError
+            `path` is given and pyarrow is not installed.
+        NotFittedError, IndexError, TypeError, ValueError, OSError
+            As in `recommend` and `save`.
+        """
+        from tqdm import tqdm
+
+        n_users = self._known_shape()[0]
+        options = {"filter_seen": filter_seen, "filter_items": filter_items, "items": items}
+
+        def blocks() -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+            with tqdm(total=n_users, unit=" users", disable=None if show_progress else True) as bar:
+                for begin in range(0, n_users, USERS):
+                    users = np.arange(begin, min(begin + USERS, n_users))
+                    yield begin, *self.recommend(users, N=N, **options)
+                    bar.update(len(users))
+
+        if path is not None:
+            write_lists(path, blocks())
+            return None
+        checks.integer("N", N, 1)
+        ids = np.empty((n_users, N), np.int32)
+        scores = np.empty((n_users, N), checks.floating_dtype(self.dtype))
+        for begin, found, own in blocks():
+            ids[begin : begin + len(found)], scores[begin : begin + len(found)] = found, own
+        return ids, scores
+
+    # ---- what a model of this kind provides ----------------------------------------------------
+
+    def _known_shape(self) -> tuple[int, int]:
+        """Users and items of the model; NotFittedError where there are none yet."""
+        raise NotImplementedError
+
+    def _lists(
+        self,
+        users: np.ndarray,
+        given: sparse.csr_array | None,
+        own: np.ndarray,
+        choice: Choice,
+        N: int,
+        *,
+        filter_seen: bool,
+        fold_in: bool,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Lists of `users`, whose rows of `given`, or else of what is remembered, are `own`."""
+        raise NotImplementedError
+
+    # ---- helpers -------------------------------------------------------------------------------
+
+    def _one_history(self, user: Any, user_items: Any) -> sparse.csr_array:
+        """The one row of `user`: of a matrix that has it, or only it, or of what is remembered."""
+        shape, dtype = self._known_shape(), checks.floating_dtype(self.dtype)
+        if user_items is None:
+            counts = self._checked_seen().counts(dtype)
+        else:
+            counts = checks.interactions(user_items, dtype, may_be_empty=True)
+            checks.columns("user_items", counts.shape, shape[1], "items")
+            if counts.shape[0] == 1:
+                return counts
+        return counts[[checks.one_row_number("user", user, counts.shape[0])]]
+
+    def _checked_seen(self) -> Seen:
+        """The remembered entries, if they belong to what the model knows now."""
+        if self._seen is None:
+            raise NotFittedError(
+                "no training matrix is remembered, so seen items are unknown: call "
+                "fit(user_items) first or pass filter_seen=False"
+            )
+        trained, now = self._seen.shape, self._known_shape()
+        if trained != now:
+            raise ValueError(
+                f"the model was trained on {trained[0]} users x {trained[1]} items, but its "
+                f"factors are now for {now[0]} x {now[1]}: pass filter_seen=False or fit again"
+            )
+        return self._seen
