@@ -25,7 +25,7 @@ X86_SETS = {
 
 
 LINKED = ["recsys.kernels._als"]  # the others ask it for kernels
-MODULES = [*LINKED, "recsys.kernels._topk", "recsys.kernels._product"]
+MODULES = [*LINKED, "recsys.kernels._topk", "recsys.kernels._product", "recsys.kernels._sgd"]
 
 
 class BuildKernels(build_ext):

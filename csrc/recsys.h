@@ -69,6 +69,44 @@ typedef struct {
     uint8_t *failed; /* (queries,) set to 1 at `begin` if a value is not usable */
 } recsys_lists;
 
+/* A cell of a grid over users and items: what one thread may write to while others have theirs.
+ * Its items are two groups, of which the second may be empty. */
+typedef struct {
+    int64_t begin[2], end[2]; /* entries of each group, ascending by user, then by item */
+    int64_t lo[2], hi[2];     /* items of each group */
+    int64_t share[2];         /* of each group among all items, in units of 2^-32 */
+} recsys_cell;
+
+/* Pairwise stochastic gradient (Rendle et al. 2009). Rows of factors are padded with zeros to
+ * `stride`; items are numbered so that a group is a run of them. */
+typedef struct {
+    const int32_t *users;         /* (nnz,) of each entry: a user likes an item */
+    const int32_t *items;         /* (nnz,) */
+    const void *weights;          /* (nnz,) real, of the steps, or NULL: all 1 */
+    void *x;                      /* (users, stride) real */
+    void *y;                      /* (items, stride) real */
+    void *b;                      /* (items,) real, or NULL: no biases */
+    int64_t factors;
+    int64_t stride;
+    int64_t n_items;
+    int64_t negatives;            /* steps for each liked item */
+    double rate;
+    double reg_user;
+    double reg_positive;
+    double reg_negative;
+    uint64_t key;                 /* of the epoch's random numbers */
+    int64_t frozen;               /* only x is learned */
+    int64_t candidates;           /* draws for a step: the best-scored, or WARP's most trials */
+    int64_t warp;
+    double margin;                /* WARP's */
+    const double *rank_weights;   /* (candidates,) of WARP, by the number of trials - 1 */
+    const uint32_t *alias_keep;   /* (items,) of an alias table for each group, or NULL: uniform */
+    const int32_t *alias;         /* (items,) */
+    const int32_t *ranking;       /* (factors, items) each group's items by falling y_k, or NULL */
+    const void *spread;           /* (factors,) real: standard deviation of y_k */
+    double adaptive_share;        /* mean rank drawn, as a share of the items */
+} recsys_bpr;
+
 /* name, arguments. A kernel missing from the stamped sources is a compile error. */
 #define RECSYS_KERNELS(KERNEL)                                                                    \
     /* solve the rows order[begin:end] */                                                         \
@@ -90,14 +128,17 @@ typedef struct {
     /* the lists of the rows order[begin:end] of a product; of `lists` n and whom not to list */   \
     KERNEL(product_topk_rows,                                                                     \
            (const recsys_product *product, const recsys_topk *lists, int64_t begin, int64_t end,  \
-            recsys_lists out, void *scratch))
+            recsys_lists out, void *scratch))                                                      \
+    /* the steps of one cell; sums[4]: loss, steps in the right order, steps, skipped */          \
+    KERNEL(bpr_cell,                                                                              \
+           (const recsys_bpr *problem, const recsys_cell *cell, double *sums, void *scratch))
 
 typedef struct {
 #define RECSYS_MEMBER(name, arguments) void(*name) arguments;
     RECSYS_KERNELS(RECSYS_MEMBER)
 #undef RECSYS_MEMBER
-    /* enough, 64-byte aligned, for any kernel but the last and rows of up to `longest` entries; cg_steps
-     * and longest count in als_rows only */
+    /* enough, 64-byte aligned, for any kernel but product_topk_rows and rows of up to `longest`
+     * entries; cg_steps and longest count in als_rows only */
     int64_t (*scratch_bytes)(int64_t factors, int64_t cg_steps, int64_t longest);
     int64_t (*product_scratch_bytes)(int64_t columns); /* of product_topk_rows, likewise */
     int64_t lanes;

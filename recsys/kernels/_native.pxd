@@ -1,4 +1,4 @@
-from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 
 cdef extern from "recsys.h" nogil:
@@ -51,6 +51,36 @@ cdef extern from "recsys.h" nogil:
         void *scores
         uint8_t *failed
 
+    ctypedef struct recsys_cell:
+        pass
+
+    ctypedef struct recsys_bpr:
+        const int32_t *users
+        const int32_t *items
+        const void *weights
+        void *x
+        void *y
+        void *b
+        int64_t factors
+        int64_t stride
+        int64_t n_items
+        int64_t negatives
+        double rate
+        double reg_user
+        double reg_positive
+        double reg_negative
+        uint64_t key
+        int64_t frozen
+        int64_t candidates
+        int64_t warp
+        double margin
+        const double *rank_weights
+        const uint32_t *alias_keep
+        const int32_t *alias
+        const int32_t *ranking
+        const void *spread
+        double adaptive_share
+
     ctypedef struct recsys_table:
         void (*als_rows)(const recsys_als *, int64_t, int64_t, void *) noexcept nogil
         void (*als_loss)(const recsys_als *, int64_t, int64_t, void *) noexcept nogil
@@ -63,6 +93,8 @@ cdef extern from "recsys.h" nogil:
                           void *) noexcept nogil
         void (*product_topk_rows)(const recsys_product *, const recsys_topk *, int64_t, int64_t,
                                   recsys_lists, void *) noexcept nogil
+        void (*bpr_cell)(
+            const recsys_bpr *, const recsys_cell *, double *, void *) noexcept nogil
         int64_t (*product_scratch_bytes)(int64_t) noexcept nogil
         int64_t (*scratch_bytes)(int64_t, int64_t, int64_t) noexcept nogil
         int64_t lanes

@@ -1,0 +1,31 @@
+/* What the stochastic gradient kernels share: rows of factors padded to whole vectors.
+ *
+ * Rows are padded with zeros to a multiple of 64 bytes, which every update leaves at zero, so that
+ * no loop has a remainder and no row more cache lines than it needs. */
+
+#define SGD_SCAN 8 /* items up to which going through them beats halving */
+
+INLINE real *sgd_row(void *rows, int64_t row, int64_t stride) {
+    return (real *)rows + row * stride;
+}
+
+/* The vectors of a row: a constant where the compiler had better know it, else a number. */
+#define FOR_VECTORS(v, count) UNROLL for (int64_t v = 0; v < (count); v++)
+
+INLINE real dot_rows(const real *a, const real *b, int64_t vectors) {
+    vec sum = splat(0);
+    FOR_VECTORS(v, vectors) sum += load(a + v * W) * load(b + v * W);
+    return sum_vec(sum);
+}
+
+/* Whether `item` is among the ascending `items`. */
+static int is_among(const int32_t *items, int64_t count, int32_t item) {
+    while (count > SGD_SCAN) {
+        const int64_t half = count / 2;
+        items = items[half] <= item ? items + half : items;
+        count -= half;
+    }
+    int64_t k = 0;
+    while (k < count && items[k] < item) k++;
+    return k < count && items[k] == item;
+}

@@ -1,0 +1,129 @@
+"""A grid over users and items whose cells let threads work side by side and agree to the bit.
+
+Users are cut into bands. Items are dealt into twice as many groups, and in every epoch the groups
+are paired anew: a cell is a band of users with a pair of groups. In each round every band has
+another pair, so that no two cells of a round share a user or an item: they can be done at the same
+time, in any order, by any number of threads. After as many rounds as there are bands every band
+has met every pair. The grid follows from the shape of the data alone.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+
+BANDS = 16  # at most: threads that can work at a time
+_BAND_USERS, _BAND_ITEMS = 32, 64  # at least, on average: less is not worth a round
+_DEAL_SEED = 0x5EED
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The entries of a matrix in the order of their bands, groups, users and items.
+
+    Items are renumbered so that each group is a run of them.
+    """
+
+    place: np.ndarray  # (items,) int32: an item's new number
+    bounds: np.ndarray  # (groups + 1,) int64, in the new numbers; 2 x bands groups, or 1
+    share: np.ndarray  # (groups,) float64: of the weights of all items
+    begins: np.ndarray  # (bands, groups + 1) int64: where a group's entries begin in a band
+    users: np.ndarray  # (nnz,) int32
+    items: np.ndarray  # (nnz,) int32, in the new numbers
+    values: np.ndarray | None  # (nnz,), if asked for
+
+    @property
+    def bands(self) -> int:
+        return len(self.begins)
+
+    def rounds(self, rng: np.random.Generator) -> np.ndarray:
+        """(bands, bands, 10) int64: the rounds of an epoch, each of as many cells; see
+        recsys_cell in csrc/recsys.h."""
+        groups = len(self.bounds) - 1
+        cells = np.zeros((self.bands, self.bands, 10), np.int64)
+        if groups == 1:
+            cells[0, 0, [0, 2]] = self.begins[0]
+            cells[0, 0, 6], cells[0, 0, 8:] = self.bounds[1], 2**32
+            return cells
+        share = np.minimum(np.floor(self.share * 2.0**32), 2.0**32 - 1).astype(np.int64)
+        pairs = rng.permutation(groups).reshape(self.bands, 2)
+        for turn, offset in enumerate(rng.permutation(self.bands)):
+            band = np.arange(self.bands)[:, np.newaxis]
+            own = np.roll(pairs, offset, axis=0)
+            cells[turn, :, 0:2], cells[turn, :, 2:4] = (
+                self.begins[band, own],
+                self.begins[band, own + 1],
+            )
+            cells[turn, :, 4:6], cells[turn, :, 6:8] = self.bounds[own], self.bounds[own + 1]
+            cells[turn, :, 8:10] = share[own]
+        return cells
+
+
+def make_grid(
+    indptr: np.ndarray,
+    indices: np.ndarray,
+    weights: np.ndarray,
+    values: np.ndarray | None = None,
+    bands: int | None = None,
+) -> Grid:
+    """The grid of a matrix.
+
+    Parameters
+    ----------
+    indptr, indices : (users + 1,) int64, (nnz,) int32
+        Of the canonical matrix, users x items.
+    weights : (items,) float64
+        What the shares of the groups are shares of.
+    values : (nnz,), optional
+        What else is known of the entries.
+    bands : int, optional
+        By default as many as the shape lets threads profit from.
+    """
+    n_users, n_items, nnz = len(indptr) - 1, len(weights), len(indices)
+    if bands is None:
+        bands = min(BANDS, n_users // _BAND_USERS, n_items // (2 * _BAND_ITEMS))
+    bands = max(bands, 1)
+    groups = 1 if bands == 1 else 2 * bands
+    group_of = _deal(np.bincount(indices, minlength=n_items), groups)
+    place = np.empty(n_items, np.int32)
+    place[np.argsort(group_of, kind="stable")] = np.arange(n_items, dtype=np.int32)
+    mass = np.bincount(group_of, weights, groups)
+
+    cuts = np.searchsorted(indptr, nnz * np.arange(1, bands) // bands)
+    band_bounds = np.concatenate([[0], cuts, [n_users]])
+    begins = np.empty((bands, groups + 1), np.int64)
+    users, items = np.empty(nnz, np.int32), np.empty(nnz, np.int32)
+    sorted_values = None if values is None else np.empty_like(values)
+    for band, (first, last) in enumerate(itertools.pairwise(band_bounds)):
+        at = slice(indptr[first], indptr[last])
+        groups_here = group_of[indices[at]]
+        # Stable, so that a group's entries stay in the order of users and items.
+        order = np.argsort(groups_here, kind="stable")
+        rows = np.arange(first, last, dtype=np.int32)
+        users[at] = np.repeat(rows, np.diff(indptr[first : last + 1]))[order]
+        items[at] = place[indices[at]][order]
+        if values is not None:
+            sorted_values[at] = values[at][order]
+        counts = np.bincount(groups_here, minlength=groups)
+        begins[band] = at.start + np.append(0, np.cumsum(counts))
+    return Grid(
+        place=place,
+        bounds=np.append(0, np.cumsum(np.bincount(group_of, minlength=groups))),
+        share=mass / max(mass.sum(), np.finfo(float).tiny),
+        begins=begins,
+        users=users,
+        items=items,
+        values=sorted_values,
+    )
+
+
+def _deal(popularity: np.ndarray, groups: int) -> np.ndarray:
+    """A group for each item, int8 or int16: at random, with as much of each popularity in each."""
+    rows = -(-len(popularity) // groups)
+    deals = np.tile(np.arange(groups, dtype=np.int8 if groups < 128 else np.int16), (rows, 1))
+    dealt = np.random.default_rng(_DEAL_SEED).permuted(deals, axis=1)
+    group_of = np.empty(len(popularity), dealt.dtype)
+    group_of[np.argsort(-popularity, kind="stable")] = dealt.reshape(-1)[: len(popularity)]
+    return group_of
