@@ -25,7 +25,7 @@ X86_SETS = {
 
 
 LINKED = ["recsys.kernels._als"]  # the others ask it for kernels
-MODULES = [*LINKED, "recsys.kernels._topk", "recsys.kernels._product", "recsys.kernels._sgd"]
+MODULES = [*LINKED, *(f"recsys.kernels._{name}" for name in ("topk", "product", "lmf", "sgd"))]
 
 
 class BuildKernels(build_ext):

@@ -62,6 +62,28 @@ typedef struct {
     const int32_t *order;         /* (rows of a,) as they are to be done, or NULL */
 } recsys_product;
 
+/* A half-sweep of logistic matrix factorization: a gradient step for each row, `fixed` held. An
+ * entry's confidence carries its preference in the sign, as in recsys_als. */
+typedef struct {
+    const int64_t *indptr;    /* (rows + 1,) */
+    const int32_t *indices;   /* (nnz,) */
+    const void *confidence;   /* (nnz,) real */
+    const int32_t *order;     /* (rows,) */
+    const void *fixed;        /* (columns, factors rounded up to 64 bytes) real, zeros behind */
+    const void *fixed_biases; /* (columns,) real */
+    void *solved;             /* (rows, factors) real */
+    void *biases;             /* (rows,) real */
+    void *squares;            /* (rows, factors) real: sums of squared gradients so far */
+    void *bias_squares;       /* (rows,) real */
+    const uint64_t *keys;     /* (rows,) of what is drawn for each */
+    int64_t columns;
+    int64_t factors;
+    int64_t negatives;        /* columns drawn for each entry */
+    double learning_rate;
+    double regularization;
+    double *row_loss;         /* (rows,) before the step, without regularization; NaN: diverged */
+} recsys_lmf;
+
 /* Where the lists go: best first, of equal scores the higher id; -1 and -inf fill what is left. */
 typedef struct {
     int32_t *ids;    /* (queries, n) */
@@ -131,7 +153,9 @@ typedef struct {
             recsys_lists out, void *scratch))                                                      \
     /* the steps of one cell; sums[4]: loss, steps in the right order, steps, skipped */          \
     KERNEL(bpr_cell,                                                                              \
-           (const recsys_bpr *problem, const recsys_cell *cell, double *sums, void *scratch))
+           (const recsys_bpr *problem, const recsys_cell *cell, double *sums, void *scratch))                      \
+    /* a step for each of the rows order[begin:end] */                                            \
+    KERNEL(lmf_rows, (const recsys_lmf *problem, int64_t begin, int64_t end, void *scratch))
 
 typedef struct {
 #define RECSYS_MEMBER(name, arguments) void(*name) arguments;

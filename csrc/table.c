@@ -19,16 +19,16 @@
 #include "kernels/product.h"
 #include "kernels/rng.h"
 #include "kernels/sigmoid.h"
+#include "kernels/lmf.h"
 #include "kernels/sgd.h"
 #include "kernels/bpr.h"
 
 static int64_t scratch_bytes(int64_t factors, int64_t cg_steps, int64_t longest) {
-    const int64_t als = als_scratch_bytes(factors, cg_steps, longest);
-    const int64_t gram = gram_scratch_bytes(factors), topk = topk_scratch_bytes(factors);
-    const int64_t each[] = {als, gram, topk, bpr_scratch_bytes(factors)};
-    int64_t most = 0;
-    for (int i = 0; i < 4; i++) most = each[i] > most ? each[i] : most;
-    return most;
+    int64_t most = als_scratch_bytes(factors, cg_steps, longest);
+    most = max_i64(most, gram_scratch_bytes(factors));
+    most = max_i64(most, topk_scratch_bytes(factors));
+    most = max_i64(most, bpr_scratch_bytes(factors));
+    return max_i64(most, lmf_scratch_bytes(factors));
 }
 
 #define PASTE3(a, b, c) a##b##c

@@ -2,6 +2,7 @@
 
 from .als import Side, Sweep, fold_in, half_sweep, make_sides, normal_matrix, objective, transposed
 from .config import current_isa, show_config, use_isa
+from .lmf import Learned, LmfSide, lmf_half_sweep, lmf_sides, row_keys
 from .product import product_topk
 from .threads import resolve_num_threads, single_threaded_blas
 from .topk import FEW_QUERIES, NO_ID, NormOrder, norm_order, norms, topk
@@ -9,12 +10,16 @@ from .topk import FEW_QUERIES, NO_ID, NormOrder, norm_order, norms, topk
 __all__ = [
     "FEW_QUERIES",
     "NO_ID",
+    "Learned",
+    "LmfSide",
     "NormOrder",
     "Side",
     "Sweep",
     "current_isa",
     "fold_in",
     "half_sweep",
+    "lmf_half_sweep",
+    "lmf_sides",
     "make_sides",
     "norm_order",
     "normal_matrix",
@@ -22,6 +27,7 @@ __all__ = [
     "objective",
     "product_topk",
     "resolve_num_threads",
+    "row_keys",
     "show_config",
     "single_threaded_blas",
     "topk",

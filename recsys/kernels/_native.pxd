@@ -46,6 +46,25 @@ cdef extern from "recsys.h" nogil:
         const int32_t *names
         const int32_t *order
 
+    ctypedef struct recsys_lmf:
+        const int64_t *indptr
+        const int32_t *indices
+        const void *confidence
+        const int32_t *order
+        const void *fixed
+        const void *fixed_biases
+        void *solved
+        void *biases
+        void *squares
+        void *bias_squares
+        const uint64_t *keys
+        int64_t columns
+        int64_t factors
+        int64_t negatives
+        double learning_rate
+        double regularization
+        double *row_loss
+
     ctypedef struct recsys_lists:
         int32_t *ids
         void *scores
@@ -95,6 +114,7 @@ cdef extern from "recsys.h" nogil:
                                   recsys_lists, void *) noexcept nogil
         void (*bpr_cell)(
             const recsys_bpr *, const recsys_cell *, double *, void *) noexcept nogil
+        void (*lmf_rows)(const recsys_lmf *, int64_t, int64_t, void *) noexcept nogil
         int64_t (*product_scratch_bytes)(int64_t) noexcept nogil
         int64_t (*scratch_bytes)(int64_t, int64_t, int64_t) noexcept nogil
         int64_t lanes

@@ -8,20 +8,19 @@ csrc/kernels/als_row.h for what that buys.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from . import _als
 from .config import current_isa
+from .spans import most_work_first, slices
 from .threads import resolve_num_threads
 
 logger = logging.getLogger("recsys")
 
 SPAN_COST = 500_000  # about that many clock cycles a span: 0.2 ms
 LONG = 4096  # entries above which rows of a span share their gathers (csrc/kernels/als_primal.h)
-SLICE_SECONDS = 0.1  # between looks for a KeyboardInterrupt
 CG_TOLERANCE = {np.dtype(np.float32): 1e-6, np.dtype(np.float64): 1e-12}
 RETRY_ENTRIES = 1 << 21  # entries of rows solved again in double at a time
 LANES = 16  # rows a batch solves at once at most; spans of short rows are whole batches
@@ -125,7 +124,7 @@ def transposed(matrix):
 def _make_side(matrix, regularization, other_regularization, unobserved_weight, places) -> Side:
     indptr = matrix.indptr.astype(np.int64, copy=False)
     lengths = np.diff(indptr)
-    order = np.argsort(-lengths, kind="stable").astype(np.int32)
+    order = most_work_first(lengths)
     n_long = int(np.count_nonzero(lengths > LONG))
     indices = matrix.indices.astype(np.int32, copy=False)
     return Side(
@@ -232,7 +231,7 @@ def half_sweep(
         "cg_steps": 0 if exact else cg_steps,
         "row_loss": row_loss,
     }
-    for spans in _slices(_spans_for(side, how["num_threads"]), how["num_threads"]):
+    for spans in slices(_spans_for(side, how["num_threads"]), how["num_threads"]):
         _als.als_rows(
             side.indptr, indices, side.confidence, side.order, spans, rotated, out,
             regularization=side.regularization, failed=failed,
@@ -318,20 +317,6 @@ def _eigenbasis(fixed: np.ndarray, how: dict) -> tuple[np.ndarray, np.ndarray]:
         )
     eigenvalues, basis = np.linalg.eigh(gram)
     return np.maximum(eigenvalues[::-1], 0.0), np.ascontiguousarray(basis[:, ::-1])
-
-
-def _slices(spans: np.ndarray, num_threads: int) -> Iterator[np.ndarray]:
-    """Consecutive pieces of `spans`, each taking some SLICE_SECONDS: Python looks for signals in
-    between, while the results, row by row, are the same however they are cut."""
-    from time import perf_counter
-
-    at, count = 0, num_threads
-    while at < len(spans) - 1:
-        began = perf_counter()
-        yield spans[at : at + count + 1]
-        at += count
-        seconds = max(perf_counter() - began, 1e-6)
-        count = max(num_threads, int(count * min(4.0, SLICE_SECONDS / seconds)))
 
 
 def _solve_again(side, indices, rows, fixed, out, problem, how) -> int:

@@ -9,6 +9,7 @@ import numpy as np
 
 from . import _product
 from .config import current_isa
+from .spans import cut, most_work_first
 from .threads import resolve_num_threads
 from .topk import NO_ID
 
@@ -85,12 +86,6 @@ def _plan(a: sparse.csr_array, b: sparse.csr_array) -> tuple[np.ndarray, np.ndar
     """Rows, those with most work first; cut into spans of similar work; and these into calls."""
     meetings = np.diff(b.indptr)[a.indices]
     work = np.diff(np.append(0, np.cumsum(meetings))[a.indptr]) + 1000  # looking at a row at all
-    order = np.argsort(-work, kind="stable").astype(np.int32)
-    done = np.cumsum(work[order])
-
-    def cuts(piece: float) -> np.ndarray:
-        ends = np.searchsorted(done, np.arange(piece, done[-1] if len(done) else 0, piece)) + 1
-        return np.unique(np.concatenate([[0], ends, [len(done)]]))
-
-    spans, calls = cuts(_SPAN_WORK), cuts(_CALL_WORK)
+    order = most_work_first(work)
+    spans, calls = cut(work[order], _SPAN_WORK), cut(work[order], _CALL_WORK)
     return order, spans, np.searchsorted(spans, calls)

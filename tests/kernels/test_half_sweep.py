@@ -1,7 +1,6 @@
 """A half-sweep as a whole: exactness, the loss, the retry in double, interruption."""
 
 import dataclasses
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -161,16 +160,6 @@ def test_no_regularization_on_rank_deficient_data_is_finite(isa, dtype):
         half_sweep(items, x, None, y)
     assert np.isfinite(x).all() and np.isfinite(y).all()
     np.testing.assert_allclose(x @ y.T, 1, rtol=1e-3 if dtype is np.float32 else 1e-8)
-
-
-def test_slices_cover_every_span_once(monkeypatch):
-    """However long the pieces between two looks at signals take, each row is solved once."""
-    monkeypatch.setattr(module, "SLICE_SECONDS", 0.0)
-    spans = np.arange(0, 100_000, 7)
-    pieces = list(module._slices(spans, 2))
-    assert pieces[0][0] == spans[0] and pieces[-1][-1] == spans[-1]
-    assert all(a[-1] == b[0] for a, b in pairwise(pieces))
-    assert len(pieces) > 10
 
 
 def test_spans_cut_all_rows_into_work_of_similar_size():

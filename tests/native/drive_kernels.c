@@ -163,6 +163,37 @@ static void drive_als(const recsys_table *table, int is_double, int64_t f, const
     free_arrays();
 }
 
+static void *zeros(int64_t count, int is_double) { return reals(count, is_double, 0, 0); }
+
+static void drive_lmf(const recsys_table *table, int is_double, int64_t f, int64_t negatives) {
+    const int64_t line = is_double ? 8 : 16;
+    recsys_als matrix = {.factors = f};
+    make_matrix(&matrix);
+    recsys_lmf p = {.indptr = matrix.indptr, .indices = matrix.indices, .order = matrix.order,
+                    .columns = COLUMNS, .factors = f, .negatives = negatives,
+                    .learning_rate = 0.1, .regularization = 1};
+    p.confidence = reals(ENTRIES, is_double, -3, 3);
+    p.fixed = reals(COLUMNS * ((f + line - 1) / line * line), is_double, -1, 1);
+    p.fixed_biases = reals(COLUMNS, is_double, -1, 1);
+    uint64_t *keys = exactly(8 * ROWS, 8);
+    for (uint64_t row = 0; row < ROWS; row++) keys[row] = row << 32;
+    p.keys = keys;
+    make_arrays_read_only();
+    p.solved = reals(ROWS * f, is_double, -1, 1);
+    p.biases = zeros(ROWS, is_double);
+    p.squares = zeros(ROWS * f, is_double);
+    p.bias_squares = zeros(ROWS, is_double);
+    p.row_loss = exactly(8 * ROWS, 8);
+    void *scratch = exactly(table->scratch_bytes(f, 0, 0), 64);
+    for (int64_t begin = 0, span = 1; begin < ROWS; begin += span++) {
+        memset(scratch, 0xff, (size_t)table->scratch_bytes(f, 0, 0));
+        table->lmf_rows(&p, begin, begin + span < ROWS ? begin + span : ROWS, scratch);
+    }
+    check(all_finite(p.solved, ROWS * f, is_double), "lmf_rows", f);
+    check(all_finite(p.row_loss, ROWS, 1), "lmf_rows", f);
+    free_arrays();
+}
+
 static void drive_products(const recsys_table *table, int is_double, int64_t f, int64_t rows) {
     const void *x = reals(rows * f, is_double, -1, 1), *basis = reals(f * f, is_double, -1, 1);
     int32_t *place = exactly(4 * rows, 4);
@@ -287,6 +318,8 @@ int main(int argc, char **argv) {
         for (size_t s = 0; s < sizeof SITUATIONS / sizeof *SITUATIONS; s++) {
             drive_als(table, is_double, FACTORS[f], SITUATIONS + s);
         }
+        drive_lmf(table, is_double, FACTORS[f], 2);
+        drive_lmf(table, is_double, FACTORS[f], COLUMNS);
         for (size_t h = 0; h < sizeof HEIGHTS / sizeof *HEIGHTS; h++) {
             drive_products(table, is_double, FACTORS[f], HEIGHTS[h]);
             drive_topk(table, is_double, FACTORS[f], HEIGHTS[h], 211, 7);

@@ -1,0 +1,30 @@
+"""The compiled loop over rows of logistic matrix factorization; see reference/lmf.py."""
+
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Real = TypeVar("Real", np.float32, np.float64)
+
+def lmf_rows(
+    indptr: NDArray[np.int64],
+    indices: NDArray[np.int32],
+    confidence: NDArray[Real],
+    order: NDArray[np.int32],
+    spans: NDArray[np.int64],
+    fixed: NDArray[Real],
+    fixed_biases: NDArray[Real],
+    solved: NDArray[Real],
+    biases: NDArray[Real],
+    squares: NDArray[Real],
+    bias_squares: NDArray[Real],
+    keys: NDArray[np.uint64],
+    row_loss: NDArray[np.float64],
+    *,
+    negatives: int,
+    learning_rate: float,
+    regularization: float,
+    isa: str,
+    num_threads: int,
+) -> None: ...

@@ -1,0 +1,131 @@
+"""Half-sweeps of logistic matrix factorization: one gradient step for every row of a side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from . import _lmf
+from .als import transposed
+from .config import current_isa
+from .reference.rng import draw
+from .spans import cut, most_work_first, slices
+from .threads import resolve_num_threads
+
+if TYPE_CHECKING:
+    from scipy import sparse
+
+_SPAN_TERMS = 30_000  # rows gathered in a task, some 0.3 ms
+_CACHE_LINE = 64
+
+
+class Learned(NamedTuple):
+    """What training knows of one side: of one dtype, C-contiguous."""
+
+    factors: np.ndarray  # (rows, f)
+    biases: np.ndarray  # (rows,)
+    squares: np.ndarray  # (rows, f): sums of squared gradients so far
+    bias_squares: np.ndarray  # (rows,)
+
+    @classmethod
+    def of(cls, factors: np.ndarray) -> Learned:
+        """At the start of training."""
+        biases = np.zeros(len(factors), factors.dtype)
+        return cls(factors, biases, np.zeros_like(factors), np.zeros_like(biases))
+
+
+@dataclass(frozen=True)
+class LmfSide:
+    """One orientation of the data: signed confidences (> 0: liked), and how to go about its rows.
+
+    None of it depends on the number of threads.
+    """
+
+    indptr: np.ndarray  # (rows + 1,) int64
+    indices: np.ndarray  # (nnz,) int32
+    confidence: np.ndarray  # (nnz,) float32 or float64
+    columns: int
+    negatives: int  # columns drawn for each entry, at most all
+    order: np.ndarray  # (rows,) int32, most work first
+    spans: np.ndarray  # int64, from 0 to rows
+
+    @classmethod
+    def of(cls, signed: sparse.csr_array, negatives: int) -> LmfSide:
+        """Of a canonical matrix; its arrays are shared."""
+        columns = signed.shape[1]
+        lengths = np.diff(signed.indptr)
+        negatives = min(negatives, columns)
+        terms = lengths + np.minimum(negatives * np.maximum(lengths, 1), columns)
+        order = most_work_first(terms)
+        spans = cut(terms[order], _SPAN_TERMS)
+        parts = signed.indptr, signed.indices, signed.data
+        return cls(*parts, columns, negatives, order, spans)
+
+
+def lmf_sides(signed: sparse.csr_array, negatives: int) -> tuple[LmfSide, LmfSide]:
+    """Users x items, and its transpose."""
+    return LmfSide.of(signed, negatives), LmfSide.of(transposed(signed), negatives)
+
+
+def row_keys(seed: int, sweep: int, rows: int) -> np.ndarray:
+    """Keys (rows,) uint64 of what each row draws in half-sweep number `sweep`."""
+    [key] = draw(np.array([seed], np.uint64), sweep)
+    return draw(key, np.arange(rows))
+
+
+def lmf_half_sweep(
+    side: LmfSide,
+    fixed: tuple[np.ndarray, np.ndarray],
+    solved: Learned,
+    keys: np.ndarray,
+    *,
+    learning_rate: float,
+    regularization: float,
+    num_threads: int = 0,
+) -> float:
+    """A step of AdaGrad for every row of `side`, written to `solved`; see reference.lmf.lmf_rows.
+
+    Parameters
+    ----------
+    side : LmfSide
+        The data, rows x columns.
+    fixed : (columns, f) array and (columns,) array
+        Factors and biases of the other side.
+    solved : Learned
+        Of the rows; partly written to if a KeyboardInterrupt comes, within about 0.1 s.
+    keys : (rows,) uint64
+        Of what is drawn for each row.
+    learning_rate, regularization : float
+    num_threads : int
+        0: all that are available. The result is the same for any number.
+
+    Returns
+    -------
+    float
+        The loss before the step, without regularization; NaN where a step led to numbers that are
+        not finite.
+    """
+    row_loss = np.empty(len(solved.biases))
+    threads = resolve_num_threads(num_threads)
+    padded = _padded(fixed[0])
+    for spans in slices(side.spans, threads):
+        _lmf.lmf_rows(
+            side.indptr, side.indices, side.confidence, side.order, spans, padded, fixed[1],
+            *solved, keys, row_loss, negatives=side.negatives, learning_rate=learning_rate,
+            regularization=regularization, isa=current_isa(), num_threads=threads,
+        )  # fmt: skip
+    return float(row_loss.sum())
+
+
+def _padded(factors: np.ndarray) -> np.ndarray:
+    """A copy whose rows begin at cache lines, zeros behind the factors: a gathered row then takes
+    the fewest lines, and whole vectors."""
+    line = _CACHE_LINE // factors.itemsize
+    rows, stride = len(factors), -(-factors.shape[1] // line) * line
+    memory = np.zeros(rows * stride + line, factors.dtype)
+    begin = -memory.ctypes.data % _CACHE_LINE // factors.itemsize
+    padded = memory[begin : begin + rows * stride].reshape(rows, stride)
+    padded[:, : factors.shape[1]] = factors
+    return padded
