@@ -10,7 +10,14 @@ from types import ModuleType
 
 from recsys._version import __version__
 from recsys.kernels.config import show_config
-from recsys.models import ImplicitALS, ItemNeighbors, NotFittedError, NumericalWarning, load
+from recsys.models import (
+    ImplicitALS,
+    ItemNeighbors,
+    LogisticMF,
+    NotFittedError,
+    NumericalWarning,
+    load,
+)
 
 
 def __getattr__(name: str) -> ModuleType:
@@ -23,6 +30,7 @@ def __getattr__(name: str) -> ModuleType:
 __all__ = [
     "ImplicitALS",
     "ItemNeighbors",
+    "LogisticMF",
     "NotFittedError",
     "NumericalWarning",
     "__version__",

@@ -2,7 +2,7 @@
 
 from .als import Side, Sweep, fold_in, half_sweep, make_sides, normal_matrix, objective, transposed
 from .config import current_isa, show_config, use_isa
-from .lmf import Learned, LmfSide, lmf_half_sweep, lmf_sides, row_keys
+from .lmf import Fixed, Learned, LmfSide, lmf_half_sweep, lmf_sides, row_keys
 from .product import product_topk
 from .threads import resolve_num_threads, single_threaded_blas
 from .topk import FEW_QUERIES, NO_ID, NormOrder, norm_order, norms, topk
@@ -10,6 +10,7 @@ from .topk import FEW_QUERIES, NO_ID, NormOrder, norm_order, norms, topk
 __all__ = [
     "FEW_QUERIES",
     "NO_ID",
+    "Fixed",
     "Learned",
     "LmfSide",
     "NormOrder",

@@ -35,6 +35,35 @@ class Learned(NamedTuple):
         biases = np.zeros(len(factors), factors.dtype)
         return cls(factors, biases, np.zeros_like(factors), np.zeros_like(biases))
 
+    def fixed(self) -> Fixed:
+        return Fixed.of(self.factors, self.biases)
+
+    def copy_to(self, other: Learned) -> None:
+        for own, its in zip(self, other, strict=True):
+            np.copyto(its, own)
+
+    def copy(self) -> Learned:
+        return Learned(*(own.copy() for own in self))
+
+
+class Fixed(NamedTuple):
+    """The side held fixed: rows that begin at cache lines, zeros behind the factors. A gathered
+    row then takes the fewest lines, and whole vectors."""
+
+    factors: np.ndarray  # (columns, f or more)
+    biases: np.ndarray  # (columns,)
+
+    @classmethod
+    def of(cls, factors: np.ndarray, biases: np.ndarray) -> Fixed:
+        """A copy of `factors`, (columns, f), and `biases`, (columns,) as they are."""
+        line = _CACHE_LINE // factors.itemsize
+        rows, stride = len(factors), -(-factors.shape[1] // line) * line
+        memory = np.zeros(rows * stride + line, factors.dtype)
+        begin = -memory.ctypes.data % _CACHE_LINE // factors.itemsize
+        padded = memory[begin : begin + rows * stride].reshape(rows, stride)
+        padded[:, : factors.shape[1]] = factors
+        return cls(padded, biases)
+
 
 @dataclass(frozen=True)
 class LmfSide:
@@ -60,8 +89,15 @@ class LmfSide:
         terms = lengths + np.minimum(negatives * np.maximum(lengths, 1), columns)
         order = most_work_first(terms)
         spans = cut(terms[order], _SPAN_TERMS)
-        parts = signed.indptr, signed.indices, signed.data
-        return cls(*parts, columns, negatives, order, spans)
+        return cls(
+            indptr=signed.indptr.astype(np.int64, copy=False),
+            indices=signed.indices.astype(np.int32, copy=False),  # SciPy widens them in slices
+            confidence=signed.data,
+            columns=columns,
+            negatives=negatives,
+            order=order,
+            spans=spans,
+        )
 
 
 def lmf_sides(signed: sparse.csr_array, negatives: int) -> tuple[LmfSide, LmfSide]:
@@ -77,7 +113,7 @@ def row_keys(seed: int, sweep: int, rows: int) -> np.ndarray:
 
 def lmf_half_sweep(
     side: LmfSide,
-    fixed: tuple[np.ndarray, np.ndarray],
+    fixed: Fixed,
     solved: Learned,
     keys: np.ndarray,
     *,
@@ -91,8 +127,8 @@ def lmf_half_sweep(
     ----------
     side : LmfSide
         The data, rows x columns.
-    fixed : (columns, f) array and (columns,) array
-        Factors and biases of the other side.
+    fixed : Fixed
+        The other side.
     solved : Learned
         Of the rows; partly written to if a KeyboardInterrupt comes, within about 0.1 s.
     keys : (rows,) uint64
@@ -109,23 +145,10 @@ def lmf_half_sweep(
     """
     row_loss = np.empty(len(solved.biases))
     threads = resolve_num_threads(num_threads)
-    padded = _padded(fixed[0])
     for spans in slices(side.spans, threads):
         _lmf.lmf_rows(
-            side.indptr, side.indices, side.confidence, side.order, spans, padded, fixed[1],
-            *solved, keys, row_loss, negatives=side.negatives, learning_rate=learning_rate,
+            side.indptr, side.indices, side.confidence, side.order, spans, *fixed, *solved,
+            keys, row_loss, negatives=side.negatives, learning_rate=learning_rate,
             regularization=regularization, isa=current_isa(), num_threads=threads,
         )  # fmt: skip
     return float(row_loss.sum())
-
-
-def _padded(factors: np.ndarray) -> np.ndarray:
-    """A copy whose rows begin at cache lines, zeros behind the factors: a gathered row then takes
-    the fewest lines, and whole vectors."""
-    line = _CACHE_LINE // factors.itemsize
-    rows, stride = len(factors), -(-factors.shape[1] // line) * line
-    memory = np.zeros(rows * stride + line, factors.dtype)
-    begin = -memory.ctypes.data % _CACHE_LINE // factors.itemsize
-    padded = memory[begin : begin + rows * stride].reshape(rows, stride)
-    padded[:, : factors.shape[1]] = factors
-    return padded

@@ -4,11 +4,13 @@ from recsys.models.base import Iteration, NotFittedError, NumericalWarning
 from recsys.models.implicit_als import ImplicitALS
 from recsys.models.item_neighbors import ItemNeighbors
 from recsys.models.load import load
+from recsys.models.logistic_mf import LogisticMF
 
 __all__ = [
     "ImplicitALS",
     "ItemNeighbors",
     "Iteration",
+    "LogisticMF",
     "NotFittedError",
     "NumericalWarning",
     "load",

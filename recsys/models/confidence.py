@@ -62,6 +62,8 @@ def signed_confidence(
     NumericalWarning
         float32, and the largest confidence is over 100,000 times the median.
     """
+    if counts.nnz == 0:  # a newcomer without a history: no mean count to take
+        return counts
     signed = np.empty_like(counts.data)
     given = _called(scheme, counts) if callable(scheme) else None
     largest = 0.0

@@ -14,6 +14,7 @@ from recsys.models.alternating import AlternatingModel
 from recsys.models.base import Callback, Iteration, NumericalWarning, Step
 from recsys.models.candidates import Seen
 from recsys.models.confidence import SCHEMES, Scheme, signed_confidence
+from recsys.models.training import check_callback, goes_on
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -203,16 +204,9 @@ class ImplicitALS(AlternatingModel):
             Confidences spread too far for float32, or rows had to be solved again in double.
         """
         dtype = self._check_parameters()
-        if callback is not None and not callable(callback):
-            raise TypeError(
-                "callback must be a function of (iteration, seconds, loss); got "
-                f"{callback!r} ({type(callback).__name__})"
-            )
+        check_callback(callback)
         counts = checks.interactions(user_items, dtype)
-        if warm_start and (self._user_factors is not None or self._item_factors is not None):
-            self._check_warm_start(counts.shape, dtype)
-        else:
-            warm_start = False
+        warm_start = goes_on(self, warm_start, counts.shape, self.factors, dtype)
         seen = Seen.of(counts)
         if np.may_share_memory(counts.indices, getattr(user_items, "indices", None)):
             seen = seen._replace(data=user_items.data)  # the caller's own, where values were cast
@@ -328,20 +322,7 @@ class ImplicitALS(AlternatingModel):
         checks.random_state(self.random_state)
         return checks.floating_dtype(self.dtype)
 
-    def _check_warm_start(self, shape: tuple[int, int], dtype: np.dtype) -> None:
-        pairs = (("user", self.user_factors, shape[0]), ("item", self.item_factors, shape[1]))
-        for noun, factors, count in pairs:
-            if factors.shape != (count, self.factors):
-                raise ValueError(
-                    f"cannot continue from {noun}_factors of shape {factors.shape}: expected "
-                    f"{(count, self.factors)}, for {count} {noun}s in user_items and "
-                    f"factors={self.factors}. Fit with warm_start=False to start fresh"
-                )
-            checks.factor_matrix(f"{noun}_factors", factors, dtype)
-
     def _signed(self, counts: sparse.csr_array) -> sparse.csr_array:
-        if counts.nnz == 0:  # a newcomer without a history: no mean count to take
-            return counts
         return signed_confidence(counts, self.confidence, self.alpha, self.epsilon)
 
     def _solve_rows(self, signed: sparse.csr_array, fixed: np.ndarray) -> np.ndarray:
