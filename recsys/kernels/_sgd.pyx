@@ -11,8 +11,8 @@ from recsys.kernels cimport _native as native
 from recsys.kernels._als cimport Scratch, get_table, real
 
 
-def bpr_cells(const int32_t[::1] users, const int32_t[::1] items, const real[::1] weights,
-              real[:, ::1] x, real[:, ::1] y, real[::1] b, const int64_t[:, ::1] cells,
+def bpr_cells(real[:, ::1] x, real[:, ::1] y, real[::1] b, const int32_t[::1] users,
+              const int32_t[::1] items, const real[::1] weights, const int64_t[:, ::1] cells,
               double[:, ::1] sums, *, int64_t factors, double rate, double reg_user,
               double reg_positive, double reg_negative, uint64_t key, int64_t negatives=1,
               int64_t candidates=1, const double[::1] rank_weights=None, double margin=1,

@@ -44,9 +44,7 @@ class Grid:
         groups = len(self.bounds) - 1
         cells = np.zeros((self.bands, self.bands, 10), np.int64)
         if groups == 1:
-            cells[0, 0, [0, 2]] = self.begins[0]
-            cells[0, 0, 6], cells[0, 0, 8:] = self.bounds[1], 2**32
-            return cells
+            return self.user_spans(1)[np.newaxis]
         share = np.minimum(np.floor(self.share * 2.0**32), 2.0**32 - 1).astype(np.int64)
         pairs = rng.permutation(groups).reshape(self.bands, 2)
         for turn, offset in enumerate(rng.permutation(self.bands)):
@@ -58,6 +56,16 @@ class Grid:
             )
             cells[turn, :, 4:6], cells[turn, :, 6:8] = self.bounds[own], self.bounds[own + 1]
             cells[turn, :, 8:10] = share[own]
+        return cells
+
+    def user_spans(self, count: int) -> np.ndarray:
+        """(count, 10) int64: cells of whole users with all items, of a grid of one band."""
+        entries = np.arange(1, count) * len(self.users) // count
+        cuts = np.searchsorted(self.users, self.users[entries]) if len(self.users) else entries
+        cuts = np.concatenate([[0], cuts, [len(self.users)]])
+        cells = np.zeros((count, 10), np.int64)
+        cells[:, 0], cells[:, 2] = cuts[:-1], cuts[1:]
+        cells[:, 6], cells[:, 8:] = self.bounds[-1], 2**32
         return cells
 
 

@@ -11,6 +11,7 @@ from . import _lmf
 from .als import transposed
 from .config import current_isa
 from .reference.rng import draw
+from .rows import padded
 from .spans import cut, most_work_first, slices
 from .threads import resolve_num_threads
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from scipy import sparse
 
 _SPAN_TERMS = 30_000  # rows gathered in a task, some 0.3 ms
-_CACHE_LINE = 64
 
 
 class Learned(NamedTuple):
@@ -47,8 +47,7 @@ class Learned(NamedTuple):
 
 
 class Fixed(NamedTuple):
-    """The side held fixed: rows that begin at cache lines, zeros behind the factors. A gathered
-    row then takes the fewest lines, and whole vectors."""
+    """The side held fixed, its rows padded."""
 
     factors: np.ndarray  # (columns, f or more)
     biases: np.ndarray  # (columns,)
@@ -56,13 +55,7 @@ class Fixed(NamedTuple):
     @classmethod
     def of(cls, factors: np.ndarray, biases: np.ndarray) -> Fixed:
         """A copy of `factors`, (columns, f), and `biases`, (columns,) as they are."""
-        line = _CACHE_LINE // factors.itemsize
-        rows, stride = len(factors), -(-factors.shape[1] // line) * line
-        memory = np.zeros(rows * stride + line, factors.dtype)
-        begin = -memory.ctypes.data % _CACHE_LINE // factors.itemsize
-        padded = memory[begin : begin + rows * stride].reshape(rows, stride)
-        padded[:, : factors.shape[1]] = factors
-        return cls(padded, biases)
+        return cls(padded(factors), biases)
 
 
 @dataclass(frozen=True)

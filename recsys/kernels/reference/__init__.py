@@ -4,7 +4,8 @@ They are the specification; the tests hold the kernels to them.
 """
 
 from .als import als_loss, als_rows, gramian, rotate
+from .bpr import bpr_cells
 from .lmf import lmf_rows
 from .topk import topk
 
-__all__ = ["als_loss", "als_rows", "gramian", "lmf_rows", "rotate", "topk"]
+__all__ = ["als_loss", "als_rows", "bpr_cells", "gramian", "lmf_rows", "rotate", "topk"]

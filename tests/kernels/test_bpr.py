@@ -1,0 +1,213 @@
+"""Pairwise stochastic gradient against its NumPy twin."""
+
+import itertools
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from recsys.kernels import _sgd
+from recsys.kernels.bpr import PairwiseSGD, Rates, _alias_tables
+from recsys.kernels.grid import make_grid
+from recsys.kernels.reference import bpr as reference
+from recsys.kernels.rows import padded
+from tests.cases import CASES, FACTORS
+
+WRITTEN = ("x", "y", "b", "sums")
+TOLERANCE = {np.float32: 2e-4, np.float64: 1e-11}
+RANK_WEIGHTS = np.array([1.0, 0.8, 0.5])
+
+
+def arguments(matrix, dtype, factors=16, bands=2, chances=None, seed=0, **options):
+    random = np.random.default_rng(seed)
+    liked = sparse.csr_array(matrix)
+    liked.data = random.random(liked.nnz).astype(dtype) + dtype(0.5)
+    if chances is None:
+        chances = np.ones(liked.shape[1])
+    grid = make_grid(liked.indptr.astype(np.int64), liked.indices, chances, liked.data, bands)
+
+    def normal(*shape):
+        return (random.standard_normal(shape) / factors**0.25).astype(dtype)
+
+    cells = grid.rounds(random).reshape(-1, 10)
+    args = {
+        "users": grid.users,
+        "items": grid.items,
+        "weights": grid.values,
+        "x": padded(normal(liked.shape[0], factors)),
+        "y": padded(normal(liked.shape[1], factors)),
+        "b": normal(liked.shape[1]),
+        "cells": cells,
+        "sums": np.zeros((len(cells), 4)),
+        "factors": factors,
+        "rate": 0.1,
+        "reg_user": 0.02,
+        "reg_positive": 0.03,
+        "reg_negative": 0.01,
+        "key": 99,
+    }
+    return grid, args | options
+
+
+def run(kernel, args, **how):
+    own = {name: None if args[name] is None else padded_copy(args[name]) for name in WRITTEN}
+    kernel(**{**args, **own}, **how)
+    return own
+
+
+def padded_copy(array):
+    return padded(array) if array.ndim == 2 and array.shape[1] > 4 else array.copy()
+
+
+def wide(args):
+    kinds = (name for name in args if isinstance(args[name], np.ndarray))
+    real = [name for name in kinds if args[name].dtype.kind == "f"]
+    return {**args, **{name: args[name].astype(np.float64) for name in real}}
+
+
+def assert_equals_reference(args, isa, num_threads=1):
+    dtype = args["x"].dtype.type
+    got = run(_sgd.bpr_cells, args, isa=isa, num_threads=num_threads)
+    want = run(reference.bpr_cells, wide(args))
+    for name in WRITTEN:
+        if args[name] is not None:
+            np.testing.assert_allclose(
+                got[name], want[name], rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype], err_msg=name
+            )
+
+
+@pytest.mark.parametrize("case", sorted(set(CASES) - {"long"}))
+def test_cases(case, isa, dtype):
+    matrix = CASES[case]()
+    assert_equals_reference(arguments(matrix[:40], dtype, bands=None)[1], isa)
+
+
+@pytest.mark.parametrize("factors", FACTORS)
+def test_factors(factors, isa, dtype):
+    _, args = arguments(CASES["many short"]()[:60], dtype, factors)
+    assert_equals_reference(args, isa)
+
+
+OPTIONS = {
+    "no biases": {"b": None},
+    "no weights": {"weights": None},
+    "frozen": {"frozen": True},
+    "several": {"negatives": 7},
+    "hardest": {"candidates": 11},
+    "warp": {"rank_weights": RANK_WEIGHTS, "candidates": 3, "margin": 0.5},
+    "warp of several": {"rank_weights": RANK_WEIGHTS, "candidates": 3, "negatives": 2, "b": None},
+}
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+@pytest.mark.parametrize("bands", [1, 2, 4])
+def test_options(options, bands, isa, dtype):
+    _, args = arguments(CASES["every length"]()[5:20, :80], dtype, bands=bands, **options)
+    assert_equals_reference(args, isa)
+
+
+def test_by_popularity(isa, dtype):
+    matrix = CASES["every length"]()[5:20, :80]
+    chances = np.arange(80.0) ** 2
+    grid, args = arguments(matrix, dtype, chances=chances)
+    keep, alias = _alias_tables(chances[np.argsort(grid.place)], grid.bounds)
+    assert_equals_reference({**args, "alias_keep": keep, "alias": alias}, isa)
+
+
+def test_adaptive(isa, dtype):
+    grid, args = arguments(CASES["every length"]()[5:20, :80], dtype, 5)
+    y = args["y"][:, :5]
+    ranking = np.empty((5, 80), np.int32)
+    for lo, hi in zip(grid.bounds[:-1], grid.bounds[1:], strict=True):
+        ranking[:, lo:hi] = lo + np.argsort(-y[lo:hi].T, axis=1)
+    options = {"ranking": ranking, "spread": y.std(axis=0), "adaptive_share": 0.3}
+    assert_equals_reference({**args, **options}, isa)
+
+
+def test_no_two_cells_of_a_round_share_anything():
+    matrix = sparse.random_array((300, 900), density=0.05, rng=np.random.default_rng(0)).tocsr()
+    grid = make_grid(matrix.indptr.astype(np.int64), matrix.indices, np.ones(900), None, 4)
+    assert sorted(grid.place) == list(range(900))
+    met = np.zeros(matrix.nnz, int)
+    for cells in grid.rounds(np.random.default_rng(0)):
+        users, items = [], []
+        for cell in cells:
+            spans = [np.arange(cell[g], cell[2 + g]) for g in (0, 1)]
+            entries = np.concatenate(spans)
+            met[entries] += 1
+            users.append(set(grid.users[entries]))
+            items.append({*range(cell[4], cell[6]), *range(cell[5], cell[7])})
+            for g in (0, 1):
+                own = grid.items[spans[g]]
+                assert np.all((own >= cell[4 + g]) & (own < cell[6 + g]))
+        assert sum(map(len, users)) == len(set.union(*users))
+        assert sum(map(len, items)) == len(set.union(*items)) == 900
+    assert np.all(met == 1)
+
+
+def test_alias_tables_have_the_weights():
+    weights = np.random.default_rng(0).pareto(1, 60)
+    bounds = np.array([0, 7, 8, 60])
+    keep, alias = _alias_tables(weights, bounds)
+    for lo, hi in itertools.pairwise(bounds):
+        share = keep[lo:hi] / 2**32
+        chance = share + np.bincount(alias[lo:hi] - lo, 1 - share, hi - lo)
+        np.testing.assert_allclose(
+            chance / (hi - lo), weights[lo:hi] / weights[lo:hi].sum(), atol=1e-8
+        )
+
+
+def sgd(matrix, dtype=np.float32, factors=20, **options):
+    random = np.random.default_rng(3)
+    x, y = (random.standard_normal((n, factors)).astype(dtype) / 4 for n in matrix.shape)
+    return PairwiseSGD(matrix, x, y, np.zeros(matrix.shape[1], dtype), **options)
+
+
+SAMPLERS = {
+    "uniform": {},
+    "popular": {"popularity_exponent": 0.75},
+    "adaptive": {"adaptive_share": 0.05},
+    "hard": {"candidates": 5},
+    "warp": {"candidates": 3, "rank_weights": RANK_WEIGHTS},
+}
+
+
+@pytest.mark.parametrize("options", SAMPLERS.values(), ids=SAMPLERS)
+def test_same_bits_for_any_number_of_threads(options):
+    matrix = sparse.random_array((500, 800), density=0.02, rng=np.random.default_rng(0)).tocsr()
+    found = []
+    for threads in (1, 2, 3, 7):
+        training = sgd(matrix, bands=3, **options)
+        sums = [training.epoch(Rates(0.1, 0.01, 0.01, 0.01), key, threads) for key in (5, 6)]
+        found.append((sums, training._x, training._y, training._b))
+    for sums, *arrays in found[1:]:
+        assert sums == found[0][0]
+        for one, other in zip(arrays, found[0][1:], strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_negatives_are_as_often_as_they_should():
+    """Each item comes as often as any other, over the epochs, whatever group it is in."""
+    n_items, epochs = 256, 600
+    liked = np.arange(64)[:, np.newaxis] * 4 + np.arange(3)  # nobody likes 3, 7, 11, ...
+    matrix = sparse.csr_array(
+        (np.ones(192), (np.repeat(np.arange(64), 3), liked.reshape(-1))), shape=(64, n_items)
+    )
+    training = PairwiseSGD(
+        matrix, np.ones((64, 1)), np.zeros((n_items, 1)), np.zeros(n_items), bands=2
+    )
+    b = np.zeros(n_items)
+    for key in range(epochs):
+        training._x[:], training._y[:], training._b[:] = 0, 0, 0
+        training.epoch(Rates(1.0, 0.0, 0.0, 0.0), key, 1)
+        b += training._b[training._grid.place] * 2  # a step of a half for each time it came
+    never = b[3::4]
+    expected = epochs * 192 / n_items
+    assert abs(-never.mean() / expected - 1) < 0.05
+    assert never.std() < 4 * np.sqrt(expected)
+
+
+def test_skipped_where_everything_is_liked():
+    matrix = sparse.csr_array(np.ones((3, 4)))
+    sums = sgd(matrix, np.float64, 2).epoch(Rates(0.1, 0, 0, 0), 1)
+    assert sums.skipped == 12 and sums.steps == 0
