@@ -11,6 +11,7 @@ from types import ModuleType
 from recsys._version import __version__
 from recsys.kernels.config import show_config
 from recsys.models import (
+    BPR,
     ImplicitALS,
     ItemNeighbors,
     LogisticMF,
@@ -28,6 +29,7 @@ def __getattr__(name: str) -> ModuleType:
 
 
 __all__ = [
+    "BPR",
     "ImplicitALS",
     "ItemNeighbors",
     "LogisticMF",

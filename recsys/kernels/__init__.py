@@ -1,22 +1,28 @@
 """The only door to native code: parallel loops over C kernels, threads, instruction sets."""
 
 from .als import Side, Sweep, fold_in, half_sweep, make_sides, normal_matrix, objective, transposed
+from .bpr import EpochSums, PairwiseSGD, Rates, epoch_key
 from .config import current_isa, show_config, use_isa
 from .lmf import Fixed, Learned, LmfSide, lmf_half_sweep, lmf_sides, row_keys
 from .product import product_topk
+from .rows import padded
 from .threads import resolve_num_threads, single_threaded_blas
 from .topk import FEW_QUERIES, NO_ID, NormOrder, norm_order, norms, topk
 
 __all__ = [
     "FEW_QUERIES",
     "NO_ID",
+    "EpochSums",
     "Fixed",
     "Learned",
     "LmfSide",
     "NormOrder",
+    "PairwiseSGD",
+    "Rates",
     "Side",
     "Sweep",
     "current_isa",
+    "epoch_key",
     "fold_in",
     "half_sweep",
     "lmf_half_sweep",
@@ -26,6 +32,7 @@ __all__ = [
     "normal_matrix",
     "norms",
     "objective",
+    "padded",
     "product_topk",
     "resolve_num_threads",
     "row_keys",

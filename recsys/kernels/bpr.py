@@ -10,6 +10,7 @@ import numpy as np
 from . import _sgd
 from .config import current_isa
 from .grid import make_grid
+from .reference.rng import draw
 from .rows import padded
 from .threads import resolve_num_threads
 
@@ -37,6 +38,11 @@ class EpochSums(NamedTuple):
     skipped: int  # steps not made, for want of an item that the user has not liked
 
 
+def epoch_key(seed: int, number: int) -> int:
+    """The key of all that is drawn in an epoch; 64 bits, as `seed`."""
+    return int(draw(np.array([seed], np.uint64), number)[0])
+
+
 class PairwiseSGD:
     """A training in progress.
 
@@ -62,6 +68,8 @@ class PairwiseSGD:
         WARP's.
     bands : int or None
         Of the grid; None: as many as suit the shape. 0: no grid, all threads write where they like.
+    frozen : bool
+        Learn x only, without a grid; y is shared and has to be `padded`.
     """
 
     def __init__(
@@ -79,6 +87,7 @@ class PairwiseSGD:
         rank_weights: np.ndarray | None = None,
         margin: float = 1.0,
         bands: int | None = None,
+        frozen: bool = False,
     ) -> None:
         chances = np.ones(liked.shape[1])
         if popularity_exponent is not None:
@@ -89,17 +98,20 @@ class PairwiseSGD:
         )
         self._hogwild = bands == 0
         self._factors = x.shape[1]
-        self._x, self._y = padded(x), padded(y[np.argsort(self._grid.place)])
-        self._b = None if b is None else b[np.argsort(self._grid.place)]
+        item_at = np.argsort(self._grid.place)
+        self._x = padded(x)
+        self._y = y if frozen else padded(y[item_at])
+        self._b = None if b is None else b[item_at]
         self._options: dict[str, Any] = {
             "factors": self._factors,
             "negatives": negatives,
             "candidates": candidates,
             "rank_weights": rank_weights,
             "margin": margin,
+            "frozen": frozen,
         }
         if popularity_exponent is not None:
-            keep, alias = _alias_tables(chances[np.argsort(self._grid.place)], self._grid.bounds)
+            keep, alias = _alias_tables(chances[item_at], self._grid.bounds)
             self._options |= {"alias_keep": keep, "alias": alias}
         self._adaptive_share = adaptive_share
 
@@ -139,11 +151,15 @@ class PairwiseSGD:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         """`out`, of the shapes of x, y and b, with what they are now."""
         place = self._grid.place
-        np.copyto(out[0], self._x[:, : self._factors])
+        np.copyto(out[0], self.users())
         np.take(self._y[:, : self._factors], place, axis=0, out=out[1], mode="clip")
         if out[2] is not None:
             np.take(self._b, place, out=out[2], mode="clip")
         return out
+
+    def users(self) -> np.ndarray:
+        """x as it is now, not a copy."""
+        return self._x[:, : self._factors]
 
     def _cells(
         self, cells: np.ndarray, sums: np.ndarray, rates: Rates, key: int, num_threads: int

@@ -1,12 +1,14 @@
 """One file a model: its parameters, its schedule, what it learns."""
 
 from recsys.models.base import Iteration, NotFittedError, NumericalWarning
+from recsys.models.bpr import BPR
 from recsys.models.implicit_als import ImplicitALS
 from recsys.models.item_neighbors import ItemNeighbors
 from recsys.models.load import load
 from recsys.models.logistic_mf import LogisticMF
 
 __all__ = [
+    "BPR",
     "ImplicitALS",
     "ItemNeighbors",
     "Iteration",

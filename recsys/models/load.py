@@ -6,15 +6,17 @@ import os
 
 import numpy as np
 
+from recsys.models.bpr import BPR
+from recsys.models.factor_model import FactorModel
 from recsys.models.implicit_als import ImplicitALS
 from recsys.models.item_neighbors import ItemNeighbors
 from recsys.models.logistic_mf import LogisticMF
 from recsys.serving import read_model_file
 
-_CLASSES = {cls.__name__: cls for cls in (ImplicitALS, ItemNeighbors, LogisticMF)}
+_CLASSES = {cls.__name__: cls for cls in (BPR, ImplicitALS, ItemNeighbors, LogisticMF)}
 
 
-def load(path: str | os.PathLike) -> ImplicitALS | ItemNeighbors | LogisticMF:
+def load(path: str | os.PathLike) -> FactorModel | ItemNeighbors:
     """A model that `save` wrote, ready to recommend.
 
     Its arrays are mapped into memory and checked, not copied: processes that load the same file

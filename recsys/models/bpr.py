@@ -1,0 +1,458 @@
+"""Pairwise ranking of implicit feedback: BPR and WARP by stochastic gradients."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from recsys import checks, kernels
+from recsys.kernels import EpochSums, PairwiseSGD, Rates
+from recsys.models.base import Callback, Iteration, Step
+from recsys.models.candidates import Seen
+from recsys.models.factor_model import FactorModel
+from recsys.models.training import check_callback, goes_on
+
+if TYPE_CHECKING:
+    from scipy import sparse
+
+LOSSES = ("bpr", "warp")
+SAMPLERS = ("uniform", "popular", "adaptive", "hard")
+SCHEDULES = ("deterministic", "hogwild")
+
+_FOLD_IN_EPOCHS = 30
+_FOLD_IN_SEED = 0
+
+Factors = tuple[np.ndarray, np.ndarray, np.ndarray | None]  # X, Y and item biases, if any
+
+
+@dataclass(frozen=True)
+class PairwiseEpoch(Iteration):
+    """One entry of `BPR.history`, see `Iteration`; the loss is the mean over steps.
+
+    Attributes
+    ----------
+    correct : float
+        Share of the steps whose two items were in the right order before it.
+    skipped : int
+        Steps not made, as no item was found that the user does not like.
+    learning_rate : float
+        Of the epoch.
+    """
+
+    correct: float
+    skipped: int
+    learning_rate: float
+
+
+class BPR(FactorModel):
+    """Matrix factorization that ranks what a user likes above the rest (plays, clicks, purchases).
+
+    An item i that a user u likes (a stored count r_ui > 0) is compared with an item j that u does
+    not like, by
+
+        s_uij = x_u . (y_i - y_j) + b_i - b_j
+
+    and a step goes down the gradient of log(1 + e^-s_uij) (Rendle et al. 2009, section 4), with
+    z = sigma(-s_uij) and rate eta:
+
+        x_u += eta (z (y_i - y_j) - lambda_u x_u)
+        y_i += eta (z x_u - lambda_i y_i)      b_i += eta (z - lambda_i b_i)
+        y_j += eta (-z x_u - lambda_j y_j)     b_j += eta (-z - lambda_j b_j)
+
+    With ``loss="warp"`` (Weston et al. 2011) items j are drawn until one has s_uij < `margin`;
+    there is no step if none of `max_trials` has. If it took t draws, i ranks about
+    (n_items - 1) / t th, and z is H((n_items - 1) / t) / H(n_items - 1), H(k) = 1 + 1/2 + ... + 1/k:
+    the loss that WARP gives the rank, scaled to at most 1.
+
+    An epoch has `negatives` steps for each liked entry. Its order, and every item drawn, follow from
+    `random_state` alone: users and items form a grid of bands whose cells are gone through in
+    rounds, all cells of a round being independent of each other. Within a cell the s_uij of up to 8
+    steps, as a rule of different users, are worked out before the updates of these steps.
+
+    Parameters
+    ----------
+    factors : int, default 64
+        Number of latent factors f, at least 1.
+    learning_rate : float, default 0.05
+        eta > 0 of the first epoch.
+    regularization : float or (float, float, float), default 0.01
+        lambda >= 0; three of them are lambda_u, lambda_i and lambda_j.
+    epochs : int, default 50
+        Epochs a call of `fit` makes; 0 stops at the initial factors.
+    negatives : int, default 1
+        Steps for each liked entry in an epoch, each with an item j of its own.
+    loss : {"bpr", "warp"}, default "bpr"
+    sampler : {"uniform", "popular", "adaptive", "hard"}, default "uniform"
+        How an item j is drawn; one that the user likes is drawn again.
+
+        - "uniform": every item alike.
+        - "popular": by the number of its likes to the power `popularity_exponent`.
+        - "adaptive": by its rank along one factor k, which is drawn by ``abs(x_uk)`` times the
+          standard deviation of y_k; ranks are exponential with a mean of `adaptive_share` of the
+          items (Rendle and Freudenthaler 2014). Items are ranked anew every
+          n_items log2(n_items) steps.
+        - "hard": of `hard_candidates` uniform draws, the one with the highest score.
+
+        "warp" takes "uniform" and "popular".
+    popularity_exponent : float, default 0.75
+    adaptive_share : float, default 0.01
+        More than 0, at most 1.
+    hard_candidates : int, default 5
+        At least 2.
+    margin : float, default 1.0
+        Of "warp", > 0.
+    max_trials : int, default 50
+        Of "warp", at least 1.
+    item_bias : bool, default True
+        Whether there are b_i.
+    learning_rate_decay : float, default 0.0
+        The rate of epoch e = 1, 2, ... is ``learning_rate / (1 + learning_rate_decay * (e - 1))``.
+    weighted : bool, default False
+        Scale a step by r_ui over the mean of all r_ui > 0.
+    schedule : {"deterministic", "hogwild"}, default "deterministic"
+        "hogwild": threads go through users side by side and write to the same items (Niu et al.
+        2011), so that the result differs from run to run if there is more than one thread. It is
+        the slower one where the items do not fit into a processor's cache.
+    init_scale : float, default 0.1
+        Initial factors are normal, of mean 0 and standard deviation ``init_scale / sqrt(f)``; > 0.
+    dtype : np.float32 or np.float64, default np.float32
+        Type of factors and biases.
+    num_threads : int, default 0
+        0 means all that this process may use. The result does not depend on it, bit for bit, unless
+        the schedule is "hogwild". At most 16 threads find work.
+    random_state : int, numpy.random.Generator, numpy.random.RandomState or None, default None
+        Source of the initial factors and of what is drawn. An int gives the same model every time.
+
+    Attributes
+    ----------
+    user_factors : ndarray, shape (n_users, factors)
+    item_factors : ndarray, shape (n_items, factors)
+        X and Y, read-only; may be assigned.
+    item_biases : ndarray, shape (n_items,), or None
+        b_i, read-only.
+    history : list of PairwiseEpoch
+        Seconds, mean loss, share of correctly ordered steps and skipped steps of each epoch.
+
+    References
+    ----------
+    S. Rendle, C. Freudenthaler, Z. Gantner, L. Schmidt-Thieme, "BPR: Bayesian Personalized Ranking
+    from Implicit Feedback", UAI 2009.
+    S. Rendle, C. Freudenthaler, "Improving Pairwise Learning for Item Recommendation from Implicit
+    Feedback", WSDM 2014.
+    J. Weston, S. Bengio, N. Usunier, "WSABIE: Scaling Up To Large Vocabulary Image Annotation",
+    IJCAI 2011.
+    F. Niu, B. Recht, C. Re, S. Wright, "Hogwild!: A Lock-Free Approach to Parallelizing Stochastic
+    Gradient Descent", NIPS 2011.
+
+    Examples
+    --------
+    >>> import scipy.sparse
+    >>> plays = scipy.sparse.csr_array([[5, 3, 0, 0], [4, 0, 0, 0], [0, 0, 2, 9]])
+    >>> model = BPR(factors=2, learning_rate=0.2, random_state=0).fit(plays)
+    >>> items, scores = model.recommend(1, N=1)
+    >>> items
+    array([1], dtype=int32)
+    """
+
+    _entry = PairwiseEpoch
+
+    def __init__(
+        self,
+        factors: int = 64,
+        *,
+        learning_rate: float = 0.05,
+        regularization: float | tuple[float, float, float] = 0.01,
+        epochs: int = 50,
+        negatives: int = 1,
+        loss: str = "bpr",
+        sampler: str = "uniform",
+        popularity_exponent: float = 0.75,
+        adaptive_share: float = 0.01,
+        hard_candidates: int = 5,
+        margin: float = 1.0,
+        max_trials: int = 50,
+        item_bias: bool = True,
+        learning_rate_decay: float = 0.0,
+        weighted: bool = False,
+        schedule: str = "deterministic",
+        init_scale: float = 0.1,
+        dtype: Any = np.float32,
+        num_threads: int = 0,
+        random_state: int | np.random.Generator | np.random.RandomState | None = None,
+    ) -> None:
+        self.factors = factors
+        self.learning_rate = learning_rate
+        self.regularization = regularization
+        self.epochs = epochs
+        self.negatives = negatives
+        self.loss = loss
+        self.sampler = sampler
+        self.popularity_exponent = popularity_exponent
+        self.adaptive_share = adaptive_share
+        self.hard_candidates = hard_candidates
+        self.margin = margin
+        self.max_trials = max_trials
+        self.item_bias = item_bias
+        self.learning_rate_decay = learning_rate_decay
+        self.weighted = weighted
+        self.schedule = schedule
+        self.init_scale = init_scale
+        self.dtype = dtype
+        self.num_threads = num_threads
+        self.random_state = random_state
+
+    def fit(
+        self,
+        user_items: Any,
+        *,
+        callback: Callback | None = None,
+        show_progress: bool = True,
+        warm_start: bool = False,
+    ) -> Self:
+        """Train on a user-item matrix, which is never changed; the model keeps a copy.
+
+        Needs the memory of the factors three times, and 8 bytes for each entry.
+
+        Parameters
+        ----------
+        user_items : scipy sparse matrix or array, n_users x n_items
+            Counts r_ui, one row a user; any format (CSR is best) and any real dtype. Duplicates
+            are summed. A count that is not positive is no like, but its item is not recommended.
+        callback : callable, optional
+            ``callback(epoch, seconds, loss)`` after each epoch, counted from 1. The model may be
+            used inside it. Returning a true value stops the training.
+        show_progress : bool, default True
+            Show a progress bar where the output is a terminal.
+        warm_start : bool, default False
+            Continue from the present factors, which must have the shapes of `user_items` and
+            `factors`, and go on counting epochs: with an int as `random_state`, fits of 3 and of
+            4 epochs give what one of 7 gives. By default, and on a model not fitted yet, training
+            starts fresh.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        TypeError, ValueError
+            A parameter or the matrix is not as described; nothing has been changed.
+        FloatingPointError
+            Training diverged; the model is left as for KeyboardInterrupt.
+        KeyboardInterrupt
+            Ctrl-C. The model is left at the last finished epoch; if there was none, as it was. So
+            it is for whatever `callback` raises.
+        """
+        dtype = self._check_parameters()
+        check_callback(callback)
+        counts = checks.interactions(user_items, dtype)
+        liked = _liked(counts)
+        if liked.nnz == 0:
+            raise ValueError(
+                f"user_items has {counts.nnz} stored entries, none of them positive, so nobody "
+                "likes anything; expected counts r_ui > 0 of what is liked"
+            )
+        warm_start = goes_on(self, warm_start, counts.shape, self.factors, dtype)
+        random = checks.random_generator(self.random_state)
+        seed = int(random.integers(2**64, dtype=np.uint64))  # first: the same for a warm start
+        start = self._present(dtype) if warm_start else self._fresh(counts.shape, random, dtype)
+        seen = Seen.of(counts)
+        try:
+            history = self.history if warm_start else []
+            self._train(liked, seen, start, seed, history, callback, show_progress)
+        finally:
+            if self._seen is seen:
+                self._seen = seen.copied(dtype)
+        return self
+
+    def fold_in(self, user_items: Any) -> np.ndarray:
+        """Factors of users the model was not trained on, items held fixed.
+
+        Makes 30 epochs of the same steps for x_u alone, from zero, at the first learning rate;
+        stores nothing. A user's factors are the same whatever users come with it.
+
+        Parameters
+        ----------
+        user_items : scipy sparse matrix or array, n x n_items
+            Counts, one row a user, as in `fit`.
+
+        Returns
+        -------
+        ndarray of the model's dtype, shape (n, factors)
+            Zeros for a user who likes nothing.
+
+        Raises
+        ------
+        NotFittedError, TypeError, ValueError, FloatingPointError
+            As in `fit` and `recommend`.
+        """
+        counts = checks.interactions(user_items, self._check_parameters(), may_be_empty=True)
+        checks.columns("user_items", counts.shape, len(self.item_factors), "items")
+        return self._folded(counts)[0]
+
+    def _check_parameters(self) -> np.dtype:
+        """Check every parameter; returns the dtype."""
+        checks.integer("factors", self.factors, 1)
+        checks.number("learning_rate", self.learning_rate, above=0)
+        self._regularizations()
+        checks.integer("epochs", self.epochs, 0)
+        checks.integer("negatives", self.negatives, 1)
+        checks.choice("loss", self.loss, LOSSES)
+        checks.choice("sampler", self.sampler, SAMPLERS)
+        if self.loss == "warp" and self.sampler in ("adaptive", "hard"):
+            raise ValueError(
+                f"loss='warp' looks for hard items itself; got sampler={self.sampler!r}, expected "
+                "'uniform' or 'popular'"
+            )
+        checks.number("popularity_exponent", self.popularity_exponent)
+        if checks.number("adaptive_share", self.adaptive_share, above=0) > 1:
+            raise ValueError(f"adaptive_share must be at most 1; got {self.adaptive_share}")
+        checks.integer("hard_candidates", self.hard_candidates, 2)
+        checks.number("margin", self.margin, above=0)
+        checks.integer("max_trials", self.max_trials, 1)
+        checks.flag("item_bias", self.item_bias)
+        checks.number("learning_rate_decay", self.learning_rate_decay, least=0)
+        checks.flag("weighted", self.weighted)
+        checks.choice("schedule", self.schedule, SCHEDULES)
+        checks.number("init_scale", self.init_scale, above=0)
+        checks.integer("num_threads", self.num_threads, 0)
+        checks.random_state(self.random_state)
+        return checks.floating_dtype(self.dtype)
+
+    def _regularizations(self) -> tuple[float, float, float]:
+        given = self.regularization
+        if not isinstance(given, tuple | list):
+            return (checks.number("regularization", given, least=0),) * 3
+        if len(given) != 3:
+            raise ValueError(
+                f"regularization must be a number or (user, positive, negative); got {given!r}"
+            )
+        return tuple(checks.number("regularization", value, least=0) for value in given)
+
+    # ---- where training starts -----------------------------------------------------------------
+
+    def _fresh(
+        self, shape: tuple[int, int], random: np.random.Generator, dtype: np.dtype
+    ) -> Factors:
+        scale = dtype.type(self.init_scale / math.sqrt(self.factors))
+        items, users = (
+            random.standard_normal((count, self.factors), dtype=dtype) * scale
+            for count in shape[::-1]
+        )
+        return users, items, np.zeros(shape[1], dtype) if self.item_bias else None
+
+    def _present(self, dtype: np.dtype) -> Factors:
+        biases = self._item_biases
+        if self.item_bias and biases is None:
+            biases = np.zeros(len(self._item_factors))
+        own = biases.astype(dtype) if self.item_bias else None
+        return self._user_factors.astype(dtype), self._item_factors.astype(dtype), own
+
+    # ---- training ------------------------------------------------------------------------------
+
+    def _train(
+        self,
+        liked: sparse.csr_array,
+        seen: Seen,
+        current: Factors,
+        seed: int,
+        history: list[Iteration],
+        callback: Callback | None,
+        show_progress: bool,
+    ) -> None:
+        """Make epochs from the factors `current`, arrays of our own."""
+        if self.epochs == 0:
+            self._publish(_state(current, seen), history)
+            return
+        training = self._sgd(liked, current)
+        spare = tuple(None if own is None else np.empty_like(own) for own in current)
+
+        def step() -> Step:
+            nonlocal current, spare
+            number = len(history) + 1
+            rate = self.learning_rate / (1 + self.learning_rate_decay * (number - 1))
+            rates = Rates(rate, *self._regularizations())
+            sums = training.epoch(rates, kernels.epoch_key(seed, number), self.num_threads)
+            self._check_converging(sums, training.learned(spare), number, rate)
+            current, spare = spare, current
+            steps = max(sums.steps, 1)
+            details = {
+                "correct": sums.correct / steps,
+                "skipped": sums.skipped,
+                "learning_rate": rate,
+            }
+            return Step(_state(current, seen), sums.loss / steps, details)
+
+        self._iterate(step, self.epochs, history, callback, show_progress)
+
+    def _sgd(self, liked: sparse.csr_array, start: Factors, **options: Any) -> PairwiseSGD:
+        """A training of this model's kind."""
+        options |= {"negatives": self.negatives, "margin": self.margin}
+        if self.weighted:
+            options["weights"] = (liked.data / liked.data.mean()).astype(liked.dtype)
+        if self.schedule == "hogwild":
+            options["bands"] = 0
+        if self.sampler == "popular":
+            options["popularity_exponent"] = self.popularity_exponent
+        elif self.sampler == "adaptive":
+            options["adaptive_share"] = self.adaptive_share
+        elif self.sampler == "hard":
+            options["candidates"] = self.hard_candidates
+        if self.loss == "warp":
+            options["candidates"] = self.max_trials
+            options["rank_weights"] = _rank_weights(liked.shape[1], self.max_trials)
+        return PairwiseSGD(liked, *start, **options)
+
+    def _check_converging(
+        self, sums: EpochSums, learned: Factors, number: int, rate: float
+    ) -> None:
+        finite = math.isfinite(sums.loss) and all(
+            np.isfinite(np.vdot(own, own)) for own in learned if own is not None
+        )
+        if not finite:
+            raise FloatingPointError(
+                f"training diverged in epoch {number}: factors grew beyond what {learned[0].dtype} "
+                f"can hold. Lower learning_rate, which is {rate:g}, or init_scale, which is "
+                f"{self.init_scale:g}"
+            )
+
+    def _folded(self, rows: sparse.csr_array) -> tuple[np.ndarray, np.ndarray | None]:
+        dtype = self._check_parameters()
+        items, biases = np.asarray(self.item_factors, dtype), self._item_biases
+        fixed = self._once("padded", self._item_factors, lambda: kernels.padded(items))
+        start = np.zeros((rows.shape[0], items.shape[1]), dtype)
+        training = self._sgd(_liked(rows), (start, fixed, biases), frozen=True, bands=0)
+        rates = Rates(self.learning_rate, *self._regularizations())
+        for number in range(_FOLD_IN_EPOCHS):
+            training.epoch(rates, kernels.epoch_key(_FOLD_IN_SEED, number), self.num_threads)
+        factors = training.users()
+        if not np.isfinite(np.vdot(factors, factors)):
+            raise FloatingPointError(
+                f"folding in diverged: lower learning_rate, which is {self.learning_rate:g}"
+            )
+        return factors, None
+
+
+def _liked(counts: sparse.csr_array) -> sparse.csr_array:
+    """The positive entries."""
+    kept = counts.data > 0
+    if kept.all():
+        return counts
+    indptr = np.append(0, np.cumsum(kept))[counts.indptr]
+    return checks.assemble(counts.data[kept], counts.indices[kept], indptr, counts.shape)
+
+
+def _rank_weights(n_items: int, max_trials: int) -> np.ndarray:
+    """H(rank) / H(n_items - 1), where t trials mean rank (n_items - 1) / t, but at least 1."""
+    harmonic = np.cumsum(1 / np.arange(1, max(n_items, 2)))
+    ranks = np.maximum((n_items - 1) // np.arange(1, max_trials + 1), 1)
+    return harmonic[ranks - 1] / harmonic[-1]
+
+
+def _state(factors: Factors, seen: Seen) -> dict[str, Any]:
+    """What a fit publishes, in terms of FactorModel's attributes."""
+    names = ("_user_factors", "_item_factors", "_item_biases")
+    return {**dict(zip(names, factors, strict=True)), "_user_biases": None, "_seen": seen}
