@@ -10,13 +10,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* One half-sweep of implicit ALS, `fixed` held and already rotated to its Gramian's eigenbasis.
+/* One half-sweep of ALS, `fixed` held and already rotated to its Gramian's eigenbasis.
  * An entry's confidence carries its preference in the sign: v > 0 is liked with confidence v,
- * v <= 0 is preference 0 with confidence -v. */
+ * v <= 0 is preference 0 with confidence -v. Ratings are targets of confidence 1 instead. */
 typedef struct {
     const int64_t *indptr;        /* (rows + 1,) */
     const int32_t *indices;       /* (nnz,) */
     const void *confidence;       /* (nnz,) real */
+    int64_t ratings;              /* whether `confidence` holds ratings */
+    const void *offsets;          /* (columns,) real: what is added to a column's scores, or NULL */
+    const void *common;           /* (factors,) real: -w0 offsets' fixed, or NULL as `offsets` */
     const int32_t *order;         /* (rows,) the rows in the order they are to be solved */
     const void *fixed;            /* (columns, factors) real */
     void *solved;                 /* (rows, factors) real; conjugate gradient starts from it */

@@ -1,6 +1,6 @@
 /* The half-sweep over a span of rows: which solver each row gets, and the loss.
  *
- *     n = 0                           x = 0
+ *     n = 0                           x = 0, or what the offsets alone make
  *     c >= w0, n small                batch   n^2 f + n^3 / 3      W rows at once
  *     c >= w0, n under 5 f / 8        wide    n^2 f + n^3 / 3
  *     otherwise                       primal  n f^2 + f^3 / 3      in groups where n is large
@@ -31,10 +31,9 @@ static int64_t als_scratch_bytes(int64_t f, int64_t cg_steps, int64_t longest) {
 }
 
 static int all_at_least_unobserved(const recsys_als *p, int64_t row) {
-    const real w0 = (real)p->unobserved_weight, *confidence = p->confidence;
     int below = 0;
     for (int64_t k = p->indptr[row]; k < p->indptr[row + 1]; k++) {
-        below |= entry_weight(confidence[k], w0) < 0;
+        below |= read_entry(p, k).weight < 0;
     }
     return !below;
 }
@@ -118,7 +117,7 @@ static void als_rows(const recsys_als *p, int64_t begin, int64_t end, void *scra
             continue;
         }
         if (path == ROW_EMPTY) {
-            memset(solved_row(p, row), 0, (size_t)f * sizeof(real));
+            empty_solve(p, row, &s);
         } else {
             scale_for(p, row, &s);
             if (path == ROW_WIDE) wide_solve(p, row, s.scale, s.rest);

@@ -3,8 +3,10 @@
  * A row of n < f entries is a rank-n correction of the identity, so n unknowns do. With K = Z Z'
  * and S = diag(sqrt(c - w0)),
  *
- *     (I + S K S) v = S (p - w0 K p),    t = w0 p + S v,    x~ = Z't
+ *     (I + S K S) v = S (e - w0 K p),    a = w0 p + S v,    x~ = x~_0 + Z'a
  *
+ * where x~_0 = d . b_0 is what a row without entries gets, and e = p - t - Z x~_0 what its scores
+ * leave to be explained:
  * the residual form of Woodbury's identity: nothing cancels however large c is. It needs
  * c >= w0 in every entry. n^2 f + n^3 / 3 FLOP a row (one triangle), with no padding of n to
  * vectors, no lane ever idle and no reduction across lanes. A block of K is multiplied, scaled,
@@ -18,8 +20,10 @@ typedef struct {
     vec *z;       /* [block][factor][BS]: Z, lanes = rows of the batch */
     vec *lower;   /* block rows of the Cholesky factor, [k < (I + 1) BS][BS] each */
     vec *s;       /* BATCH_ROWS: sqrt(c - w0), 0 past a row's end */
-    vec *p;       /* BATCH_ROWS: preference */
-    vec *k_p;     /* BATCH_ROWS: K p, then the right-hand side, then v, then t */
+    vec *p;       /* BATCH_ROWS: target */
+    vec *e;       /* BATCH_ROWS: what x~_0 leaves of it */
+    vec *k_p;     /* BATCH_ROWS: K p, then the right-hand side, then v, then a */
+    vec *start;   /* [factor]: x~_0, if there are offsets */
     vec *inverse; /* BATCH_ROWS: reciprocals of the factor's diagonal */
     vec *trace;   /* 1: of S K S */
     real *scales; /* W rows of fp: d of each lane */
@@ -32,7 +36,9 @@ static int64_t batch_layout(char *base, int64_t f, batch_scratch *s) {
     s->lower = (vec *)take(&at, BATCH_BLOCKS * (BATCH_BLOCKS + 1) / 2 * BS * BS * VECTOR_BYTES);
     s->s = (vec *)take(&at, BATCH_ROWS * VECTOR_BYTES);
     s->p = (vec *)take(&at, BATCH_ROWS * VECTOR_BYTES);
+    s->e = (vec *)take(&at, BATCH_ROWS * VECTOR_BYTES);
     s->k_p = (vec *)take(&at, BATCH_ROWS * VECTOR_BYTES);
+    s->start = (vec *)take(&at, padded(f) * VECTOR_BYTES);
     s->inverse = (vec *)take(&at, BATCH_ROWS * VECTOR_BYTES);
     s->trace = (vec *)take(&at, VECTOR_BYTES);
     s->scales = (real *)take(&at, W * padded(f) * REAL_BYTES);
@@ -76,12 +82,11 @@ static void batch_scales(const recsys_als *p, const int32_t *rows, int64_t count
     }
 }
 
-/* Gather the batch: weights and preferences lane by lane, then Z in W x W transposes. Where a lane
- * has no entry its z, weight and preference are zero, and its part of the system the identity. */
+/* Gather the batch: weights and targets lane by lane, then Z in W x W transposes. Where a lane
+ * has no entry its z, weight and target are zero, and its part of the system the identity. */
 static void batch_pack(const recsys_als *p, const int32_t *rows, int64_t count, int64_t most,
                        const real *const scales[W], const batch_scratch *s) {
     const int64_t f = p->factors, fp = padded(f);
-    const real w0 = (real)p->unobserved_weight, *confidence = p->confidence;
     int64_t begin[W], end[W];
     for (int64_t l = 0; l < W; l++) {
         begin[l] = p->indptr[rows[l < count ? l : 0]];
@@ -93,15 +98,34 @@ static void batch_pack(const recsys_als *p, const int32_t *rows, int64_t count, 
         for (int64_t l = 0; l < W; l++) {
             const int held = begin[l] + i < end[l];
             const int64_t k = held ? begin[l] + i : begin[0];
-            const real c = confidence[k];
-            s->s[i][l] = held ? root(entry_weight(c, w0)) : 0;
-            s->p[i][l] = held && c > 0;
+            const entry own = read_entry(p, k);
+            s->s[i][l] = held ? root(own.weight) : 0;
+            s->p[i][l] = held ? own.target : 0;
+            s->e[i][l] = held ? own.target - own.offset : 0;
             entries[l] = fixed_row(p, k);
             own_scales[l] = held ? scales[l] : s->zeros;
             prefetch_fixed(p, k + 1, end[l]);
         }
         s->k_p[i] = splat(0);
         rows_to_lanes(entries, own_scales, f, (real *)(s->z + i / BS * fp * BS + i % BS), BS * W);
+    }
+}
+
+/* x~_0 of each lane, and what its scores take from e. */
+static void batch_start(const recsys_als *p, int64_t count, int64_t blocks,
+                        const real *const scales[W], const batch_scratch *s) {
+    const int64_t f = p->factors, fp = padded(f);
+    const real *commons[W], *own_scales[W];
+    for (int64_t l = 0; l < W; l++) {
+        commons[l] = p->common;
+        own_scales[l] = l < count ? scales[l] : s->zeros;
+    }
+    rows_to_lanes(commons, own_scales, f, (real *)s->start, W);
+    for (int64_t i = 0; i < blocks; i++) {
+        const vec *z = s->z + i * fp * BS;
+        for (int64_t j = 0; j < fp; j++) {
+            UNROLL for (int a = 0; a < BS; a++) s->e[i * BS + a] -= z[j * BS + a] * s->start[j];
+        }
     }
 }
 
@@ -166,10 +190,10 @@ static void batch_diagonal(const batch_scratch *s, int64_t fp, int64_t i) {
     }
 }
 
-/* k_p becomes t: both triangular solves around the right-hand side S (p - w0 K p). */
+/* k_p becomes a: both triangular solves around the right-hand side S (e - w0 K p). */
 static void batch_substitute(const batch_scratch *s, int64_t blocks, real w0) {
     vec *v = s->k_p;
-    for (int64_t i = 0; i < blocks * BS; i++) v[i] = s->s[i] * (s->p[i] - splat(w0) * v[i]);
+    for (int64_t i = 0; i < blocks * BS; i++) v[i] = s->s[i] * (s->e[i] - splat(w0) * v[i]);
     for (int64_t i = 0; i < blocks; i++) {
         const vec *own = factor_rows(s, i), *diagonal = own + i * BS * BS;
         vec z[BS];
@@ -202,13 +226,13 @@ static void batch_substitute(const batch_scratch *s, int64_t blocks, real w0) {
     }
 }
 
-/* x~ = Z't, W factors at a time, then back from lanes to rows. */
+/* x~ = x~_0 + Z'a, W factors at a time, then back from lanes to rows. */
 static void batch_finish(const recsys_als *p, const int32_t *rows, int64_t count, int64_t blocks,
                          const real *const scales[W], const batch_scratch *s) {
     const int64_t f = p->factors, fp = padded(f);
     for (int64_t v = 0; v * W < f; v++) {
         vec x[W];
-        UNROLL for (int l = 0; l < W; l++) x[l] = splat(0);
+        UNROLL for (int l = 0; l < W; l++) x[l] = p->common ? s->start[v * W + l] : splat(0);
         for (int64_t i = 0; i < blocks; i++) {
             const vec *z = s->z + (i * fp + v * W) * BS;
             UNROLL for (int l = 0; l < W; l++) {
@@ -239,6 +263,7 @@ static void batch_solve(const recsys_als *p, const int32_t *rows, int64_t count,
     const real *scales[W] = {NULL};
     batch_scales(p, rows, count, &s, scales);
     batch_pack(p, rows, count, most, scales, &s);
+    if (p->common) batch_start(p, count, blocks, scales, &s);
     *s.trace = splat(0);
     for (int64_t i = 0; i < blocks; i++) {
         for (int64_t j = 0; j < i; j++) batch_block(&s, fp, i, j);

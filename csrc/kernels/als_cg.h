@@ -1,4 +1,5 @@
-/* Conjugate gradient on (I + Z'D Z) x~ = Z'c, D = diag(c - w0), from the row's last factors.
+/* Conjugate gradient on (I + Z'D Z) x~ = d . b_0 + Z'g, D = diag(c - w0), from the row's last
+ * factors.
  *
  * z = d . y is never formed: d goes into the vector that meets y, and into the sum that comes out.
  * One pass over the row's entries does both products of a step: GROUP scores by dot products,
@@ -8,7 +9,7 @@
 
 typedef struct {
     real *panel;               /* panel_rows x fp, gathered */
-    real *weight, *target;     /* panel_rows + W: c - w0 and c p of the panel's entries */
+    real *weight, *pull;       /* panel_rows + W: c - w0 and g of the panel's entries */
     real *direction, *product; /* fp: what meets y, the sum that comes out */
     real *x, *r, *p;           /* fp: iterate, residual, search direction, all of x~ */
     int64_t panel_rows;
@@ -20,7 +21,7 @@ static int64_t cg_layout(char *base, int64_t f, cg_scratch *s) {
     s->panel_rows = round_up(rows < 4 * GROUP ? 4 * GROUP : rows, GROUP);
     s->panel = (real *)take(&at, s->panel_rows * fp * REAL_BYTES);
     s->weight = (real *)take(&at, (s->panel_rows + W) * REAL_BYTES);
-    s->target = (real *)take(&at, (s->panel_rows + W) * REAL_BYTES);
+    s->pull = (real *)take(&at, (s->panel_rows + W) * REAL_BYTES);
     s->direction = (real *)take(&at, fp * REAL_BYTES);
     s->product = (real *)take(&at, fp * REAL_BYTES);
     s->x = (real *)take(&at, fp * REAL_BYTES);
@@ -32,21 +33,21 @@ static int64_t cg_layout(char *base, int64_t f, cg_scratch *s) {
 /* Entries [begin, begin + count) into the panel, rounded up to GROUP rows with zeros. */
 static void cg_gather(const recsys_als *p, int64_t begin, int64_t count, const cg_scratch *s) {
     const int64_t f = p->factors, fp = padded(f), end = begin + count;
-    const real w0 = (real)p->unobserved_weight, *confidence = p->confidence;
     for (int64_t k = 0; k < count; k++) {
         const real *y = fixed_row(p, begin + k);
         prefetch_fixed(p, begin + k + AHEAD, end);
         for (int64_t v = 0; v * W < f; v++) store(s->panel + k * fp + v * W, load_row(y, v, f));
-        s->weight[k] = entry_weight(confidence[begin + k], w0);
-        s->target[k] = entry_target(confidence[begin + k]);
+        const entry own = read_entry(p, begin + k);
+        s->weight[k] = own.weight;
+        s->pull[k] = own.pull;
     }
     for (int64_t k = count; k % GROUP; k++) {
         memset(s->panel + k * fp, 0, (size_t)fp * sizeof(real));
-        s->weight[k] = s->target[k] = 0;
+        s->weight[k] = s->pull[k] = 0;
     }
 }
 
-/* product += sum_k g_k y_k over the panel, g_k = (c_k - w0) score_k, or c_k p_k less that. */
+/* product += sum_k h_k y_k over the panel, h_k = (c_k - w0) score_k, or g_k less that. */
 static void cg_panel_pass(int64_t fp, int64_t count, int initial, const cg_scratch *s) {
     for (int64_t k = 0; k < count; k += GROUP) {
         const real *rows = s->panel + k * fp;
@@ -58,7 +59,7 @@ static void cg_panel_pass(int64_t fp, int64_t count, int initial, const cg_scrat
             UNROLL for (int g = 0; g < GROUP; g++) sums[g] += load(rows + g * fp + j) * direction;
         }
         vec pull = load(s->weight + k) * sum_lanes(sums);
-        if (initial) pull = load(s->target + k) - pull;
+        if (initial) pull = load(s->pull + k) - pull;
         store(pulls, pull);
         for (int64_t j = 0; j < fp; j += W) {
             vec total = load(s->product + j);
@@ -70,13 +71,14 @@ static void cg_panel_pass(int64_t fp, int64_t count, int initial, const cg_scrat
     }
 }
 
-/* product = sum_k g_k y_k for direction = d . v; the caller multiplies by d what comes out. */
+/* product = sum_k h_k y_k, initially plus b_0, for direction = d . v; the caller multiplies by d
+ * what comes out. */
 static void cg_pass(const recsys_als *p, int64_t row, const real *v, const real *scale,
                     int initial, const cg_scratch *s) {
     const int64_t fp = padded(p->factors), begin = p->indptr[row], end = p->indptr[row + 1];
     for (int64_t j = 0; j < fp; j += W) {
         store(s->direction + j, load(scale + j) * load(v + j));
-        store(s->product + j, splat(0));
+        store(s->product + j, initial ? load_common(p, j / W) : splat(0));
     }
     for (int64_t at = begin; at < end; at += s->panel_rows) {
         const int64_t count = min_i64(s->panel_rows, end - at);

@@ -1,6 +1,6 @@
 /* Exactly, by the f x f matrix: form it, factorize it, solve (primal).
  *
- *     A = I + sum_k (c_k - w0) z_k z_k',    A x~ = sum_{p_k = 1} c_k z_k
+ *     A = I + sum_k (c_k - w0) z_k z_k',    A x~ = d . b_0 + sum_k g_k z_k
  *
  * Entries are gathered a panel at a time, scaled by sqrt|c - w0| on the way into slabs, and added
  * by the tiles of syrk: entries with c > w0 first, then those with c < w0 with a minus sign.
@@ -47,13 +47,13 @@ static int64_t primal_layout(char *base, int64_t f, int64_t rows, primal_scratch
 
 /* One entry into row k of the panel, and its part of the right-hand side. */
 INLINE void pack_entry(const recsys_als *p, int64_t entry, const real *scale, real root_weight,
-                       real target, int64_t k, real *panel, real *b) {
+                       real pull, int64_t k, real *panel, real *b) {
     const int64_t f = p->factors, ldp = slab_stride(PANEL);
     const real *y = fixed_row(p, entry);
-    const vec weight = splat(root_weight), liked = splat(target);
+    const vec weight = splat(root_weight), pulled = splat(pull);
     for (int64_t v = 0; v * W < f; v++) {
         const vec z = load_row(y, v, f) * load(scale + v * W);
-        store(b + v * W, load(b + v * W) + liked * z);
+        store(b + v * W, load(b + v * W) + pulled * z);
         store(panel + v * ldp + k * W, weight * z);
     }
 }
@@ -63,19 +63,18 @@ INLINE void pack_entry(const recsys_als *p, int64_t entry, const real *scale, re
 static int add_entries(const recsys_als *p, int64_t begin, int64_t end, real sign, int64_t l,
                        const primal_scratch *s) {
     const int64_t fp = padded(p->factors), ld = slab_stride(fp), ldp = slab_stride(PANEL);
-    const real w0 = (real)p->unobserved_weight, *confidence = p->confidence;
     real *a = s->a + l * (fp / W) * ld, *b = s->b + l * fp;
     int64_t depth = 0;
     int others = 0;
     for (int64_t k = begin; k < end; k++) {
         prefetch_fixed(p, k + AHEAD, end);
-        const real weight = entry_weight(confidence[k], w0);
-        if ((weight < 0) != (sign < 0)) {
+        const entry own = read_entry(p, k);
+        if ((own.weight < 0) != (sign < 0)) {
             others = 1;
             continue;
         }
-        pack_entry(p, k, s->scale + l * fp, root(sign * weight), entry_target(confidence[k]),
-                   depth++, s->panel, b);
+        pack_entry(p, k, s->scale + l * fp, root(sign * own.weight), own.pull, depth++, s->panel,
+                   b);
         if (depth == PANEL) {
             syrk(s->panel, ldp, depth, fp, a, ld, sign);
             depth = 0;
@@ -113,10 +112,12 @@ static void primal_solve(const recsys_als *p, const int32_t *rows, int64_t count
     primal_layout(own->rest, p->factors, count, &s);
     const int64_t fp = padded(p->factors), ld = slab_stride(fp);
     memset(s.a, 0, (size_t)(count * (fp / W) * ld) * sizeof(real));
-    memset(s.b, 0, (size_t)(count * fp) * sizeof(real));
     for (int64_t l = 0; l < count; l++) {
         scale_for(p, rows[l], own);
         memcpy(s.scale + l * fp, own->scale, (size_t)fp * sizeof(real));
+        for (int64_t v = 0; v * W < fp; v++) {
+            store(s.b + l * fp + v * W, load(own->scale + v * W) * load_common(p, v));
+        }
         s.next[l] = p->indptr[rows[l]];
     }
     int left = 1;

@@ -1,11 +1,14 @@
-/* What every row solver shares: the scaling of a row, its weights, its scratch, its loss.
+/* What every row solver shares: the scaling of a row, its entries, its scratch, its loss.
  *
- *     A_u = w0 Y'Y + sum_k (c_k - w0) y_k y_k' + lambda_u I,    b_u = sum_{p_k = 1} c_k y_k
+ *     A_u = w0 Y'Y + sum_k (c_k - w0) y_k y_k' + lambda_u I
+ *     b_u = b_0 + sum_k g_k y_k,    g_k = c_k p_k - (c_k - w0) t_k,    b_0 = -w0 sum_i t_i y_i
  *
+ * t_i is the column's offset: the part of a score t_i + x.y that is given, in all cells. Without
+ * offsets t and b_0 are 0.
  * `fixed` is in its Gramian's eigenbasis, so w0 Y'Y + lambda_u I = diag(B_u), B = w0 L + lambda_u.
  * With d = B^-1/2 and z_k = d . y_k (elementwise), x = d . x~ where
  *
- *     (I + sum_k (c_k - w0) z_k z_k') x~ = sum_{p_k = 1} c_k z_k,     y_k . x = z_k . x~
+ *     (I + sum_k (c_k - w0) z_k z_k') x~ = d . b_0 + sum_k g_k z_k,     y_k . x = z_k . x~
  *
  * so that every solver below works on identity plus a sum over the row's own entries: positive
  * definite however small lambda is, and conjugate gradient on it is preconditioned by B.
@@ -67,12 +70,26 @@ static void scale_for(const recsys_als *p, int64_t row, row_scratch *s) {
     s->scale_lambda = lambda;
 }
 
-INLINE real entry_weight(real signed_confidence, real w0) {
-    return (signed_confidence > 0 ? signed_confidence : -signed_confidence) - w0;
+typedef struct {
+    real confidence, target, offset; /* c, p, t */
+    real weight;                     /* c - w0 */
+    real pull;                       /* g */
+} entry;
+
+INLINE entry read_entry(const recsys_als *p, int64_t k) {
+    const real value = ((const real *)p->confidence)[k], size = value > 0 ? value : -value;
+    entry e;
+    e.confidence = p->ratings ? 1 : size;
+    e.target = p->ratings ? value : value > 0;
+    e.offset = p->offsets ? ((const real *)p->offsets)[p->indices[k]] : 0;
+    e.weight = e.confidence - (real)p->unobserved_weight;
+    e.pull = e.confidence * e.target - e.weight * e.offset;
+    return e;
 }
 
-INLINE real entry_target(real signed_confidence) {
-    return signed_confidence > 0 ? signed_confidence : 0;
+/* Vector number v of b_0. */
+INLINE vec load_common(const recsys_als *p, int64_t v) {
+    return p->common ? load_row(p->common, v, p->factors) : splat(0);
 }
 
 INLINE const real *fixed_row(const recsys_als *p, int64_t k) {
@@ -107,6 +124,20 @@ static void mark_if_not_finite(const recsys_als *p, int64_t row) {
     if (sum_vec(zero) != 0) p->failed[row] = 1; /* 0 * inf and 0 * NaN are NaN */
 }
 
+/* b_0 alone: x = d . d . b_0 */
+static void empty_solve(const recsys_als *p, int64_t row, row_scratch *s) {
+    if (!p->common) {
+        memset(solved_row(p, row), 0, (size_t)p->factors * sizeof(real));
+        return;
+    }
+    scale_for(p, row, s);
+    for (int64_t v = 0; v * W < p->factors; v++) {
+        const vec scale = load(s->scale + v * W);
+        store_row(solved_row(p, row), v, p->factors, scale * scale * load_common(p, v));
+    }
+    mark_if_not_finite(p, row);
+}
+
 /* x = scale . x~ */
 static void finish_row(const recsys_als *p, int64_t row, const real *scale, const real *x) {
     for (int64_t v = 0; v * W < p->factors; v++) {
@@ -116,10 +147,10 @@ static void finish_row(const recsys_als *p, int64_t row, const real *scale, cons
     mark_if_not_finite(p, row);
 }
 
-/* sum over stored entries of c (p - s)^2 - w0 s^2, s = x . y in real, the sum in double */
+/* sum over stored entries of c (p - s)^2 - w0 s^2, s = t + x . y, x . y in real, sums in double */
 static double stored_loss(const recsys_als *p, int64_t row) {
     const int64_t f = p->factors, begin = p->indptr[row], end = p->indptr[row + 1];
-    const real *x = solved_row(p, row), *confidence = p->confidence;
+    const real *x = solved_row(p, row);
     double loss = 0;
     for (int64_t k = begin; k < end; k += GROUP) {
         vec products[GROUP];
@@ -133,9 +164,9 @@ static double stored_loss(const recsys_als *p, int64_t row) {
         }
         const vec scores = sum_lanes(products);
         for (int g = 0; g < GROUP && k + g < end; g++) {
-            const double c = fabs((double)confidence[k + g]), s = (double)scores[g];
-            const double error = (confidence[k + g] > 0) - s;
-            loss += c * error * error - p->unobserved_weight * s * s;
+            const entry e = read_entry(p, k + g);
+            const double s = (double)e.offset + (double)scores[g], error = (double)e.target - s;
+            loss += (double)e.confidence * error * error - p->unobserved_weight * s * s;
         }
     }
     return loss;

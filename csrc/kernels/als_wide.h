@@ -1,14 +1,15 @@
 /* Rows too long for als_batch.h and still well under f: the same n x n problem (dual, exact), one
  * row at a time, with the entries along the vectors.
  *
- *     (I + S K S) v = S (p - w0 Z Z'p),    t = w0 p + S v,    x~ = Z't,    K = Z Z'
+ *     (I + S K S) v = S (p - t - Z (w0 Z'p + d . b_0)),    K = Z Z'
+ *     x~ = Z'(w0 p + S v) + d . b_0
  *
  * Needs c >= w0 in every entry. n^2 f + n^3 / 3 FLOP. */
 
 typedef struct {
     real *z; /* slabs of fp rows: lanes are entries, Z' */
     real *m; /* slabs of n rows: I + S K S */
-    real *s, *p, *rhs, *v, *inverse; /* n */
+    real *s, *p, *rhs, *v, *inverse; /* n; rhs begins as p - t */
     real *x, *zeros;                 /* fp */
 } wide_scratch;
 
@@ -30,10 +31,10 @@ static int64_t wide_layout(char *base, int64_t f, wide_scratch *s) {
     return at - base;
 }
 
-/* x = sum_k weights[k] y_k over the row's entries, not yet scaled by d. */
+/* x = b_0 + sum_k weights[k] y_k over the row's entries, not yet scaled by d. */
 static void sum_entries(const recsys_als *p, int64_t row, const real *weights, real *x) {
     const int64_t f = p->factors, begin = p->indptr[row], end = p->indptr[row + 1];
-    memset(x, 0, (size_t)padded(f) * sizeof(real));
+    for (int64_t v = 0; v * W < f; v++) store(x + v * W, load_common(p, v));
     for (int64_t k = begin; k < end; k++) {
         const real *y = fixed_row(p, k);
         const vec weight = splat(weights[k - begin]);
@@ -44,19 +45,20 @@ static void sum_entries(const recsys_als *p, int64_t row, const real *weights, r
     }
 }
 
-/* Weights, preferences and Z' in slabs; past the row's end, zeros. */
+/* Weights, targets and Z' in slabs; past the row's end, zeros. */
 static void wide_pack(const recsys_als *p, int64_t row, const real *scale, int64_t n,
                       const wide_scratch *s) {
     const int64_t f = p->factors, begin = p->indptr[row], end = p->indptr[row + 1];
-    const real w0 = (real)p->unobserved_weight, *confidence = p->confidence;
     memset(s->zeros, 0, (size_t)padded(f) * sizeof(real));
     for (int64_t e = 0; e < n; e += W) {
         const real *entries[W], *scales[W];
         for (int64_t l = 0; l < W; l++) {
             const int64_t k = begin + e + l;
             const int held = k < end;
-            s->s[e + l] = held ? root(entry_weight(confidence[k], w0)) : 0;
-            s->p[e + l] = held && confidence[k] > 0;
+            const entry own = read_entry(p, held ? k : begin);
+            s->s[e + l] = held ? root(own.weight) : 0;
+            s->p[e + l] = held ? own.target : 0;
+            s->rhs[e + l] = held ? own.target - own.offset : 0;
             entries[l] = fixed_row(p, held ? k : begin);
             scales[l] = held ? scale : s->zeros;
             prefetch_fixed(p, k + W, end);
@@ -72,12 +74,13 @@ static void wide_solve(const recsys_als *p, int64_t row, const real *scale, void
     const int64_t ldz = slab_stride(padded(f)), ldm = slab_stride(n);
     const vec w0 = splat((real)p->unobserved_weight);
     wide_pack(p, row, scale, n, &s);
-    sum_entries(p, row, s.p, s.x);
+    for (int64_t v = 0; v < n / W; v++) store(s.v + v * W, w0 * load(s.p + v * W));
+    sum_entries(p, row, s.v, s.x);
     for (int64_t j = 0; j < f; j++) s.x[j] *= scale[j];
     for (int64_t v = 0; v < n / W; v++) {
-        vec k_p = splat(0);
-        for (int64_t j = 0; j < f; j++) k_p += load(s.z + v * ldz + j * W) * splat(s.x[j]);
-        store(s.rhs + v * W, load(s.s + v * W) * (load(s.p + v * W) - w0 * k_p));
+        vec scores = splat(0);
+        for (int64_t j = 0; j < f; j++) scores += load(s.z + v * ldz + j * W) * splat(s.x[j]);
+        store(s.rhs + v * W, load(s.s + v * W) * (load(s.rhs + v * W) - scores));
         /* S goes into Z, so that syrk gives S K S */
         for (int64_t j = 0; j < f; j++) {
             real *at = s.z + v * ldz + j * W;

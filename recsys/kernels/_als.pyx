@@ -67,7 +67,8 @@ def als_rows(const int64_t[::1] indptr, const int32_t[::1] indices, const real[:
              const int32_t[::1] order, const int64_t[::1] spans, const real[:, ::1] fixed,
              real[:, ::1] solved, const double[::1] eigenvalues,
              const double[::1] regularization, double unobserved_weight, double floor,
-             double tolerance, int64_t cg_steps, uint8_t[::1] failed, double[::1] row_loss, *,
+             double tolerance, int64_t cg_steps, uint8_t[::1] failed, double[::1] row_loss,
+             const real[::1] offsets=None, const real[::1] common=None, bint ratings=False, *,
              str isa, int num_threads):
     """Solve the rows order[spans[0]:spans[-1]] of one half-sweep; see reference.als.als_rows."""
     cdef const native.recsys_table *table = get_table(isa, real is double)
@@ -75,6 +76,9 @@ def als_rows(const int64_t[::1] indptr, const int32_t[::1] indices, const real[:
     problem.indptr = &indptr[0]
     problem.indices = &indices[0] if indices.shape[0] else NULL
     problem.confidence = &confidence[0] if confidence.shape[0] else NULL
+    problem.ratings = ratings
+    problem.offsets = &offsets[0] if offsets is not None else NULL
+    problem.common = &common[0] if offsets is not None else NULL
     problem.order = &order[0]
     problem.fixed = &fixed[0, 0]
     problem.solved = &solved[0, 0]
@@ -102,13 +106,15 @@ def als_rows(const int64_t[::1] indptr, const int32_t[::1] indices, const real[:
 
 def als_loss(const int64_t[::1] indptr, const int32_t[::1] indices, const real[::1] confidence,
              const real[:, ::1] fixed, const real[:, ::1] solved, double unobserved_weight,
-             double[::1] row_loss, *, str isa, int num_threads):
+             double[::1] row_loss, bint ratings=False, *, str isa, int num_threads):
     """Each row's stored part of the objective; see reference.als.als_loss."""
     cdef const native.recsys_table *table = get_table(isa, real is double)
     cdef native.recsys_als problem
     problem.indptr = &indptr[0]
     problem.indices = &indices[0] if indices.shape[0] else NULL
     problem.confidence = &confidence[0] if confidence.shape[0] else NULL
+    problem.ratings = ratings
+    problem.offsets = NULL
     problem.fixed = &fixed[0, 0]
     problem.solved = <void *>&solved[0, 0]
     problem.factors = fixed.shape[1]

@@ -6,6 +6,9 @@ cdef extern from "recsys.h" nogil:
         const int64_t *indptr
         const int32_t *indices
         const void *confidence
+        int64_t ratings
+        const void *offsets
+        const void *common
         const int32_t *order
         const void *fixed
         void *solved

@@ -15,14 +15,17 @@ TOLERANCE = {np.float32: 2e-4, np.float64: 1e-9}
 EXACT, CONVERGED = 0, 1000  # steps of conjugate gradient
 
 
-def arguments(matrix, f, dtype, *, w0=1.0, lambda_=1.0, exponent=0.0, seed=0, fixed=None):
-    """Positional arguments of als_rows for random factors in their Gramian's eigenbasis."""
+def arguments(
+    matrix, f, dtype, *, w0=1.0, lambda_=1.0, exponent=0.0, seed=0, fixed=None, offsets=False
+):
+    """Arguments of als_rows for random factors in their Gramian's eigenbasis."""
     rng = np.random.default_rng(seed)
     side, _ = make_sides(matrix.astype(dtype), lambda_, exponent, w0)
     y = rng.standard_normal((matrix.shape[1], f)) if fixed is None else fixed
     values, basis = np.linalg.eigh(y.T @ y)
     y = np.ascontiguousarray((y @ basis)[:, ::-1], dtype=dtype)
     eigenvalues = np.maximum(values[::-1], 0)
+    t = (0.3 + rng.standard_normal(len(y))).astype(dtype) if offsets else None
     return {
         "indptr": side.indptr,
         "indices": side.indices,
@@ -39,6 +42,8 @@ def arguments(matrix, f, dtype, *, w0=1.0, lambda_=1.0, exponent=0.0, seed=0, fi
         "cg_steps": EXACT,
         "failed": np.zeros(matrix.shape[0], np.uint8),
         "row_loss": np.zeros(matrix.shape[0]),
+        "offsets": t,
+        "common": (-w0 * (t.astype(np.float64) @ y)).astype(dtype) if offsets else None,
     }
 
 
@@ -70,6 +75,38 @@ def test_exact_equals_reference(isa, dtype, case, f):
     )
 
 
+@pytest.mark.parametrize("case", ["every length", "many short", "mixed", "nothing stored"])
+@pytest.mark.parametrize("f", FACTORS)
+@pytest.mark.parametrize("w0", [1.0, 0.05])
+def test_offsets_equal_reference(isa, dtype, case, f, w0):
+    args = arguments(CASES[case](), f, dtype, w0=w0, exponent=0.5, offsets=True)
+    got = solve(_als.als_rows, args, isa=isa, num_threads=2)
+    expected = solve(als_rows, args)
+    assert not got["failed"].any()
+    assert_rows_close(got["solved"], expected["solved"], 5 * TOLERANCE[dtype])
+    np.testing.assert_allclose(
+        got["row_loss"], expected["row_loss"], rtol=5 * TOLERANCE[dtype], atol=5e-3
+    )
+
+
+@pytest.mark.parametrize(
+    "case, f",
+    [(name, f) for name in ("every length", "many short", "mixed") for f in (1, 17, 64, 130)]
+    + [("long", 64)],
+)
+@pytest.mark.parametrize("offsets", [False, True])
+def test_ratings_equal_reference(isa, dtype, case, f, offsets):
+    args = arguments(CASES[case](), f, dtype, w0=0.0, exponent=1.0, offsets=offsets)
+    args["ratings"] = True
+    got = solve(_als.als_rows, args, isa=isa, num_threads=2)
+    expected = solve(als_rows, args)
+    assert not got["failed"].any()
+    assert_rows_close(got["solved"], expected["solved"], 5 * TOLERANCE[dtype])
+    np.testing.assert_allclose(
+        got["row_loss"], expected["row_loss"], rtol=5 * TOLERANCE[dtype], atol=5e-3
+    )
+
+
 @pytest.mark.parametrize("w0, exponent", [(1.0, 1.0), (0.05, 0.5), (0.0, 0.0)])
 def test_weights_and_scaled_regularization(isa, dtype, w0, exponent):
     args = arguments(CASES["mixed"](), 33, dtype, w0=w0, lambda_=0.1, exponent=exponent)
@@ -79,16 +116,18 @@ def test_weights_and_scaled_regularization(isa, dtype, w0, exponent):
 
 @pytest.mark.parametrize("case", ["every length", "mixed"])
 @pytest.mark.parametrize("f", [1, 17, 64])
-def test_converged_cg_is_exact(isa, dtype, case, f):
-    args = arguments(CASES[case](), f, dtype, lambda_=10.0)
+@pytest.mark.parametrize("offsets", [False, True])
+def test_converged_cg_is_exact(isa, dtype, case, f, offsets):
+    args = arguments(CASES[case](), f, dtype, lambda_=10.0, offsets=offsets)
     exact = solve(als_rows, args)["solved"]
     got = solve(_als.als_rows, {**args, "cg_steps": CONVERGED}, isa=isa, num_threads=2)
     assert_rows_close(got["solved"], exact, 5 * TOLERANCE[dtype])
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3])
-def test_cg_takes_the_references_steps(isa, dtype, steps):
-    args = arguments(CASES["every length"](), 40, dtype) | {"cg_steps": steps}
+@pytest.mark.parametrize("offsets", [False, True])
+def test_cg_takes_the_references_steps(isa, dtype, steps, offsets):
+    args = arguments(CASES["every length"](), 40, dtype, offsets=offsets) | {"cg_steps": steps}
     got = solve(_als.als_rows, args, isa=isa, num_threads=1)["solved"]
     stepped = solve(als_rows, args)["solved"]
     exact = solve(als_rows, args | {"cg_steps": EXACT})["solved"]
@@ -123,9 +162,11 @@ def test_rank_deficient_without_regularization_is_minimum_norm(isa, dtype):
 
 
 @pytest.mark.parametrize("cg_steps", [0, 3])
-def test_same_bits_for_any_threads_and_company(isa, dtype, num_threads, cg_steps):
+@pytest.mark.parametrize("offsets", [False, True])
+def test_same_bits_for_any_threads_and_company(isa, dtype, num_threads, cg_steps, offsets):
     """A row's bits depend neither on threads, nor on spans, nor on the rows solved beside it."""
-    args = arguments(CASES["every length"](), 31, dtype) | {"cg_steps": cg_steps}
+    args = arguments(CASES["every length"](), 31, dtype, exponent=0.5, offsets=offsets)
+    args["cg_steps"] = cg_steps
     together = solve(_als.als_rows, args, isa=isa, num_threads=num_threads)
     rows = len(args["order"])
     alone = solve(
@@ -170,14 +211,17 @@ def test_loss_kernel_equals_reference(isa, dtype):
     density=st.floats(0, 1),
     w0=st.sampled_from([0.01, 1.0, 3.0]),
     lambda_=st.sampled_from([0.01, 1.0, 100.0]),
+    offsets=st.booleans(),
     seed=st.integers(0, 1000),
 )
-def test_any_matrix(shape, f, density, w0, lambda_, seed):
+def test_any_matrix(shape, f, density, w0, lambda_, offsets, seed):
     rng = np.random.default_rng(seed)
     dense = np.where(rng.random(shape) < density, rng.normal(2, 3, shape), 0)
     import scipy.sparse as sp
 
-    args = arguments(sp.csr_array(dense), f, np.float64, w0=w0, lambda_=lambda_, seed=seed)
+    args = arguments(
+        sp.csr_array(dense), f, np.float64, w0=w0, lambda_=lambda_, seed=seed, offsets=offsets
+    )
     for name in _als.AVAILABLE_ISAS:
         got = solve(_als.als_rows, args, isa=name, num_threads=2)
         expected = solve(als_rows, args)

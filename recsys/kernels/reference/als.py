@@ -1,7 +1,8 @@
 """Implicit ALS row by row (Hu, Koren and Volinsky, ICDM 2008, equations 3 to 5).
 
 A stored entry's confidence c carries its preference p in the sign: a value v > 0 is p = 1, c = v;
-v <= 0 is p = 0, c = -v. Every other cell has p = 0 and weight w0.
+v <= 0 is p = 0, c = -v. With `ratings` it is p itself, and c = 1. Every other cell has p = 0 and
+weight w0.
 """
 
 from __future__ import annotations
@@ -39,6 +40,9 @@ def als_rows(
     cg_steps,
     failed,
     row_loss,
+    offsets=None,
+    common=None,
+    ratings=False,
     *,
     isa=None,
     num_threads=1,
@@ -47,8 +51,14 @@ def als_rows(
 
     `fixed` is in the eigenbasis of its Gramian, diag(`eigenvalues`). Row u becomes
 
-        x = argmin  w0 x'diag(eigenvalues)x + lambda_u |x|^2
-                    + sum_k [c_k (p_k - y_k.x)^2 - w0 (y_k.x)^2]
+        x = argmin  w0 sum_i (t_i + y_i.x)^2 + lambda_u |x|^2
+                    + sum_k [c_k (p_k - t_k - y_k.x)^2 - w0 (t_k + y_k.x)^2]
+
+    over the columns i and the row's entries k, where t is `offsets` (zeros by default). Their part
+    in the right-hand side of every row's equations, -w0 sum_i t_i y_i, is given as `common`:
+
+        (w0 diag(eigenvalues) + lambda_u I + sum_k (c_k - w0) y_k y_k') x
+            = common + sum_k (c_k p_k - (c_k - w0) t_k) y_k
 
     exactly when `cg_steps` is 0, else after `cg_steps` steps of conjugate gradient from `solved`,
     preconditioned by B = w0 diag(eigenvalues) + lambda_u I (fewer when the residual, in the norm of
@@ -60,33 +70,40 @@ def als_rows(
 
     `failed[u]` is set to 1 where x is not finite, and where an exact row's sum over entries is so
     large beside B that the dtype of `solved` cannot resolve both. `row_loss[u]`, if given, becomes
-    the sum over stored entries of c (p - s)^2 - w0 s^2, s = x.y.
+    the sum over stored entries of c (p - s)^2 - w0 s^2, s = t + x.y.
     """
+    offsets = np.zeros(len(fixed)) if offsets is None else np.asarray(offsets, dtype=np.float64)
+    common = np.zeros(fixed.shape[1]) if common is None else np.asarray(common, dtype=np.float64)
     for u in order[spans[0] : spans[-1]]:
         entries = slice(indptr[u], indptr[u + 1])
         y = np.asarray(fixed[indices[entries]], dtype=np.float64)
-        signed = np.asarray(confidence[entries], dtype=np.float64)
-        target = np.maximum(signed, 0)
-        weight = np.abs(signed) - unobserved_weight
+        c, target = _entries(confidence[entries], ratings)
+        weight = c - unobserved_weight
+        pull = c * target - weight * offsets[indices[entries]]
         b = np.maximum(unobserved_weight * eigenvalues + regularization[u], floor)
         used = (eigenvalues > floor) | (regularization[u] > 0)
 
         scale = np.where(used, 1 / np.sqrt(np.where(used, b, 1)), 0)
         z = y * scale
-        if len(signed) == 0:
-            x = np.zeros(len(scale))
-        elif cg_steps == 0:
+        right = scale * common + z.T @ pull
+        if cg_steps == 0 or len(c) == 0:
             a = (z.T * weight) @ z
             failed[u] |= not np.trace(a) <= 0.125 / np.finfo(solved.dtype).eps
-            x = np.linalg.solve(np.eye(len(scale)) + a, z.T @ target)
+            x = np.linalg.solve(np.eye(len(scale)) + a, right)
         else:
             x = np.asarray(solved[u], dtype=np.float64) * np.where(used, np.sqrt(b), 0)
-            x = _conjugate_gradient(z, weight, z.T @ target, x, cg_steps, tolerance)
+            x = _conjugate_gradient(z, weight, right, x, cg_steps, tolerance)
         solved[u] = x * scale
         failed[u] |= not np.all(np.isfinite(solved[u]))
     if row_loss is not None:
         _losses(indptr, indices, confidence, fixed, solved, unobserved_weight, row_loss, order,
-                spans)  # fmt: skip
+                spans, offsets, ratings)  # fmt: skip
+
+
+def _entries(values, ratings):
+    """Confidences and targets."""
+    values = np.asarray(values, dtype=np.float64)
+    return (np.ones(len(values)), values) if ratings else (np.abs(values), values > 0)
 
 
 def _conjugate_gradient(z, weight, b, x, steps, tolerance):
@@ -121,6 +138,7 @@ def als_loss(
     solved,
     unobserved_weight,
     row_loss,
+    ratings=False,
     *,
     isa=None,
     num_threads=1,
@@ -128,13 +146,15 @@ def als_loss(
     """row_loss[u] = sum over row u's stored entries of c (p - s)^2 - w0 s^2, s = x_u . y."""
     rows = np.arange(len(indptr) - 1)
     _losses(indptr, indices, confidence, fixed, solved, unobserved_weight, row_loss, rows,
-            [0, len(rows)])  # fmt: skip
+            [0, len(rows)], np.zeros(len(fixed)), ratings)  # fmt: skip
 
 
-def _losses(indptr, indices, confidence, fixed, solved, w0, row_loss, order, spans):
+def _losses(
+    indptr, indices, confidence, fixed, solved, w0, row_loss, order, spans, offsets, ratings
+):
     for u in order[spans[0] : spans[-1]]:
         entries = slice(indptr[u], indptr[u + 1])
-        signed = np.asarray(confidence[entries], dtype=np.float64)
+        c, target = _entries(confidence[entries], ratings)
         y = np.asarray(fixed[indices[entries]], dtype=np.float64)
-        s = y @ np.asarray(solved[u], dtype=np.float64)
-        row_loss[u] = np.sum(np.abs(signed) * ((signed > 0) - s) ** 2 - w0 * s**2)
+        s = offsets[indices[entries]] + y @ np.asarray(solved[u], dtype=np.float64)
+        row_loss[u] = np.sum(c * (target - s) ** 2 - w0 * s**2)
