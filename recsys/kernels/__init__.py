@@ -1,11 +1,13 @@
 """The only door to native code: parallel loops over C kernels, threads, instruction sets."""
 
-from .als import Side, Sweep, fold_in, half_sweep, make_sides, normal_matrix, objective, transposed
+from .als import Sweep, fold_in, half_sweep, normal_matrix, objective
+from .biases import biased_half_sweep, with_ones
 from .bpr import EpochSums, PairwiseSGD, Rates, epoch_key
 from .config import current_isa, show_config, use_isa
 from .lmf import Fixed, Learned, LmfSide, lmf_half_sweep, lmf_sides, row_keys
 from .product import product_topk
 from .rows import padded
+from .sides import Side, make_sides, transposed
 from .threads import resolve_num_threads, single_threaded_blas
 from .topk import FEW_QUERIES, NO_ID, NormOrder, norm_order, norms, topk
 
@@ -21,6 +23,7 @@ __all__ = [
     "Rates",
     "Side",
     "Sweep",
+    "biased_half_sweep",
     "current_isa",
     "epoch_key",
     "fold_in",
@@ -41,4 +44,5 @@ __all__ = [
     "topk",
     "transposed",
     "use_isa",
+    "with_ones",
 ]

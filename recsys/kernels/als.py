@@ -1,4 +1,4 @@
-"""Half-sweeps of implicit ALS: the Gramian's own basis, then every row.
+"""Half-sweeps of ALS: the Gramian's own basis, then every row.
 
 Rotating both sides to the eigenbasis of the fixed side's Gramian leaves every score as it is and
 makes the Gramian a diagonal, so that a row's system is a diagonal plus its own entries; see
@@ -14,43 +14,14 @@ import numpy as np
 
 from . import _als
 from .config import current_isa
-from .spans import most_work_first, slices
+from .sides import Side, make_side, scaled_lambda, spans_for
+from .spans import slices
 from .threads import resolve_num_threads
 
 logger = logging.getLogger("recsys")
 
-SPAN_COST = 500_000  # about that many clock cycles a span: 0.2 ms
-LONG = 4096  # entries above which rows of a span share their gathers (csrc/kernels/als_primal.h)
 CG_TOLERANCE = {np.dtype(np.float32): 1e-6, np.dtype(np.float64): 1e-12}
 RETRY_ENTRIES = 1 << 21  # entries of rows solved again in double at a time
-LANES = 16  # rows a batch solves at once at most; spans of short rows are whole batches
-
-
-@dataclass(frozen=True)
-class Side:
-    """One orientation of the data, ready to be solved row by row.
-
-    `confidence` carries the preference in its sign (> 0: liked). `order` holds the rows, longest
-    first, the first `n_long` of them long; `spans` cuts it into pieces of similar cost, of either
-    long rows or others. Neither depends on the number of threads.
-    `places` ranks the columns by popularity: most gathers then come from a few neighbouring rows.
-    """
-
-    indptr: np.ndarray  # (rows + 1,) int64
-    indices: np.ndarray  # (nnz,) int32, sorted within a row
-    confidence: np.ndarray  # (nnz,) float32 or float64
-    regularization: np.ndarray  # (rows,) float64
-    other_regularization: np.ndarray  # (columns,) float64
-    unobserved_weight: float
-    places: np.ndarray | None  # (columns,) int32: a column's row in a scratch copy of the factors
-    placed_indices: np.ndarray  # (nnz,) int32: places[indices], or indices
-    order: np.ndarray  # (rows,) int32
-    spans: np.ndarray  # int64, from 0 to rows
-    n_long: int  # rows of more than LONG entries
-
-    @property
-    def n_rows(self) -> int:
-        return len(self.regularization)
 
 
 @dataclass(frozen=True)
@@ -59,106 +30,9 @@ class Sweep:
 
     basis: np.ndarray  # (f, f) float64: the rotation
     loss: float | None  # the objective over all cells, if asked for
+    entries_loss: float | None  # its sum over stored entries of c (p - s)^2 - w0 s^2
     retried: int  # rows solved again in double precision
     jittered: int  # rows of those that needed more regularization
-
-
-def make_sides(
-    signed_confidence,
-    regularization: float,
-    regularization_exponent: float,
-    unobserved_weight: float,
-) -> tuple[Side, Side]:
-    """Both orientations of the data.
-
-    Parameters
-    ----------
-    signed_confidence : scipy.sparse CSR, users x items
-        Canonical (sorted, no duplicates), float32 or float64, indices int32. Value v > 0:
-        preference 1 with confidence v; v <= 0: preference 0 with confidence -v. Shared, never
-        written.
-    regularization, regularization_exponent, unobserved_weight : float
-        lambda, nu and w0: row u of n_u entries gets lambda (n_u + w0 columns)^nu
-        (Rendle, Krichene, Zhang, Koren, RecSys 2022, section 3).
-
-    Returns
-    -------
-    (Side, Side)
-        Users x items, and its transpose.
-    """
-    users = signed_confidence
-    items = transposed(users)
-
-    def lambdas(matrix):
-        return _lambdas(matrix, regularization, regularization_exponent, unobserved_weight)
-
-    # A popular item is gathered for most users, while no user is for most items.
-    places = np.empty(users.shape[1], dtype=np.int32)
-    places[np.argsort(-np.diff(items.indptr), kind="stable")] = np.arange(len(places))
-    both = lambdas(users), lambdas(items)
-    return tuple(
-        _make_side(matrix, own, other, float(unobserved_weight), places)
-        for matrix, own, other, places in ((users, *both, places), (items, *both[::-1], None))
-    )
-
-
-def _lambdas(matrix, regularization, regularization_exponent, unobserved_weight) -> np.ndarray:
-    lengths = np.diff(matrix.indptr).astype(np.float64)
-    with np.errstate(divide="ignore"):
-        scale = (lengths + unobserved_weight * matrix.shape[1]) ** regularization_exponent
-    # an empty row's factors are zero whatever its lambda
-    return regularization * np.where(np.isfinite(scale), scale, 0.0)
-
-
-def transposed(matrix):
-    """CSR of the transpose; SciPy widens all indices to the width of indptr, so narrow that."""
-    from scipy import sparse
-
-    narrow = np.int32 if matrix.nnz < 2**31 else np.int64
-    parts = (matrix.data, matrix.indices, matrix.indptr.astype(narrow))
-    turned = sparse.csr_array(parts, matrix.shape, copy=False).T.tocsr()
-    turned.indptr = turned.indptr.astype(np.int64, copy=False)
-    return turned
-
-
-def _make_side(matrix, regularization, other_regularization, unobserved_weight, places) -> Side:
-    indptr = matrix.indptr.astype(np.int64, copy=False)
-    lengths = np.diff(indptr)
-    order = most_work_first(lengths)
-    n_long = int(np.count_nonzero(lengths > LONG))
-    indices = matrix.indices.astype(np.int32, copy=False)
-    return Side(
-        indptr=indptr,
-        indices=indices,
-        confidence=matrix.data,
-        regularization=regularization,
-        other_regularization=other_regularization,
-        unobserved_weight=unobserved_weight,
-        places=places,
-        placed_indices=indices if places is None else places[indices],
-        order=order,
-        spans=_make_spans(lengths[order], n_long),
-        n_long=n_long,
-    )
-
-
-def _make_spans(lengths: np.ndarray, n_long: int) -> np.ndarray:
-    """Cut rows, longest first, where about SPAN_COST has come together (100 cycles an entry)."""
-    cost = np.cumsum(100.0 * lengths + 100.0)
-    cuts = np.searchsorted(cost, np.arange(SPAN_COST, cost[-1], SPAN_COST)) + 1
-    short = lengths[np.minimum(cuts, len(lengths) - 1)] <= 64
-    cuts = np.where(short, (cuts + LANES - 1) // LANES * LANES, cuts)
-    return np.unique(np.concatenate([[0, n_long], np.minimum(cuts, len(lengths)), [len(lengths)]]))
-
-
-def _spans_for(side: Side, num_threads: int) -> np.ndarray:
-    """The side's spans, but of its long rows only a few for each thread: the more rows a span
-    has, the more they share. A row's bits do not depend on its span."""
-    fine = int(np.searchsorted(side.spans, side.n_long))
-    pieces = min(fine, 4 * num_threads)
-    work = np.cumsum(np.diff(side.indptr)[side.order[: side.n_long]])
-    cuts = [np.searchsorted(work, work[-1] * k // pieces) for k in range(1, pieces)]
-    return np.unique(np.concatenate([[0], cuts, side.spans[fine:]])).astype(np.int64)
 
 
 def half_sweep(
@@ -169,6 +43,7 @@ def half_sweep(
     *,
     scratch: np.ndarray | None = None,
     start_basis: np.ndarray | None = None,
+    offsets: np.ndarray | None = None,
     solver: str = "cholesky",
     cg_steps: int = 3,
     loss: bool = False,
@@ -191,6 +66,8 @@ def half_sweep(
         Written instead of `fixed`, in an order that suits the gathers; of no use afterwards.
     start_basis : (f, f) array, optional
         What `start` is to be multiplied by to be in the basis of `fixed`; it is there by default.
+    offsets : (columns,) array, optional
+        What is added to all scores of a column, observed or not: s = t_i + x_u . y_i.
     solver : "cholesky" or "cg"
     cg_steps : int
     loss : bool
@@ -208,6 +85,7 @@ def half_sweep(
     """
     how = {"isa": current_isa(), "num_threads": resolve_num_threads(num_threads)}
     eigenvalues, basis = _eigenbasis(fixed, how)
+    common = None if offsets is None else _common(side, fixed, offsets) @ basis
     rotated = fixed if scratch is None else scratch
     places, indices = (
         (None, side.indices) if scratch is None else (side.places, side.placed_indices)
@@ -230,8 +108,11 @@ def half_sweep(
         "tolerance": CG_TOLERANCE[fixed.dtype],
         "cg_steps": 0 if exact else cg_steps,
         "row_loss": row_loss,
+        "offsets": offsets if places is None or offsets is None else _placed(offsets, places),
+        "common": None if offsets is None else common.astype(fixed.dtype),
+        "ratings": side.ratings,
     }
-    for spans in slices(_spans_for(side, how["num_threads"]), how["num_threads"]):
+    for spans in slices(spans_for(side, how["num_threads"]), how["num_threads"]):
         _als.als_rows(
             side.indptr, indices, side.confidence, side.order, spans, rotated, out,
             regularization=side.regularization, failed=failed,
@@ -239,8 +120,11 @@ def half_sweep(
         )  # fmt: skip
     bad = np.flatnonzero(failed)
     jittered = _solve_again(side, indices, bad, rotated, out, problem, how) if len(bad) else 0
-    total = _objective(side, eigenvalues, fixed, out, row_loss, how) if loss else None
-    return Sweep(basis, total, len(bad), jittered)
+    total = entries = None
+    if loss:
+        entries = float(row_loss.sum())
+        total = entries + _other_cells(side, eigenvalues, fixed, out, offsets, common, how)
+    return Sweep(basis, total, entries, len(bad), jittered)
 
 
 def fold_in(
@@ -251,6 +135,8 @@ def fold_in(
     unobserved_weight: float,
     num_threads: int = 0,
     *,
+    offsets: np.ndarray | None = None,
+    ratings: bool = False,
     start: np.ndarray | None = None,
     cg_steps: int = 3,
 ) -> np.ndarray:
@@ -264,21 +150,25 @@ def fold_in(
     FloatingPointError
         As in `half_sweep`.
     """
-    lambdas = _lambdas(
+    lambdas = scaled_lambda(
         signed_confidence, regularization, regularization_exponent, unobserved_weight
     )
-    side = _make_side(signed_confidence, lambdas, np.empty(0), float(unobserved_weight), None)
+    side = make_side(signed_confidence, lambdas, np.empty(0), unobserved_weight, ratings, None)
     out = np.empty((side.n_rows, fixed.shape[1]), fixed.dtype)
     scratch = np.empty_like(fixed)
     solver = "cholesky" if start is None else "cg"
     basis = half_sweep(
-        side, fixed, start, out, scratch=scratch, solver=solver, cg_steps=cg_steps,
-        num_threads=num_threads,
+        side, fixed, start, out, scratch=scratch, offsets=offsets, solver=solver,
+        cg_steps=cg_steps, num_threads=num_threads,
     ).basis  # fmt: skip
-    back = np.ascontiguousarray(basis.T, dtype=fixed.dtype)
-    how = {"isa": current_isa(), "num_threads": resolve_num_threads(num_threads)}
-    _als.rotate(out, back, out, None, **how)
+    rotate_back(out, basis, num_threads)
     return out
+
+
+def rotate_back(solved: np.ndarray, basis: np.ndarray, num_threads: int = 0) -> None:
+    """From the `basis` of a half-sweep to that of the factors it was given, in place."""
+    how = {"isa": current_isa(), "num_threads": resolve_num_threads(num_threads)}
+    _als.rotate(solved, np.ascontiguousarray(basis.T, dtype=solved.dtype), solved, **how)
 
 
 def normal_matrix(
@@ -294,7 +184,7 @@ def normal_matrix(
     w0 Y'Y + sum_k (c_k - w0) y_k y_k' + lambda I (Hu, Koren and Volinsky 2008, equation 4)
     """
     how = {"isa": current_isa(), "num_threads": resolve_num_threads(num_threads)}
-    [lambda_] = _lambdas(
+    [lambda_] = scaled_lambda(
         signed_confidence, regularization, regularization_exponent, unobserved_weight
     )
     own = fixed[signed_confidence.indices].astype(np.float64)
@@ -317,6 +207,21 @@ def _eigenbasis(fixed: np.ndarray, how: dict) -> tuple[np.ndarray, np.ndarray]:
         )
     eigenvalues, basis = np.linalg.eigh(gram)
     return np.maximum(eigenvalues[::-1], 0.0), np.ascontiguousarray(basis[:, ::-1])
+
+
+def _common(side: Side, fixed: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """-w0 sum_i t_i y_i, (f,) float64: what offsets add to the right-hand side of every row."""
+    total = np.zeros(fixed.shape[1])
+    for begin in range(0, len(fixed), 1 << 14):
+        block = slice(begin, begin + (1 << 14))
+        total += offsets[block].astype(np.float64) @ fixed[block].astype(np.float64)
+    return -side.unobserved_weight * total
+
+
+def _placed(values: np.ndarray, places: np.ndarray) -> np.ndarray:
+    placed = np.empty_like(values)
+    placed[places] = values
+    return placed
 
 
 def _solve_again(side, indices, rows, fixed, out, problem, how) -> int:
@@ -356,25 +261,36 @@ def _solve_in_double(side, indices, rows, lambdas, fixed, problem, how):
     solved = np.zeros((len(rows), fixed.shape[1]))
     failed = np.zeros(len(rows), dtype=np.uint8)
     row_loss = None if problem["row_loss"] is None else np.zeros(len(rows))
+    offsets, common = problem["offsets"], problem["common"]
+    if offsets is not None:
+        offsets, common = offsets[columns].astype(np.float64), common.astype(np.float64)
+    own_problem = {"cg_steps": 0, "row_loss": row_loss, "offsets": offsets, "common": common}
     _als.als_rows(
         indptr, own.astype(np.int32), confidence, np.arange(len(rows), dtype=np.int32),
         np.arange(len(rows) + 1), y, solved, regularization=lambdas, failed=failed,
-        **{**problem, "cg_steps": 0, "row_loss": row_loss}, **how,
+        **{**problem, **own_problem}, **how,
     )  # fmt: skip
     if row_loss is not None:
         problem["row_loss"][rows] = row_loss
-    w0 = side.unobserved_weight
-    weights = (np.abs(confidence) - w0) * np.einsum("kf,kf->k", y, y)[own]
-    traces = np.add.reduceat(weights, indptr[:-1]) + w0 * problem["eigenvalues"].sum()
+    weights = side.weights(entries) * np.einsum("kf,kf->k", y, y)[own]
+    traces = np.add.reduceat(weights, indptr[:-1])
+    traces += side.unobserved_weight * problem["eigenvalues"].sum()
     return solved, failed.astype(bool), traces + fixed.shape[1] * lambdas
 
 
-def _objective(side, eigenvalues, fixed, solved, row_loss, how) -> float:
-    """All cells: w0 <X'X, Y'Y> + the stored entries' part + both regularization terms."""
+def _other_cells(side, eigenvalues, fixed, solved, offsets, common, how) -> float:
+    """What the objective has beside the stored entries' part: both regularization terms and
+
+    w0 sum_ui (t_i + x_u.y_i)^2 = w0 (<X'X, Y'Y> + rows t't) - 2 (sum_u x_u).common
+    """
     gram = _als.gramian(solved, **how)
+    cells = side.unobserved_weight * (eigenvalues @ np.diag(gram))
+    if offsets is not None:
+        t = offsets.astype(np.float64)
+        cells += side.unobserved_weight * len(solved) * (t @ t)
+        cells -= 2 * (solved.sum(axis=0, dtype=np.float64) @ common)
     return float(
-        side.unobserved_weight * (eigenvalues @ np.diag(gram))
-        + row_loss.sum()
+        cells
         + _penalty(side.regularization, solved, gram)
         + _penalty(side.other_regularization, fixed, np.diag(eigenvalues))
     )
@@ -397,23 +313,36 @@ def objective(
     user_factors: np.ndarray,
     item_factors: np.ndarray,
     num_threads: int = 0,
+    *,
+    user_biases: np.ndarray | None = None,
+    item_biases: np.ndarray | None = None,
+    mean: float = 0.0,
 ) -> float:
     """The objective over all cells for any factors (Hu, Koren and Volinsky 2008, equation 3):
 
-    sum_ui w_ui (p_ui - x_u.y_i)^2 + sum_u lambda_u |x_u|^2 + sum_i lambda_i |y_i|^2
+    sum_ui w_ui (p_ui - s_ui)^2 + sum_u lambda_u |x_u|^2 + sum_i lambda_i |y_i|^2
 
+    with s_ui = x_u.y_i, or with biases s_ui = mean + b_u + b_i + x_u.y_i and b^2 beside each |.|^2.
     Sums run in float64, scores in the dtype of the factors.
     """
     how = {"isa": current_isa(), "num_threads": resolve_num_threads(num_threads)}
+    penalty = 0.0
+    if user_biases is not None:
+        penalty += users_side.regularization @ user_biases.astype(np.float64) ** 2
+        penalty += items_side.regularization @ item_biases.astype(np.float64) ** 2
+    x_gram, y_gram = _als.gramian(user_factors, **how), _als.gramian(item_factors, **how)
+    penalty += _penalty(users_side.regularization, user_factors, x_gram)
+    penalty += _penalty(items_side.regularization, item_factors, y_gram)
+    if user_biases is not None:
+        # [x, b_u + mean, 1].[y, 1, b_i]
+        ones = np.ones_like(user_biases), np.ones_like(item_biases)
+        user_factors = np.column_stack([user_factors, user_biases + mean, ones[0]])
+        item_factors = np.column_stack([item_factors, ones[1], item_biases])
+        x_gram, y_gram = _als.gramian(user_factors, **how), _als.gramian(item_factors, **how)
     row_loss = np.zeros(users_side.n_rows)
     _als.als_loss(
         users_side.indptr, users_side.indices, users_side.confidence, item_factors, user_factors,
-        users_side.unobserved_weight, row_loss, **how,
+        users_side.unobserved_weight, row_loss, users_side.ratings, **how,
     )  # fmt: skip
-    x_gram, y_gram = _als.gramian(user_factors, **how), _als.gramian(item_factors, **how)
-    return float(
-        users_side.unobserved_weight * np.sum(x_gram * y_gram)
-        + row_loss.sum()
-        + _penalty(users_side.regularization, user_factors, x_gram)
-        + _penalty(items_side.regularization, item_factors, y_gram)
-    )
+    cells = users_side.unobserved_weight * np.sum(x_gram * y_gram)
+    return float(cells + row_loss.sum() + penalty)

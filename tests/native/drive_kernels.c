@@ -114,25 +114,33 @@ typedef struct {
     const char *name;
     double least, most; /* signed confidences */
     double unobserved_weight, regularization, spread;
-    int64_t cg_steps;
+    int64_t cg_steps, offsets, ratings;
 } situation;
 
 static const situation SITUATIONS[] = {
-    {"exact", 1, 11, 1, 1, 0, 0},
-    {"exact, a lambda for each row", 1, 11, 0.1, 1, 5, 0},
-    {"exact, dislikes and light entries", -3, 3, 1, 1, 0, 0},
-    {"exact, nothing but the entries", 0, 5, 0, 1, 0, 0},
-    {"exact, no regularization", 1, 11, 1, 0, 0, 0},
-    {"exact, out of scale", 1e18, 1e19, 1, 1, 0, 0},
-    {"conjugate gradient", 1, 11, 1, 1, 0, 3},
-    {"conjugate gradient, dislikes", -3, 3, 0.5, 0.1, 2, 30},
+    {"exact", 1, 11, 1, 1, 0, 0, 0, 0},
+    {"exact, a lambda for each row", 1, 11, 0.1, 1, 5, 0, 0, 0},
+    {"exact, dislikes and light entries", -3, 3, 1, 1, 0, 0, 0, 0},
+    {"exact, nothing but the entries", 0, 5, 0, 1, 0, 0, 0, 0},
+    {"exact, no regularization", 1, 11, 1, 0, 0, 0, 0, 0},
+    {"exact, out of scale", 1e18, 1e19, 1, 1, 0, 0, 0, 0},
+    {"exact, offsets", -3, 3, 1, 1, 5, 0, 1, 0},
+    {"exact, ratings", -5, 5, 0, 1, 5, 0, 1, 1},
+    {"conjugate gradient", 1, 11, 1, 1, 0, 3, 0, 0},
+    {"conjugate gradient, dislikes", -3, 3, 0.5, 0.1, 2, 30, 0, 0},
+    {"conjugate gradient, offsets", 1, 11, 1, 1, 5, 3, 1, 0},
 };
 
 static void drive_als(const recsys_table *table, int is_double, int64_t f, const situation *s) {
     recsys_als p = {.factors = f, .cg_steps = s->cg_steps, .floor = 1e-9, .tolerance = 1e-6};
     make_matrix(&p);
     p.confidence = reals(ENTRIES, is_double, s->least, s->most);
+    p.ratings = s->ratings;
     p.fixed = reals(COLUMNS * f, is_double, -1, 1);
+    if (s->offsets) {
+        p.offsets = reals(COLUMNS, is_double, -1, 1);
+        p.common = reals(f, is_double, -1, 1);
+    }
     /* over the largest eigenvalue of any such Gramian: dislikes leave the systems definite */
     double *eigenvalues = reals(f, 1, COLUMNS * f, 2 * COLUMNS * f);
     if (s->regularization == 0) eigenvalues[f - 1] = 0; /* no part in the solution */

@@ -1,0 +1,150 @@
+"""Both orientations of the data, ready for half-sweeps of ALS: rows in order, in spans of work."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .spans import most_work_first
+
+SPAN_COST = 500_000  # about that many clock cycles a span: 0.2 ms
+LONG = 4096  # entries above which rows of a span share their gathers (csrc/kernels/als_primal.h)
+LANES = 16  # rows a batch solves at once at most; spans of short rows are whole batches
+
+
+@dataclass(frozen=True)
+class Side:
+    """One orientation of the data, ready to be solved row by row.
+
+    `confidence` carries the preference in its sign (> 0: liked), or is ratings. `order` holds the
+    rows, longest first, the first `n_long` of them long; `spans` cuts it into pieces of similar
+    cost, of either long rows or others. Neither depends on the number of threads.
+    `places` ranks the columns by popularity: most gathers then come from a few neighbouring rows.
+    """
+
+    indptr: np.ndarray  # (rows + 1,) int64
+    indices: np.ndarray  # (nnz,) int32, sorted within a row
+    confidence: np.ndarray  # (nnz,) float32 or float64
+    ratings: bool  # whether those are ratings, targets of confidence 1
+    regularization: np.ndarray  # (rows,) float64
+    other_regularization: np.ndarray  # (columns,) float64
+    unobserved_weight: float
+    places: np.ndarray | None  # (columns,) int32: a column's row in a scratch copy of the factors
+    placed_indices: np.ndarray  # (nnz,) int32: places[indices], or indices
+    order: np.ndarray  # (rows,) int32
+    spans: np.ndarray  # int64, from 0 to rows
+    n_long: int  # rows of more than LONG entries
+
+    @property
+    def n_rows(self) -> int:
+        return len(self.regularization)
+
+    def weights(self, entries: np.ndarray | slice) -> np.ndarray:
+        """c - w0 of some entries, float64."""
+        values = self.confidence[entries].astype(np.float64)
+        return (np.ones(len(values)) if self.ratings else np.abs(values)) - self.unobserved_weight
+
+
+def make_sides(
+    signed_confidence,
+    regularization: float,
+    regularization_exponent: float,
+    unobserved_weight: float,
+    ratings: bool = False,
+) -> tuple[Side, Side]:
+    """Both orientations of the data.
+
+    Parameters
+    ----------
+    signed_confidence : scipy.sparse CSR, users x items
+        Canonical (sorted, no duplicates), float32 or float64, indices int32. Value v > 0:
+        preference 1 with confidence v; v <= 0: preference 0 with confidence -v. Shared, never
+        written.
+    regularization, regularization_exponent, unobserved_weight : float
+        lambda, nu and w0: row u of n_u entries gets lambda (n_u + w0 columns)^nu
+        (Rendle, Krichene, Zhang, Koren, RecSys 2022, section 3).
+    ratings : bool
+        The values are ratings instead: targets, each of confidence 1.
+
+    Returns
+    -------
+    (Side, Side)
+        Users x items, and its transpose.
+    """
+    users = signed_confidence
+    items = transposed(users)
+
+    def lambdas(matrix):
+        return scaled_lambda(matrix, regularization, regularization_exponent, unobserved_weight)
+
+    # A popular item is gathered for most users, while no user is for most items.
+    places = np.empty(users.shape[1], dtype=np.int32)
+    places[np.argsort(-np.diff(items.indptr), kind="stable")] = np.arange(len(places))
+    both = lambdas(users), lambdas(items)
+    return tuple(
+        make_side(matrix, own, other, unobserved_weight, ratings, places)
+        for matrix, own, other, places in ((users, *both, places), (items, *both[::-1], None))
+    )
+
+
+def scaled_lambda(matrix, regularization, regularization_exponent, unobserved_weight) -> np.ndarray:
+    lengths = np.diff(matrix.indptr).astype(np.float64)
+    with np.errstate(divide="ignore"):
+        scale = (lengths + unobserved_weight * matrix.shape[1]) ** regularization_exponent
+    # without a weight of unobserved cells an empty row's factors are zero whatever its lambda
+    return regularization * np.where(np.isfinite(scale), scale, 0.0)
+
+
+def transposed(matrix):
+    """CSR of the transpose; SciPy widens all indices to the width of indptr, so narrow that."""
+    from scipy import sparse
+
+    narrow = np.int32 if matrix.nnz < 2**31 else np.int64
+    parts = (matrix.data, matrix.indices, matrix.indptr.astype(narrow))
+    turned = sparse.csr_array(parts, matrix.shape, copy=False).T.tocsr()
+    turned.indptr = turned.indptr.astype(np.int64, copy=False)
+    return turned
+
+
+def make_side(
+    matrix, regularization, other_regularization, unobserved_weight, ratings, places
+) -> Side:
+    indptr = matrix.indptr.astype(np.int64, copy=False)
+    lengths = np.diff(indptr)
+    order = most_work_first(lengths)
+    n_long = int(np.count_nonzero(lengths > LONG))
+    indices = matrix.indices.astype(np.int32, copy=False)
+    return Side(
+        indptr=indptr,
+        indices=indices,
+        confidence=matrix.data,
+        ratings=bool(ratings),
+        regularization=regularization,
+        other_regularization=other_regularization,
+        unobserved_weight=float(unobserved_weight),
+        places=places,
+        placed_indices=indices if places is None else places[indices],
+        order=order,
+        spans=make_spans(lengths[order], n_long),
+        n_long=n_long,
+    )
+
+
+def make_spans(lengths: np.ndarray, n_long: int) -> np.ndarray:
+    """Cut rows, longest first, where about SPAN_COST has come together (100 cycles an entry)."""
+    cost = np.cumsum(100.0 * lengths + 100.0)
+    cuts = np.searchsorted(cost, np.arange(SPAN_COST, cost[-1], SPAN_COST)) + 1
+    short = lengths[np.minimum(cuts, len(lengths) - 1)] <= 64
+    cuts = np.where(short, (cuts + LANES - 1) // LANES * LANES, cuts)
+    return np.unique(np.concatenate([[0, n_long], np.minimum(cuts, len(lengths)), [len(lengths)]]))
+
+
+def spans_for(side: Side, num_threads: int) -> np.ndarray:
+    """The side's spans, but of its long rows only a few for each thread: the more rows a span
+    has, the more they share. A row's bits do not depend on its span."""
+    fine = int(np.searchsorted(side.spans, side.n_long))
+    pieces = min(fine, 4 * num_threads)
+    work = np.cumsum(np.diff(side.indptr)[side.order[: side.n_long]])
+    cuts = [np.searchsorted(work, work[-1] * k // pieces) for k in range(1, pieces)]
+    return np.unique(np.concatenate([[0], cuts, side.spans[fine:]])).astype(np.int64)

@@ -1,0 +1,161 @@
+"""Half-sweeps with biases, and of ratings, against dense float64 solutions from the definition."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from cases import CASES
+
+from recsys.kernels import biased_half_sweep, fold_in, half_sweep, make_sides, objective, with_ones
+from recsys.kernels.biases import Biased
+
+NUMBERS = ["every length", "many short", "mixed", "one entry", "one full row", "nothing stored"]
+
+
+def problem(case, f, dtype, *, lambda_=1.0, exponent=0.5, w0=1.0, ratings=False):
+    """Sides, (X, b_u), (Y, b_i), and a mean."""
+    matrix = CASES[case]().astype(dtype)
+    rng = np.random.default_rng(0)
+    rows = [
+        Biased(
+            (rng.standard_normal((n, f)) / f**0.5).astype(dtype),
+            rng.standard_normal(n).astype(dtype) / 3,
+        )
+        for n in matrix.shape
+    ]
+    return make_sides(matrix, lambda_, exponent, w0, ratings), *rows, 0.3
+
+
+def dense(side):
+    """Weights and targets of all cells, rows x columns."""
+    weights = np.full((side.n_rows, len(side.other_regularization)), side.unobserved_weight)
+    targets = np.zeros_like(weights)
+    for u in range(side.n_rows):
+        entries = slice(side.indptr[u], side.indptr[u + 1])
+        values = side.confidence[entries].astype(np.float64)
+        at = u, side.indices[entries]
+        weights[at] = 1 if side.ratings else np.abs(values)
+        targets[at] = values if side.ratings else values > 0
+    return weights, targets
+
+
+def dense_solution(side, fixed, mean):
+    """[x, b] of every row: weighted least squares of all cells, in float64."""
+    weights, targets = dense(side)
+    z = with_ones(fixed.factors).astype(np.float64)
+    out = np.zeros((side.n_rows, z.shape[1]))
+    for u in range(side.n_rows):
+        a = (z.T * weights[u]) @ z + side.regularization[u] * np.eye(z.shape[1])
+        b = z.T @ (weights[u] * (targets[u] - mean - fixed.biases))
+        out[u] = np.linalg.lstsq(a, b, rcond=None)[0]
+    return out
+
+
+def dense_objective(users, items, x, y, mean):
+    weights, targets = dense(users)
+    scores = x.factors.astype(np.float64) @ y.factors.T.astype(np.float64)
+    scores += mean + x.biases[:, np.newaxis] + y.biases
+    total = np.sum(weights * (targets - scores) ** 2)
+    for side, rows in ((users, x), (items, y)):
+        squares = np.column_stack(rows).astype(np.float64) ** 2
+        total += side.regularization @ squares.sum(axis=1)
+    return total
+
+
+@pytest.mark.parametrize("case", NUMBERS)
+@pytest.mark.parametrize("f", [1, 15, 64])
+@pytest.mark.parametrize("w0, ratings", [(1.0, False), (0.1, False), (0.0, True)])
+def test_equals_the_dense_solution(isa, dtype, case, f, w0, ratings):
+    sides, x, y, mean = problem(case, f, dtype, w0=w0, ratings=ratings)
+    for side, fixed, own in ((sides[0], y, x), (sides[1], x, y)):
+        expected = dense_solution(side, fixed, mean)
+        before = fixed.factors.copy()
+        biased_half_sweep(side, fixed, own, own, mean)
+        assert np.array_equal(fixed.factors, before)
+        got = np.column_stack(own)
+        error = np.linalg.norm(got - expected, axis=1)
+        size = np.linalg.norm(expected, axis=1).max() + 1e-30
+        assert error.max() <= (3e-4 if dtype is np.float32 else 1e-10) * size
+
+
+@pytest.mark.parametrize("solver", ["cholesky", "cg"])
+@pytest.mark.parametrize("w0, ratings", [(1.0, False), (0.2, False), (0.0, True)])
+def test_loss_is_the_objective_over_all_cells(dtype, solver, w0, ratings):
+    (users, items), x, y, mean = problem("mixed", 9, dtype, w0=w0, ratings=ratings)
+    for side, fixed, own in ((users, y, x), (items, x, y)):
+        sweep = biased_half_sweep(side, fixed, own, own, mean, solver=solver, loss=True)
+        expected = dense_objective(users, items, x, y, mean)
+        assert sweep.loss == pytest.approx(expected, rel=1e-5)
+        biases = {"user_biases": x.biases, "item_biases": y.biases, "mean": mean}
+        got = objective(users, items, x.factors, y.factors, **biases)
+        assert got == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("case", ["every length", "mixed"])
+@pytest.mark.parametrize("w0, ratings", [(1.0, False), (0.1, False), (0.0, True)])
+def test_loss_never_rises_under_cholesky(isa, dtype, case, w0, ratings):
+    (users, items), x, y, mean = problem(case, 20, dtype, lambda_=0.3, w0=w0, ratings=ratings)
+    losses = []
+    for _ in range(6):
+        losses.append(biased_half_sweep(users, y, x, x, mean, loss=True).loss)
+        losses.append(biased_half_sweep(items, x, y, y, mean, loss=True).loss)
+    assert np.all(np.diff(losses) <= 1e-6 * losses[0])
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("solver", ["cholesky", "cg"])
+@pytest.mark.parametrize("w0, ratings", [(1.0, False), (0.0, True)])
+def test_same_bits_for_any_threads(isa, dtype, solver, w0, ratings, num_threads):
+    results = []
+    for threads in (1, num_threads):
+        (users, items), x, y, mean = problem("every length", 17, dtype, w0=w0, ratings=ratings)
+        how = {"solver": solver, "num_threads": threads, "loss": True}
+        biased_half_sweep(users, y, x, x, mean, **how)
+        sweep = biased_half_sweep(items, x, y, y, mean, **how)
+        results.append((*x, *y, sweep.loss))
+    for one, many in zip(*results, strict=True):
+        assert np.array_equal(one, many)
+
+
+def test_converged_conjugate_gradient_is_exact(dtype):
+    (users, _), x, y, mean = problem("every length", 16, dtype)
+    exact = Biased(*(part.copy() for part in x))
+    biased_half_sweep(users, y, exact, exact, mean)
+    biased_half_sweep(users, y, x, x, mean, solver="cg", cg_steps=300)
+    np.testing.assert_allclose(x.factors, exact.factors, atol=1e-4 if dtype is np.float32 else 1e-9)
+    np.testing.assert_allclose(x.biases, exact.biases, atol=1e-4 if dtype is np.float32 else 1e-9)
+
+
+def test_rows_beyond_single_precision_are_solved_in_double(isa):
+    (users, _), x, y, mean = problem("huge confidences", 31, np.float32)
+    users = dataclasses.replace(users, confidence=100 * users.confidence)
+    expected = dense_solution(users, y, mean)
+    sweep = biased_half_sweep(users, y, x, x, mean, loss=True)
+    assert 0 < sweep.retried < users.n_rows
+    np.testing.assert_allclose(np.column_stack(x), expected, atol=2e-3 * np.abs(expected).max())
+
+
+def test_fold_in_is_the_half_sweep(dtype):
+    matrix = CASES["mixed"]().astype(dtype)
+    (users, _), x, y, mean = problem("mixed", 12, dtype, w0=0.4)
+    biased_half_sweep(users, y, x, x, mean)
+    offsets = (y.biases + mean).astype(dtype)
+    folded = fold_in(matrix, with_ones(y.factors), 1.0, 0.5, 0.4, offsets=offsets)
+    np.testing.assert_allclose(folded, np.column_stack(x), atol=1e-5)
+
+
+def test_offsets_of_zero_change_nothing_but_bits(dtype):
+    (users, _), x, y, _ = problem("mixed", 12, dtype)
+    plain, zeros = np.empty_like(x.factors), np.empty_like(x.factors)
+    half_sweep(users, y.factors.copy(), None, plain)
+    half_sweep(users, y.factors.copy(), None, zeros, offsets=np.zeros(len(y.biases), dtype))
+    np.testing.assert_allclose(zeros, plain, atol=1e-5)
+
+
+def test_ratings_of_one_and_unit_weights_agree(dtype):
+    """Where every entry is liked with confidence 1 a rating of 1 says the same."""
+    (users, _), x, y, mean = problem("weight equals unobserved", 9, dtype, w0=0.0)
+    rated = dataclasses.replace(users, ratings=True)
+    for side in (users, rated):
+        biased_half_sweep(side, y, x, x, mean)
+        assert np.abs(np.column_stack(x) - dense_solution(side, y, mean)).max() < 1e-4
