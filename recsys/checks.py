@@ -355,6 +355,12 @@ def number(
     return float(value)
 
 
+def flag(name: str, value: Any) -> None:
+    """Check that `value` is True or False."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False; got {value!r} ({type(value).__name__})")
+
+
 def choice(name: str, value: Any, options: tuple[str, ...], also: str = "") -> None:
     """Check that `value` is one of `options`; `also` describes what else the caller accepts."""
     if not isinstance(value, str) or value not in options:

@@ -1,7 +1,7 @@
 """The only door to native code: parallel loops over C kernels, threads, instruction sets."""
 
 from .als import Sweep, fold_in, half_sweep, normal_matrix, objective
-from .biases import biased_half_sweep, with_ones
+from .biases import Biased, biased_half_sweep, with_ones
 from .bpr import EpochSums, PairwiseSGD, Rates, epoch_key
 from .config import current_isa, show_config, use_isa
 from .lmf import Fixed, Learned, LmfSide, lmf_half_sweep, lmf_sides, row_keys
@@ -14,6 +14,7 @@ from .topk import FEW_QUERIES, NO_ID, NormOrder, norm_order, norms, topk
 __all__ = [
     "FEW_QUERIES",
     "NO_ID",
+    "Biased",
     "EpochSums",
     "Fixed",
     "Learned",

@@ -19,7 +19,7 @@ class Biased(NamedTuple):
     """One side of a model."""
 
     factors: np.ndarray  # (rows, f)
-    biases: np.ndarray  # (rows,) of the same dtype
+    biases: np.ndarray | None  # (rows,) of the same dtype; None in a model without
 
 
 def with_ones(factors: np.ndarray) -> np.ndarray:

@@ -48,20 +48,21 @@ class AlternatingModel(FactorModel):
         Returns
         -------
         ndarray of the model's dtype, shape (n, factors)
-            Zeros for a user without entries.
+            Zeros for a user without entries, unless the model has biases. Those of the users are
+            solved along with the factors; ``recommend(..., fold_in=True)`` scores with both.
 
         Raises
         ------
         NotFittedError, TypeError, ValueError, FloatingPointError
             As in `fit` and `recommend`.
         """
-        dtype = self._check_parameters()
-        counts = checks.interactions(user_items, dtype, may_be_empty=True)
-        checks.columns("user_items", counts.shape, len(self.item_factors), "items")
-        return self._solve_rows(self._signed(counts), np.asarray(self.item_factors, dtype))
+        return self._folded(user_items)[0]
 
-    def _folded(self, rows: sparse.csr_array) -> tuple[np.ndarray, np.ndarray | None]:
-        return self.fold_in(rows), None
+    def _folded(self, rows: Any) -> tuple[np.ndarray, np.ndarray | None]:
+        dtype = self._check_parameters()
+        counts = checks.interactions(rows, dtype, may_be_empty=True)
+        checks.columns("user_items", counts.shape, len(self.item_factors), "items")
+        return self._solve_rows(self._signed(counts), "item")
 
     def fold_in_items(self, item_users: Any) -> np.ndarray:
         """Factors of items the model was not trained on, user factors held fixed.
@@ -78,7 +79,7 @@ class AlternatingModel(FactorModel):
         Returns
         -------
         ndarray of the model's dtype, shape (n, factors)
-            Zeros for an item without entries.
+            As in `fold_in`.
 
         Raises
         ------
@@ -90,7 +91,7 @@ class AlternatingModel(FactorModel):
         known = self._known(given.shape[::-1], dtype)
         n_items = known.shape[1]
         added = np.arange(n_items, n_items + given.shape[0])
-        return self._solve_items(_with_columns(known, added, given), added)
+        return self._solve_items(self._with_columns(known, added, given), added)[0]
 
     def partial_fit_users(self, users: Any, user_items: Any, *, keep_known: bool = True) -> None:
         """Learn new users, or what is new about known ones, item factors held fixed.
@@ -102,7 +103,7 @@ class AlternatingModel(FactorModel):
         ----------
         users : int or array of int, shape (n,)
             Row numbers; one the model does not have yet makes it grow. Rows that are skipped
-            belong to users without entries and have zero factors.
+            belong to users without entries.
         user_items : scipy sparse matrix or array, n x n_items
             Counts, one row for each of `users`.
         keep_known : bool, default True
@@ -115,17 +116,18 @@ class AlternatingModel(FactorModel):
         """
         dtype = self._check_parameters()
         rows = _distinct("users", users)
-        item_factors = np.asarray(self.item_factors, dtype)
-        old = np.asarray(self.user_factors, dtype)
+        shape = self._known_shape()
         given = checks.interactions(user_items, dtype, may_be_empty=True)
-        checks.columns("user_items", given.shape, len(item_factors), "items")
+        checks.columns("user_items", given.shape, shape[1], "items")
         _check_rows("user_items", given, rows, "users")
-        known = self._known((len(old), len(item_factors)), dtype)
+        known = self._known(shape, dtype)
         if keep_known:
             here = rows < known.shape[0]
-            given = _sum(given, _rows(known, np.where(here, rows, -1)))
-        solved = self._solve_rows(self._signed(given), item_factors)
-        self._learned("_user_factors", old, rows, solved, _with_rows(known, rows, given))
+            given = self._merged(_rows(known, np.where(here, rows, -1)), given)
+        rows, skipped = _with_skipped(rows, shape[0])
+        given = _rows(given, np.append(np.arange(given.shape[0]), np.full(skipped, -1)))
+        solved = self._solve_rows(self._signed(given), "item")
+        self._learned("user", rows, solved, _with_rows(known, rows, given))
 
     def partial_fit_items(self, items: Any, item_users: Any, *, keep_known: bool = True) -> None:
         """Learn new items, or what is new about known ones, user factors held fixed.
@@ -148,13 +150,13 @@ class AlternatingModel(FactorModel):
         columns = _distinct("items", items)
         given = self._item_users(item_users, dtype)
         _check_rows("item_users", given, columns, "items")
-        old = np.asarray(self.item_factors, dtype)
-        known = self._known((given.shape[1], len(old)), dtype)
+        shape = self._known_shape()
+        known = self._known(shape, dtype)
         if not keep_known:
             known = _without_columns(known, columns)
-        known = _with_columns(known, columns, given)
-        solved = self._solve_items(known, columns)
-        self._learned("_item_factors", old, columns, solved, known)
+        known = self._with_columns(known, columns, given)
+        columns, _ = _with_skipped(columns, shape[1])
+        self._learned("item", columns, self._solve_items(known, columns), known)
 
     # ---- what a model of this kind provides ----------------------------------------------------
 
@@ -165,14 +167,24 @@ class AlternatingModel(FactorModel):
         """Counts, users x items, as `_solve_rows` takes them: whole users, at most all."""
         raise NotImplementedError
 
-    def _solve_rows(self, signed: sparse.csr_array, fixed: np.ndarray) -> np.ndarray:
-        """The factors of each row, those of the columns being `fixed`."""
+    def _solve_rows(
+        self, signed: sparse.csr_array, held: str
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """The factors of each row, and its bias where there are biases; the columns are those of
+        the "item" or the "user" factors."""
         raise NotImplementedError
+
+    def _merged(self, known: sparse.csr_array, given: sparse.csr_array) -> sparse.csr_array:
+        """What is known after `given` has been added."""
+        return _sum(known, given)
 
     # ---- helpers -------------------------------------------------------------------------------
 
-    def _solve_items(self, counts: sparse.csr_array, items: np.ndarray) -> np.ndarray:
-        """Factors of some columns of `counts`, which has all that is known of its users."""
+    def _solve_items(
+        self, counts: sparse.csr_array, items: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Factors and biases of some columns of `counts`, which has all that is known of its
+        users."""
         from scipy import sparse
 
         chosen = np.zeros(counts.shape[1], bool)
@@ -186,8 +198,23 @@ class AlternatingModel(FactorModel):
         user_of = np.repeat(users, np.diff(signed.indptr))[kept]
         triples = (signed.data[kept], (place[signed.indices[kept]], user_of))
         rows = sparse.csr_array(triples, shape=(len(items), counts.shape[0]))
-        user_factors = np.asarray(self.user_factors, counts.dtype)
-        return self._solve_rows(checks.canonical(rows), user_factors)
+        return self._solve_rows(checks.canonical(rows), "user")
+
+    def _with_columns(
+        self, matrix: sparse.csr_array, columns: np.ndarray, given: sparse.csr_array
+    ) -> sparse.csr_array:
+        """`matrix` with the rows of `given` added to some of its columns, and as many more as that
+        takes."""
+        from scipy import sparse
+
+        shape = matrix.shape[0], max(matrix.shape[1], int(columns.max(initial=-1)) + 1)
+        column_of = np.repeat(columns, np.diff(given.indptr))
+        added = checks.canonical(
+            sparse.csr_array((given.data, (given.indices, column_of)), shape=shape)
+        )
+        rows = np.flatnonzero(np.diff(added.indptr))
+        wide = checks.assemble(matrix.data, matrix.indices, matrix.indptr, shape)
+        return _with_rows(wide, rows, self._merged(_rows(wide, rows), _rows(added, rows)))
 
     def _item_users(self, item_users: Any, dtype: np.dtype) -> sparse.csr_array:
         given = checks.interactions(item_users, dtype, may_be_empty=True, name="item_users")
@@ -205,16 +232,21 @@ class AlternatingModel(FactorModel):
 
     def _learned(
         self,
-        name: str,
-        old: np.ndarray,
+        noun: str,
         rows: np.ndarray,
-        solved: np.ndarray,
+        solved: tuple[np.ndarray, np.ndarray | None],
         known: sparse.csr_array,
     ) -> None:
-        factors = np.zeros((max(len(old), rows.max(initial=-1) + 1), old.shape[1]), old.dtype)
-        factors[: len(old)] = old
-        factors[rows] = solved
-        self._publish({name: factors, "_seen": Seen.of(known)}, self._history)
+        """Publish factors and biases of some users or items, new ones among them."""
+        state: dict[str, Any] = {"_seen": Seen.of(known)}
+        for name, new in zip((f"_{noun}_factors", f"_{noun}_biases"), solved, strict=True):
+            if new is not None:
+                old = getattr(self, name)
+                count = max(len(old), rows.max(initial=-1) + 1)
+                state[name] = np.empty((count, *old.shape[1:]), new.dtype)
+                state[name][: len(old)] = old
+                state[name][rows] = new
+        self._publish(state, self._history)
 
 
 def _distinct(name: str, ids: Any) -> np.ndarray:
@@ -223,6 +255,12 @@ def _distinct(name: str, ids: Any) -> np.ndarray:
     if np.any(counts > 1):
         raise ValueError(f"{name} names {values[np.argmax(counts)]} more than once")
     return rows
+
+
+def _with_skipped(rows: np.ndarray, count: int) -> tuple[np.ndarray, int]:
+    """`rows` and after them those that growing from `count` rows skips, and how many that are."""
+    skipped = np.setdiff1d(np.arange(count, rows.max(initial=-1) + 1), rows)
+    return np.append(rows, skipped), len(skipped)
 
 
 def _check_rows(name: str, given: sparse.csr_array, rows: np.ndarray, noun: str) -> None:
@@ -257,22 +295,6 @@ def _with_rows(
         (matrix.shape[0] + len(rows), matrix.shape[1]),
     )
     return _rows(both, source)
-
-
-def _with_columns(
-    matrix: sparse.csr_array, columns: np.ndarray, given: sparse.csr_array
-) -> sparse.csr_array:
-    """`matrix` plus the rows of `given` as some of its columns, and as many more as that takes."""
-    from scipy import sparse
-
-    shape = matrix.shape[0], max(matrix.shape[1], int(columns.max(initial=-1)) + 1)
-    column_of = np.repeat(columns, np.diff(given.indptr))
-    added = checks.canonical(
-        sparse.csr_array((given.data, (given.indices, column_of)), shape=shape)
-    )
-    rows = np.flatnonzero(np.diff(added.indptr))
-    wide = checks.assemble(matrix.data, matrix.indices, matrix.indptr, shape)
-    return _with_rows(wide, rows, _sum(_rows(wide, rows), _rows(added, rows)))
 
 
 def _sum(a: sparse.csr_array, b: sparse.csr_array) -> sparse.csr_array:

@@ -154,5 +154,5 @@ def _warn_of_spread(signed: np.ndarray, largest: float) -> None:
             "float32 loses the other entries of its row under it. "
             'Use confidence="log", a smaller alpha or dtype=np.float64',
             NumericalWarning,
-            stacklevel=5,
+            stacklevel=6,
         )

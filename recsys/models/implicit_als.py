@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import math
-import time
-import warnings
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from recsys import checks, kernels
-from recsys.models.alternating import AlternatingModel
-from recsys.models.base import Callback, Iteration, NumericalWarning, Step
-from recsys.models.candidates import Seen
+from recsys.models.base import Callback
 from recsys.models.confidence import SCHEMES, Scheme, signed_confidence
-from recsys.models.training import check_callback, goes_on
+from recsys.models.least_squares import LeastSquaresModel
 
 if TYPE_CHECKING:
     from scipy import sparse
-
-SOLVERS = ("cholesky", "cg")
 
 # benchmarks/defaults.py: with the default confidences the best is 30 on lastfm-2k and 3 or less on
 # gowalla, and 20 loses under 1 % of the best recall and NDCG on either; both solvers rank alike,
@@ -29,7 +22,7 @@ DEFAULT_REGULARIZATION = 20.0
 DEFAULT_INIT_SCALE = 0.1
 
 
-class ImplicitALS(AlternatingModel):
+class ImplicitALS(LeastSquaresModel):
     """Matrix factorization of implicit feedback (plays, clicks, purchases).
 
     Finds user factors X and item factors Y that minimize, over **all** cells of the matrix,
@@ -75,6 +68,10 @@ class ImplicitALS(AlternatingModel):
         nu in ``lambda_u = lambda (n_u + w0 n_items)^nu`` and ``lambda_i = lambda (n_i + w0
         n_users)^nu``, n the number of entries of the row or column. 0 is plain lambda; 1, with a
         small w0 and lambda, is the setting of Rendle et al.
+    bias : bool, default False
+        Learn biases too: scores are ``mean + b_u + b_i + x_u . y_i`` in **all** cells, mean being
+        that of p_ui weighted by w_ui, and ``lambda_u b_u^2``, ``lambda_i b_i^2`` are added. What
+        all users or items have in common then needs no factor.
     solver : {"cholesky", "cg"}, default "cholesky"
         Solve rows exactly, or by `cg_steps` steps of conjugate gradients from their last values.
     cg_steps : int, default 3
@@ -97,6 +94,9 @@ class ImplicitALS(AlternatingModel):
     user_factors : ndarray, shape (n_users, factors)
     item_factors : ndarray, shape (n_items, factors)
         X and Y, read-only; may be assigned.
+    user_biases, item_biases : ndarray, shapes (n_users,) and (n_items,), or None
+    mean : float
+        b_u, b_i and the mean of a model with `bias`; None and 0.0 without.
     history : list of Iteration
         Seconds, seconds of each half-sweep and loss of each iteration.
 
@@ -130,6 +130,7 @@ class ImplicitALS(AlternatingModel):
         epsilon: float | None = None,
         unobserved_weight: float = 1.0,
         regularization_exponent: float = 0.0,
+        bias: bool = False,
         solver: str = "cholesky",
         cg_steps: int = 3,
         iterations: int = 15,
@@ -146,6 +147,7 @@ class ImplicitALS(AlternatingModel):
         self.epsilon = epsilon
         self.unobserved_weight = unobserved_weight
         self.regularization_exponent = regularization_exponent
+        self.bias = bias
         self.solver = solver
         self.cg_steps = cg_steps
         self.iterations = iterations
@@ -203,25 +205,7 @@ class ImplicitALS(AlternatingModel):
         NumericalWarning
             Confidences spread too far for float32, or rows had to be solved again in double.
         """
-        dtype = self._check_parameters()
-        check_callback(callback)
-        counts = checks.interactions(user_items, dtype)
-        warm_start = goes_on(self, warm_start, counts.shape, self.factors, dtype)
-        seen = Seen.of(counts)
-        if np.may_share_memory(counts.indices, getattr(user_items, "indices", None)):
-            seen = seen._replace(data=user_items.data)  # the caller's own, where values were cast
-        try:
-            with kernels.single_threaded_blas():
-                sides = kernels.make_sides(self._signed(counts), *self._weights())
-                del counts  # where its values are a copy they go now, before the factors come
-                start = self._own_factors(seen.shape, dtype, warm_start)
-                history = self.history if warm_start else []
-                self._train(sides, seen, start, history, callback, show_progress)
-        finally:
-            # Only now, when the memory of training is free again, is there room for a copy.
-            sides = start = None
-            if self._seen is seen:
-                self._seen = seen.copied(dtype)
+        self._fit(user_items, callback, show_progress, warm_start)
         return self
 
     def explain(
@@ -231,6 +215,10 @@ class ImplicitALS(AlternatingModel):
 
         As A_u x_u is the sum of c_uk y_k over the liked entries k, the score y_i . x_u is the sum
         of their c_uk y_i' A_u^-1 y_k (Hu, Koren and Volinsky 2008, section 5).
+
+        With `bias` the same holds of what the score has beyond s_i, the item's score for a user
+        without entries: it is the sum over all stored entries k of
+        ``(c_uk p_uk - (c_uk - w0) s_k) y_i' A_u^-1 y_k``, y_i and y_k with a 1 for the user's bias.
 
         Parameters
         ----------
@@ -247,10 +235,11 @@ class ImplicitALS(AlternatingModel):
         Returns
         -------
         score : float
-            The score of the item for the factors `fold_in` gives the user: the sum of what all
-            liked entries contribute, listed or not.
+            The score of the item for the factors and bias `fold_in` gives the user: the sum of
+            what all entries contribute, listed or not, and with `bias` of s_i.
         ids : ndarray of int32, at most N
-            Liked items, the one that contributes most first.
+            Items that contribute (without `bias` those the user likes), the one that contributes
+            most first.
         contributions : ndarray of float64, same length
 
         Raises
@@ -259,18 +248,24 @@ class ImplicitALS(AlternatingModel):
             As in `recommend`.
         """
         dtype = self._check_parameters()
-        item_factors = np.asarray(self.item_factors, dtype)
-        column = checks.one_row_number("item", item, len(item_factors))
+        held, offsets = self._held("item")
+        column = checks.one_row_number("item", item, len(held))
         checks.integer("N", N, 1)
         signed = self._signed(self._one_history(user, user_items))
-        a = kernels.normal_matrix(signed, item_factors, *self._weights(), self.num_threads)
-        liked = signed.data > 0
-        ids, confidences = signed.indices[liked], signed.data[liked].astype(np.float64)
+        a = kernels.normal_matrix(signed, held, *self._weights(), self.num_threads)
         # minimum norm, as a row without regularization is solved
-        pull = np.linalg.lstsq(a, item_factors[column].astype(np.float64), rcond=None)[0]
-        contributions = confidences * (item_factors[ids].astype(np.float64) @ pull)
+        pull = np.linalg.lstsq(a, held[column].astype(np.float64), rcond=None)[0]
+        values, nobody = signed.data.astype(np.float64), np.zeros(len(held))
+        if offsets is not None:
+            empty, bias = self._solve_rows(_no_entries(len(held), dtype), "item")
+            nobody = held @ np.append(empty[0], bias) + offsets.astype(np.float64)
+        weights = np.abs(values) - self.unobserved_weight
+        given = np.maximum(values, 0) - weights * nobody[signed.indices]
+        ids, given = signed.indices[given != 0], given[given != 0]
+        contributions = given * (held[ids].astype(np.float64) @ pull)
         best = np.argsort(-contributions, kind="stable")[:N]
-        return float(contributions.sum()), ids[best], contributions[best]
+        score = float(nobody[column] + contributions.sum())
+        return score, ids[best], contributions[best]
 
     def objective(self, user_items: Any) -> float:
         """The objective on a matrix, over all its cells, at the present factors and parameters.
@@ -301,12 +296,13 @@ class ImplicitALS(AlternatingModel):
             np.asarray(user_factors, dtype),
             np.asarray(item_factors, dtype),
             num_threads=self.num_threads,
+            user_biases=self._user_biases,
+            item_biases=self._item_biases,
+            mean=self._mean,
         )
 
     def _check_parameters(self) -> np.dtype:
         """Check every parameter; returns the dtype."""
-        checks.integer("factors", self.factors, 1)
-        checks.number("regularization", self.regularization, least=0)
         checks.number("alpha", self.alpha, above=0)
         if not callable(self.confidence):
             checks.choice("confidence", self.confidence, SCHEMES, also="a callable")
@@ -314,102 +310,23 @@ class ImplicitALS(AlternatingModel):
             checks.number("epsilon", self.epsilon, above=0)
         checks.number("unobserved_weight", self.unobserved_weight, least=0)
         checks.number("regularization_exponent", self.regularization_exponent)
-        checks.choice("solver", self.solver, SOLVERS)
-        checks.integer("cg_steps", self.cg_steps, 1)
-        checks.integer("iterations", self.iterations, 0)
-        checks.number("init_scale", self.init_scale, above=0)
-        checks.integer("num_threads", self.num_threads, 0)
-        checks.random_state(self.random_state)
-        return checks.floating_dtype(self.dtype)
+        return self._check_least_squares()
 
     def _signed(self, counts: sparse.csr_array) -> sparse.csr_array:
         return signed_confidence(counts, self.confidence, self.alpha, self.epsilon)
 
-    def _solve_rows(self, signed: sparse.csr_array, fixed: np.ndarray) -> np.ndarray:
-        with kernels.single_threaded_blas():
-            return kernels.fold_in(signed, fixed, *self._weights(), self.num_threads)
-
     def _weights(self) -> tuple[float, float, float]:
         return self.regularization, self.regularization_exponent, self.unobserved_weight
 
-    def _train(
-        self,
-        sides: tuple[kernels.Side, kernels.Side],
-        seen: Seen,
-        current: tuple[np.ndarray, np.ndarray],
-        history: list[Iteration],
-        callback: Callback | None,
-        show_progress: bool,
-    ) -> None:
-        """Iterate from the factors `current`, arrays of our own."""
-        if self.iterations == 0:
-            self._publish(_state(current, seen), history)
-            return
-        spare = np.empty_like(current[0]), np.empty_like(current[1])
-        retried = jittered = 0
-
-        def step() -> Step:
-            # `current` is what the model shows, or goes back to if this iteration is interrupted:
-            # everything is written to `spare`.
-            nonlocal current, spare, retried, jittered
-            begin = time.perf_counter()
-            users = self._half_sweep(sides[0], current[1], current[0], spare[0], scratch=spare[1])
-            middle = time.perf_counter()
-            items = self._half_sweep(
-                sides[1],
-                spare[0],
-                current[1],
-                spare[1],
-                start_basis=users.basis,
-                loss=self.compute_loss,
-            )
-            end = time.perf_counter()
-            current, spare = spare, current
-            retried += users.retried + items.retried
-            jittered += users.jittered + items.jittered
-            return Step(
-                _state(current, seen),
-                items.loss,
-                {"user_seconds": middle - begin, "item_seconds": end - middle},
-            )
-
-        self._iterate(step, self.iterations, history, callback, show_progress)
-        if retried or jittered:
-            warnings.warn(
-                f"{retried} rows were solved again in double and {jittered} needed a larger "
-                "diagonal: their confidences are too large, or the regularization too small, for "
-                f"{current[0].dtype}. Raise regularization, lower alpha or use dtype=np.float64",
-                NumericalWarning,
-                stacklevel=3,
-            )
-
-    def _half_sweep(
-        self, side: kernels.Side, *factors: np.ndarray, **options: Any
-    ) -> kernels.Sweep:
-        return kernels.half_sweep(
-            side,
-            *factors,
-            solver=self.solver,
-            cg_steps=self.cg_steps,
-            num_threads=self.num_threads,
-            **options,
-        )
-
-    def _own_factors(
-        self, shape: tuple[int, int], dtype: np.dtype, warm_start: bool
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """(X, Y) to start from, in arrays of our own."""
-        if warm_start:
-            return self.user_factors.astype(dtype), self.item_factors.astype(dtype)
-        random = checks.random_generator(self.random_state)
-        scale = self.init_scale / math.sqrt(self.factors)
-        items = random.standard_normal((shape[1], self.factors), dtype=dtype)
-        users = random.standard_normal((shape[0], self.factors), dtype=dtype)
-        for drawn in (users, items):
-            drawn *= dtype.type(scale)
-        return users, items
+    def _mean_target(self, signed: sparse.csr_array) -> float:
+        """sum w p / sum w over all cells."""
+        liked = float(np.sum(signed.data, where=signed.data > 0, dtype=np.float64))
+        stored = float(np.sum(np.abs(signed.data), dtype=np.float64))
+        others = self.unobserved_weight * (signed.shape[0] * signed.shape[1] - signed.nnz)
+        return liked / (stored + others) if liked else 0.0
 
 
-def _state(factors: tuple[np.ndarray, np.ndarray], seen: Seen) -> dict[str, Any]:
-    """What a fit publishes, in terms of FactorModel's attributes."""
-    return {"_user_factors": factors[0], "_item_factors": factors[1], "_seen": seen}
+def _no_entries(columns: int, dtype: np.dtype) -> sparse.csr_array:
+    """One row that is empty."""
+    empty = np.empty(0, dtype), np.empty(0, np.int32), np.zeros(2, np.int64)
+    return checks.assemble(*empty, (1, columns))
