@@ -12,6 +12,7 @@ from recsys._version import __version__
 from recsys.kernels.config import show_config
 from recsys.models import (
     BPR,
+    ExplicitALS,
     ImplicitALS,
     ItemNeighbors,
     LogisticMF,
@@ -30,6 +31,7 @@ def __getattr__(name: str) -> ModuleType:
 
 __all__ = [
     "BPR",
+    "ExplicitALS",
     "ImplicitALS",
     "ItemNeighbors",
     "LogisticMF",

@@ -7,7 +7,7 @@ from .config import current_isa, show_config, use_isa
 from .lmf import Fixed, Learned, LmfSide, lmf_half_sweep, lmf_sides, row_keys
 from .product import product_topk
 from .rows import padded
-from .sides import Side, make_sides, transposed
+from .sides import Side, make_sides, scaled_lambda, transposed
 from .threads import resolve_num_threads, single_threaded_blas
 from .topk import FEW_QUERIES, NO_ID, NormOrder, norm_order, norms, topk
 
@@ -40,6 +40,7 @@ __all__ = [
     "product_topk",
     "resolve_num_threads",
     "row_keys",
+    "scaled_lambda",
     "show_config",
     "single_threaded_blas",
     "topk",

@@ -89,6 +89,7 @@ def make_sides(
 
 
 def scaled_lambda(matrix, regularization, regularization_exponent, unobserved_weight) -> np.ndarray:
+    """lambda_u of each row of a CSR matrix, float64; see `make_sides`."""
     lengths = np.diff(matrix.indptr).astype(np.float64)
     with np.errstate(divide="ignore"):
         scale = (lengths + unobserved_weight * matrix.shape[1]) ** regularization_exponent

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -34,6 +34,7 @@ class AlternatingModel(FactorModel):
     """A factor model whose users are each solved against the items, and the other way round."""
 
     _entry = AlternatingIteration
+    _ratings: ClassVar[bool] = False  # entries are no counts: later ones replace earlier ones
 
     def fold_in(self, user_items: Any) -> np.ndarray:
         """Factors of users the model was not trained on, item factors held fixed.
@@ -107,7 +108,8 @@ class AlternatingModel(FactorModel):
         user_items : scipy sparse matrix or array, n x n_items
             Counts, one row for each of `users`.
         keep_known : bool, default True
-            Add the counts to those remembered of the users. False: they replace them.
+            Add the counts to those remembered of the users; of ratings, the new ones replace those
+            of the same items. False: forget what was remembered of the users.
 
         Raises
         ------
@@ -139,7 +141,7 @@ class AlternatingModel(FactorModel):
         item_users : scipy sparse matrix or array, n x n_users
             Counts, one row for each of `items`.
         keep_known : bool, default True
-            Add the counts to those remembered of the items. False: they replace them.
+            As in `partial_fit_users`. False: forget what was remembered of the items.
 
         Raises
         ------
@@ -174,10 +176,6 @@ class AlternatingModel(FactorModel):
         the "item" or the "user" factors."""
         raise NotImplementedError
 
-    def _merged(self, known: sparse.csr_array, given: sparse.csr_array) -> sparse.csr_array:
-        """What is known after `given` has been added."""
-        return _sum(known, given)
-
     # ---- helpers -------------------------------------------------------------------------------
 
     def _solve_items(
@@ -199,6 +197,20 @@ class AlternatingModel(FactorModel):
         triples = (signed.data[kept], (place[signed.indices[kept]], user_of))
         rows = sparse.csr_array(triples, shape=(len(items), counts.shape[0]))
         return self._solve_rows(checks.canonical(rows), "user")
+
+    def _merged(self, known: sparse.csr_array, given: sparse.csr_array) -> sparse.csr_array:
+        """known + given, or `given` where both have an entry if they are ratings, with an entry
+        wherever either has one: SciPy's own sum drops those that are 0."""
+        from scipy import sparse
+
+        rows, columns = zip(*((_entry_rows(m), m.indices) for m in (known, given)), strict=True)
+        values = known.data
+        if self._ratings:
+            keys = (r * known.shape[1] + c for r, c in zip(rows, columns, strict=True))
+            values = np.where(np.isin(*keys), 0, values)
+        places = np.concatenate(rows), np.concatenate(columns)
+        merged = np.append(values, given.data), places
+        return checks.canonical(sparse.csr_array(merged, shape=known.shape))
 
     def _with_columns(
         self, matrix: sparse.csr_array, columns: np.ndarray, given: sparse.csr_array
@@ -297,13 +309,8 @@ def _with_rows(
     return _rows(both, source)
 
 
-def _sum(a: sparse.csr_array, b: sparse.csr_array) -> sparse.csr_array:
-    """a + b, with an entry wherever either has one: SciPy's own sum drops those that are 0."""
-    from scipy import sparse
-
-    row_of = [np.repeat(np.arange(m.shape[0], dtype=np.int32), np.diff(m.indptr)) for m in (a, b)]
-    places = np.concatenate(row_of), np.append(a.indices, b.indices)
-    return checks.canonical(sparse.csr_array((np.append(a.data, b.data), places), shape=a.shape))
+def _entry_rows(matrix: sparse.csr_array) -> np.ndarray:
+    return np.repeat(np.arange(matrix.shape[0], dtype=np.int64), np.diff(matrix.indptr))
 
 
 def _without_columns(matrix: sparse.csr_array, columns: np.ndarray) -> sparse.csr_array:

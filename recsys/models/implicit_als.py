@@ -217,7 +217,7 @@ class ImplicitALS(LeastSquaresModel):
         of their c_uk y_i' A_u^-1 y_k (Hu, Koren and Volinsky 2008, section 5).
 
         With `bias` the same holds of what the score has beyond s_i, the item's score for a user
-        without entries: it is the sum over all stored entries k of
+        of the same lambda_u without entries: it is the sum over all stored entries k of
         ``(c_uk p_uk - (c_uk - w0) s_k) y_i' A_u^-1 y_k``, y_i and y_k with a 1 for the user's bias.
 
         Parameters
@@ -247,7 +247,7 @@ class ImplicitALS(LeastSquaresModel):
         NotFittedError, IndexError, TypeError, ValueError
             As in `recommend`.
         """
-        dtype = self._check_parameters()
+        self._check_parameters()
         held, offsets = self._held("item")
         column = checks.one_row_number("item", item, len(held))
         checks.integer("N", N, 1)
@@ -257,8 +257,7 @@ class ImplicitALS(LeastSquaresModel):
         pull = np.linalg.lstsq(a, held[column].astype(np.float64), rcond=None)[0]
         values, nobody = signed.data.astype(np.float64), np.zeros(len(held))
         if offsets is not None:
-            empty, bias = self._solve_rows(_no_entries(len(held), dtype), "item")
-            nobody = held @ np.append(empty[0], bias) + offsets.astype(np.float64)
+            nobody = self._scores_without_entries(signed, held, offsets)
         weights = np.abs(values) - self.unobserved_weight
         given = np.maximum(values, 0) - weights * nobody[signed.indices]
         ids, given = signed.indices[given != 0], given[given != 0]
@@ -266,6 +265,19 @@ class ImplicitALS(LeastSquaresModel):
         best = np.argsort(-contributions, kind="stable")[:N]
         score = float(nobody[column] + contributions.sum())
         return score, ids[best], contributions[best]
+
+    def _scores_without_entries(
+        self, signed: sparse.csr_array, held: np.ndarray, offsets: np.ndarray
+    ) -> np.ndarray:
+        """What the one user of `signed` would get for each item if it had no entries."""
+        [lambda_] = kernels.scaled_lambda(signed, *self._weights())
+        empty = checks.assemble(
+            signed.data[:0], signed.indices[:0], np.zeros_like(signed.indptr), signed.shape
+        )
+        [x] = kernels.fold_in(
+            empty, held, lambda_, 0.0, self.unobserved_weight, self.num_threads, offsets=offsets
+        )
+        return held @ x.astype(np.float64) + offsets
 
     def objective(self, user_items: Any) -> float:
         """The objective on a matrix, over all its cells, at the present factors and parameters.
@@ -324,9 +336,3 @@ class ImplicitALS(LeastSquaresModel):
         stored = float(np.sum(np.abs(signed.data), dtype=np.float64))
         others = self.unobserved_weight * (signed.shape[0] * signed.shape[1] - signed.nnz)
         return liked / (stored + others) if liked else 0.0
-
-
-def _no_entries(columns: int, dtype: np.dtype) -> sparse.csr_array:
-    """One row that is empty."""
-    empty = np.empty(0, dtype), np.empty(0, np.int32), np.zeros(2, np.int64)
-    return checks.assemble(*empty, (1, columns))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from scipy import sparse
 
 SOLVERS = ("cholesky", "cg")
+Details = Callable[[kernels.Sweep, dict[str, Any]], dict[str, Any]]
 
 
 class Both(NamedTuple):
@@ -53,7 +55,6 @@ class LeastSquaresModel(AlternatingModel):
     init_scale: float
     random_state: Any
     compute_loss: bool
-    _ratings: ClassVar[bool] = False  # whether entries are ratings, not signed confidences
 
     def _weights(self) -> tuple[float, float, float]:
         """lambda, nu and w0, see `kernels.make_sides`."""
@@ -63,17 +64,15 @@ class LeastSquaresModel(AlternatingModel):
         """The mean of what scores are to be."""
         raise NotImplementedError
 
-    def _details(self, sweep: kernels.Sweep, state: dict[str, Any]) -> dict[str, Any]:
-        """What else `history` tells of an iteration, `sweep` being its last half."""
-        return {}
-
     def _fit(
         self,
         user_items: Any,
         callback: Callback | None,
         show_progress: bool,
         warm_start: bool,
+        details: Details = lambda sweep, state: {},
     ) -> None:
+        """What `fit` does, `details` adding to `history`."""
         dtype = self._check_parameters()
         check_callback(callback)
         counts = checks.interactions(user_items, dtype)
@@ -94,8 +93,8 @@ class LeastSquaresModel(AlternatingModel):
                 del counts, signed  # copies of values go now, before the factors come
                 start = self._start(seen.shape, dtype, warm_start)
                 history = self.history if warm_start else []
-                self._train(sides, {"_seen": seen, "_mean": mean}, start, history, callback,
-                            show_progress)  # fmt: skip
+                common = {"_seen": seen, "_mean": mean}
+                self._train(sides, common, start, details, history, callback, show_progress)
         finally:
             # Only now, when the memory of training is free again, is there room for a copy.
             sides = start = None
@@ -143,6 +142,7 @@ class LeastSquaresModel(AlternatingModel):
         sides: tuple[kernels.Side, kernels.Side],
         common: dict[str, Any],
         current: Both,
+        details: Details,
         history: list[Iteration],
         callback: Callback | None,
         show_progress: bool,
@@ -169,15 +169,15 @@ class LeastSquaresModel(AlternatingModel):
             jittered += users.jittered + items.jittered
             state = {**current.state(), **common}
             seconds = {"user_seconds": middle - begin, "item_seconds": end - middle}
-            return Step(state, items.loss, {**seconds, **self._details(items, state)})
+            return Step(state, items.loss, {**seconds, **details(items, state)})
 
         self._iterate(step, self.iterations, history, callback, show_progress)
         if retried or jittered:
             warnings.warn(
                 f"{retried} rows were solved again in double and {jittered} needed a larger "
                 "diagonal: their confidences are too large, or the regularization too small, for "
-                f"{current.users.factors.dtype}. Raise regularization, lower alpha or use "
-                "dtype=np.float64",
+                f"{current.users.factors.dtype}. Raise regularization, scale confidences down "
+                "(alpha), or use dtype=np.float64",
                 NumericalWarning,
                 stacklevel=4,
             )

@@ -1,0 +1,190 @@
+"""Prediction of ratings by alternating least squares."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from recsys import checks, kernels
+from recsys.models.alternating import AlternatingIteration
+from recsys.models.base import Callback
+from recsys.models.least_squares import LeastSquaresModel
+from recsys.models.ratings import RatingIteration, RatingModel
+
+if TYPE_CHECKING:
+    from scipy import sparse
+
+
+@dataclass(frozen=True)
+class ExplicitALSIteration(RatingIteration, AlternatingIteration):
+    __doc__ = RatingIteration.__doc__
+
+
+class ExplicitALS(RatingModel, LeastSquaresModel):
+    """Matrix factorization of explicit feedback: stars, grades, any numbers users gave to items.
+
+    Finds factors X, Y and biases b that minimize, over the **stored** entries r_ui,
+
+        sum_ui (r_ui - mean - b_u - b_i - x_u . y_i)^2
+            + sum_u lambda_u (|x_u|^2 + b_u^2) + sum_i lambda_i (|y_i|^2 + b_i^2)
+
+    with ``lambda_u = lambda n_u``, ``lambda_i = lambda n_i``, n being numbers of ratings (ALS-WR,
+    Zhou et al. 2008), or plain lambda. With the items fixed, x_u and b_u solve
+
+        (sum_i z_i z_i' + lambda_u I) (x_u, b_u) = sum_i (r_ui - mean - b_i) z_i,   z_i = (y_i, 1)
+
+    over the items of user u, and so the other way round; an iteration does both, users first. All
+    stored entries are ratings, zeros and negative numbers too; what is not stored is unknown.
+    Ratings of one user for one item that are stored more than once are summed, as SciPy does.
+
+    Parameters
+    ----------
+    factors : int, default 64
+        Number of latent factors f, at least 1.
+    regularization : float, default 0.05
+        lambda >= 0.
+    weighted_regularization : bool, default True
+        Multiply lambda by the number of ratings of each user and item.
+    bias : bool, default True
+        Learn b_u and b_i, and subtract the mean rating. Without, mean and biases are 0.
+    solver : {"cholesky", "cg"}, default "cholesky"
+        Solve rows exactly, or by `cg_steps` steps of conjugate gradients from their last values.
+    cg_steps : int, default 3
+        At least 1; used by "cg" only.
+    iterations : int, default 15
+        Iterations a call of `fit` makes; 0 stops at the initial factors.
+    init_scale : float, default 1.0
+        Initial factors are normal, of mean 0 and standard deviation ``init_scale / sqrt(f)``; > 0.
+    dtype : np.float32 or np.float64, default np.float32
+        Type of factors and ratings. Sums over many entries are kept in double anyway.
+    num_threads : int, default 0
+        0 means all that this process may use. The result does not depend on it, bit for bit.
+    random_state : int, numpy.random.Generator, numpy.random.RandomState or None, default None
+        Source of the initial factors. An int gives the same model every time.
+
+    Attributes
+    ----------
+    user_factors, item_factors : ndarray, shapes (n_users, factors) and (n_items, factors)
+        X and Y, read-only; may be assigned.
+    user_biases, item_biases : ndarray, shapes (n_users,) and (n_items,), or None
+    mean : float
+        The mean of the ratings trained on.
+    history : list of ExplicitALSIteration
+        Seconds, loss (the objective above) and errors of each iteration.
+
+    References
+    ----------
+    Y. Zhou, D. Wilkinson, R. Schreiber, R. Pan, "Large-scale Parallel Collaborative Filtering for
+    the Netflix Prize", AAIM 2008 (ALS-WR).
+    Y. Koren, R. Bell, C. Volinsky, "Matrix Factorization Techniques for Recommender Systems",
+    IEEE Computer 42(8), 2009 (biases).
+
+    Examples
+    --------
+    >>> import scipy.sparse
+    >>> stars = scipy.sparse.csr_array([[5, 4, 0, 1], [4, 0, 1, 1], [1, 1, 5, 0]])
+    >>> model = ExplicitALS(factors=2, random_state=0).fit(stars)
+    >>> bool(model.predict(2, 3) > model.predict(0, 2))
+    True
+    """
+
+    _entry = ExplicitALSIteration
+    _ratings = True
+    compute_loss = True
+
+    def __init__(
+        self,
+        factors: int = 64,
+        *,
+        regularization: float = 0.05,
+        weighted_regularization: bool = True,
+        bias: bool = True,
+        solver: str = "cholesky",
+        cg_steps: int = 3,
+        iterations: int = 15,
+        init_scale: float = 1.0,
+        dtype: Any = np.float32,
+        num_threads: int = 0,
+        random_state: int | np.random.Generator | np.random.RandomState | None = None,
+    ) -> None:
+        self.factors = factors
+        self.regularization = regularization
+        self.weighted_regularization = weighted_regularization
+        self.bias = bias
+        self.solver = solver
+        self.cg_steps = cg_steps
+        self.iterations = iterations
+        self.init_scale = init_scale
+        self.dtype = dtype
+        self.num_threads = num_threads
+        self.random_state = random_state
+
+    def fit(
+        self,
+        user_items: Any,
+        *,
+        validation: Any = None,
+        callback: Callback | None = None,
+        show_progress: bool = True,
+        warm_start: bool = False,
+    ) -> Self:
+        """Train on a matrix of ratings.
+
+        Parameters
+        ----------
+        user_items : scipy sparse matrix or array, n_users x n_items
+            Ratings r_ui, one row a user; any format (CSR is best) and any real dtype.
+        validation : scipy sparse matrix or array, optional
+            Ratings held out: their error, too, is in `history` after each iteration. The training
+            does not look at it; to stop by it, return a true value from `callback`.
+        callback : callable, optional
+            ``callback(iteration, seconds, loss)`` after each iteration, counted from 1. The model
+            may be used inside it. Returning a true value stops the training.
+        show_progress : bool, default True
+            Show a progress bar where the output is a terminal.
+        warm_start : bool, default False
+            Continue from the present factors and biases, as `ImplicitALS.fit` does.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        TypeError, ValueError
+            A parameter or a matrix is not as described; nothing has been changed.
+        FloatingPointError, KeyboardInterrupt
+            As `ImplicitALS.fit`.
+
+        Warns
+        -----
+        NumericalWarning
+            Rows had to be solved again in double.
+        """
+        dtype = self._check_parameters()
+        if validation is not None:
+            validation = checks.interactions(validation, dtype, name="validation")
+
+        def errors(sweep: kernels.Sweep, state: dict[str, Any]) -> dict[str, Any]:
+            held_out = None if validation is None else self._with(state)._rmse(validation)
+            train = math.sqrt(sweep.entries_loss / len(state["_seen"].indices))
+            return {"train_rmse": train, "validation_rmse": held_out}
+
+        self._fit(user_items, callback, show_progress, warm_start, errors)
+        return self
+
+    def _check_parameters(self) -> np.dtype:
+        checks.flag("weighted_regularization", self.weighted_regularization)
+        return self._check_least_squares()
+
+    def _weights(self) -> tuple[float, float, float]:
+        return self.regularization, float(self.weighted_regularization), 0.0
+
+    def _signed(self, counts: sparse.csr_array) -> sparse.csr_array:
+        return counts
+
+    def _mean_target(self, signed: sparse.csr_array) -> float:
+        return float(np.mean(signed.data, dtype=np.float64))

@@ -1,0 +1,143 @@
+"""Models whose scores are ratings: predictions and their error."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from recsys import checks
+from recsys.models.base import Iteration
+from recsys.models.candidates import ANYONE
+from recsys.models.factor_model import FactorModel
+
+if TYPE_CHECKING:
+    from scipy import sparse
+
+
+@dataclass(frozen=True)
+class RatingIteration(Iteration):
+    """One entry of a model's `history`, see `Iteration`.
+
+    Attributes
+    ----------
+    train_rmse : float
+        Root of the mean squared error over the ratings trained on, after the iteration.
+    validation_rmse : float or None
+        The same over the ratings given as `validation`, if any were.
+    """
+
+    train_rmse: float
+    validation_rmse: float | None
+
+
+class RatingModel(FactorModel):
+    """A factor model whose scores predict ratings: r_ui ~ mean + b_u + b_i + x_u . y_i."""
+
+    def predict(
+        self, users: Any, items: Any, *, clip: bool | tuple[float, float] = False
+    ) -> np.ndarray:
+        """The ratings that users are expected to give to items.
+
+        Parameters
+        ----------
+        users, items : int or arrays of int
+            Row and column numbers, broadcast against each other as in `score`. Of a user or an
+            item that was not trained on, whether the model has its number or not, nothing is
+            known: its factors and bias are 0, so a prediction is the mean and the bias of the
+            other, or the mean alone.
+        clip : bool or (low, high), default False
+            True: no prediction lies beyond the lowest and the highest rating trained on. A pair:
+            nor beyond these.
+
+        Returns
+        -------
+        ndarray of the model's dtype, of the broadcast shape
+
+        Raises
+        ------
+        NotFittedError
+            There are no factors yet; or clip=True, and no training matrix is remembered.
+        IndexError, TypeError, ValueError
+            Negative numbers; other things than numbers; shapes that do not broadcast; `clip` is
+            not as described.
+        """
+        self._known_shape()
+        rows, columns = checks.pairs(users, items, (ANYONE, ANYONE))
+        ratings = self._predicted(rows.reshape(-1), columns.reshape(-1), self._bounds(clip))
+        return ratings.reshape(rows.shape)[()]
+
+    def rmse(self, user_items: Any, *, clip: bool | tuple[float, float] = False) -> float:
+        """sqrt(mean (r_ui - predicted r_ui)^2) over the stored entries of a matrix.
+
+        Parameters
+        ----------
+        user_items : scipy sparse matrix or array
+            Ratings; users and items may be more than the model has, see `predict`.
+        clip : bool or (low, high), default False
+            As in `predict`.
+
+        Raises
+        ------
+        NotFittedError, TypeError, ValueError
+            As in `predict`; the matrix is not as `fit` takes it.
+        """
+        shape = self._known_shape()
+        ratings = checks.interactions(user_items, checks.floating_dtype(self.dtype))
+        if ratings.shape == shape[::-1] != shape:
+            raise ValueError(
+                f"user_items has shape {ratings.shape}, but the model has {shape[0]} users and "
+                f"{shape[1]} items. It looks transposed: pass user_items.T"
+            )
+        return self._rmse(ratings, self._bounds(clip))
+
+    def _rmse(self, ratings: sparse.csr_array, bounds: tuple[float, float] | None = None) -> float:
+        total = 0.0
+        for rows, entries in checks.row_blocks(ratings.indptr):
+            lengths = np.diff(ratings.indptr[rows.start : rows.stop + 1])
+            users = np.repeat(np.arange(rows.start, rows.stop), lengths)
+            errors = self._predicted(users, ratings.indices[entries], bounds).astype(np.float64)
+            errors -= ratings.data[entries]
+            total += float(errors @ errors)
+        return math.sqrt(total / ratings.nnz)
+
+    def _predicted(
+        self, users: np.ndarray, items: np.ndarray, bounds: tuple[float, float] | None
+    ) -> np.ndarray:
+        """Predictions for pairs of numbers, some perhaps beyond those the model has."""
+        user_factors, item_factors = self._both_factors()
+        ratings = np.full(len(users), self._mean, user_factors.dtype)
+        here = users < len(user_factors), items < len(item_factors)
+        for biases, ids, known in zip(
+            (self._user_biases, self._item_biases), (users, items), here, strict=True
+        ):
+            if biases is not None:
+                ratings[known] += biases[ids[known]]
+        both = np.flatnonzero(here[0] & here[1])
+        ratings[both] = self.score(users[both], items[both])
+        return ratings if bounds is None else np.clip(ratings, *bounds)
+
+    def _bounds(self, clip: bool | tuple[float, float]) -> tuple[float, float] | None:
+        if isinstance(clip, bool | np.bool_):
+            return self._once("range", self._checked_seen(), self._range) if clip else None
+        try:
+            low, high = clip
+        except (TypeError, ValueError):
+            raise TypeError(
+                f"clip must be True, False or a pair (low, high) of ratings; got {clip!r}"
+            ) from None
+        low, high = checks.number("the low end of clip", low), checks.number("high end", high)
+        if low > high:
+            raise ValueError(f"clip must be (low, high) with low <= high; got {clip!r}")
+        return low, high
+
+    def _range(self) -> tuple[float, float]:
+        return float(self._seen.data.min()), float(self._seen.data.max())
+
+    def _with(self, state: dict[str, Any]) -> Self:
+        """The model as it is to be published."""
+        twin = object.__new__(type(self))
+        vars(twin).update(vars(self), **state, _prepared=None)
+        return twin
