@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from . import _lmf
-from .als import transposed
 from .config import current_isa
 from .reference.rng import draw
 from .rows import padded
+from .sides import transposed
 from .spans import cut, most_work_first, slices
 from .threads import resolve_num_threads
 

@@ -64,11 +64,11 @@ class BPR(FactorModel):
 
     With ``loss="warp"`` (Weston et al. 2011) items j are drawn until one has s_uij < `margin`;
     there is no step if none of `max_trials` has. If it took t draws, i ranks about
-    (n_items - 1) / t th, and z is H((n_items - 1) / t) / H(n_items - 1), H(k) = 1 + 1/2 + ... + 1/k:
-    the loss that WARP gives the rank, scaled to at most 1.
+    (n_items - 1) / t th, and z is H((n_items - 1) / t) / H(n_items - 1): the loss that WARP gives
+    the rank, H(k) = 1 + 1/2 + ... + 1/k, scaled to at most 1.
 
-    An epoch has `negatives` steps for each liked entry. Its order, and every item drawn, follow from
-    `random_state` alone: users and items form a grid of bands whose cells are gone through in
+    An epoch has `negatives` steps for each liked entry. Its order, and every item drawn, follow
+    from `random_state` alone: users and items form a grid of bands whose cells are gone through in
     rounds, all cells of a round being independent of each other. Within a cell the s_uij of up to 8
     steps, as a rule of different users, are worked out before the updates of these steps.
 
