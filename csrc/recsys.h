@@ -132,6 +132,20 @@ typedef struct {
     double adaptive_share;        /* mean rank drawn, as a share of the items */
 } recsys_bpr;
 
+/* Stochastic gradient on ratings (Koren, Bell and Volinsky 2009); rows and items as above. */
+typedef struct {
+    const int32_t *users;         /* (nnz,) of each entry */
+    const int32_t *items;         /* (nnz,) */
+    const void *ratings;          /* (nnz,) real, less the mean */
+    void *x;                      /* (users, stride) real */
+    void *y;                      /* (items, stride) real */
+    void *user_biases;            /* (users,) real, or NULL: no biases of either */
+    void *item_biases;            /* (items,) real */
+    int64_t stride;
+    double rate;
+    double regularization;
+} recsys_ratings;
+
 /* name, arguments. A kernel missing from the stamped sources is a compile error. */
 #define RECSYS_KERNELS(KERNEL)                                                                    \
     /* solve the rows order[begin:end] */                                                         \
@@ -157,6 +171,9 @@ typedef struct {
     /* the steps of one cell; sums[4]: loss, steps in the right order, steps, skipped */          \
     KERNEL(bpr_cell,                                                                              \
            (const recsys_bpr *problem, const recsys_cell *cell, double *sums, void *scratch))                      \
+    /* the steps of one cell; loss: the sum of squared errors before them */                      \
+    KERNEL(ratings_cell,                                                                          \
+           (const recsys_ratings *problem, const recsys_cell *cell, double *loss))                \
     /* a step for each of the rows order[begin:end] */                                            \
     KERNEL(lmf_rows, (const recsys_lmf *problem, int64_t begin, int64_t end, void *scratch))
 

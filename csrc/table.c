@@ -22,6 +22,7 @@
 #include "kernels/lmf.h"
 #include "kernels/sgd.h"
 #include "kernels/bpr.h"
+#include "kernels/ratings.h"
 
 static int64_t scratch_bytes(int64_t factors, int64_t cg_steps, int64_t longest) {
     int64_t most = als_scratch_bytes(factors, cg_steps, longest);

@@ -13,6 +13,7 @@ from recsys.kernels.config import show_config
 from recsys.models import (
     BPR,
     ExplicitALS,
+    ExplicitSGD,
     ImplicitALS,
     ItemNeighbors,
     LogisticMF,
@@ -32,6 +33,7 @@ def __getattr__(name: str) -> ModuleType:
 __all__ = [
     "BPR",
     "ExplicitALS",
+    "ExplicitSGD",
     "ImplicitALS",
     "ItemNeighbors",
     "LogisticMF",

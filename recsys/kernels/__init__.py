@@ -6,6 +6,7 @@ from .bpr import EpochSums, PairwiseSGD, Rates, epoch_key
 from .config import current_isa, show_config, use_isa
 from .lmf import Fixed, Learned, LmfSide, lmf_half_sweep, lmf_sides, row_keys
 from .product import product_topk
+from .ratings import RatingSGD
 from .rows import padded
 from .sides import Side, make_sides, scaled_lambda, transposed
 from .threads import resolve_num_threads, single_threaded_blas
@@ -22,6 +23,7 @@ __all__ = [
     "NormOrder",
     "PairwiseSGD",
     "Rates",
+    "RatingSGD",
     "Side",
     "Sweep",
     "biased_half_sweep",

@@ -103,6 +103,18 @@ cdef extern from "recsys.h" nogil:
         const void *spread
         double adaptive_share
 
+    ctypedef struct recsys_ratings:
+        const int32_t *users
+        const int32_t *items
+        const void *ratings
+        void *x
+        void *y
+        void *user_biases
+        void *item_biases
+        int64_t stride
+        double rate
+        double regularization
+
     ctypedef struct recsys_table:
         void (*als_rows)(const recsys_als *, int64_t, int64_t, void *) noexcept nogil
         void (*als_loss)(const recsys_als *, int64_t, int64_t, void *) noexcept nogil
@@ -117,6 +129,8 @@ cdef extern from "recsys.h" nogil:
                                   recsys_lists, void *) noexcept nogil
         void (*bpr_cell)(
             const recsys_bpr *, const recsys_cell *, double *, void *) noexcept nogil
+        void (*ratings_cell)(
+            const recsys_ratings *, const recsys_cell *, double *) noexcept nogil
         void (*lmf_rows)(const recsys_lmf *, int64_t, int64_t, void *) noexcept nogil
         int64_t (*product_scratch_bytes)(int64_t) noexcept nogil
         int64_t (*scratch_bytes)(int64_t, int64_t, int64_t) noexcept nogil

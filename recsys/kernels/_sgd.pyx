@@ -54,3 +54,27 @@ def bpr_cells(real[:, ::1] x, real[:, ::1] y, real[::1] b, const int32_t[::1] us
                        num_threads=num_threads):
         table.bpr_cell(&problem, <const native.recsys_cell *>&cells[cell, 0], &sums[cell, 0],
                        scratch.base + threadid() * scratch.stride)
+
+
+def ratings_cells(real[:, ::1] x, real[:, ::1] y, real[::1] user_biases, real[::1] item_biases,
+                  const int32_t[::1] users, const int32_t[::1] items, const real[::1] ratings,
+                  const int64_t[:, ::1] cells, double[::1] losses, *, double rate,
+                  double regularization, str isa, int num_threads):
+    """A step for each entry of some cells; see reference/ratings.py."""
+    cdef const native.recsys_table *table = get_table(isa, real is double)
+    cdef native.recsys_ratings problem
+    problem.users = &users[0] if users.shape[0] else NULL
+    problem.items = &items[0] if items.shape[0] else NULL
+    problem.ratings = &ratings[0] if ratings.shape[0] else NULL
+    problem.x = &x[0, 0]
+    problem.y = &y[0, 0]
+    problem.user_biases = &user_biases[0] if user_biases is not None else NULL
+    problem.item_biases = &item_biases[0] if item_biases is not None else NULL
+    problem.stride = x.shape[1]
+    problem.rate = rate
+    problem.regularization = regularization
+    cdef Py_ssize_t cell, count = cells.shape[0]
+    num_threads = max(min(num_threads, count), 1)
+    for cell in prange(count, nogil=True, schedule="dynamic", chunksize=1,
+                       num_threads=num_threads):
+        table.ratings_cell(&problem, <const native.recsys_cell *>&cells[cell, 0], &losses[cell])

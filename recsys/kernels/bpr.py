@@ -17,8 +17,6 @@ from .threads import resolve_num_threads
 if TYPE_CHECKING:
     from scipy import sparse
 
-_SPANS = 256  # of users, where nothing but their order could be lost by doing them side by side
-
 
 class Rates(NamedTuple):
     """Of an epoch."""
@@ -133,7 +131,7 @@ class PairwiseSGD:
             Between rounds; what has been learned by then stays.
         """
         rng = np.random.default_rng(key)
-        rounds = self._spans() if self._hogwild else self._grid.rounds(rng)
+        rounds = self._grid.threads_cells() if self._hogwild else self._grid.rounds(rng)
         total = np.zeros(4)
         since_ranked = math.inf
         for cells in rounds:
@@ -171,10 +169,6 @@ class PairwiseSGD:
             reg_negative=rates.negative, key=key, **self._options, isa=current_isa(),
             num_threads=resolve_num_threads(num_threads),
         )  # fmt: skip
-
-    def _spans(self) -> np.ndarray:
-        """One round of spans of users, all items in each."""
-        return self._grid.user_spans(min(_SPANS, len(self._x)))[np.newaxis]
 
     def _ranking_lasts(self) -> float:
         return len(self._y) * math.log2(max(len(self._y), 2))

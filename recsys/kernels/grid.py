@@ -16,6 +16,7 @@ import numpy as np
 
 BANDS = 16  # at most: threads that can work at a time
 _BAND_USERS, _BAND_ITEMS = 32, 64  # at least, on average: less is not worth a round
+_SPANS = 256  # of users, where there is no grid
 _DEAL_SEED = 0x5EED
 
 
@@ -42,21 +43,23 @@ class Grid:
         """(bands, bands, 10) int64: the rounds of an epoch, each of as many cells; see
         recsys_cell in csrc/recsys.h."""
         groups = len(self.bounds) - 1
-        cells = np.zeros((self.bands, self.bands, 10), np.int64)
         if groups == 1:
             return self.user_spans(1)[np.newaxis]
+        cells = np.zeros((self.bands, self.bands, 10), np.int64)
         share = np.minimum(np.floor(self.share * 2.0**32), 2.0**32 - 1).astype(np.int64)
         pairs = rng.permutation(groups).reshape(self.bands, 2)
-        for turn, offset in enumerate(rng.permutation(self.bands)):
-            band = np.arange(self.bands)[:, np.newaxis]
+        band = np.arange(self.bands)[:, np.newaxis]
+        for now, offset in zip(cells, rng.permutation(self.bands), strict=True):
             own = np.roll(pairs, offset, axis=0)
-            cells[turn, :, 0:2], cells[turn, :, 2:4] = (
-                self.begins[band, own],
-                self.begins[band, own + 1],
-            )
-            cells[turn, :, 4:6], cells[turn, :, 6:8] = self.bounds[own], self.bounds[own + 1]
-            cells[turn, :, 8:10] = share[own]
+            now[:, 0:2], now[:, 2:4] = self.begins[band, own], self.begins[band, own + 1]
+            now[:, 4:6], now[:, 6:8] = self.bounds[own], self.bounds[own + 1]
+            now[:, 8:10] = share[own]
         return cells
+
+    def threads_cells(self) -> np.ndarray:
+        """The one round of an epoch in which threads write to the same items, of a grid of one
+        band: (1, spans, 10) int64."""
+        return self.user_spans(min(_SPANS, max(len(self.users), 1)))[np.newaxis]
 
     def user_spans(self, count: int) -> np.ndarray:
         """(count, 10) int64: cells of whole users with all items, of a grid of one band."""

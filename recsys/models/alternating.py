@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from recsys import checks
+from recsys import checks, kernels
 from recsys.models.base import Iteration
 from recsys.models.candidates import ANYONE, Seen
 from recsys.models.factor_model import FactorModel
@@ -169,14 +169,34 @@ class AlternatingModel(FactorModel):
         """Counts, users x items, as `_solve_rows` takes them: whole users, at most all."""
         raise NotImplementedError
 
-    def _solve_rows(
-        self, signed: sparse.csr_array, held: str
-    ) -> tuple[np.ndarray, np.ndarray | None]:
-        """The factors of each row, and its bias where there are biases; the columns are those of
-        the "item" or the "user" factors."""
+    def _weights(self) -> tuple[float, float, float]:
+        """lambda, nu and w0, see `kernels.make_sides`."""
         raise NotImplementedError
 
     # ---- helpers -------------------------------------------------------------------------------
+
+    def _solve_rows(
+        self, signed: sparse.csr_array, held: str
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        fixed, offsets = self._held(held)
+        with kernels.single_threaded_blas():
+            solved = kernels.fold_in(
+                signed, fixed, *self._weights(), self.num_threads, offsets=offsets,
+                ratings=self._ratings,
+            )  # fmt: skip
+        if offsets is None:
+            return solved, None
+        return np.ascontiguousarray(solved[:, :-1]), solved[:, -1].copy()
+
+    def _held(self, noun: str) -> tuple[np.ndarray, np.ndarray | None]:
+        """What the rows of one side are solved against: the factors of the other, "user" or
+        "item", and what is given of its scores."""
+        dtype = checks.floating_dtype(self.dtype)
+        factors = np.asarray(self._factors(f"_{noun}_factors"), dtype)
+        biases = getattr(self, f"_{noun}_biases")
+        if biases is None:
+            return factors, None
+        return kernels.with_ones(factors), (biases + self._mean).astype(dtype)
 
     def _solve_items(
         self, counts: sparse.csr_array, items: np.ndarray

@@ -13,14 +13,13 @@ from recsys.kernels import EpochSums, PairwiseSGD, Rates
 from recsys.models.base import Callback, Iteration, Step
 from recsys.models.candidates import Seen
 from recsys.models.factor_model import FactorModel
-from recsys.models.training import check_callback, goes_on
+from recsys.models.training import SCHEDULES, all_finite, check_callback, goes_on
 
 if TYPE_CHECKING:
     from scipy import sparse
 
 LOSSES = ("bpr", "warp")
 SAMPLERS = ("uniform", "popular", "adaptive", "hard")
-SCHEDULES = ("deterministic", "hogwild")
 
 _FOLD_IN_EPOCHS = 30
 _FOLD_IN_SEED = 0
@@ -409,10 +408,7 @@ class BPR(FactorModel):
     def _check_converging(
         self, sums: EpochSums, learned: Factors, number: int, rate: float
     ) -> None:
-        finite = math.isfinite(sums.loss) and all(
-            np.isfinite(np.vdot(own, own)) for own in learned if own is not None
-        )
-        if not finite:
+        if not (math.isfinite(sums.loss) and all_finite(*learned)):
             raise FloatingPointError(
                 f"training diverged in epoch {number}: factors grew beyond what {learned[0].dtype} "
                 f"can hold. Lower learning_rate, which is {rate:g}, or init_scale, which is "
@@ -429,7 +425,7 @@ class BPR(FactorModel):
         for number in range(_FOLD_IN_EPOCHS):
             training.epoch(rates, kernels.epoch_key(_FOLD_IN_SEED, number), self.num_threads)
         factors = training.users()
-        if not np.isfinite(np.vdot(factors, factors)):
+        if not all_finite(factors):
             raise FloatingPointError(
                 f"folding in diverged: lower learning_rate, which is {self.learning_rate:g}"
             )

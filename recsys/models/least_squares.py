@@ -56,10 +56,6 @@ class LeastSquaresModel(AlternatingModel):
     random_state: Any
     compute_loss: bool
 
-    def _weights(self) -> tuple[float, float, float]:
-        """lambda, nu and w0, see `kernels.make_sides`."""
-        raise NotImplementedError
-
     def _mean_target(self, signed: sparse.csr_array) -> float:
         """The mean of what scores are to be."""
         raise NotImplementedError
@@ -113,29 +109,6 @@ class LeastSquaresModel(AlternatingModel):
         checks.integer("num_threads", self.num_threads, 0)
         checks.random_state(self.random_state)
         return checks.floating_dtype(self.dtype)
-
-    def _solve_rows(
-        self, signed: sparse.csr_array, held: str
-    ) -> tuple[np.ndarray, np.ndarray | None]:
-        fixed, offsets = self._held(held)
-        with kernels.single_threaded_blas():
-            solved = kernels.fold_in(
-                signed, fixed, *self._weights(), self.num_threads, offsets=offsets,
-                ratings=self._ratings,
-            )  # fmt: skip
-        if offsets is None:
-            return solved, None
-        return np.ascontiguousarray(solved[:, :-1]), solved[:, -1].copy()
-
-    def _held(self, noun: str) -> tuple[np.ndarray, np.ndarray | None]:
-        """What the rows of one side are solved against: the factors of the other, "user" or
-        "item", and what is given of its scores."""
-        dtype = checks.floating_dtype(self.dtype)
-        factors = np.asarray(self._factors(f"_{noun}_factors"), dtype)
-        biases = getattr(self, f"_{noun}_biases")
-        if biases is None:
-            return factors, None
-        return kernels.with_ones(factors), (biases + self._mean).astype(dtype)
 
     def _train(
         self,

@@ -8,13 +8,14 @@ import numpy as np
 
 from recsys.models.bpr import BPR
 from recsys.models.explicit_als import ExplicitALS
+from recsys.models.explicit_sgd import ExplicitSGD
 from recsys.models.factor_model import FactorModel
 from recsys.models.implicit_als import ImplicitALS
 from recsys.models.item_neighbors import ItemNeighbors
 from recsys.models.logistic_mf import LogisticMF
 from recsys.serving import read_model_file
 
-MODELS = (BPR, ExplicitALS, ImplicitALS, ItemNeighbors, LogisticMF)
+MODELS = (BPR, ExplicitALS, ExplicitSGD, ImplicitALS, ItemNeighbors, LogisticMF)
 _CLASSES = {cls.__name__: cls for cls in MODELS}
 
 

@@ -9,6 +9,14 @@ import numpy as np
 from recsys import checks
 from recsys.models.factor_model import FactorModel
 
+SCHEDULES = ("deterministic", "hogwild")  # of stochastic gradients
+
+
+def all_finite(*arrays: np.ndarray | None) -> bool:
+    """Whether all of the arrays are finite, and so are their sums of squares."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return all(array is None or np.isfinite(np.vdot(array, array)) for array in arrays)
+
 
 def check_callback(callback: Any) -> None:
     """TypeError unless it is None or can be called."""

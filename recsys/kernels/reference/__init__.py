@@ -6,6 +6,16 @@ They are the specification; the tests hold the kernels to them.
 from .als import als_loss, als_rows, gramian, rotate
 from .bpr import bpr_cells
 from .lmf import lmf_rows
+from .ratings import ratings_cells
 from .topk import topk
 
-__all__ = ["als_loss", "als_rows", "bpr_cells", "gramian", "lmf_rows", "rotate", "topk"]
+__all__ = [
+    "als_loss",
+    "als_rows",
+    "bpr_cells",
+    "gramian",
+    "lmf_rows",
+    "ratings_cells",
+    "rotate",
+    "topk",
+]

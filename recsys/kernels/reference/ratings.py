@@ -1,0 +1,48 @@
+"""Stochastic gradient steps on ratings (Koren, Bell and Volinsky, Computer 2009)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def ratings_cells(
+    x,
+    y,
+    user_biases,
+    item_biases,
+    users,
+    items,
+    ratings,
+    cells,
+    losses,
+    *,
+    rate,
+    regularization,
+    isa=None,
+    num_threads=1,
+):
+    """A step for each entry of `cells`, in order.
+
+    x (n_users, f or more), y (n_items, f or more), user_biases (n_users,) and item_biases
+    (n_items,), or None for both: written to. users, items, ratings (nnz,): the entries. cells
+    (count, 10): see recsys_cell in csrc/recsys.h; losses (count,), written to: the sum of squared
+    errors before the steps. With e = r - b_u - b_i - x_u . y_i,
+
+        x_u += rate (e y_i - regularization x_u)    b_u += rate (e - regularization b_u)
+        y_i += rate (e x_u - regularization y_i)    b_i += rate (e - regularization b_i)
+
+    all from the values before the step.
+    """
+    for number, cell in enumerate(np.asarray(cells).tolist()):
+        losses[number] = 0
+        for entry in [*range(cell[0], cell[2]), *range(cell[1], cell[3])]:
+            u, i = users[entry], items[entry]
+            error = ratings[entry] - x[u] @ y[i]
+            if user_biases is not None:
+                error -= user_biases[u] + item_biases[i]
+                user_biases[u] += rate * (error - regularization * user_biases[u])
+                item_biases[i] += rate * (error - regularization * item_biases[i])
+            own = x[u].copy()
+            x[u] += rate * (error * y[i] - regularization * own)
+            y[i] += rate * (error * own - regularization * y[i])
+            losses[number] += error**2
