@@ -33,7 +33,7 @@ MODULES = ["als", "bpr", "lmf", "cpu.als", "cpu.bpr", "cpu.lmf", "utils", "recom
            "nearest_neighbours", "approximate_als", "evaluation", "cpu._als"]  # fmt: skip
 
 
-# Parts of models that are not there, BPR and LMF
+# BPR is not there, and these are parts of models with other steps
 MISSING = {"RNGVector", "bpr_update", "lmf_update"}
 
 
@@ -148,6 +148,25 @@ def test_files_go_both_ways(plays, tmp_path):
         np.testing.assert_array_equal(again.item_factors, model.item_factors)
         for name in ("factors", "regularization", "alpha", "iterations", "dtype", "use_cg"):
             assert getattr(again, name) == getattr(model, name), name
+
+
+def test_logistic_factorization_finds_more_of_what_is_liked(plays, tmp_path):
+    """By implicit's own split and measure, at its defaults; and files go both ways."""
+    binary = sparse.csr_matrix(plays != 0).astype(np.float32)
+    evaluation = importlib.import_module("implicit.evaluation")
+    train, test = evaluation.train_test_split(binary, random_state=0)
+    found = []
+    for module, other in ((ours, theirs), (theirs, ours)):
+        model = module.lmf.LogisticMatrixFactorization(random_state=0)
+        model.fit(train, show_progress=False)
+        assert model.user_factors.shape == (plays.shape[0], 32)
+        measured = evaluation.ranking_metrics_at_k(model, train, test, K=20, show_progress=False)
+        found.append(measured["ndcg"])
+        model.save(str(tmp_path / "model.npz"))
+        again = other.cpu.lmf.LogisticMatrixFactorization.load(str(tmp_path / "model.npz"))
+        np.testing.assert_array_equal(again.user_factors, model.user_factors)
+        assert again.neg_prop == 30 and again.learning_rate == 1.0
+    assert found[0] > found[1] > 0.1
 
 
 def test_ways_out_of_the_library_are_the_same(plays):

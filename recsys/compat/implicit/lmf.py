@@ -10,7 +10,7 @@ from .cpu import lmf as cpu_lmf
 
 
 class LogisticMatrixFactorization(cpu_lmf.LogisticMatrixFactorization):
-    """Not there yet: see `implicit.cpu.lmf`."""
+    """`implicit.cpu.lmf.LogisticMatrixFactorization`, and an error where a GPU is asked for."""
 
     def __init__(
         self,
@@ -24,4 +24,17 @@ class LogisticMatrixFactorization(cpu_lmf.LogisticMatrixFactorization):
         num_threads: int = 0,
         random_state: Any = None,
     ) -> None:
-        super().__init__(factors)
+        if use_gpu:
+            raise NotImplementedError(
+                "LogisticMatrixFactorization cannot be trained on a GPU: pass use_gpu=False"
+            )
+        super().__init__(
+            factors=factors,
+            learning_rate=learning_rate,
+            regularization=regularization,
+            dtype=dtype,
+            iterations=iterations,
+            neg_prop=neg_prop,
+            num_threads=num_threads,
+            random_state=random_state,
+        )

@@ -14,14 +14,9 @@ from recsys import ImplicitALS, kernels
 
 from ..recommender_base import ModelFitError
 from ..utils import check_csr, check_random_state, nonzeros
-from . import _als, npz
+from . import _als
 from ._als import calculate_loss, least_squares, least_squares_cg
-from .matrix_factorization_base import MatrixFactorizationBase, _one_or_many
-
-_SAVED = (
-    "user_factors", "item_factors", "regularization", "factors", "num_threads", "iterations",
-    "use_native", "use_cg", "cg_steps", "calculate_training_loss", "dtype", "random_state", "alpha",
-)  # fmt: skip
+from .matrix_factorization_base import MatrixFactorizationBase, _one_or_many, finite_counts
 
 
 class AlternatingLeastSquares(MatrixFactorizationBase):
@@ -30,6 +25,12 @@ class AlternatingLeastSquares(MatrixFactorizationBase):
     Parameters are implicit's, with its defaults: confidence is `alpha` times the value, and
     `use_native` makes no difference.
     """
+
+    _saved = (
+        "user_factors", "item_factors", "regularization", "factors", "num_threads", "iterations",
+        "use_native", "use_cg", "cg_steps", "calculate_training_loss", "dtype", "random_state",
+        "alpha",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -83,7 +84,7 @@ class AlternatingLeastSquares(MatrixFactorizationBase):
         ValueError
             The factors set before have other shapes; a parameter is out of range.
         """
-        counts = self._counts(check_csr(user_items))
+        counts = finite_counts(user_items)
         users, items = self._start(counts.shape)
         # what an engine with present factors calls a warm start is the only start there is here
         engine = self._engine(users, items, iterations=self.iterations)
@@ -161,18 +162,6 @@ class AlternatingLeastSquares(MatrixFactorizationBase):
         parts.sort(key=lambda part: -part[1])
         return sum(score for _, score in parts), parts[:N], user_weights
 
-    def save(self, fileobj_or_path: Any) -> None:
-        """Write an .npz file that `load`, here and in implicit, reads."""
-        npz.save(fileobj_or_path, npz.attributes(self, _SAVED))
-
-    @classmethod
-    def load(cls, fileobj_or_path: Any) -> AlternatingLeastSquares:
-        """Read a file that `save`, here or in implicit, wrote."""
-        model = cls()
-        for name, value in npz.load(fileobj_or_path, cls, _SAVED).items():
-            setattr(model, name, np.dtype(value) if name == "dtype" else value)
-        return model
-
     def to_cpu(self) -> AlternatingLeastSquares:
         return self
 
@@ -221,11 +210,6 @@ class AlternatingLeastSquares(MatrixFactorizationBase):
         self.user_factors, self.item_factors = engine._user_factors, engine._item_factors
         self._user_norms = self._item_norms = self._YtY = self._XtX = None
 
-    def _counts(self, matrix: Any) -> sparse.csr_matrix:
-        if not np.isfinite(matrix.data).all():
-            raise ModelFitError("NaN encountered in factors: user_items holds NaN or infinity")
-        return sparse.csr_matrix(matrix).astype(np.float32, copy=False)
-
     def _start(self, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
         """The present factors, or uniform ones: the users' drawn first, as implicit does."""
         random = check_random_state(self.random_state)
@@ -245,7 +229,7 @@ class AlternatingLeastSquares(MatrixFactorizationBase):
 
     def _weights(self, rows: Any, count: int, name: str) -> sparse.csr_array:
         """Confidences of some rows, as wide as there are factors of the other side."""
-        rows = self._counts(check_csr(rows))
+        rows = finite_counts(rows)
         if rows.shape[1] > count:
             raise ValueError(
                 f"{name} has {rows.shape[1]} columns; expected at most {count}, one for each the "

@@ -5,10 +5,30 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy import sparse
+
+from recsys import LogisticMF
+
+from ..recommender_base import ModelFitError
+from .matrix_factorization_base import MatrixFactorizationBase, finite_counts
 
 
-class LogisticMatrixFactorization:
-    """Not there yet: recsys has no logistic matrix factorization."""
+class LogisticMatrixFactorization(MatrixFactorizationBase):
+    """implicit's logistic matrix factorization, trained by `recsys.LogisticMF`.
+
+    Parameters are implicit's, with its defaults. Factors have two columns more than `factors`, so
+    that products of rows are scores: user_factors ends in 1 and the user's bias, item_factors in
+    the item's bias and 1.
+
+    An entry v is liked with confidence v, and each of the `neg_prop` cells drawn for it counts
+    once: with ``alpha = cells / (neg_prop * entries)`` that is `LogisticMF`'s objective of
+    ``confidence="scaled"``, its regularization being alpha times the one here.
+    """
+
+    _saved = (
+        "user_factors", "item_factors", "regularization", "factors", "learning_rate", "neg_prop",
+        "num_threads", "iterations", "dtype", "random_state",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -21,7 +41,98 @@ class LogisticMatrixFactorization:
         num_threads: int = 0,
         random_state: Any = None,
     ) -> None:
-        raise NotImplementedError(
-            "recsys has no logistic matrix factorization yet. implicit.als of this package trains "
-            "on the same matrix; for LMF itself use the package implicit"
+        super().__init__(num_threads=num_threads)
+        self.factors = factors
+        self.learning_rate = learning_rate
+        self.iterations = iterations
+        self.regularization = regularization
+        self.dtype = np.dtype(dtype)
+        self.neg_prop = neg_prop
+        self.random_state = random_state
+
+    def fit(self, user_items: Any, show_progress: bool = True, callback: Any = None) -> None:
+        """Train, from the present factors if there are any.
+
+        Parameters
+        ----------
+        user_items : csr_matrix or csr_array
+            v > 0: liked with confidence v; v < 0: not liked, with |v|.
+        show_progress : bool, default True
+        callback : callable, optional
+            ``callback(epoch, elapsed)`` after each iteration, counted from 0.
+
+        Raises
+        ------
+        ModelFitError
+            The values are not finite, or training diverged.
+        ValueError
+            The factors set before have other shapes; a parameter is out of range.
+        """
+        counts = finite_counts(user_items)
+        if not counts.nnz:
+            nobody = (np.zeros((count, self.factors + 1), self.dtype) for count in counts.shape)
+            self._set(*((own[:, :-1], own[:, -1]) for own in nobody))
+            return
+        engine = self._engine(counts)
+        warm_start = self._start(engine, counts.shape)
+
+        def follow(iteration: int, seconds: float, loss: float | None) -> None:
+            self._take(engine)
+            if callback is not None:
+                callback(iteration - 1, seconds)
+
+        try:
+            engine.fit(counts, callback=follow, show_progress=show_progress, warm_start=warm_start)
+        except FloatingPointError as error:
+            raise ModelFitError(f"NaN encountered in factors: {error}") from error
+        self._take(engine)
+
+    # ---- between here and recsys ---------------------------------------------------------------
+
+    def _engine(self, counts: sparse.csr_matrix) -> LogisticMF:
+        alpha = np.prod(counts.shape, dtype=np.float64) / (max(1, self.neg_prop) * counts.nnz)
+        return LogisticMF(
+            self.factors,
+            learning_rate=self.learning_rate,
+            regularization=self.regularization * alpha,
+            alpha=alpha,
+            confidence="scaled",
+            negatives=self.neg_prop,
+            iterations=self.iterations,
+            dtype=self.dtype,
+            num_threads=self.num_threads,
+            random_state=self.random_state,
         )
+
+    def _start(self, engine: LogisticMF, shape: tuple[int, int]) -> bool:
+        """Give the engine the present factors; whether there are any."""
+        given = self.user_factors, self.item_factors
+        if given[0] is None and given[1] is None:
+            return False
+        expected = tuple((count, self.factors + 2) for count in shape)
+        shapes = tuple(None if factors is None else factors.shape for factors in given)
+        if shapes != expected:
+            raise ValueError(
+                f"user_items has shape {shape}, but the model has user_factors and item_factors of "
+                f"shapes {shapes} to go on from, not {expected}: set both to None to start anew"
+            )
+        users, items = (np.asarray(factors, self.dtype) for factors in given)
+        state = {
+            "_user_factors": np.ascontiguousarray(users[:, :-2]),
+            "_item_factors": np.ascontiguousarray(items[:, :-2]),
+            "_user_biases": np.ascontiguousarray(users[:, -1]),
+            "_item_biases": np.ascontiguousarray(items[:, -2]),
+        }
+        engine._publish(state, ())
+        return True
+
+    def _take(self, engine: LogisticMF) -> None:
+        self._set(
+            (engine.user_factors, engine.user_biases), (engine.item_factors, engine.item_biases)
+        )
+
+    def _set(self, users: tuple[np.ndarray, ...], items: tuple[np.ndarray, ...]) -> None:
+        ones = (np.ones(len(factors), factors.dtype) for factors, _ in (users, items))
+        self.user_factors = np.column_stack([users[0], next(ones), users[1]])
+        self.item_factors = np.column_stack([*items, next(ones)])
+        self._user_norms = self._item_norms = None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from scipy import sparse
 
-from ..recommender_base import RecommenderBase
+from ..recommender_base import ModelFitError, RecommenderBase
+from ..utils import check_csr
+from . import npz
 from .topk import item_numbers, topk
 
 _NO_NORM = 1e-10  # what implicit divides by where a vector is zero
@@ -19,6 +21,8 @@ class MatrixFactorizationBase(RecommenderBase):
     Norms of factors are kept once computed; after writing to factors set `_item_norms` and
     `_user_norms` to None.
     """
+
+    _saved: ClassVar[tuple[str, ...]]  # attributes that a file holds
 
     def __init__(self, num_threads: int = 0) -> None:
         self.item_factors: np.ndarray | None = None
@@ -128,6 +132,18 @@ class MatrixFactorizationBase(RecommenderBase):
     def recalculate_item(self, itemid: Any, item_users: Any) -> np.ndarray:
         raise NotImplementedError("recalculate_item is not supported with this model")
 
+    def save(self, fileobj_or_path: Any) -> None:
+        """Write an .npz file that `load`, here and in implicit, reads."""
+        npz.save(fileobj_or_path, npz.attributes(self, self._saved))
+
+    @classmethod
+    def load(cls, fileobj_or_path: Any) -> Self:
+        """Read a file that `save`, here or in implicit, wrote."""
+        model = cls()
+        for name, value in npz.load(fileobj_or_path, cls, cls._saved).items():
+            setattr(model, name, np.dtype(value) if name == "dtype" else value)
+        return model
+
     @property
     def user_norms(self) -> np.ndarray:
         """Norms of the user factors; 1e-10 for zero vectors."""
@@ -172,6 +188,20 @@ class MatrixFactorizationBase(RecommenderBase):
     def _check_fitted(self) -> None:
         if self.user_factors is None or self.item_factors is None:
             raise ValueError(f"this {type(self).__name__} has no factors yet: call fit first")
+
+
+def finite_counts(matrix: Any) -> sparse.csr_matrix:
+    """What a model is trained on, in float32, as implicit has it.
+
+    Raises
+    ------
+    ModelFitError
+        Some values are not finite.
+    """
+    matrix = check_csr(matrix)
+    if not np.isfinite(matrix.data).all():
+        raise ModelFitError("NaN encountered in factors: user_items holds NaN or infinity")
+    return sparse.csr_matrix(matrix).astype(np.float32, copy=False)
 
 
 def _filter_items_from_sparse_matrix(items: np.ndarray, query_items: Any) -> sparse.csr_matrix:
