@@ -55,7 +55,7 @@ class LogisticMF(FactorModel):
     ----------
     factors : int, default 64
         Number of latent factors f, at least 1.
-    learning_rate : float, default 0.2
+    learning_rate : float, default 0.1
         Size of the first step of every factor, > 0; later ones shrink.
     regularization : float, default 30.0
         lambda >= 0, of the factors; biases have none. It competes with the confidences.
@@ -115,7 +115,7 @@ class LogisticMF(FactorModel):
         self,
         factors: int = 64,
         *,
-        learning_rate: float = 0.2,
+        learning_rate: float = 0.1,
         regularization: float = 30.0,
         alpha: float = 10.0,
         confidence: Scheme = "log",
