@@ -1,0 +1,54 @@
+"""The compiled loops over the cells of a grid; see reference/bpr.py and reference/ratings.py."""
+
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Real = TypeVar("Real", np.float32, np.float64)
+
+def bpr_cells(
+    x: NDArray[Real],
+    y: NDArray[Real],
+    b: NDArray[Real] | None,
+    users: NDArray[np.int32],
+    items: NDArray[np.int32],
+    weights: NDArray[Real] | None,
+    cells: NDArray[np.int64],
+    sums: NDArray[np.float64],
+    *,
+    factors: int,
+    rate: float,
+    reg_user: float,
+    reg_positive: float,
+    reg_negative: float,
+    key: int,
+    negatives: int = 1,
+    candidates: int = 1,
+    rank_weights: NDArray[np.float64] | None = None,
+    margin: float = 1,
+    alias_keep: NDArray[np.uint32] | None = None,
+    alias: NDArray[np.int32] | None = None,
+    ranking: NDArray[np.int32] | None = None,
+    spread: NDArray[Real] | None = None,
+    adaptive_share: float = 0,
+    frozen: bool = False,
+    isa: str,
+    num_threads: int,
+) -> None: ...
+def ratings_cells(
+    x: NDArray[Real],
+    y: NDArray[Real],
+    user_biases: NDArray[Real] | None,
+    item_biases: NDArray[Real] | None,
+    users: NDArray[np.int32],
+    items: NDArray[np.int32],
+    ratings: NDArray[Real],
+    cells: NDArray[np.int64],
+    losses: NDArray[np.float64],
+    *,
+    rate: float,
+    regularization: float,
+    isa: str,
+    num_threads: int,
+) -> None: ...
