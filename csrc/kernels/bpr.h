@@ -51,7 +51,7 @@ typedef struct {
     int64_t queued, visited;
 } bpr_run;
 
-/* A group of the cell: the liked item's own, or the other one. */
+/* A group of the cell, by the lower half of `random`: the liked item's own, or the other one. */
 INLINE int bpr_group(const bpr_run *r, int own, uint64_t random) {
     if (r->cell.hi[!own] == r->cell.lo[!own]) return own;
     return (int64_t)(random & 0xffffffff) < r->cell.share[own] ? own : !own;
@@ -74,23 +74,22 @@ static int32_t bpr_adaptive(const bpr_run *r, int32_t lo, int32_t count, uint64_
     return p->ranking[k * p->n_items + lo + at];
 }
 
-/* One draw of an item from a group; -1: none. */
-INLINE int32_t bpr_draw(const bpr_run *r, int group, uint64_t first, uint64_t second) {
+/* One draw of an item from a group, by the upper half of `random`; -1: none. */
+INLINE int32_t bpr_draw(const bpr_run *r, int group, uint64_t random) {
     const recsys_bpr *p = r->p;
     const int32_t lo = (int32_t)r->cell.lo[group], count = (int32_t)r->cell.hi[group] - lo;
-    if (p->ranking) return bpr_adaptive(r, lo, count, draw(second, first), second);
-    const int32_t at = lo + (int32_t)below(second, (uint32_t)count);
+    if (p->ranking) return bpr_adaptive(r, lo, count, draw(random, 1), draw(random, 2));
+    const int32_t at = lo + (int32_t)below(random, (uint32_t)count);
     if (!p->alias_keep) return at;
-    return (uint32_t)second < p->alias_keep[at] ? at : p->alias[at];
+    return (uint32_t)draw(random, 1) < p->alias_keep[at] ? at : p->alias[at];
 }
 
 /* A draw that the user has not liked; -1 after BPR_TRIES. */
 INLINE int32_t bpr_negative(const bpr_run *r, const bpr_visit *v, int own, uint64_t counter) {
     for (uint64_t t = 0; t < BPR_TRIES; t++) {
-        const uint64_t at = 2 * (counter * BPR_TRIES + t);
-        const uint64_t first = draw(r->p->key, at), second = draw(r->p->key, at + 1);
-        const int group = bpr_group(r, own, first);
-        const int32_t item = bpr_draw(r, group, first, second);
+        const uint64_t random = draw(r->p->key, counter * BPR_TRIES + t);
+        const int group = bpr_group(r, own, random);
+        const int32_t item = bpr_draw(r, group, random);
         if (item >= 0 && !is_among(v->liked[group], v->count[group], item)) return item;
     }
     return -1;

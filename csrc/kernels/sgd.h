@@ -25,7 +25,10 @@ static int is_among(const int32_t *items, int64_t count, int32_t item) {
         items = items[half] <= item ? items + half : items;
         count -= half;
     }
-    int64_t k = 0;
-    while (k < count && items[k] < item) k++;
-    return k < count && items[k] == item;
+    int found = 0;
+    for (int64_t k = 0; k < count; k++) {
+        found |= items[k] == item;
+        __asm__("" : "+r"(found)); /* one at a time: there are hardly more than a few */
+    }
+    return found;
 }

@@ -184,32 +184,31 @@ def _negative(problem, cell, step, counter):
     """An item that the user has not liked, or None after TRIES draws."""
     lo, hi, share = cell[4:6], cell[6:8], cell[8:10]
     for t in range(TRIES):
-        places = np.array([2 * (counter * TRIES + t), 2 * (counter * TRIES + t) + 1], np.uint64)
-        first, second = draw(problem["key"], places).tolist()
+        [random] = draw(problem["key"], np.array([counter * TRIES + t], np.uint64)).tolist()
         group = step.group
-        if hi[1 - group] > lo[1 - group] and first % 2**32 >= share[group]:
+        if hi[1 - group] > lo[1 - group] and random % 2**32 >= share[group]:
             group = 1 - group
-        item = _drawn(problem, step.before, lo[group], hi[group] - lo[group], first, second)
+        item = _drawn(problem, step.before, lo[group], hi[group] - lo[group], random)
         if item is not None and item not in step.liked[group]:
             return item
     return None
 
 
-def _drawn(problem, before, lo, count, first, second):
+def _drawn(problem, before, lo, count, random):
+    more = draw(random, np.array([1, 2], np.uint64)).tolist()
     if problem["ranking"] is not None:
-        return _adaptively(problem, before, lo, count, second, first)
-    item = lo + int(below(np.uint64(second), count))
-    if problem["alias_keep"] is None or second % 2**32 < problem["alias_keep"][item]:
+        return _adaptively(problem, before, lo, count, *more)
+    item = lo + int(below(np.uint64(random), count))
+    if problem["alias_keep"] is None or more[0] % 2**32 < problem["alias_keep"][item]:
         return item
     return problem["alias"][item]
 
 
-def _adaptively(problem, before, lo, count, second, first):
+def _adaptively(problem, before, lo, count, first, second):
     """By rank along a factor drawn by |x_uk| spread_k, exponential from the user's end of it."""
     factors = problem["factors"]
     cumulative = np.cumsum(np.abs(before[:factors]) * problem["spread"])
-    [another] = draw(second, np.array([first], np.uint64)).tolist()
-    wanted = (another >> 11) * 2.0**-53 * cumulative[-1]
+    wanted = (first >> 11) * 2.0**-53 * cumulative[-1]
     k = min(int(np.searchsorted(cumulative, wanted, side="right")), factors - 1)
     rank = -np.log(((second >> 11) + 0.5) * 2.0**-53) * problem["adaptive_share"] * count
     if rank >= count:
