@@ -36,8 +36,9 @@ class AlternatingModel(FactorModel):
     _entry = AlternatingIteration
     _ratings: ClassVar[bool] = False  # entries are no counts: later ones replace earlier ones
 
-    def fold_in(self, user_items: Any) -> np.ndarray:
-        """Factors of users the model was not trained on, item factors held fixed.
+    def fold_in(self, user_items: Any) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+        """Factors of users the model was not trained on, and their biases if it has such; items
+        held fixed.
 
         Solves each row exactly, whatever `solver` is; stores nothing.
 
@@ -48,16 +49,18 @@ class AlternatingModel(FactorModel):
 
         Returns
         -------
-        ndarray of the model's dtype, shape (n, factors)
-            Zeros for a user without entries, unless the model has biases. Those of the users are
-            solved along with the factors; ``recommend(..., fold_in=True)`` scores with both.
+        factors : ndarray of the model's dtype, shape (n, factors)
+            Zeros for a user without entries, unless there are biases and unobserved cells weigh
+            something.
+        biases : ndarray of the model's dtype, shape (n,)
+            Only of a model that has biases; one without returns the factors alone.
 
         Raises
         ------
         NotFittedError, TypeError, ValueError, FloatingPointError
             As in `fit` and `recommend`.
         """
-        return self._folded(user_items)[0]
+        return _both_or_factors(self._folded(user_items))
 
     def _folded(self, rows: Any) -> tuple[np.ndarray, np.ndarray | None]:
         dtype = self._check_parameters()
@@ -65,8 +68,9 @@ class AlternatingModel(FactorModel):
         checks.columns("user_items", counts.shape, len(self.item_factors), "items")
         return self._solve_rows(self._signed(counts), "item")
 
-    def fold_in_items(self, item_users: Any) -> np.ndarray:
-        """Factors of items the model was not trained on, user factors held fixed.
+    def fold_in_items(self, item_users: Any) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+        """Factors of items the model was not trained on, and their biases if it has such; users
+        held fixed.
 
         As `fold_in`, with the rows being items. Where a user's own mean count decides on a
         confidence (see `epsilon`), it is the mean over what the model remembers of the user and
@@ -79,7 +83,8 @@ class AlternatingModel(FactorModel):
 
         Returns
         -------
-        ndarray of the model's dtype, shape (n, factors)
+        factors : ndarray of the model's dtype, shape (n, factors)
+        biases : ndarray of the model's dtype, shape (n,)
             As in `fold_in`.
 
         Raises
@@ -92,7 +97,7 @@ class AlternatingModel(FactorModel):
         known = self._known(given.shape[::-1], dtype)
         n_items = known.shape[1]
         added = np.arange(n_items, n_items + given.shape[0])
-        return self._solve_items(self._with_columns(known, added, given), added)[0]
+        return _both_or_factors(self._solve_items(self._with_columns(known, added, given), added))
 
     def partial_fit_users(self, users: Any, user_items: Any, *, keep_known: bool = True) -> None:
         """Learn new users, or what is new about known ones, item factors held fixed.
@@ -279,6 +284,10 @@ class AlternatingModel(FactorModel):
                 state[name][: len(old)] = old
                 state[name][rows] = new
         self._publish(state, self._history)
+
+
+def _both_or_factors(solved: tuple[np.ndarray, np.ndarray | None]) -> Any:
+    return solved[0] if solved[1] is None else solved
 
 
 def _distinct(name: str, ids: Any) -> np.ndarray:
