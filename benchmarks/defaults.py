@@ -1,15 +1,18 @@
-"""The experiment behind ImplicitALS's default solver and regularization.
+"""The experiment behind ImplicitALS's defaults of solver, regularization and bias.
 
 Recall@20 and NDCG@20 (full ranking, training items left out, recall over all test items) of both
-solvers over a grid of regularization, all else at its default, on whichever data sets are there.
+solvers, or with and without biases, over a grid of regularization, all else at its default, on
+whichever data sets are there.
 lastfm-2k: a random fifth of the entries is held out (seed 0); gowalla: its own split.
 
     python benchmarks/defaults.py ../shared/data
+    python benchmarks/defaults.py ../shared/data --solver cholesky --bias no yes
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import time
 from pathlib import Path
 
@@ -73,26 +76,29 @@ def main() -> None:
     parser.add_argument(
         "--regularization", type=float, nargs="+", default=[3.0, 10.0, 20.0, 30.0, 60.0, 100.0]
     )
+    parser.add_argument("--solver", nargs="+", default=["cholesky", "cg"])
+    parser.add_argument("--bias", choices=["no", "yes"], nargs="+", default=["no"])
     options = parser.parse_args()
-    print("| data | solver | regularization | Recall@20 | NDCG@20 | seconds |")
-    print("|---|---|---|---|---|---|")
+    print("| data | solver | bias | regularization | Recall@20 | NDCG@20 | seconds |")
+    print("|---|---|---|---|---|---|---|")
     for name, read in DATA_SETS.items():
         if not (options.folder / name).exists():
             print(f"{name} is not in {options.folder}: left out")
             continue
         train, test = read(options.folder / name)
-        for solver in ("cholesky", "cg"):
-            for regularization in options.regularization:
-                began = time.perf_counter()
-                model = recsys.ImplicitALS(
-                    regularization=regularization, solver=solver, random_state=0
-                ).fit(train, show_progress=False)
-                seconds = time.perf_counter() - began
-                recall, ndcg = evaluate(model, test)
-                print(
-                    f"| {name} | {solver} | {regularization:g} | {recall:.4f} | {ndcg:.4f} "
-                    f"| {seconds:.2f} |"
-                )
+        grid = itertools.product(options.solver, options.bias, options.regularization)
+        for solver, bias, regularization in grid:
+            began = time.perf_counter()
+            model = recsys.ImplicitALS(
+                regularization=regularization, bias=bias == "yes", solver=solver, random_state=0
+            ).fit(train, show_progress=False)
+            seconds = time.perf_counter() - began
+            recall, ndcg = evaluate(model, test)
+            print(
+                f"| {name} | {solver} | {bias} | {regularization:g} | {recall:.4f} | {ndcg:.4f} "
+                f"| {seconds:.2f} |",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":
