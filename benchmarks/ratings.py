@@ -25,10 +25,12 @@ import recsys
 
 SETTINGS = {
     "default": recsys.ExplicitALS(random_state=0),
-    "no biases": recsys.ExplicitALS(bias=False, regularization=0.07, random_state=0),
-    "16 factors": recsys.ExplicitALS(16, regularization=0.07, random_state=0),
+    "no biases": recsys.ExplicitALS(bias=False, random_state=0),
+    "16 factors": recsys.ExplicitALS(16, random_state=0),
     "128 factors": recsys.ExplicitALS(128, regularization=0.075, random_state=0),
     "128 factors, cg": recsys.ExplicitALS(128, regularization=0.075, solver="cg", random_state=0),
+    "128 factors, no biases": recsys.ExplicitALS(128, bias=False, iterations=30, random_state=0),
+    "256 factors, no biases": recsys.ExplicitALS(256, bias=False, iterations=30, random_state=0),
 }
 
 Predict = Callable[[np.ndarray, np.ndarray], np.ndarray]

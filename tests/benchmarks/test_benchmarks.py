@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import recsys
@@ -55,6 +56,20 @@ def test_main_job_on_the_twin(tmp_path):
     assert written["memory"]["fit_mb"] > 0
     pictured = (tmp_path / "results" / "lastfm360k.png").is_file()
     assert pictured or "no picture: matplotlib is not installed" in text
+
+
+def test_rating_predictions(tmp_path):
+    rng = np.random.default_rng(0)
+    at = np.unique(rng.integers(0, [60, 40], (900, 2)), axis=0)
+    ratings = 1 + (at.sum(axis=1) + rng.integers(0, 2, len(at))) % 5
+    np.savez(tmp_path / "ratings.npz", user=at[:, 0], item=at[:, 1], rating=ratings)
+    options = ("ratings.npz", "--setting", "default", "16 factors", "--folds", 2)
+    out = run("ratings.py", *options, "--json", "rows.json", cwd=tmp_path).stdout
+    rows = [row for row in report(tmp_path / "rows.json") if row["by"] == "recsys"]
+    assert [row["setting"] for row in rows] == ["default", "16 factors"]
+    for row in rows:
+        assert 0 < row["rmse"] < 3 and row["seconds"] > 0
+        assert f"| {row['setting']} | recsys | {row['rmse']:.4f} |" in out
 
 
 def test_main_job_on_real_data(tmp_path, data_folder):
