@@ -2,8 +2,8 @@
 
 The ratings are cut into folds at random (seed 0). Each fold is predicted by a model trained on
 the others; errors are roots of mean squares, of predictions clipped to the scale, and averaged
-over folds. cmfrec, if it is installed, fits the same folds in between, with the same factors,
-regularization and iterations.
+over folds. cmfrec, if it is installed, fits the same folds in between where the model is
+ExplicitALS, with the same factors, regularization and iterations.
 
     python benchmarks/ratings.py ../shared/data/ml-1m.npz
     python benchmarks/ratings.py ../shared/data/ml-1m.npz --setting default --json ratings.json
@@ -31,12 +31,20 @@ SETTINGS = {
     "128 factors, cg": recsys.ExplicitALS(128, regularization=0.075, solver="cg", random_state=0),
     "128 factors, no biases": recsys.ExplicitALS(128, bias=False, iterations=30, random_state=0),
     "256 factors, no biases": recsys.ExplicitALS(256, bias=False, iterations=30, random_state=0),
-}
+    "sgd, default": recsys.ExplicitSGD(random_state=0),
+    "sgd, as Surprise by default": recsys.ExplicitSGD(100, random_state=0),
+    "sgd, 128 factors": recsys.ExplicitSGD(
+        128, learning_rate=0.01, learning_rate_decay=0.02, regularization=0.06, epochs=80,
+        init_scale=0.1, random_state=0,
+    ),
+}  # fmt: skip
 
 Predict = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
-def ours(model: recsys.ExplicitALS, train: sp.coo_array, threads: int) -> Predict:
+def ours(
+    model: recsys.ExplicitALS | recsys.ExplicitSGD, train: sp.coo_array, threads: int
+) -> Predict:
     model.set_params(num_threads=threads).fit(train.tocsr(), show_progress=False)
     return model.predict
 
@@ -66,6 +74,10 @@ def cmfrec(model: recsys.ExplicitALS, train: sp.coo_array, threads: int) -> Pred
 MAKERS = {"recsys": ours, "cmfrec": cmfrec}
 
 
+def can(peer: str, model: object) -> bool:
+    return peer == "recsys" or isinstance(model, recsys.ExplicitALS)
+
+
 def rmse(predicted: np.ndarray, ratings: np.ndarray, scale: tuple[float, float]) -> float:
     errors = np.clip(np.asarray(predicted, np.float64), *scale) - ratings
     return float(np.sqrt(np.mean(errors**2)))
@@ -78,7 +90,7 @@ def measure(
     ratings = data["rating"].astype(np.float32)
     shape, scale = (int(users.max()) + 1, int(items.max()) + 1), (ratings.min(), ratings.max())
     shuffled = np.random.default_rng(0).permutation(len(users))
-    rows = {(name, peer): [] for name in names for peer in peers}
+    rows = {(name, peer): [] for name in names for peer in peers if can(peer, SETTINGS[name])}
     for test in np.array_split(shuffled, 5)[:folds]:
         kept = np.ones(len(users), bool)
         kept[test] = False

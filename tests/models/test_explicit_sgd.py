@@ -57,8 +57,8 @@ def test_learning_rate_decays():
 def test_fold_in_solves_the_user():
     train, test = ratings()
     trained = model(epochs=100, dtype=np.float64).fit(train[20:], show_progress=False)
-    factors = trained.fold_in(train[:20])
-    assert factors.shape == (20, 8)
+    factors, biases = trained.fold_in(train[:20])
+    assert factors.shape == (20, 8) and biases.shape == (20,)
     trained.partial_fit_users(np.arange(100, 120), train[:20])
     predicted = trained.predict(np.arange(100, 120)[:, np.newaxis], np.arange(90))
     known = test[:20].toarray() != 0
