@@ -61,8 +61,8 @@ def test_usage(tmp_path):
 
 def test_what_a_program_raises_comes_through(tmp_path):
     (tmp_path / "program.py").write_text(
-        "import implicit\nimplicit.bpr.BayesianPersonalizedRanking()"
+        "import implicit\nimplicit.bpr.BayesianPersonalizedRanking(use_gpu=True)"
     )
     done = run("program.py", cwd=tmp_path)
     assert done.returncode == 1
-    assert done.stderr.rstrip().splitlines()[-1].startswith("NotImplementedError: recsys has no")
+    assert done.stderr.rstrip().splitlines()[-1].startswith("ValueError: No CUDA")

@@ -33,7 +33,7 @@ MODULES = ["als", "bpr", "lmf", "cpu.als", "cpu.bpr", "cpu.lmf", "utils", "recom
            "nearest_neighbours", "approximate_als", "evaluation", "cpu._als"]  # fmt: skip
 
 
-# BPR is not there, and these are parts of models with other steps
+# parts of models with other steps
 MISSING = {"RNGVector", "bpr_update", "lmf_update"}
 
 
@@ -167,6 +167,39 @@ def test_logistic_factorization_finds_more_of_what_is_liked(plays, tmp_path):
         np.testing.assert_array_equal(again.user_factors, model.user_factors)
         assert again.neg_prop == 30 and again.learning_rate == 1.0
     assert found[0] > found[1] > 0.1
+
+
+def test_pairwise_ranking_ranks_as_well(plays, tmp_path):
+    """By implicit's own split and measure, at the same settings; and files go both ways."""
+    evaluation = importlib.import_module("implicit.evaluation")
+    found = []
+    for seed in range(2):
+        train, test = evaluation.train_test_split(plays, random_state=seed)
+        for module, other in ((ours, theirs), (theirs, ours)):
+            model = module.bpr.BayesianPersonalizedRanking(
+                32, 0.05, iterations=50, num_threads=1, random_state=seed
+            )
+            model.fit(train, show_progress=False)
+            measured = evaluation.ranking_metrics_at_k(model, train, test, 20, show_progress=False)
+            found.append(measured["ndcg"])
+            model.save(str(tmp_path / "model.npz"))
+            again = other.cpu.bpr.BayesianPersonalizedRanking.load(str(tmp_path / "model.npz"))
+            np.testing.assert_array_equal(again.user_factors, model.user_factors)
+            np.testing.assert_array_equal(again.item_factors, model.item_factors)
+            assert again.verify_negative_samples is True and again.learning_rate == 0.05
+            lists = (m.recommend(3, train[3], N=20)[1] for m in (model, again))
+            np.testing.assert_allclose(*lists, rtol=1e-4)
+    assert sum(found[::2]) > sum(found[1::2]) > 0.2
+
+
+def test_pairwise_ranking_starts_where_implicit_does(plays):
+    started = []
+    for module in (ours, theirs):
+        model = module.bpr.BayesianPersonalizedRanking(8, iterations=0, random_state=7)
+        model.fit(plays, show_progress=False)
+        started.append((model.user_factors, model.item_factors))
+    for mine, implicits in zip(*started, strict=True):
+        np.testing.assert_array_equal(mine, implicits)
 
 
 def test_ways_out_of_the_library_are_the_same(plays):

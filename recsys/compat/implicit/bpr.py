@@ -11,7 +11,7 @@ from .cpu import bpr as cpu_bpr
 
 
 class BayesianPersonalizedRanking(cpu_bpr.BayesianPersonalizedRanking):
-    """Not there yet: see `implicit.cpu.bpr`."""
+    """`implicit.cpu.bpr.BayesianPersonalizedRanking`, and an error where a GPU is asked for."""
 
     def __init__(
         self,
@@ -25,4 +25,15 @@ class BayesianPersonalizedRanking(cpu_bpr.BayesianPersonalizedRanking):
         verify_negative_samples: bool = True,
         random_state: Any = None,
     ) -> None:
-        super().__init__(factors)
+        if use_gpu:
+            raise gpu.no_gpu()
+        super().__init__(
+            factors=factors,
+            learning_rate=learning_rate,
+            regularization=regularization,
+            dtype=dtype,
+            iterations=iterations,
+            num_threads=num_threads,
+            verify_negative_samples=verify_negative_samples,
+            random_state=random_state,
+        )

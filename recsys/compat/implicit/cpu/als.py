@@ -12,7 +12,6 @@ from scipy import sparse
 
 from recsys import ImplicitALS, kernels
 
-from ..recommender_base import ModelFitError
 from ..utils import check_csr, check_random_state, nonzeros
 from . import _als
 from ._als import calculate_loss, least_squares, least_squares_cg
@@ -91,21 +90,15 @@ class AlternatingLeastSquares(MatrixFactorizationBase):
         engine.compute_loss = self.calculate_training_loss
         callback = callback if callback is not None else self.fit_callback
 
-        def follow(iteration: int, seconds: float, loss: float | None) -> None:
-            self._take(engine)
-            if callback is not None:
-                callback(iteration - 1, seconds, loss and _als.normalized_loss(loss, weighted))
-
         weighted = counts * np.float32(self.alpha) if self.calculate_training_loss else None
+
+        def tell(iteration: int, seconds: float, loss: float | None) -> None:
+            callback(iteration, seconds, loss and _als.normalized_loss(loss, weighted))
+
         if not counts.nnz:
-            users, items = np.zeros_like(users), np.zeros_like(items)
-            engine = self._engine(users, items)
-        else:
-            try:
-                engine.fit(counts, callback=follow, show_progress=show_progress, warm_start=True)
-            except FloatingPointError as error:
-                raise ModelFitError(f"NaN encountered in factors: {error}") from error
-        self._take(engine)
+            self._take(self._engine(np.zeros_like(users), np.zeros_like(items)))
+            return
+        self._train(engine, counts, show_progress, None if callback is None else tell)
 
     def recalculate_user(self, userid: Any, user_items: Any) -> np.ndarray:
         """Factors of users by their rows of `user_items`, exactly; stores nothing."""
@@ -215,15 +208,10 @@ class AlternatingLeastSquares(MatrixFactorizationBase):
         random = check_random_state(self.random_state)
         start = []
         for name, count in zip(("user_factors", "item_factors"), shape, strict=True):
-            factors = getattr(self, name)
+            factors = self._present(name, count)
             if factors is None:
                 factors = random.random((count, self.factors), dtype=self.dtype)
                 factors *= self.dtype.type(0.01)
-            elif len(factors) != count:
-                raise ValueError(
-                    f"user_items has shape {shape}, but the model has {name} of shape "
-                    f"{factors.shape} to go on from: set {name} to None to start anew"
-                )
             start.append(np.require(factors, self.dtype, ["C"]))
         return start[0], start[1]
 

@@ -5,10 +5,28 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy import sparse
+
+from recsys import BPR, checks
+
+from ..utils import check_csr, check_random_state
+from .matrix_factorization_base import MatrixFactorizationBase
 
 
-class BayesianPersonalizedRanking:
-    """Not there yet: recsys has no BPR."""
+class BayesianPersonalizedRanking(MatrixFactorizationBase):
+    """implicit's Bayesian personalized ranking, trained by `recsys.BPR`.
+
+    Parameters are implicit's, with its defaults. Factors have one column more than `factors`, so
+    that products of rows are scores: user_factors ends in 1, item_factors in the item's bias.
+
+    A negative is the item of an entry drawn at random, so popular items are drawn more often. One
+    that the user likes is always drawn again, whatever `verify_negative_samples` says.
+    """
+
+    _saved = (
+        "user_factors", "item_factors", "regularization", "factors", "learning_rate",
+        "verify_negative_samples", "num_threads", "iterations", "dtype", "random_state",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -21,7 +39,96 @@ class BayesianPersonalizedRanking:
         verify_negative_samples: bool = True,
         random_state: Any = None,
     ) -> None:
-        raise NotImplementedError(
-            "recsys has no Bayesian personalized ranking yet. implicit.als of this package trains "
-            "on the same matrix; for BPR itself use the package implicit"
+        super().__init__(num_threads=num_threads)
+        self.factors = factors
+        self.learning_rate = learning_rate
+        self.iterations = iterations
+        self.regularization = regularization
+        self.dtype = np.dtype(dtype)
+        self.verify_negative_samples = verify_negative_samples
+        self.random_state = random_state
+
+    def fit(self, user_items: Any, show_progress: bool = True, callback: Any = None) -> None:
+        """Train, from the present factors if there are any.
+
+        Parameters
+        ----------
+        user_items : csr_matrix or csr_array
+            Every stored entry is a like, whatever its value.
+        show_progress : bool, default True
+        callback : callable, optional
+            ``callback(epoch, elapsed, correct, skipped)`` after each epoch, counted from 0: how
+            many of its steps had their two items in the right order before, and how many were not
+            made, as no item was found that the user does not like.
+
+        Raises
+        ------
+        ModelFitError
+            Training diverged.
+        ValueError
+            The factors set before have other shapes, are not finite, or the users' do not end in 1;
+            a parameter is out of range.
+        """
+        matrix = check_csr(user_items)
+        ones = np.ones(len(matrix.indices), np.float32)
+        likes = sparse.csr_matrix((ones, matrix.indices, matrix.indptr), matrix.shape)
+        likes = checks.interactions(likes, np.dtype(np.float32), may_be_empty=True)
+        random = check_random_state(self.random_state)
+        engine = self._engine(random)
+        engine._check_parameters()
+        popularity = np.bincount(likes.indices, minlength=likes.shape[1])
+        items = self._start("item_factors", popularity, random)
+        users = self._start("user_factors", np.diff(likes.indptr), random)
+        state = {
+            "_user_factors": np.ascontiguousarray(users[:, :-1]),
+            "_item_factors": np.ascontiguousarray(items[:, :-1]),
+            "_item_biases": np.ascontiguousarray(items[:, -1]),
+        }
+        engine._publish(state, ())
+        if not likes.nnz:
+            self._take(engine)
+            return
+
+        def tell(epoch: int, elapsed: float, loss: float | None) -> None:
+            entry = engine.history[-1]
+            correct = round(entry.correct * (likes.nnz - entry.skipped))
+            callback(epoch, elapsed, correct, entry.skipped)
+
+        self._train(engine, likes, show_progress, None if callback is None else tell)
+
+    # ---- between here and recsys ---------------------------------------------------------------
+
+    def _engine(self, random: np.random.Generator) -> BPR:
+        return BPR(
+            self.factors,
+            learning_rate=self.learning_rate,
+            regularization=self.regularization,
+            epochs=self.iterations,
+            sampler="popular",
+            popularity_exponent=1.0,
+            dtype=self.dtype,
+            num_threads=self.num_threads,
+            random_state=random,
         )
+
+    def _start(self, name: str, counts: np.ndarray, random: np.random.Generator) -> np.ndarray:
+        """The present factors, or uniform ones as implicit draws them, of rows with entries."""
+        present = self._present(name, len(counts), self.factors + 1)
+        if present is None:
+            present = random.random((len(counts), self.factors + 1), self.dtype)
+            present = (present - 0.5) / self.factors
+            present[counts == 0] = 0
+            if name == "user_factors":
+                present[:, -1] = 1
+        elif name == "user_factors" and np.any(present[:, -1] != 1):
+            raise ValueError(
+                "the last column of user_factors, which item biases are multiplied by, must be 1; "
+                f"got {present[present[:, -1] != 1, -1][0]}: set it to 1, or user_factors to None"
+            )
+        return np.asarray(present, self.dtype)
+
+    def _take(self, engine: BPR) -> None:
+        users, items = engine.user_factors, engine.item_factors
+        self.user_factors = np.column_stack([users, np.ones(len(users), users.dtype)])
+        self.item_factors = np.column_stack([items, engine.item_biases])
+        self._user_norms = self._item_norms = None

@@ -9,7 +9,6 @@ from scipy import sparse
 
 from recsys import LogisticMF
 
-from ..recommender_base import ModelFitError
 from .matrix_factorization_base import MatrixFactorizationBase, finite_counts
 
 
@@ -74,18 +73,9 @@ class LogisticMatrixFactorization(MatrixFactorizationBase):
             self._set(*((own[:, :-1], own[:, -1]) for own in nobody))
             return
         engine = self._engine(counts)
-        warm_start = self._start(engine, counts.shape)
-
-        def follow(iteration: int, seconds: float, loss: float | None) -> None:
-            self._take(engine)
-            if callback is not None:
-                callback(iteration - 1, seconds)
-
-        try:
-            engine.fit(counts, callback=follow, show_progress=show_progress, warm_start=warm_start)
-        except FloatingPointError as error:
-            raise ModelFitError(f"NaN encountered in factors: {error}") from error
-        self._take(engine)
+        self._start(engine, counts.shape)
+        tell = None if callback is None else lambda epoch, elapsed, loss: callback(epoch, elapsed)
+        self._train(engine, counts, show_progress, tell)
 
     # ---- between here and recsys ---------------------------------------------------------------
 
@@ -104,11 +94,11 @@ class LogisticMatrixFactorization(MatrixFactorizationBase):
             random_state=self.random_state,
         )
 
-    def _start(self, engine: LogisticMF, shape: tuple[int, int]) -> bool:
-        """Give the engine the present factors; whether there are any."""
+    def _start(self, engine: LogisticMF, shape: tuple[int, int]) -> None:
+        """Give the engine the present factors, if there are any."""
         given = self.user_factors, self.item_factors
         if given[0] is None and given[1] is None:
-            return False
+            return
         expected = tuple((count, self.factors + 2) for count in shape)
         shapes = tuple(None if factors is None else factors.shape for factors in given)
         if shapes != expected:
@@ -124,7 +114,6 @@ class LogisticMatrixFactorization(MatrixFactorizationBase):
             "_item_biases": np.ascontiguousarray(items[:, -2]),
         }
         engine._publish(state, ())
-        return True
 
     def _take(self, engine: LogisticMF) -> None:
         self._set(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -184,6 +185,46 @@ class MatrixFactorizationBase(RecommenderBase):
         if recalculate_user:
             return self.recalculate_user(userid, user_items)
         return self.user_factors[_one_or_many(userid, len(self.user_factors), "userid")]
+
+    # ---- training by a model of recsys, an "engine" --------------------------------------------
+
+    def _take(self, engine: Any) -> None:
+        """Have the factors that the engine has."""
+        raise NotImplementedError
+
+    def _train(
+        self,
+        engine: Any,
+        counts: sparse.csr_matrix,
+        show_progress: bool,
+        tell: Callable[[int, float, float | None], object] | None,
+    ) -> None:
+        """Train the engine, from its factors if it has any, and take what each iteration finishes;
+        then `tell` is called with the iteration's number from 0, seconds and loss."""
+
+        def follow(iteration: int, seconds: float, loss: float | None) -> None:
+            self._take(engine)
+            if tell is not None:
+                tell(iteration - 1, seconds, loss)
+
+        try:
+            engine.fit(counts, callback=follow, show_progress=show_progress, warm_start=True)
+        except FloatingPointError as error:
+            raise ModelFitError(f"NaN encountered in factors: {error}") from error
+        self._take(engine)
+
+    def _present(self, name: str, count: int, columns: int | None = None) -> np.ndarray | None:
+        """The factors `name` to go on from, which must be of `count` rows, or None."""
+        factors = getattr(self, name)
+        if factors is None:
+            return None
+        if len(factors) != count or columns not in (None, factors.shape[1]):
+            expected = (count, factors.shape[1] if columns is None else columns)
+            raise ValueError(
+                f"the model has {name} of shape {factors.shape} to go on from, but user_items and "
+                f"factors={self.factors} ask for {expected}: set {name} to None to start anew"
+            )
+        return factors
 
     def _check_fitted(self) -> None:
         if self.user_factors is None or self.item_factors is None:
