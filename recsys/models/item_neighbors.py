@@ -319,8 +319,7 @@ class ItemNeighbors(ListMaker):
         if self.weighting is not None:
             checks.choice("weighting", self.weighting, WEIGHTINGS, also="None")
         checks.choice("orientation", self.orientation, ORIENTATIONS)
-        if not isinstance(self.normalize_rows, bool | np.bool_):
-            raise TypeError(f"normalize_rows must be True or False; got {self.normalize_rows!r}")
+        checks.flag("normalize_rows", self.normalize_rows)
         checks.number("K1", self.K1, above=0)
         checks.number("B", self.B, least=0)
         checks.integer("num_threads", self.num_threads, 0)
