@@ -10,7 +10,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -103,6 +103,38 @@ def single_blas() -> AbstractContextManager:
     return threadpool_limits(1, "blas")
 
 
+Turn = Callable[[], float]  # does what is to be timed, once; returns its seconds
+
+
+def timed(call: Callable[[], Any]) -> Turn:
+    def turn() -> float:
+        begin = time.perf_counter()
+        call()
+        return time.perf_counter() - begin
+
+    return turn
+
+
+def take_turns(
+    turns: Mapping[str, Turn], rounds: int, budget: float = float("inf")
+) -> dict[str, list[float]]:
+    """The seconds of each, one after the other, `rounds` times, so that a machine that slows down
+    slows all of them down.
+
+    One whose next turn would take it over `budget` seconds has no more; all have one.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in turns}
+    order = [name for _ in range(rounds) for name in turns]
+    with tqdm(order, disable=None, leave=False) as bar:
+        for name in bar:
+            taken = seconds[name]
+            if taken and sum(taken) + taken[-1] > budget:
+                continue
+            bar.set_description(name)
+            taken.append(turns[name]())
+    return seconds
+
+
 class Contender(Protocol):
     name: str
 
@@ -143,23 +175,23 @@ def interleave(
     objective: Callable[[np.ndarray, np.ndarray], float],
     budget: float = float("inf"),
 ) -> dict[str, Trace]:
-    """One iteration of each contender in turn, `rounds` times, so that a machine that slows down
-    slows all of them down. The objective is computed after each iteration, outside the time.
-
-    A contender whose next iteration would take it over `budget` seconds stops; all make one.
-    """
+    """One iteration of each contender at a turn, see `take_turns`. The objective is computed after
+    each iteration, outside the time."""
     traces = {contender.name: Trace(contender.name) for contender in contenders}
-    turns = [c for _ in range(rounds) for c in contenders]
-    with tqdm(turns, disable=None, leave=False) as bar:
-        for contender in bar:
-            trace = traces[contender.name]
-            if trace.seconds and sum(trace.seconds) + trace.seconds[-1] > budget:
-                continue
-            bar.set_description(contender.name)
-            begin = time.perf_counter()
-            contender.step()
-            trace.seconds.append(time.perf_counter() - begin)
-            trace.losses.append(objective(*contender.factors()))
+
+    def turn_of(contender: Contender) -> Turn:
+        step = timed(contender.step)
+
+        def turn() -> float:
+            seconds = step()
+            traces[contender.name].losses.append(objective(*contender.factors()))
+            return seconds
+
+        return turn
+
+    turns = {contender.name: turn_of(contender) for contender in contenders}
+    for name, seconds in take_turns(turns, rounds, budget).items():
+        traces[name].seconds = seconds
     return traces
 
 

@@ -8,13 +8,20 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 import warnings
 from pathlib import Path
 
 import machine
 import numpy as np
-from harness import add_data_options, markdown_table, open_data, run, write_json
+from harness import (
+    add_data_options,
+    markdown_table,
+    open_data,
+    run,
+    take_turns,
+    timed,
+    write_json,
+)
 
 from recsys import ItemNeighbors
 
@@ -51,22 +58,17 @@ def main() -> None:
     counts = dataset.user_items.tocsr()
     how = {"weighting": "bm25", "orientation": "history", "normalize_rows": False}
     ours = ItemNeighbors(options.k, num_threads=options.threads, **how)
-    calls = {"recsys": lambda: ours.fit(counts)}
+    turns = {"recsys": timed(lambda: ours.fit(counts))}
     if not options.no_peers and machine.version("implicit"):
         from implicit.nearest_neighbours import BM25Recommender
 
         peer = BM25Recommender(K=options.k, num_threads=options.threads)
-        calls["implicit"] = lambda: peer.fit(counts, show_progress=False)
-    seconds = {name: [] for name in calls}
+        turns["implicit"] = timed(lambda: peer.fit(counts, show_progress=False))
     with warnings.catch_warnings(action="ignore"):  # implicit's, of its own conversions
-        for _ in range(options.rounds):
-            for name, call in calls.items():
-                begin = time.perf_counter()
-                call()
-                seconds[name].append(time.perf_counter() - begin)
+        seconds = take_turns(turns, options.rounds)
     medians = {name: float(np.median(values)) for name, values in seconds.items()}
     shared = None
-    if "implicit" in calls:
+    if "implicit" in turns:
         rng = np.random.default_rng(options.seed)
         shared = common(ours.similarity, peer.similarity.tocsr(), rng)
     rows = [

@@ -9,13 +9,21 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import machine
 import numpy as np
-from harness import add_data_options, markdown_table, open_data, run, single_blas, write_json
+from harness import (
+    add_data_options,
+    markdown_table,
+    open_data,
+    run,
+    single_blas,
+    take_turns,
+    timed,
+    write_json,
+)
 
 import recsys
 
@@ -35,17 +43,6 @@ def parse() -> argparse.Namespace:
         help="where the JSON report goes; default: results/serving",
     )
     return parser.parse_args()
-
-
-def take_turns(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Median seconds of each call."""
-    seconds: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(rounds):
-        for name, call in calls.items():
-            begin = time.perf_counter()
-            call()
-            seconds[name].append(time.perf_counter() - begin)
-    return {name: statistics.median(values) for name, values in seconds.items()}
 
 
 def tasks(model, peer, counts, rng) -> dict[str, tuple[int, dict[str, Callable[[], object]]]]:
@@ -107,7 +104,9 @@ def main() -> None:
     work = tasks(model, peer, counts, np.random.default_rng(options.seed))
     with single_blas():
         for name, (lists, calls) in work.items():
-            seconds = take_turns(calls, options.rounds)
+            turns = {who: timed(call) for who, call in calls.items()}
+            taken = take_turns(turns, options.rounds)
+            seconds = {who: statistics.median(values) for who, values in taken.items()}
             ours, theirs = seconds["recsys"], seconds.get("implicit")
             if "one user" in name:
                 floor = lists * 2 * pair / 1e9 / peaks.read_gbs
