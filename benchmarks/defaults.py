@@ -15,11 +15,13 @@ import argparse
 import itertools
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
 import recsys
+from recsys import evaluation
 
 K = 20
 
@@ -55,19 +57,11 @@ def gowalla(path: Path) -> tuple[sp.csr_array, sp.csr_array]:
 DATA_SETS = {"lastfm-2k.npz": lastfm, "gowalla.npz": gowalla}
 
 
-def evaluate(model: recsys.ImplicitALS, test: sp.csr_array) -> tuple[float, float]:
+def evaluate(model: Any, train: sp.csr_array, test: sp.csr_array) -> tuple[float, float]:
     """Mean recall and NDCG over the users with test items."""
-    users = np.flatnonzero(np.diff(test.indptr))
-    recalls, ndcgs = [], []
-    discounts = 1 / np.log2(np.arange(K) + 2)
-    for block in np.array_split(users, max(1, len(users) // 1000)):
-        ids, _ = model.recommend(block, N=K)
-        for user, items in zip(block, ids, strict=True):
-            wanted = test.indices[test.indptr[user] : test.indptr[user + 1]]
-            hits = np.isin(items, wanted)
-            recalls.append(hits.sum() / len(wanted))
-            ndcgs.append(discounts @ hits / discounts[: len(wanted)].sum())
-    return float(np.mean(recalls)), float(np.mean(ndcgs))
+    options = {"metrics": ("recall", "ndcg"), "k": K, "show_progress": False}
+    mean = evaluation.evaluate(model, train, test, **options).mean
+    return mean[f"recall@{K}"], mean[f"ndcg@{K}"]
 
 
 def main() -> None:
@@ -93,7 +87,7 @@ def main() -> None:
                 regularization=regularization, bias=bias == "yes", solver=solver, random_state=0
             ).fit(train, show_progress=False)
             seconds = time.perf_counter() - began
-            recall, ndcg = evaluate(model, test)
+            recall, ndcg = evaluate(model, train, test)
             print(
                 f"| {name} | {solver} | {bias} | {regularization:g} | {recall:.4f} | {ndcg:.4f} "
                 f"| {seconds:.2f} |",

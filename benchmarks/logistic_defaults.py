@@ -58,7 +58,7 @@ def main() -> None:
             began = time.perf_counter()
             model.fit(train, show_progress=False)
             seconds = time.perf_counter() - began
-            recall, ndcg = evaluate(model, test)
+            recall, ndcg = evaluate(model, train, test)
             print(
                 f"| {name} | {alpha:g} | {regularization:g} | {recall:.4f} | {ndcg:.4f} "
                 f"| {seconds:.2f} |",
