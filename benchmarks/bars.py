@@ -1,8 +1,9 @@
 """What the engine has to reach, and the experiments that measure whether it does.
 
 ``python benchmarks/peers.py --bars`` runs them. Each experiment is one run in which the contenders
-take turns, on one objective (see peer_models.py) from the same initial factors: confidence
-"scaled" (c = alpha r, raw counts), lambda 0.01, which are implicit's defaults.
+take turns. Those of alternating least squares have one objective (see peer_models.py) and start
+from the same factors: confidence "scaled" (c = alpha r, raw counts), lambda 0.01, which are
+implicit's defaults. Those of models that learn by epochs are as epoch_peers.py says.
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import epoch_peers
 import fit_memory
+import ratings
+import scipy.sparse as sp
 from harness import Trace, interleave, losses_at_equal_iterations, markdown_table
 from peer_models import Ours, Problem, stepping_peers
 
@@ -26,8 +30,19 @@ from recsys.kernels import _als
 
 REGULARIZATION = 0.01
 ITERATIONS = 15
+EPOCHS = 3  # of each, in experiments with epochs
 BUDGET = 60.0  # seconds of one contender, in experiments with slow ones
 EQUAL = 1 + 1e-4  # an objective is equal to another up to float32 rounding
+
+
+UNITS = {
+    "x": "{:.2f}x",
+    "%": "{:.3f} %",
+    "MB": "{:.0f} MB",
+    "s": "{:.0f} s",
+    "ns": "{:.1f} ns",
+    "M/s": "{:.1f} M/s",
+}
 
 
 @dataclass
@@ -36,7 +51,7 @@ class Row:
 
     what: str
     value: float | None
-    unit: str  # x, %, MB or s
+    unit: str  # of UNITS
     limit: str | None  # "at least", "at most", or None where nothing is asked for
     bar: float | None = None
     aim: float | None = None
@@ -53,13 +68,10 @@ class Row:
             return "measured"
         if not self.valid or not self.reaches(self.bar):
             return "**not met**"
-        return "aim met" if self.reaches(self.aim) else "met"
+        return "aim met" if self.aim is not None and self.reaches(self.aim) else "met"
 
     def shown(self, number: float | None) -> str | None:
-        if number is None:
-            return None
-        form = {"x": "{:.2f}x", "%": "{:.3f} %", "MB": "{:.0f} MB", "s": "{:.0f} s"}[self.unit]
-        return form.format(number)
+        return None if number is None else UNITS[self.unit].format(number)
 
     def cells(self) -> list[str | None]:
         asked = [
@@ -79,6 +91,11 @@ class Bench:
     peers: list[str]
     threads: int
     seed: int
+    lightfm: str | None = None  # a Python that has it
+    ratings_file: Path | None = None  # as ratings.py reads it
+
+    def ratings(self) -> sp.coo_array:
+        return ratings.read(self.ratings_file) if self.ratings_file else ratings.synthetic()
 
     def problem(self, alpha: float) -> Problem:
         return Problem(self.dataset.user_items, "scaled", alpha, REGULARIZATION, self.threads)
@@ -101,23 +118,35 @@ class Bench:
         return interleave(contenders, rounds, problem.objective, budget)
 
 
+def versus(
+    what: str,
+    traces: dict[str, Trace],
+    one: str,
+    other: str,
+    *asked: Any,
+) -> Row:
+    """How many times as many seconds an iteration takes `one`; `asked`: limit, bar and aim."""
+    row = Row(what, None, "x", *(asked or [None]))
+    if one not in traces:
+        row.note = f"{one.split()[0]} is not installed"
+        return row
+    slow, fast = (traces[name].seconds_an_iteration for name in (one, other))
+    row.value, row.note = slow / fast, f"{slow:.3g} s against {fast:.3g} s"
+    return row
+
+
 def ratio(
     what: str, traces: dict[str, Trace], peer: str, solver: str, bar: float, aim: float
 ) -> Row:
     """How many times as many seconds an iteration takes the peer, at equal or lower objective."""
-    row = Row(what, None, "x", "at least", bar, aim)
-    theirs, ours = traces.get(f"{peer} {solver}"), traces[f"recsys {solver}"]
-    if theirs is None:
-        row.note = f"{peer} is not installed"
-        return row
-    row.value = theirs.seconds_an_iteration / ours.seconds_an_iteration
-    loss, other = losses_at_equal_iterations(ours, theirs)
-    row.valid = loss <= other * EQUAL
-    made = min(len(ours.losses), len(theirs.losses))
-    row.note = (
-        f"{theirs.seconds_an_iteration:.2f} s against {ours.seconds_an_iteration:.2f} s; "
-        f"objective {loss / other:.4f} times theirs after {made} iterations"
-    )
+    names = f"{peer} {solver}", f"recsys {solver}"
+    row = versus(what, traces, *names, "at least", bar, aim)
+    if row.value is not None:
+        theirs, ours = (traces[name] for name in names)
+        loss, other = losses_at_equal_iterations(ours, theirs)
+        row.valid = loss <= other * EQUAL
+        made = min(len(ours.losses), len(theirs.losses))
+        row.note += f"; objective {loss / other:.4f} times theirs after {made} iterations"
     return row
 
 
@@ -190,10 +219,8 @@ def cholesky(f: int, bar: float, aim: float) -> Callable[[Bench], Result]:
 
 def exact_256(bench: Bench) -> Result:
     traces = bench.race(1.0, 256, [("cg", None), ("cholesky", None)])
-    exact, steps = (traces[f"recsys {solver}"] for solver in ("cholesky", "cg"))
-    value = exact.seconds_an_iteration / steps.seconds_an_iteration
-    note = f"{exact.seconds_an_iteration:.2f} s against {steps.seconds_an_iteration:.2f} s"
-    return [Row("f = 256: ours exact / ours CG(3)", value, "x", "at most", 4, 2, note)], traces
+    names = "recsys cholesky", "recsys cg"
+    return [versus("f = 256: ours exact / ours CG(3)", traces, *names, "at most", 4, 2)], traces
 
 
 def instruction_sets(bench: Bench) -> Result:
@@ -201,16 +228,69 @@ def instruction_sets(bench: Bench) -> Result:
     traces = bench.race(1.0, 64, [("cholesky", isa) for isa in available])
     rows = []
     for isa in ("avx2", "baseline"):
-        row = Row(f"Cholesky, f = 64: {isa} / AVX-512", None, "x", None)
-        if isa in available and "avx512" in available:
-            slow, fast = (
-                traces[f"recsys cholesky {name}"].seconds_an_iteration for name in (isa, "avx512")
-            )
-            row.value, row.note = slow / fast, f"{slow:.2f} s against {fast:.2f} s"
+        what, names = f"Cholesky, f = 64: {isa} / AVX-512", (isa, "avx512")
+        if set(names) <= set(available):
+            row = versus(what, traces, *(f"recsys cholesky {name}" for name in names))
         else:
-            row.note = f"this machine or build has {', '.join(available)}"
+            row = Row(
+                what, None, "x", None, note=f"this machine or build has {', '.join(available)}"
+            )
         rows.append(row)
     return rows, traces
+
+
+def bpr(f: int, *asked: Any) -> Callable[[Bench], Result]:
+    def experiment(bench: Bench) -> Result:
+        traces = epoch_peers.race(epoch_peers.bpr(bench, f), EPOCHS)
+        name, ours = f"BPR, f = {f}, an epoch: {{}}", "recsys BPR"
+        own = (ours, "recsys BPR hogwild", "at most", 1.3, 1)
+        return [
+            versus(name.format("implicit / ours"), traces, "implicit BPR", ours, *asked),
+            versus(name.format("ours deterministic / ours hogwild"), traces, *own),
+        ], traces
+
+    return experiment
+
+
+def warp_64(bench: Bench) -> Result:
+    contenders = epoch_peers.warp(bench, 64)
+    traces = epoch_peers.race(contenders, EPOCHS)
+    names = "lightfm WARP", "recsys WARP"
+    row = versus("WARP, f = 64, an epoch: LightFM / ours", traces, *names, "at least", 6)
+    if row.value is None:
+        row.note += " (see --lightfm)"
+    else:
+        terms = contenders[0].terms
+        twin = f" of the twin at scale {epoch_peers.WARP_SCALE}"
+        row.note += f"; {terms / 1e6:.2f} M entries"
+        row.note += twin if terms != bench.dataset.user_items.nnz else ""
+    return [row], traces
+
+
+def logistic_64(bench: Bench) -> Result:
+    contenders = epoch_peers.logistic(bench, 64)
+    traces = epoch_peers.race(contenders, EPOCHS)
+    rows = []
+    for each in contenders:
+        seconds = traces[each.name].seconds_an_iteration
+        note = f"{seconds:.3g} s an iteration, {each.terms / 1e6:.1f} M rows"
+        what = f"{each.name}, f = 64, for each factor row looked at"
+        rows.append(Row(what, 1e9 * seconds / each.terms, "ns", None, note=note))
+    return rows, traces
+
+
+def explicit_64(bench: Bench) -> Result:
+    contenders = epoch_peers.explicit(bench, 64)
+    traces = epoch_peers.race(contenders, EPOCHS)
+    source = bench.ratings_file.name if bench.ratings_file else "synthetic ratings"
+    entries = contenders[0].terms / 1e6
+    seconds = traces["recsys SGD"].seconds_an_iteration
+    note = f"{source}: {entries:.2f} M, {seconds:.3g} s an epoch"
+    names = "cmfrec ALS", "recsys ALS"
+    return [
+        Row("ExplicitSGD, f = 64, ratings", entries / seconds, "M/s", "at least", 10, note=note),
+        versus("ExplicitALS, f = 64, an iteration: cmfrec / ours", traces, *names),
+    ], traces
 
 
 def memory(bench: Bench) -> Result:
@@ -254,6 +334,11 @@ EXPERIMENTS: dict[str, Callable[[Bench], Result]] = {
     "cholesky-128": cholesky(128, 8, 20),
     "exact-256": exact_256,
     "isa-64": instruction_sets,
+    "bpr-64": bpr(64, "at least", 4, 6),
+    "bpr-128": bpr(128, "at least", 3.5),
+    "warp-64": warp_64,
+    "logistic-64": logistic_64,
+    "explicit-64": explicit_64,
     "memory": memory,
     "install": install,
 }

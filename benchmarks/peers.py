@@ -1,8 +1,9 @@
-"""Seconds an iteration and objective, ours and the installed peers', taking turns in one run.
+"""Seconds an iteration or epoch, ours and the installed peers', taking turns in one run.
 
-Peers: implicit, irspack, cmfrec (pip install 'recsys-engine[peers]'). All minimize the same
-objective; peer_models.py says how each is made to. With --bars, instead, everything that
-bars.py asks for is measured.
+Peers: implicit, irspack, cmfrec (pip install 'recsys-engine[peers]'), and LightFM in a Python of
+its own (lightfm_peer.py says how). Implicit ALS comes with its objective, which is the same for
+all; peer_models.py says how each is made to minimize it. epoch_peers.py has the other models. With
+--bars, instead, everything that bars.py asks for is measured.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import bars
+import epoch_peers
+import lightfm_peer
 import machine
 from harness import (
     Trace,
@@ -36,35 +39,50 @@ MARKS = ("<!-- bars:begin -->", "<!-- bars:end -->")
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     add_data_options(parser)
+    parser.add_argument(
+        "--models",
+        nargs="+",
+        choices=("als", *epoch_peers.RACES),
+        default=["als", *epoch_peers.RACES],
+        help="default: all",
+    )
     parser.add_argument("--factors", type=int, nargs="+", default=[64, 128], help="default: 64 128")
     parser.add_argument(
         "--solvers",
         nargs="+",
         choices=("cg", "cholesky"),
         default=["cg", "cholesky"],
-        help="default: both",
+        help="of implicit ALS; default: both",
     )
     parser.add_argument(
         "--alpha",
         type=float,
         nargs="+",
         default=[1.0],
-        help='of confidence "scaled", c = alpha r; default: 1',
+        help='of implicit ALS, confidence "scaled", c = alpha r; default: 1',
     )
     parser.add_argument(
         "--regularization",
         type=float,
         default=bars.REGULARIZATION,
-        help="lambda; default: 0.01, as implicit's",
+        help="lambda of implicit ALS; default: 0.01, as implicit's",
     )
     parser.add_argument("--rounds", type=int, default=3, help="iterations of each; default: 3")
     parser.add_argument(
         "--budget",
         type=float,
         default=bars.BUDGET,
-        help="seconds after which a slow one makes no further iteration; default: 60",
+        help="seconds after which a slow solver makes no further iteration; default: 60",
     )
     parser.add_argument("--no-peers", action="store_true", help="only ours")
+    lightfm_peer.add_option(parser)
+    parser.add_argument(
+        "--ratings",
+        type=Path,
+        metavar="PATH",
+        help="for the models of ratings, an npz of arrays user, item and rating; default: "
+        "synthetic ratings, as many as in MovieLens 1M",
+    )
     parser.add_argument("--bars", action="store_true", help="measure every bar of bars.py")
     parser.add_argument(
         "--only",
@@ -89,6 +107,10 @@ def parse() -> argparse.Namespace:
         parser.error("--only and --update-readme go with --bars")
     if options.rounds < 1:
         parser.error("--rounds must be at least 1")
+    if options.no_peers and options.lightfm:
+        parser.error("--no-peers and --lightfm exclude each other")
+    if options.ratings and not options.ratings.is_file():
+        parser.error(f"--ratings {options.ratings}: there is no such file")
     return options
 
 
@@ -97,39 +119,75 @@ def main() -> None:
     dataset = open_data(options)
     facts = machine.facts(options.threads)
     print(machine.one_line(facts))
-    peers = [] if options.no_peers else installed()
+    bench = bars.Bench(
+        dataset,
+        [] if options.no_peers else installed(),
+        facts["threads"],
+        options.seed,
+        None if options.no_peers else lightfm_peer.find(options.lightfm),
+        options.ratings,
+    )
     if options.bars:
-        measure_bars(dataset, facts, peers, options)
+        measure_bars(bench, facts, options)
     else:
-        compare(dataset, facts, peers, options)
+        compare(bench, facts, options)
 
 
 # ---- side by side ------------------------------------------------------------------------------
 
 
-def compare(dataset, facts: dict[str, Any], peers: list[str], options: argparse.Namespace) -> None:
+def compare(bench: bars.Bench, facts: dict[str, Any], options: argparse.Namespace) -> None:
+    races = compare_solvers(bench, options) if "als" in options.models else []
+    races += compare_epochs(bench, options)
+    path = Path(options.output or "results/peers.json")
+    write_json(path, bench.dataset, facts, regularization=options.regularization, races=races)
+    print(f"wrote {path}")
+
+
+def compare_solvers(bench: bars.Bench, options: argparse.Namespace) -> list[dict[str, Any]]:
     lines, races = [], []
     for alpha in options.alpha:
         problem = Problem(
-            dataset.user_items, "scaled", alpha, options.regularization, options.threads
+            bench.dataset.user_items, "scaled", alpha, options.regularization, options.threads
         )
         for f in options.factors:
             for solver in options.solvers:
-                traces = race(problem, peers, f, solver, options)
+                traces = race(problem, bench.peers, f, solver, options)
                 lines += lines_of(traces, alpha, f)
-                races.append({"alpha": alpha, "factors": f, "solver": solver})
-                races[-1]["traces"] = {name: trace.as_dict() for name, trace in traces.items()}
+                own = {"model": "als", "alpha": alpha, "factors": f, "solver": solver}
+                races.append(own | {"traces": as_dicts(traces)})
     header = ("f", "alpha", "who", "s an iteration", "times ours", "iterations", "objective")
     print(markdown_table(header, lines))
     print(
         f'confidence "scaled", lambda {options.regularization:g}; objective over all cells, after '
         "so many iterations; CG is CG(3)"
     )
-    if "cmfrec" in peers:
+    if "cmfrec" in bench.peers:
         print("cmfrec starts from its own random factors and does not take turns")
-    path = Path(options.output or "results/peers.json")
-    write_json(path, dataset, facts, regularization=options.regularization, races=races)
-    print(f"wrote {path}")
+    return races
+
+
+def compare_epochs(bench: bars.Bench, options: argparse.Namespace) -> list[dict[str, Any]]:
+    lines, races = [], []
+    for model, contenders_of in epoch_peers.RACES.items():
+        for f in options.factors if model in options.models else ():
+            contenders = contenders_of(bench, f)
+            traces = epoch_peers.race(contenders, options.rounds)
+            ours = traces[contenders[0].name].seconds_an_iteration
+            for each in contenders:
+                seconds = traces[each.name].seconds_an_iteration
+                terms = f"{each.terms / 1e6:.2f} M", f"{1e9 * seconds / each.terms:.1f}"
+                lines.append([f, each.name, f"{seconds:.3f}", f"{seconds / ours:.2f}", *terms])
+            races.append({"model": model, "factors": f, "traces": as_dicts(traces)})
+    if lines:
+        header = ("f", "who", "s an epoch", "times the first", "terms", "ns a term")
+        print(markdown_table(header, lines))
+        print("terms: steps, ratings, or factor rows looked at in logistic factorization")
+    return races
+
+
+def as_dicts(traces: dict[str, Trace]) -> dict[str, Any]:
+    return {name: trace.as_dict() for name, trace in traces.items()}
 
 
 def race(
@@ -163,14 +221,11 @@ def lines_of(traces: dict[str, Trace], alpha: float, f: int) -> list[list[str]]:
 # ---- the bars ----------------------------------------------------------------------------------
 
 
-def measure_bars(
-    dataset, facts: dict[str, Any], peers: list[str], options: argparse.Namespace
-) -> None:
-    path = Path(options.output or "results/bars.json")
+def measure_bars(bench: bars.Bench, facts: dict[str, Any], options: argparse.Namespace) -> None:
+    path, dataset = Path(options.output or "results/bars.json"), bench.dataset
     same = {"name": dataset.name, "cpu": facts["cpu"], "threads": facts["threads"]}
     wanted = options.only or list(bars.EXPERIMENTS)
     experiments = {name: kept for name, kept in earlier(path, same).items() if name not in wanted}
-    bench = bars.Bench(dataset, peers, facts["threads"], options.seed)
     for name in wanted:
         print(f"measuring {name}", file=sys.stderr)
         experiments[name] = {

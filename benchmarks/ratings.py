@@ -49,11 +49,11 @@ def ours(
     return model.predict
 
 
-def cmfrec(model: recsys.ExplicitALS, train: sp.coo_array, threads: int) -> Predict:
-    """The same model by cmfrec, exactly solved (or not) as ours."""
+def cmfrec_model(model: recsys.ExplicitALS, threads: int, iterations: int):
+    """cmfrec's of the same parameters, exactly solved (or not) as ours."""
     import cmfrec
 
-    peer = cmfrec.CMF(
+    return cmfrec.CMF(
         k=model.factors,
         lambda_=model.regularization,
         scale_lam=model.weighted_regularization,
@@ -61,12 +61,16 @@ def cmfrec(model: recsys.ExplicitALS, train: sp.coo_array, threads: int) -> Pred
         item_bias=model.bias,
         center=model.bias,
         use_cg=model.solver == "cg",
-        niter=model.iterations,
+        niter=iterations,
         nthreads=threads,
         use_float=True,
         verbose=False,
         random_state=0,
     )
+
+
+def cmfrec(model: recsys.ExplicitALS, train: sp.coo_array, threads: int) -> Predict:
+    peer = cmfrec_model(model, threads, model.iterations)
     peer.fit(sp.coo_matrix(train))
     return peer.predict
 
@@ -83,18 +87,42 @@ def rmse(predicted: np.ndarray, ratings: np.ndarray, scale: tuple[float, float])
     return float(np.sqrt(np.mean(errors**2)))
 
 
+def read(path: Path) -> sp.coo_array:
+    """An npz of arrays user, item and rating, in its order."""
+    with np.load(path) as data:
+        users, items = data["user"], data["item"]
+        ratings = data["rating"].astype(np.float32)
+    shape = int(users.max()) + 1, int(items.max()) + 1
+    return sp.coo_array((ratings, (users, items)), shape=shape)
+
+
+def synthetic(seed: int = 0) -> sp.coo_array:
+    """As many ratings, users and items as MovieLens 1M, a few of them having most of the ratings;
+    to measure time on, not errors."""
+    users, items, count = 6040, 3706, 1_000_209
+    rng = np.random.default_rng(seed)
+    # Twice as many draws as ratings: some are of pairs that were there before.
+    sides = []
+    for n, spread in ((users, 0.8), (items, 1.2)):
+        share = rng.lognormal(0, spread, n)
+        sides.append(rng.choice(n, 2 * count, p=share / share.sum()))
+    pairs = np.unique(sides[0] * items + sides[1])
+    pairs = rng.permutation(pairs)[:count]
+    ratings = rng.integers(1, 6, count).astype(np.float32)
+    return sp.coo_array((ratings, np.divmod(pairs, items)), shape=(users, items))
+
+
 def measure(
-    data: dict[str, np.ndarray], names: list[str], peers: list[str], folds: int, threads: int
+    data: sp.coo_array, names: list[str], peers: list[str], folds: int, threads: int
 ) -> list[dict]:
-    users, items = data["user"], data["item"]
-    ratings = data["rating"].astype(np.float32)
-    shape, scale = (int(users.max()) + 1, int(items.max()) + 1), (ratings.min(), ratings.max())
+    users, items = data.coords
+    ratings, scale = data.data, (data.data.min(), data.data.max())
     shuffled = np.random.default_rng(0).permutation(len(users))
     rows = {(name, peer): [] for name in names for peer in peers if can(peer, SETTINGS[name])}
     for test in np.array_split(shuffled, 5)[:folds]:
         kept = np.ones(len(users), bool)
         kept[test] = False
-        train = sp.coo_array((ratings[kept], (users[kept], items[kept])), shape=shape)
+        train = sp.coo_array((ratings[kept], (users[kept], items[kept])), shape=data.shape)
         for name, peer in rows:
             began = time.perf_counter()
             predict = MAKERS[peer](SETTINGS[name], train, threads)
@@ -121,8 +149,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also write the figures there")
     options = parser.parse_args()
     peers = [peer for peer in MAKERS if importlib.util.find_spec(peer)]
-    with np.load(options.data) as data:
-        rows = measure(dict(data), options.setting, peers, options.folds, options.threads)
+    data = read(options.data)
+    rows = measure(data, options.setting, peers, options.folds, options.threads)
     print("| setting | by | RMSE | seconds |")
     print("|---|---|---|---|")
     for row in rows:
