@@ -1,6 +1,5 @@
 import copy
 import dataclasses
-import pickle
 
 import numpy as np
 import pytest
@@ -139,70 +138,16 @@ def test_loss_never_rises(dtype, factors):
     assert losses[-1] == pytest.approx(model.objective(matrix), rel=1e-5)
 
 
-def test_any_form_of_the_matrix_gives_the_same_bits():
-    matrix = plays().astype(np.float32)
-    want = state_of_factors(ImplicitALS(**SMALL).fit(matrix))
-    shuffled = matrix.tocoo()
-    order = np.random.default_rng(0).permutation(matrix.nnz)
-    shuffled = (shuffled.data[order], (shuffled.row[order], shuffled.col[order]))
-    halves = sparse.csr_array(matrix.shape, dtype=np.float32)  # each entry as two: 1 and the rest
-    halves.indptr = matrix.indptr * 2
-    halves.indices = np.repeat(matrix.indices, 2)
-    halves.data = np.repeat(matrix.data, 2)
-    halves.data[::2] = 1
-    halves.data[1::2] -= 1
-    wide = matrix.copy()
-    wide.indices, wide.indptr = wide.indices.astype(np.int64), wide.indptr.astype(np.int64)
-    forms = [
-        sparse.csr_matrix(matrix),
-        matrix.astype(np.float64),
-        matrix.astype(np.int32),
-        matrix.astype(np.uint8),
-        wide,
-        halves,
-        sparse.coo_array(shuffled, shape=matrix.shape),
-        *(matrix.asformat(fmt) for fmt in ("csc", "coo", "lil", "dok", "bsr")),
-    ]
-    for form in forms:
-        assert state_of_factors(ImplicitALS(**SMALL).fit(form)) == want, form.format
-
-
-def state_of_factors(model):
-    return model.user_factors.tobytes(), model.item_factors.tobytes()
-
-
 @pytest.mark.parametrize("confidence", ["log", "linear", "scaled"])
-@pytest.mark.parametrize("kind", ["float32", "float64", "int32", "int64 indices", "unsorted"])
-def test_the_callers_matrix_is_not_changed(kind, confidence, tmp_path):
-    matrix = plays(negative=True).astype("float32" if " " in kind or kind == "unsorted" else kind)
-    if kind == "int64 indices":
-        matrix.indices = matrix.indices.astype(np.int64)
-    if kind == "unsorted":
-        matrix.indices, matrix.data = matrix.indices.copy(), matrix.data.copy()
-        for array in (matrix.indices, matrix.data):
-            array[matrix.indptr[0] : matrix.indptr[1]] = array[: matrix.indptr[1]][::-1].copy()
-        matrix.has_sorted_indices = False
-    names = ("data", "indices", "indptr")
-    for name in names:  # read-only and memory-mapped, so that a write would raise as well
-        np.save(tmp_path / f"{name}.npy", getattr(matrix, name))
-        setattr(matrix, name, np.load(tmp_path / f"{name}.npy", mmap_mode="r"))
-    before = [getattr(matrix, name).tobytes() for name in names]
-    sorted_flag = matrix.has_sorted_indices
-    for solver in ("cholesky", "cg"):
-        ImplicitALS(**SMALL, confidence=confidence, solver=solver).fit(matrix)
-    assert [getattr(matrix, name).tobytes() for name in names] == before
-    assert matrix.has_sorted_indices == sorted_flag
+def test_no_confidence_is_worked_out_in_the_callers_matrix(confidence):
+    matrix = plays(negative=True).astype(np.float32)
+    before = matrix.data.copy()
+    matrix.data.flags.writeable = False  # so that a write would raise as well
+    ImplicitALS(**SMALL, confidence=confidence).fit(matrix)
+    np.testing.assert_array_equal(matrix.data, before)
 
 
 BAD_PARAMETERS = [
-    ({"factors": 0}, ValueError, "factors must be at least 1; got 0"),
-    ({"factors": -3}, ValueError, "factors must be at least 1; got -3"),
-    ({"factors": 8.0}, TypeError, r"factors must be an integer of at least 1; got 8.0 \(float\)"),
-    ({"factors": True}, TypeError, "factors must be an integer of at least 1; got True"),
-    ({"factors": "64"}, TypeError, "factors must be an integer"),
-    ({"regularization": -0.1}, ValueError, "regularization must be .* of at least 0; got -0.1"),
-    ({"regularization": np.nan}, ValueError, "regularization must be a finite number"),
-    ({"regularization": "1"}, TypeError, "regularization must be a finite number"),
     ({"alpha": 0}, ValueError, "alpha must be a finite number greater than 0; got 0"),
     ({"alpha": np.inf}, ValueError, "alpha must be a finite number greater than 0; got inf"),
     ({"epsilon": 0}, ValueError, "epsilon must be a finite number greater than 0; got 0"),
@@ -211,9 +156,6 @@ BAD_PARAMETERS = [
     ({"regularization_exponent": np.inf}, ValueError, "exponent must be a finite number; got inf"),
     ({"cg_steps": 0}, ValueError, "cg_steps must be at least 1; got 0"),
     ({"cg_steps": 2.5}, TypeError, "cg_steps must be an integer of at least 1; got 2.5"),
-    ({"iterations": -1}, ValueError, "iterations must be at least 0; got -1"),
-    ({"iterations": None}, TypeError, "iterations must be an integer of at least 0; got None"),
-    ({"init_scale": 0}, ValueError, "init_scale must be a finite number greater than 0; got 0"),
     (
         {"solver": "choleski"},
         ValueError,
@@ -226,13 +168,6 @@ BAD_PARAMETERS = [
         r"confidence 'Linear'.*a callable; did you mean 'linear'",
     ),
     ({"confidence": 3}, ValueError, "unknown confidence 3; expected 'linear' or 'log' or 'scaled'"),
-    ({"dtype": np.float16}, ValueError, "dtype must be np.float32 or np.float64; got <class 'num"),
-    ({"dtype": "int32"}, ValueError, "dtype must be np.float32 or np.float64; got 'int32'"),
-    ({"num_threads": -1}, ValueError, "num_threads must be at least 0; got -1"),
-    ({"num_threads": 1.5}, TypeError, "num_threads must be an integer of at least 0; got 1.5"),
-    ({"random_state": "seed"}, TypeError, "random_state must be None, an integer, a numpy.rand"),
-    ({"random_state": 1.5}, TypeError, "random_state must be None, an integer, a numpy.random"),
-    ({"random_state": -1}, ValueError, "random_state must be at least 0; got -1"),
 ]
 
 
@@ -254,121 +189,22 @@ def test_bad_parameters(params, error, message, fitted):
     assert not hasattr(fresh, "user_factors") and fresh.history == []
 
 
-def nan_matrix():
-    matrix = plays()
-    matrix.data[5] = np.nan
-    return matrix
-
-
-def out_of_range():
-    matrix = plays()
-    matrix.indices[5] = 30
-    return matrix
-
-
-BAD_MATRICES = [
-    (lambda: np.ones(4), TypeError, "dense 1-D array"),
-    (lambda: np.ones((3, 4)), TypeError, r"csr_matrix\(user_items\)"),
-    (lambda: sparse.coo_array(np.ones(4)), ValueError, "must be 2-D"),
-    (lambda: sparse.csr_array((0, 4)), ValueError, "empty"),
-    (lambda: plays() * 1j, TypeError, "complex128"),
-    (nan_matrix, ValueError, "nan at row"),
-    (out_of_range, ValueError, "is 30; expected 0 to 29"),
-]
-
-
-@pytest.mark.parametrize("make, error, message", BAD_MATRICES)
-def test_bad_matrices(make, error, message, fitted):
-    model = copy.deepcopy(fitted)
-    before = state(model)
-    with pytest.raises(error, match=message):
-        model.fit(make())
-    assert state(model) == before
-
-
-def test_bad_callback(fitted):
-    with pytest.raises(TypeError, match=r"function of \(iteration, seconds, loss\); got 3"):
-        fitted.fit(plays(), callback=3)
-
-
-def test_before_fit():
-    for call in (
-        lambda m: m.recommend(0),
-        lambda m: m.similar_items(0),
-        lambda m: m.objective(plays()),
-    ):
-        with pytest.raises(NotFittedError, match=r"call fit\(user_items\) first"):
-            call(ImplicitALS())
-
-
-def test_history_and_callback():
-    seen = []
-    model = ImplicitALS(**SMALL, compute_loss=True)
-    model.fit(plays(), callback=lambda *entry: seen.append(entry))
-    assert seen == [(h.iteration, h.seconds, h.loss) for h in model.history]
-    assert [h.iteration for h in model.history] == [1, 2, 3]
-    for h in model.history:
-        assert 0 < h.user_seconds + h.item_seconds <= h.seconds
-    seen.clear()
-    model.set_params(compute_loss=False).fit(plays(), callback=lambda *e: seen.append(e) or True)
-    assert len(seen) == len(model.history) == 1 and seen[0][2] is None
-
-
-@pytest.mark.parametrize("solver", ["cholesky", "cg"])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_warm_start_continues(solver, dtype):
-    model = ImplicitALS(**{**SMALL, "iterations": 7}, solver=solver, dtype=dtype, compute_loss=True)
-    longer = model.fit(plays())
-    parts = ImplicitALS(**model.get_params()).set_params(iterations=3)
-    parts.fit(plays(), warm_start=True)  # nothing to continue from: a fresh start
-    before = parts.user_factors.copy()
-    held = parts.user_factors
-    parts.set_params(iterations=4).fit(plays(), warm_start=True)
-    assert state_of_factors(parts) == state_of_factors(longer)
-    assert [h.iteration for h in parts.history] == list(range(1, 8))
-    assert [h.loss for h in parts.history] == [h.loss for h in longer.history]
-    np.testing.assert_array_equal(held, before)  # an array the user holds is not written to
-    fresh = parts.set_params(iterations=7).fit(plays())
-    assert state_of_factors(fresh) == state_of_factors(longer) and len(fresh.history) == 7
+def test_history_tells_both_half_sweeps(fitted):
+    for entry in fitted.history:
+        assert 0 < entry.user_seconds + entry.item_seconds <= entry.seconds
+        assert entry.loss is None  # unless asked for
 
 
 def test_warm_start_from_given_factors():
     matrix = plays()
     model = ImplicitALS(**{**SMALL, "iterations": 1}, dtype=np.float64)
-    with pytest.raises(NotFittedError, match="no item_factors"):
-        model.user_factors = np.ones((40, 5))
-        model.fit(matrix, warm_start=True)
     rng = np.random.default_rng(0)
+    model.user_factors = np.ones((40, 5))
     model.item_factors = rng.normal(size=(30, 5))
     dense = Dense(matrix, 1 + 0.5 * matrix.data)
     x, y = dense.iterate(model.item_factors)
     model.set_params(confidence="linear", alpha=0.5).fit(matrix, warm_start=True)
     np.testing.assert_allclose(model.user_factors @ model.item_factors.T, x @ y.T, atol=1e-9)
-
-
-def test_warm_start_needs_matching_shapes(fitted):
-    model = copy.deepcopy(fitted)
-    before = state(model)
-    with pytest.raises(ValueError, match=r"user_factors of shape \(40, 5\): expected \(50, 5\)"):
-        model.fit(plays(50, 30), warm_start=True)
-    with pytest.raises(ValueError, match=r"item_factors of shape \(30, 5\): expected \(31, 5\)"):
-        model.fit(plays(40, 31), warm_start=True)
-    with pytest.raises(ValueError, match=r"expected \(40, 6\), for 40 users .* factors=6"):
-        model.set_params(factors=6).fit(plays(), warm_start=True)
-    model.set_params(factors=5)
-    assert state(model) == before
-
-
-def test_refit_on_other_sizes(fitted):
-    model = copy.deepcopy(fitted)
-    for shape in ((90, 70), (8, 11)):
-        matrix = plays(*shape, density=0.4)
-        model.fit(matrix)
-        assert model.user_factors.shape == (shape[0], 5)
-        assert state(model)[:2] == state(ImplicitALS(**SMALL).fit(matrix))[:2]
-        ids, _ = model.recommend(np.arange(shape[0]), N=shape[1])
-        for user, row in enumerate(ids):
-            assert not set(row) & set(matrix.indices[matrix.indptr[user] : matrix.indptr[user + 1]])
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -382,45 +218,6 @@ def test_no_iterations_gives_the_initial_factors(dtype):
         assert factors.std() == pytest.approx(0.5 / 8, rel=0.02)
     assert not np.array_equal(model.user_factors[:300], model.item_factors)
     model.recommend(0)
-
-
-def test_random_state():
-    def fit(random_state):
-        return state_of_factors(ImplicitALS(**{**SMALL, "random_state": random_state}).fit(plays()))
-
-    assert fit(5) == fit(5) == fit(np.random.default_rng(5)) != fit(6)
-    assert fit(None) != fit(None)
-    assert fit(np.random.RandomState(5)) == fit(np.random.RandomState(5)) != fit(5)
-    generator = np.random.default_rng(5)
-    assert fit(generator) != fit(generator)  # it has been drawn from
-
-
-@pytest.mark.parametrize("solver", ["cholesky", "cg"])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_threads_do_not_change_a_bit(solver, dtype):
-    matrix = plays(700, 500, density=0.04)
-    params = {"factors": 17, "iterations": 3, "random_state": 0, "dtype": dtype, "solver": solver}
-    states = []
-    for threads in (1, 2, 3, 7, 0):
-        model = ImplicitALS(**params, num_threads=threads, compute_loss=True).fit(matrix)
-        states.append((state_of_factors(model), [h.loss for h in model.history]))
-    assert all(other == states[0] for other in states)
-
-
-def test_copies(fitted):
-    for twin in (copy.deepcopy(fitted), pickle.loads(pickle.dumps(fitted))):
-        assert state(twin) == state(fitted)
-        assert repr(twin) == repr(fitted)
-        np.testing.assert_array_equal(twin.recommend([0, 1])[0], fitted.recommend([0, 1])[0])
-        assert not np.may_share_memory(twin.item_factors, fitted.item_factors)
-
-
-def test_scikit_learn_clone(fitted):
-    sklearn = pytest.importorskip("sklearn.base")
-    model = ImplicitALS(7, confidence=np.sqrt, epsilon=2.0, dtype="float64", random_state=3)
-    twin = sklearn.clone(model)
-    assert twin is not model and twin.get_params() == model.get_params()
-    assert not hasattr(sklearn.clone(fitted), "user_factors")
 
 
 def test_repr():
@@ -480,6 +277,8 @@ def test_rows_solved_again_are_counted_in_one_warning(monkeypatch):
 
 
 def test_objective_needs_the_shape(fitted):
+    with pytest.raises(NotFittedError, match=r"call fit\(user_items\) first"):
+        ImplicitALS().objective(plays())
     with pytest.raises(
         ValueError, match="41 users x 30 items, but the model has factors for 40 x 30"
     ):

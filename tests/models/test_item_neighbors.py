@@ -1,14 +1,10 @@
 """Item-item neighbours against dense arithmetic, and on real data against published figures."""
 
-import copy
-import pickle
-
 import numpy as np
 import pytest
 from scipy import sparse
 
-import recsys
-from recsys import ItemNeighbors, NotFittedError, weighting
+from recsys import ItemNeighbors, weighting
 
 
 @pytest.fixture
@@ -63,39 +59,11 @@ def test_is_the_dense_computation(counts, kind, orientation, normalize_rows):
     assert set(items) <= set(counts[3].indices)
 
 
-def test_same_bits_for_any_number_of_threads(counts):
-    models = [ItemNeighbors(9, num_threads=threads).fit(counts) for threads in (1, 2, 3, 7)]
-    for model in models[1:]:
-        np.testing.assert_array_equal(model.similarity.data, models[0].similarity.data)
-        np.testing.assert_array_equal(model.similarity.indices, models[0].similarity.indices)
-
-
-def test_serving(counts):
+def test_similar_items_are_the_neighbors(counts):
     model = ItemNeighbors(9).fit(counts)
-    ids, scores = model.recommend(5)
-    assert ids.shape == scores.shape == (10,) and ids.dtype == np.int32
-    assert scores.dtype == np.float32 and not set(ids) & set(counts[5].indices)
-    every = model.recommend_all(N=4, show_progress=False)[0]
-    np.testing.assert_array_equal(every[5], ids[:4])
-    np.testing.assert_array_equal(model.recommend(5, counts[5], N=4)[0], ids[:4])
-    np.testing.assert_array_equal(model.recommend([0], counts[5], N=4, fold_in=True)[0][0], ids[:4])
-    assert ids[0] not in model.recommend(5, filter_items=[ids[0]])[0]
-    assert set(model.recommend(5, items=ids[:3])[0]) == {*ids[:3], -1}
     neighbors, cosines = model.similar_items([4, 5], N=12)
     assert neighbors[:, 0].tolist() == [4, 5] and (neighbors[:, 9:] == -1).all()
     np.testing.assert_allclose(cosines[:, 0], 1, rtol=1e-6)
-    assert set(model.similar_items(4, among=neighbors[0][:3])[0]) == {*neighbors[0][:3], -1}
-    assert 4 not in model.similar_items(4, filter_items=4)[0]
-
-
-def test_copies_and_files(counts, tmp_path):
-    model = ItemNeighbors(9, weighting="bm25", K1=2.0).fit(counts)
-    model.save(tmp_path / "m")
-    for twin in (recsys.load(tmp_path / "m"), pickle.loads(pickle.dumps(model)),
-                 copy.deepcopy(model)):  # fmt: skip
-        assert repr(twin) == repr(model) == "ItemNeighbors(k=9, weighting='bm25', K1=2.0)"
-        for one, other in zip(twin.recommend([0, 7]), model.recommend([0, 7]), strict=True):
-            np.testing.assert_array_equal(one, other)
 
 
 def test_bad_arguments(counts):
@@ -105,20 +73,11 @@ def test_bad_arguments(counts):
         ItemNeighbors(weighting="cosin").fit(counts)
     with pytest.raises(ValueError, match="unknown orientation"):
         ItemNeighbors(orientation="sideways").fit(counts)
-    with pytest.raises(NotFittedError, match="call fit"):
-        ItemNeighbors().recommend(0)
     model = ItemNeighbors().fit(counts)
     before = model.similarity
-    for wrong in (-counts, counts * np.nan):
-        with pytest.raises(ValueError, match="user_items holds"):
-            model.set_params(weighting="tfidf").fit(wrong)
+    with pytest.raises(ValueError, match="user_items holds -"):
+        model.set_params(weighting="tfidf").fit(-counts)
     np.testing.assert_array_equal(model.similarity.data, before.data)
-    with pytest.raises(IndexError, match="users not known to the model: 60"):
-        model.recommend(60)
-    with pytest.raises(ValueError, match=r"\(40, 60\); expected \(60, 40\).*looks transposed"):
-        model.recommend(0, counts.T.tocsr())
-    with pytest.raises(ValueError, match="N must be at least 1"):
-        model.similar_items(0, N=0)
 
 
 def test_weights_of_terms_that_everybody_has():
