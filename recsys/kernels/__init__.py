@@ -2,7 +2,7 @@
 
 from .als import Sweep, fold_in, half_sweep, normal_matrix, objective
 from .biases import Biased, biased_half_sweep, with_ones
-from .bpr import EpochSums, PairwiseSGD, Rates, epoch_key
+from .bpr import EpochSums, PairwiseFoldIn, PairwiseSGD, Rates, epoch_key
 from .config import current_isa, show_config, use_isa
 from .lmf import Fixed, Learned, LmfSide, lmf_half_sweep, lmf_sides, row_keys
 from .product import product_topk
@@ -21,6 +21,7 @@ __all__ = [
     "Learned",
     "LmfSide",
     "NormOrder",
+    "PairwiseFoldIn",
     "PairwiseSGD",
     "Rates",
     "RatingSGD",

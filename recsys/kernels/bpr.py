@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -54,8 +55,8 @@ class PairwiseSGD:
         Scale the steps of the entries.
     negatives : int
         Steps for each entry in an epoch.
-    popularity_exponent : float, optional
-        Draw items by their number of entries, to this power, instead of uniformly.
+    chances : (items,) float64, optional
+        Draw items by these instead of uniformly.
     adaptive_share : float, optional
         Draw items by their rank along one factor, its mean being this share of the items.
     candidates : int
@@ -66,8 +67,6 @@ class PairwiseSGD:
         WARP's.
     bands : int or None
         Of the grid; None: as many as suit the shape. 0: no grid, all threads write where they like.
-    frozen : bool
-        Learn x only, without a grid; y is shared and has to be `padded`.
     """
 
     def __init__(
@@ -79,26 +78,22 @@ class PairwiseSGD:
         *,
         weights: np.ndarray | None = None,
         negatives: int = 1,
-        popularity_exponent: float | None = None,
+        chances: np.ndarray | None = None,
         adaptive_share: float | None = None,
         candidates: int = 1,
         rank_weights: np.ndarray | None = None,
         margin: float = 1.0,
         bands: int | None = None,
-        frozen: bool = False,
     ) -> None:
-        chances = np.ones(liked.shape[1])
-        if popularity_exponent is not None:
-            popularity = np.bincount(liked.indices, minlength=liked.shape[1])
-            chances = popularity.astype(np.float64) ** popularity_exponent
+        shares = np.ones(liked.shape[1]) if chances is None else chances
         self._grid = make_grid(
-            liked.indptr, liked.indices, chances, weights, 1 if bands == 0 else bands
+            liked.indptr, liked.indices, shares, weights, 1 if bands == 0 else bands
         )
         self._hogwild = bands == 0
         self._factors = x.shape[1]
         item_at = np.argsort(self._grid.place)
         self._x = padded(x)
-        self._y = y if frozen else padded(y[item_at])
+        self._y = padded(y[item_at])
         self._b = None if b is None else b[item_at]
         self._options: dict[str, Any] = {
             "factors": self._factors,
@@ -106,9 +101,8 @@ class PairwiseSGD:
             "candidates": candidates,
             "rank_weights": rank_weights,
             "margin": margin,
-            "frozen": frozen,
         }
-        if popularity_exponent is not None:
+        if chances is not None:
             keep, alias = _alias_tables(chances[item_at], self._grid.bounds)
             self._options |= {"alias_keep": keep, "alias": alias}
         self._adaptive_share = adaptive_share
@@ -175,21 +169,90 @@ class PairwiseSGD:
 
     def _rank(self) -> None:
         y = self._y[:, : self._factors]
-        ranking = np.empty((self._factors, len(y)), np.int32)
-        for lo, hi in zip(self._grid.bounds[:-1], self._grid.bounds[1:], strict=True):
-            ranking[:, lo:hi] = lo + np.argsort(-y[lo:hi].T, axis=1, kind="stable")
-        self._options |= {
-            "ranking": ranking,
-            "spread": y.std(axis=0),
-            "adaptive_share": self._adaptive_share,
+        self._options |= _ranked(y, self._grid.bounds, self._adaptive_share)
+
+
+class PairwiseFoldIn:
+    """Learning users one by one, items held fixed.
+
+    Parameters are those of `PairwiseSGD`; y and b are what training made of the items.
+    """
+
+    def __init__(
+        self,
+        y: np.ndarray,
+        b: np.ndarray | None,
+        *,
+        negatives: int = 1,
+        chances: np.ndarray | None = None,
+        adaptive_share: float | None = None,
+        candidates: int = 1,
+        rank_weights: np.ndarray | None = None,
+        margin: float = 1.0,
+    ) -> None:
+        self._y, self._b = padded(y), None if b is None else b.copy()
+        self._options: dict[str, Any] = {
+            "factors": y.shape[1],
+            "negatives": negatives,
+            "candidates": candidates,
+            "rank_weights": rank_weights,
+            "margin": margin,
+            "frozen": True,
         }
+        bounds = np.array([0, len(y)])
+        if chances is not None:
+            keep, alias = _alias_tables(chances, bounds)
+            self._options |= {"alias_keep": keep, "alias": alias}
+        if adaptive_share is not None:
+            self._options |= _ranked(y, bounds, adaptive_share)
+
+    def users(
+        self,
+        liked: sparse.csr_array,
+        rates: Rates,
+        key: int,
+        epochs: int,
+        *,
+        weights: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """x after so many epochs from zero, (users, f).
+
+        What is drawn for a user follows from the key and the user's own entries: each has a run of
+        the kernel, where the numbers of these entries, which draws depend on, begin at 0.
+        """
+        x = padded(np.zeros((liked.shape[0], self._options["factors"]), self._y.dtype))
+        items = np.asarray(liked.indices, np.int32)
+        for user, (begin, end) in enumerate(itertools.pairwise(liked.indptr.tolist())):
+            if begin == end:
+                continue
+            cells = np.zeros((epochs, 10), np.int64)
+            cells[:, 2] = np.arange(1, epochs + 1) * (end - begin)
+            cells[:, 0] = cells[:, 2] - (end - begin)
+            cells[:, 6], cells[:, 8:] = len(self._y), 2**32
+            own = None if weights is None else np.tile(weights[begin:end], epochs)
+            _sgd.bpr_cells(
+                x[user : user + 1], self._y, self._b,
+                np.zeros(cells[-1, 2], np.int32), np.tile(items[begin:end], epochs), own,
+                cells, np.empty((epochs, 4)), rate=rates.learning, reg_user=rates.user,
+                reg_positive=rates.positive, reg_negative=rates.negative, key=key,
+                **self._options, isa=current_isa(), num_threads=1,
+            )  # fmt: skip
+        return np.ascontiguousarray(x[:, : self._options["factors"]])
+
+
+def _ranked(y: np.ndarray, bounds: np.ndarray, share: float) -> dict[str, Any]:
+    """What an adaptive sampler goes by: each group's items by falling y_k, for each k."""
+    ranking = np.empty((y.shape[1], len(y)), np.int32)
+    for lo, hi in itertools.pairwise(bounds.tolist()):
+        ranking[:, lo:hi] = lo + np.argsort(-y[lo:hi].T, axis=1, kind="stable")
+    return {"ranking": ranking, "spread": y.std(axis=0), "adaptive_share": share}
 
 
 def _alias_tables(weights: np.ndarray, bounds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Of each group of items (Walker 1977): cell i keeps i with the probability keep_i / 2^32."""
     keep = np.full(len(weights), 2**32 - 1, np.uint32)
     alias = np.arange(len(weights), dtype=np.int32)
-    for lo, hi in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
+    for lo, hi in itertools.pairwise(bounds.tolist()):
         total = weights[lo:hi].sum()
         if total <= 0:
             continue

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from recsys import checks, kernels
-from recsys.kernels import EpochSums, PairwiseSGD, Rates
-from recsys.models.base import Callback, Iteration, Step
+from recsys.kernels import EpochSums, PairwiseFoldIn, PairwiseSGD, Rates
+from recsys.models.base import Callback, Iteration, NotFittedError, Step
 from recsys.models.candidates import Seen
 from recsys.models.factor_model import FactorModel
 from recsys.models.training import SCHEDULES, all_finite, check_callback, goes_on
@@ -22,7 +22,7 @@ LOSSES = ("bpr", "warp")
 SAMPLERS = ("uniform", "popular", "adaptive", "hard")
 
 _FOLD_IN_EPOCHS = 30
-_FOLD_IN_SEED = 0
+_FOLD_IN_KEY = 0  # of what is drawn
 
 Factors = tuple[np.ndarray, np.ndarray, np.ndarray | None]  # X, Y and item biases, if any
 
@@ -387,23 +387,26 @@ class BPR(FactorModel):
 
         self._iterate(step, self.epochs, history, callback, show_progress)
 
-    def _sgd(self, liked: sparse.csr_array, start: Factors, **options: Any) -> PairwiseSGD:
+    def _sgd(self, liked: sparse.csr_array, start: Factors) -> PairwiseSGD:
         """A training of this model's kind."""
-        options |= {"negatives": self.negatives, "margin": self.margin}
-        if self.weighted:
-            options["weights"] = (liked.data / liked.data.mean()).astype(liked.dtype)
-        if self.schedule == "hogwild":
-            options["bands"] = 0
+        weights = (liked.data / liked.data.mean()).astype(liked.dtype) if self.weighted else None
+        bands = 0 if self.schedule == "hogwild" else None
+        options = self._drawing(_popularity(liked))
+        return PairwiseSGD(liked, *start, weights=weights, bands=bands, **options)
+
+    def _drawing(self, popularity: np.ndarray) -> dict[str, Any]:
+        """How items, of so many likes in training, are drawn to be compared with liked ones."""
+        options: dict[str, Any] = {"negatives": self.negatives, "margin": self.margin}
         if self.sampler == "popular":
-            options["popularity_exponent"] = self.popularity_exponent
+            options["chances"] = popularity.astype(np.float64) ** self.popularity_exponent
         elif self.sampler == "adaptive":
             options["adaptive_share"] = self.adaptive_share
         elif self.sampler == "hard":
             options["candidates"] = self.hard_candidates
         if self.loss == "warp":
             options["candidates"] = self.max_trials
-            options["rank_weights"] = _rank_weights(liked.shape[1], self.max_trials)
-        return PairwiseSGD(liked, *start, **options)
+            options["rank_weights"] = _rank_weights(len(popularity), self.max_trials)
+        return options
 
     def _check_converging(
         self, sums: EpochSums, learned: Factors, number: int, rate: float
@@ -417,19 +420,38 @@ class BPR(FactorModel):
 
     def _folded(self, rows: sparse.csr_array) -> tuple[np.ndarray, np.ndarray | None]:
         dtype = self._check_parameters()
-        items, biases = np.asarray(self.item_factors, dtype), self._item_biases
-        fixed = self._once("padded", self._item_factors, lambda: kernels.padded(items))
-        start = np.zeros((rows.shape[0], items.shape[1]), dtype)
-        training = self._sgd(_liked(rows), (start, fixed, biases), frozen=True, bands=0)
+        engine, mean = self._once(
+            f"fold-in by {self!r}", self._item_factors, lambda: self._fold_in_engine(dtype)
+        )
+        liked = _liked(rows)
+        weights = (liked.data / mean).astype(dtype) if self.weighted else None
         rates = Rates(self.learning_rate, *self._regularizations())
-        for number in range(_FOLD_IN_EPOCHS):
-            training.epoch(rates, kernels.epoch_key(_FOLD_IN_SEED, number), self.num_threads)
-        factors = training.users()
+        factors = engine.users(liked, rates, _FOLD_IN_KEY, _FOLD_IN_EPOCHS, weights=weights)
         if not all_finite(factors):
             raise FloatingPointError(
                 f"folding in diverged: lower learning_rate, which is {self.learning_rate:g}"
             )
         return factors, None
+
+    def _fold_in_engine(self, dtype: np.dtype) -> tuple[PairwiseFoldIn, float]:
+        """What learns users against the present items, and what their counts are relative to."""
+        items, biases = np.asarray(self._item_factors, dtype), self._item_biases
+        popularity, mean = np.zeros(len(items)), 1.0
+        if self.weighted or self.sampler == "popular":
+            if self._seen is None or self._seen.shape[1] != len(items):
+                raise NotFittedError(
+                    f"with weighted={self.weighted} and sampler={self.sampler!r} folding in goes "
+                    "by the counts of training, and none are remembered of these items: call "
+                    "fit(user_items) first"
+                )
+            liked = _liked(self._seen.counts(dtype))
+            popularity, mean = _popularity(liked), float(liked.data.mean())
+        biases = None if biases is None else np.asarray(biases, dtype)
+        return PairwiseFoldIn(items, biases, **self._drawing(popularity)), mean
+
+
+def _popularity(liked: sparse.csr_array) -> np.ndarray:
+    return np.bincount(liked.indices, minlength=liked.shape[1])
 
 
 def _liked(counts: sparse.csr_array) -> sparse.csr_array:

@@ -165,7 +165,7 @@ def sgd(matrix, dtype=np.float32, factors=20, **options):
 
 SAMPLERS = {
     "uniform": {},
-    "popular": {"popularity_exponent": 0.75},
+    "popular": {"chances": np.arange(800.0)},
     "adaptive": {"adaptive_share": 0.05},
     "hard": {"candidates": 5},
     "warp": {"candidates": 3, "rank_weights": RANK_WEIGHTS},
