@@ -120,7 +120,7 @@ typedef struct {
     double reg_positive;
     double reg_negative;
     uint64_t key;                 /* of the epoch's random numbers */
-    int64_t frozen;               /* only x is learned */
+    int64_t frozen;               /* only x is learned, each row as if it were alone */
     int64_t candidates;           /* draws for a step: the best-scored, or WARP's most trials */
     int64_t warp;
     double margin;                /* WARP's */

@@ -330,12 +330,14 @@ static void bpr_cell(const recsys_bpr *p, const recsys_cell *cell, double *sums,
         if (p->ranking) bpr_look_at(r, x);
         for (int g = 0; g < 2; g++) {
             const int64_t end = at[g] + r->visits[r->visited].count[g];
+            const int64_t zero = p->frozen ? at[g] : 0;
             for (; at[g] < end; at[g]++) {
                 for (int64_t n = 0; n < p->negatives; n++) {
-                    bpr_enqueue(r, g, at[g], (uint64_t)(at[g] * p->negatives + n));
+                    bpr_enqueue(r, g, at[g], (uint64_t)((at[g] - zero) * p->negatives + n));
                 }
             }
         }
+        if (p->frozen) bpr_flush(r); /* with steps of nobody else */
     }
     bpr_flush(r);
     sums[0] = r->loss - log(r->unlogged);

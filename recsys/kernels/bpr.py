@@ -49,8 +49,9 @@ class PairwiseSGD:
     ----------
     liked : scipy.sparse CSR, users x items
         Canonical; each entry is an item that the user likes.
-    x, y, b : (users, f), (items, f) and (items,) arrays, of one dtype
-        Factors and biases (None: no biases) to start from; not written to.
+    x, y, user_biases, item_biases : (users, f), (items, f), None and (items,) arrays, of one dtype
+        Factors and biases (None: no biases) to start from; not written to. No step tells anything
+        of a user's bias.
     weights : (nnz,) array of the same dtype, optional
         Scale the steps of the entries.
     negatives : int
@@ -74,7 +75,8 @@ class PairwiseSGD:
         liked: sparse.csr_array,
         x: np.ndarray,
         y: np.ndarray,
-        b: np.ndarray | None,
+        user_biases: None,
+        item_biases: np.ndarray | None,
         *,
         weights: np.ndarray | None = None,
         negatives: int = 1,
@@ -94,7 +96,7 @@ class PairwiseSGD:
         item_at = np.argsort(self._grid.place)
         self._x = padded(x)
         self._y = padded(y[item_at])
-        self._b = None if b is None else b[item_at]
+        self._b = None if item_biases is None else item_biases[item_at]
         self._options: dict[str, Any] = {
             "factors": self._factors,
             "negatives": negatives,
@@ -139,19 +141,15 @@ class PairwiseSGD:
         return EpochSums(float(total[0]), *map(int, total[1:]))
 
     def learned(
-        self, out: tuple[np.ndarray, np.ndarray, np.ndarray | None]
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """`out`, of the shapes of x, y and b, with what they are now."""
+        self, out: tuple[np.ndarray, np.ndarray, None, np.ndarray | None]
+    ) -> tuple[np.ndarray, np.ndarray, None, np.ndarray | None]:
+        """`out`, of the shapes of what training started from, with what it has come to."""
         place = self._grid.place
-        np.copyto(out[0], self.users())
+        np.copyto(out[0], self._x[:, : self._factors])
         np.take(self._y[:, : self._factors], place, axis=0, out=out[1], mode="clip")
-        if out[2] is not None:
-            np.take(self._b, place, out=out[2], mode="clip")
+        if out[3] is not None:
+            np.take(self._b, place, out=out[3], mode="clip")
         return out
-
-    def users(self) -> np.ndarray:
-        """x as it is now, not a copy."""
-        return self._x[:, : self._factors]
 
     def _cells(
         self, cells: np.ndarray, sums: np.ndarray, rates: Rates, key: int, num_threads: int
@@ -173,7 +171,7 @@ class PairwiseSGD:
 
 
 class PairwiseFoldIn:
-    """Learning users one by one, items held fixed.
+    """Learning users, each as if it were alone, items held fixed.
 
     Parameters are those of `PairwiseSGD`; y and b are what training made of the items.
     """
@@ -214,28 +212,19 @@ class PairwiseFoldIn:
         epochs: int,
         *,
         weights: np.ndarray | None = None,
+        num_threads: int = 0,
     ) -> np.ndarray:
-        """x after so many epochs from zero, (users, f).
-
-        What is drawn for a user follows from the key and the user's own entries: each has a run of
-        the kernel, where the numbers of these entries, which draws depend on, begin at 0.
-        """
+        """x after so many epochs from zero, (users, f)."""
         x = padded(np.zeros((liked.shape[0], self._options["factors"]), self._y.dtype))
-        items = np.asarray(liked.indices, np.int32)
-        for user, (begin, end) in enumerate(itertools.pairwise(liked.indptr.tolist())):
-            if begin == end:
-                continue
-            cells = np.zeros((epochs, 10), np.int64)
-            cells[:, 2] = np.arange(1, epochs + 1) * (end - begin)
-            cells[:, 0] = cells[:, 2] - (end - begin)
-            cells[:, 6], cells[:, 8:] = len(self._y), 2**32
-            own = None if weights is None else np.tile(weights[begin:end], epochs)
+        grid = make_grid(liked.indptr, liked.indices, np.ones(len(self._y)), weights, bands=1)
+        [cells] = grid.threads_cells()
+        for number in range(epochs):
             _sgd.bpr_cells(
-                x[user : user + 1], self._y, self._b,
-                np.zeros(cells[-1, 2], np.int32), np.tile(items[begin:end], epochs), own,
-                cells, np.empty((epochs, 4)), rate=rates.learning, reg_user=rates.user,
-                reg_positive=rates.positive, reg_negative=rates.negative, key=key,
-                **self._options, isa=current_isa(), num_threads=1,
+                x, self._y, self._b, grid.users, grid.items, grid.values, cells,
+                np.empty((len(cells), 4)), rate=rates.learning, reg_user=rates.user,
+                reg_positive=rates.positive, reg_negative=rates.negative,
+                key=epoch_key(key, number), **self._options, isa=current_isa(),
+                num_threads=resolve_num_threads(num_threads),
             )  # fmt: skip
         return np.ascontiguousarray(x[:, : self._options["factors"]])
 

@@ -52,7 +52,7 @@ class RatingSGD:
         self._item_biases = None if item_biases is None else item_biases[item_at]
 
     def epoch(self, rate: float, regularization: float, key: int, num_threads: int = 0) -> float:
-        """A step for each rating; returns the sum of their squared errors before it.
+        """A step for each rating; returns the mean of their squared errors before it.
 
         The order follows from `key`, 64 bits, and the result with it, for any number of threads
         unless there is no grid.
@@ -72,7 +72,7 @@ class RatingSGD:
                 isa=current_isa(), num_threads=resolve_num_threads(num_threads),
             )  # fmt: skip
             total += float(losses.sum())
-        return total
+        return total / max(len(grid.users), 1)
 
     def learned(
         self, out: tuple[np.ndarray, np.ndarray, Biases, Biases]

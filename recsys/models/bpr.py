@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from recsys import checks, kernels
-from recsys.kernels import EpochSums, PairwiseFoldIn, PairwiseSGD, Rates
-from recsys.models.base import Callback, Iteration, NotFittedError, Step
-from recsys.models.candidates import Seen
-from recsys.models.factor_model import FactorModel
-from recsys.models.training import SCHEDULES, all_finite, check_callback, goes_on
+from recsys import checks
+from recsys.kernels import PairwiseFoldIn, PairwiseSGD, Rates
+from recsys.models.base import Callback, Iteration, NotFittedError
+from recsys.models.epochs import EpochModel, Learned
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -23,8 +20,6 @@ SAMPLERS = ("uniform", "popular", "adaptive", "hard")
 
 _FOLD_IN_EPOCHS = 30
 _FOLD_IN_KEY = 0  # of what is drawn
-
-Factors = tuple[np.ndarray, np.ndarray, np.ndarray | None]  # X, Y and item biases, if any
 
 
 @dataclass(frozen=True)
@@ -46,7 +41,7 @@ class PairwiseEpoch(Iteration):
     learning_rate: float
 
 
-class BPR(FactorModel):
+class BPR(EpochModel):
     """Matrix factorization that ranks what a user likes above the rest (plays, clicks, purchases).
 
     An item i that a user u likes (a stored count r_ui > 0) is compared with an item j that u does
@@ -245,26 +240,13 @@ class BPR(FactorModel):
             Ctrl-C. The model is left at the last finished epoch; if there was none, as it was. So
             it is for whatever `callback` raises.
         """
-        dtype = self._check_parameters()
-        check_callback(callback)
-        counts = checks.interactions(user_items, dtype)
-        liked = _liked(counts)
-        if liked.nnz == 0:
+        counts = checks.interactions(user_items, self._check_parameters())
+        if not np.any(counts.data > 0):
             raise ValueError(
                 f"user_items has {counts.nnz} stored entries, none of them positive, so nobody "
                 "likes anything; expected counts r_ui > 0 of what is liked"
             )
-        warm_start = goes_on(self, warm_start, counts.shape, self.factors, dtype)
-        random = checks.random_generator(self.random_state)
-        seed = int(random.integers(2**64, dtype=np.uint64))  # first: the same for a warm start
-        start = self._present(dtype) if warm_start else self._fresh(counts.shape, random, dtype)
-        seen = Seen.of(counts)
-        try:
-            history = self.history if warm_start else []
-            self._train(liked, seen, start, seed, history, callback, show_progress)
-        finally:
-            if self._seen is seen:
-                self._seen = seen.copied(dtype)
+        self._fit(counts, callback, show_progress, warm_start)
         return self
 
     def fold_in(self, user_items: Any) -> np.ndarray:
@@ -294,10 +276,7 @@ class BPR(FactorModel):
 
     def _check_parameters(self) -> np.dtype:
         """Check every parameter; returns the dtype."""
-        checks.integer("factors", self.factors, 1)
-        checks.number("learning_rate", self.learning_rate, above=0)
         self._regularizations()
-        checks.integer("epochs", self.epochs, 0)
         checks.integer("negatives", self.negatives, 1)
         checks.choice("loss", self.loss, LOSSES)
         checks.choice("sampler", self.sampler, SAMPLERS)
@@ -313,13 +292,8 @@ class BPR(FactorModel):
         checks.number("margin", self.margin, above=0)
         checks.integer("max_trials", self.max_trials, 1)
         checks.flag("item_bias", self.item_bias)
-        checks.number("learning_rate_decay", self.learning_rate_decay, least=0)
         checks.flag("weighted", self.weighted)
-        checks.choice("schedule", self.schedule, SCHEDULES)
-        checks.number("init_scale", self.init_scale, above=0)
-        checks.integer("num_threads", self.num_threads, 0)
-        checks.random_state(self.random_state)
-        return checks.floating_dtype(self.dtype)
+        return self._check_epochs()
 
     def _regularizations(self) -> tuple[float, float, float]:
         given = self.regularization
@@ -331,68 +305,22 @@ class BPR(FactorModel):
             )
         return tuple(checks.number("regularization", value, least=0) for value in given)
 
-    # ---- where training starts -----------------------------------------------------------------
-
-    def _fresh(
-        self, shape: tuple[int, int], random: np.random.Generator, dtype: np.dtype
-    ) -> Factors:
-        scale = dtype.type(self.init_scale / math.sqrt(self.factors))
-        items, users = (
-            random.standard_normal((count, self.factors), dtype=dtype) * scale
-            for count in shape[::-1]
-        )
-        return users, items, np.zeros(shape[1], dtype) if self.item_bias else None
-
-    def _present(self, dtype: np.dtype) -> Factors:
-        biases = self._item_biases
-        if self.item_bias and biases is None:
-            biases = np.zeros(len(self._item_factors))
-        own = biases.astype(dtype) if self.item_bias else None
-        return self._user_factors.astype(dtype), self._item_factors.astype(dtype), own
-
     # ---- training ------------------------------------------------------------------------------
 
-    def _train(
-        self,
-        liked: sparse.csr_array,
-        seen: Seen,
-        current: Factors,
-        seed: int,
-        history: list[Iteration],
-        callback: Callback | None,
-        show_progress: bool,
-    ) -> None:
-        """Make epochs from the factors `current`, arrays of our own."""
-        if self.epochs == 0:
-            self._publish(_state(current, seen), history)
-            return
-        training = self._sgd(liked, current)
-        spare = tuple(None if own is None else np.empty_like(own) for own in current)
+    def _with_biases(self) -> tuple[bool, bool]:
+        return False, self.item_bias
 
-        def step() -> Step:
-            nonlocal current, spare
-            number = len(history) + 1
-            rate = self.learning_rate / (1 + self.learning_rate_decay * (number - 1))
-            rates = Rates(rate, *self._regularizations())
-            sums = training.epoch(rates, kernels.epoch_key(seed, number), self.num_threads)
-            self._check_converging(sums, training.learned(spare), number, rate)
-            current, spare = spare, current
-            steps = max(sums.steps, 1)
-            details = {
-                "correct": sums.correct / steps,
-                "skipped": sums.skipped,
-                "learning_rate": rate,
-            }
-            return Step(_state(current, seen), sums.loss / steps, details)
-
-        self._iterate(step, self.epochs, history, callback, show_progress)
-
-    def _sgd(self, liked: sparse.csr_array, start: Factors) -> PairwiseSGD:
-        """A training of this model's kind."""
+    def _training(self, counts: sparse.csr_array, start: Learned) -> PairwiseSGD:
+        liked = _liked(counts)
         weights = (liked.data / liked.data.mean()).astype(liked.dtype) if self.weighted else None
-        bands = 0 if self.schedule == "hogwild" else None
         options = self._drawing(_popularity(liked))
-        return PairwiseSGD(liked, *start, weights=weights, bands=bands, **options)
+        return PairwiseSGD(liked, *start, weights=weights, bands=self._bands(), **options)
+
+    def _epoch(self, training: PairwiseSGD, rate: float, key: int) -> tuple[float, dict[str, Any]]:
+        rates = Rates(rate, *self._regularizations())
+        sums = training.epoch(rates, key, self.num_threads)
+        steps = max(sums.steps, 1)
+        return sums.loss / steps, {"correct": sums.correct / steps, "skipped": sums.skipped}
 
     def _drawing(self, popularity: np.ndarray) -> dict[str, Any]:
         """How items, of so many likes in training, are drawn to be compared with liked ones."""
@@ -408,16 +336,6 @@ class BPR(FactorModel):
             options["rank_weights"] = _rank_weights(len(popularity), self.max_trials)
         return options
 
-    def _check_converging(
-        self, sums: EpochSums, learned: Factors, number: int, rate: float
-    ) -> None:
-        if not (math.isfinite(sums.loss) and all_finite(*learned)):
-            raise FloatingPointError(
-                f"training diverged in epoch {number}: factors grew beyond what {learned[0].dtype} "
-                f"can hold. Lower learning_rate, which is {rate:g}, or init_scale, which is "
-                f"{self.init_scale:g}"
-            )
-
     def _folded(self, rows: sparse.csr_array) -> tuple[np.ndarray, np.ndarray | None]:
         dtype = self._check_parameters()
         engine, mean = self._once(
@@ -426,8 +344,15 @@ class BPR(FactorModel):
         liked = _liked(rows)
         weights = (liked.data / mean).astype(dtype) if self.weighted else None
         rates = Rates(self.learning_rate, *self._regularizations())
-        factors = engine.users(liked, rates, _FOLD_IN_KEY, _FOLD_IN_EPOCHS, weights=weights)
-        if not all_finite(factors):
+        factors = engine.users(
+            liked,
+            rates,
+            _FOLD_IN_KEY,
+            _FOLD_IN_EPOCHS,
+            weights=weights,
+            num_threads=self.num_threads,
+        )
+        if not np.isfinite(factors).all():
             raise FloatingPointError(
                 f"folding in diverged: lower learning_rate, which is {self.learning_rate:g}"
             )
@@ -468,9 +393,3 @@ def _rank_weights(n_items: int, max_trials: int) -> np.ndarray:
     harmonic = np.cumsum(1 / np.arange(1, max(n_items, 2)))
     ranks = np.maximum((n_items - 1) // np.arange(1, max_trials + 1), 1)
     return harmonic[ranks - 1] / harmonic[-1]
-
-
-def _state(factors: Factors, seen: Seen) -> dict[str, Any]:
-    """What a fit publishes, in terms of FactorModel's attributes."""
-    names = ("_user_factors", "_item_factors", "_item_biases")
-    return {**dict(zip(names, factors, strict=True)), "_user_biases": None, "_seen": seen}

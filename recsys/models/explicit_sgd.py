@@ -8,17 +8,15 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from recsys import checks, kernels
+from recsys import checks
+from recsys.kernels import RatingSGD
 from recsys.models.alternating import AlternatingModel
-from recsys.models.base import Callback, Iteration, Step
-from recsys.models.candidates import Seen
+from recsys.models.base import Callback
+from recsys.models.epochs import EpochModel, Learned
 from recsys.models.ratings import RatingIteration, RatingModel
-from recsys.models.training import SCHEDULES, all_finite, check_callback, goes_on
 
 if TYPE_CHECKING:
     from scipy import sparse
-
-Learned = tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray | None]
 
 
 @dataclass(frozen=True)
@@ -38,7 +36,7 @@ class ExplicitSGDEpoch(RatingIteration):
     learning_rate: float
 
 
-class ExplicitSGD(RatingModel, AlternatingModel):
+class ExplicitSGD(EpochModel, RatingModel, AlternatingModel):
     """Matrix factorization of explicit feedback: stars, grades, any numbers users gave to items.
 
     Predicts r_ui by mean + b_u + b_i + x_u . y_i, and for each **stored** entry, with e the error
@@ -179,37 +177,22 @@ class ExplicitSGD(RatingModel, AlternatingModel):
             Ctrl-C. The model is left at the last finished epoch; if there was none, as it was. So
             it is for whatever `callback` raises.
         """
-        dtype = self._check_parameters()
-        check_callback(callback)
-        ratings = checks.interactions(user_items, dtype)
+        ratings = checks.interactions(user_items, self._check_parameters())
+        held_out = None
         if validation is not None:
-            validation = checks.interactions(validation, dtype, name="validation")
-        warm_start = goes_on(self, warm_start, ratings.shape, self.factors, dtype)
-        random = checks.random_generator(self.random_state)
-        seed = int(random.integers(2**64, dtype=np.uint64))  # first: the same for a warm start
-        start = self._present(dtype) if warm_start else self._fresh(ratings.shape, random, dtype)
-        seen = Seen.of(ratings)
-        try:
-            history = self.history if warm_start else []
-            self._train(ratings, seen, start, seed, validation, history, callback, show_progress)
-        finally:
-            if self._seen is seen:
-                self._seen = seen.copied(dtype)
+            held_out = checks.interactions(validation, ratings.dtype, name="validation")
+
+        def judge(state: dict[str, Any]) -> dict[str, Any]:
+            rmse = None if held_out is None else self._with(state)._rmse(held_out)
+            return {"validation_rmse": rmse}
+
+        self._fit(ratings, callback, show_progress, warm_start, judge)
         return self
 
     def _check_parameters(self) -> np.dtype:
-        """Check every parameter; returns the dtype."""
-        checks.integer("factors", self.factors, 1)
-        checks.number("learning_rate", self.learning_rate, above=0)
         checks.number("regularization", self.regularization, least=0)
         checks.flag("bias", self.bias)
-        checks.integer("epochs", self.epochs, 0)
-        checks.number("learning_rate_decay", self.learning_rate_decay, least=0)
-        checks.choice("schedule", self.schedule, SCHEDULES)
-        checks.number("init_scale", self.init_scale, above=0)
-        checks.integer("num_threads", self.num_threads, 0)
-        checks.random_state(self.random_state)
-        return checks.floating_dtype(self.dtype)
+        return self._check_epochs()
 
     def _weights(self) -> tuple[float, float, float]:
         return self.regularization, 1.0, 0.0
@@ -217,79 +200,15 @@ class ExplicitSGD(RatingModel, AlternatingModel):
     def _signed(self, counts: sparse.csr_array) -> sparse.csr_array:
         return counts
 
-    # ---- where training starts -----------------------------------------------------------------
+    def _with_biases(self) -> tuple[bool, bool]:
+        return self.bias, self.bias
 
-    def _fresh(
-        self, shape: tuple[int, int], random: np.random.Generator, dtype: np.dtype
-    ) -> Learned:
-        scale = dtype.type(self.init_scale / math.sqrt(self.factors))
-        items, users = (
-            random.standard_normal((count, self.factors), dtype=dtype) * scale
-            for count in shape[::-1]
-        )
-        biases = (np.zeros(count, dtype) if self.bias else None for count in shape)
-        return users, items, *biases
+    def _mean_of(self, counts: sparse.csr_array) -> float:
+        return float(counts.data.mean(dtype=np.float64)) if self.bias else 0.0
 
-    def _present(self, dtype: np.dtype) -> Learned:
-        factors = self._user_factors.astype(dtype), self._item_factors.astype(dtype)
-        biases = (
-            None if not self.bias else np.zeros(len(rows), dtype) if own is None else own.copy()
-            for rows, own in zip(factors, (self._user_biases, self._item_biases), strict=True)
-        )
-        return *factors, *biases
+    def _training(self, counts: sparse.csr_array, start: Learned) -> RatingSGD:
+        return RatingSGD(counts, *start, bands=self._bands())
 
-    # ---- training ------------------------------------------------------------------------------
-
-    def _train(
-        self,
-        ratings: sparse.csr_array,
-        seen: Seen,
-        current: Learned,
-        seed: int,
-        validation: sparse.csr_array | None,
-        history: list[Iteration],
-        callback: Callback | None,
-        show_progress: bool,
-    ) -> None:
-        """Make epochs from `current`, arrays of our own."""
-        mean = float(ratings.data.mean(dtype=np.float64)) if self.bias else 0.0
-        if self.epochs == 0:
-            self._publish(_state(current, seen, mean), history)
-            return
-        rest = checks.assemble(
-            ratings.data - ratings.dtype.type(mean), ratings.indices, ratings.indptr, ratings.shape
-        )
-        bands = 0 if self.schedule == "hogwild" else None
-        training = kernels.RatingSGD(rest, *current, bands=bands)
-        spare = tuple(None if own is None else np.empty_like(own) for own in current)
-
-        def step() -> Step:
-            nonlocal current, spare
-            number = len(history) + 1
-            rate = self.learning_rate / (1 + self.learning_rate_decay * (number - 1))
-            key = kernels.epoch_key(seed, number)
-            squares = training.epoch(rate, self.regularization, key, self.num_threads)
-            if not (math.isfinite(squares) and all_finite(*training.learned(spare))):
-                raise FloatingPointError(
-                    f"training diverged in epoch {number}: factors grew beyond what "
-                    f"{ratings.dtype} can hold. Lower learning_rate, which is {rate:g}, or "
-                    f"init_scale, which is {self.init_scale:g}"
-                )
-            current, spare = spare, current
-            state = _state(current, seen, mean)
-            held_out = None if validation is None else self._with(state)._rmse(validation)
-            error = squares / ratings.nnz
-            details = {
-                "train_rmse": math.sqrt(error),
-                "validation_rmse": held_out,
-                "learning_rate": rate,
-            }
-            return Step(state, error / 2, details)
-
-        self._iterate(step, self.epochs, history, callback, show_progress)
-
-
-def _state(learned: Learned, seen: Seen, mean: float) -> dict[str, Any]:
-    """What a fit publishes, in terms of FactorModel's attributes."""
-    names = ("_user_factors", "_item_factors", "_user_biases", "_item_biases")
-    return {**dict(zip(names, learned, strict=True)), "_seen": seen, "_mean": mean}
+    def _epoch(self, training: RatingSGD, rate: float, key: int) -> tuple[float, dict[str, Any]]:
+        error = training.epoch(rate, self.regularization, key, self.num_threads)
+        return error / 2, {"train_rmse": math.sqrt(error) if error >= 0 else error}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 import warnings
 from collections.abc import Callable
@@ -14,7 +13,7 @@ from recsys import checks, kernels
 from recsys.models.alternating import AlternatingModel
 from recsys.models.base import Callback, Iteration, NumericalWarning, Step
 from recsys.models.candidates import Seen
-from recsys.models.training import check_callback, goes_on
+from recsys.models.training import check_callback, drawn_factors, goes_on
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -186,19 +185,12 @@ class LeastSquaresModel(AlternatingModel):
             factors = self.user_factors.astype(dtype), self.item_factors.astype(dtype)
             biases = self._user_biases, self._item_biases
         else:
-            factors, biases = self._drawn(shape, dtype), (None, None)
+            random = checks.random_generator(self.random_state)
+            factors = drawn_factors(random, shape, self.factors, self.init_scale, dtype)
+            biases = None, None
         if self.bias:
             biases = (
                 np.zeros(len(rows), dtype) if own is None else own.astype(dtype)
                 for rows, own in zip(factors, biases, strict=True)
             )
         return Both(*map(kernels.Biased, factors, biases))
-
-    def _drawn(self, shape: tuple[int, int], dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
-        random = checks.random_generator(self.random_state)
-        scale = self.init_scale / math.sqrt(self.factors)
-        items = random.standard_normal((shape[1], self.factors), dtype=dtype)
-        users = random.standard_normal((shape[0], self.factors), dtype=dtype)
-        for drawn in (users, items):
-            drawn *= dtype.type(scale)
-        return users, items

@@ -13,7 +13,7 @@ from recsys.models.base import Callback, Iteration, Step
 from recsys.models.candidates import Seen
 from recsys.models.confidence import SCHEMES, Scheme, signed_confidence
 from recsys.models.factor_model import FactorModel
-from recsys.models.training import check_callback, goes_on
+from recsys.models.training import check_callback, drawn_factors, goes_on
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -257,11 +257,8 @@ class LogisticMF(FactorModel):
     def _fresh(
         self, signed: sparse.csr_array, random: np.random.Generator, dtype: np.dtype
     ) -> tuple[Learned, Learned]:
-        scale = dtype.type(self.init_scale / math.sqrt(self.factors))
-        items, users = (
-            Learned.of(random.standard_normal((count, self.factors), dtype=dtype) * scale)
-            for count in signed.shape[::-1]
-        )
+        drawn = drawn_factors(random, signed.shape, self.factors, self.init_scale, dtype)
+        users, items = map(Learned.of, drawn)
         likes = signed.astype(np.float64)
         likes.data = np.maximum(likes.data, 0)
         one = likes.data.sum() / max(1, np.count_nonzero(likes.data)) or 1.0

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from recsys import checks
 from recsys.models.factor_model import FactorModel
-
-SCHEDULES = ("deterministic", "hogwild")  # of stochastic gradients
-
-
-def all_finite(*arrays: np.ndarray | None) -> bool:
-    """Whether all of the arrays are finite, and so are their sums of squares."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        return all(array is None or np.isfinite(np.vdot(array, array)) for array in arrays)
 
 
 def check_callback(callback: Any) -> None:
@@ -49,3 +42,18 @@ def goes_on(
             )
         checks.factor_matrix(f"{noun}_factors", present, dtype)
     return True
+
+
+def drawn_factors(
+    random: np.random.Generator,
+    shape: tuple[int, int],
+    factors: int,
+    init_scale: float,
+    dtype: np.dtype,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Initial factors of users and items: normal, of standard deviation init_scale / sqrt(f)."""
+    scale = dtype.type(init_scale / math.sqrt(factors))
+    items, users = (random.standard_normal((count, factors), dtype=dtype) for count in shape[::-1])
+    for drawn in (users, items):
+        drawn *= scale
+    return users, items

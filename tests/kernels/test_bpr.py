@@ -160,7 +160,7 @@ def test_alias_tables_have_the_weights():
 def sgd(matrix, dtype=np.float32, factors=20, **options):
     random = np.random.default_rng(3)
     x, y = (random.standard_normal((n, factors)).astype(dtype) / 4 for n in matrix.shape)
-    return PairwiseSGD(matrix, x, y, np.zeros(matrix.shape[1], dtype), **options)
+    return PairwiseSGD(matrix, x, y, None, np.zeros(matrix.shape[1], dtype), **options)
 
 
 SAMPLERS = {
@@ -194,7 +194,7 @@ def test_negatives_are_as_often_as_they_should():
         (np.ones(192), (np.repeat(np.arange(64), 3), liked.reshape(-1))), shape=(64, n_items)
     )
     training = PairwiseSGD(
-        matrix, np.ones((64, 1)), np.zeros((n_items, 1)), np.zeros(n_items), bands=2
+        matrix, np.ones((64, 1)), np.zeros((n_items, 1)), None, np.zeros(n_items), bands=2
     )
     b = np.zeros(n_items)
     for key in range(epochs):

@@ -80,7 +80,9 @@ def test_an_epoch_has_each_rating_once():
     zeros = [np.zeros(shape) for shape in ((200, 1), (300, 1), 200, 300)]
     for bands in (0, 1, 2):
         training = RatingSGD(matrix, *zeros, bands=bands)
-        assert training.epoch(1e-9, 0.0, 1) == pytest.approx((matrix.data**2).sum(), rel=1e-6)
+        assert training.epoch(1e-9, 0.0, 1, num_threads=1) == pytest.approx(
+            (matrix.data**2).mean(), rel=1e-6
+        )
         learned = training.learned(tuple(map(np.empty_like, zeros)))
         np.testing.assert_allclose(learned[2], 1e-9 * matrix.sum(axis=1), rtol=1e-6)
         np.testing.assert_allclose(learned[3], 1e-9 * matrix.sum(axis=0), rtol=1e-6)

@@ -72,7 +72,9 @@ def bpr_cells(
         y_i += rate (z x_u - reg_positive y_i)       b_i += rate (z - reg_positive b_i)
         y_j += rate (-z x_u - reg_negative y_j)      b_j += rate (-z - reg_negative b_j)
 
-    all from the values before it, s of those before the steps done together; x only if `frozen`.
+    all from the values before it, s of those before the steps done together. With `frozen` only x
+    is learned, each row as if it were alone: entries are numbered anew, and no step is done
+    together with those of others.
     j is drawn uniformly; or by `alias_keep` and `alias`, alias tables within each group; or by
     `ranking` (factors, n_items), each group's items by falling y_k, `spread` (factors,) and
     `adaptive_share` (Rendle and Freudenthaler, WSDM 2014). With `candidates` > 1 it is the one of
@@ -92,6 +94,9 @@ def bpr_cells(
                 if other is None:
                     out[3] += 1
                     continue
+            if frozen and queue and queue[-1][0].user != step.user:
+                _flush(problem, cell, queue, out)
+                queue = []
             queue.append((step, other))
             if len(queue) == QUEUE:
                 _flush(problem, cell, queue, out)
@@ -110,7 +115,8 @@ def _steps(problem, cell):
         for group in (0, 1):
             for entry in own[group]:
                 for n in range(problem["negatives"]):
-                    counter = (entry * problem["negatives"] + n) * problem["candidates"]
+                    place = entry - own[group][0] if problem["frozen"] else entry
+                    counter = (place * problem["negatives"] + n) * problem["candidates"]
                     weight = 1.0 if weights is None else weights[entry]
                     yield Step(user, items[entry], group, int(counter), weight, liked, before)
 
