@@ -92,6 +92,7 @@ class BPR(EpochModel):
 
         "warp" takes "uniform" and "popular".
     popularity_exponent : float, default 0.75
+        At least 0.
     adaptive_share : float, default 0.01
         More than 0, at most 1.
     hard_candidates : int, default 5
@@ -285,7 +286,7 @@ class BPR(EpochModel):
                 f"loss='warp' looks for hard items itself; got sampler={self.sampler!r}, expected "
                 "'uniform' or 'popular'"
             )
-        checks.number("popularity_exponent", self.popularity_exponent)
+        checks.number("popularity_exponent", self.popularity_exponent, least=0)
         if checks.number("adaptive_share", self.adaptive_share, above=0) > 1:
             raise ValueError(f"adaptive_share must be at most 1; got {self.adaptive_share}")
         checks.integer("hard_candidates", self.hard_candidates, 2)
