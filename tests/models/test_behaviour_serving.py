@@ -255,7 +255,9 @@ def test_new_users_that_do_not_fit(name):
     with pytest.raises(NotFittedError, match="call fit"):
         make(name).fold_in(newcomers())
     model = trained(name)
-    with pytest.raises(ValueError, match=r"shape \(40, 29\); expected one column for each .* 30 "):
+    with pytest.raises(
+        ValueError, match=r"user_items has shape \(40, 29\); expected one column for each .* 30 "
+    ):
         model.fold_in(counts()[:, :29])
     with pytest.raises(ValueError, match="looks transposed"):
         model.fold_in(counts().T)

@@ -122,6 +122,14 @@ def test_weights_scale_steps():
         np.testing.assert_allclose(model.item_biases, want * TINY_RATE / 2, rtol=1e-6)
 
 
+@pytest.mark.parametrize("weighted", [True, False])
+def test_weights_scale_steps_of_folding_in_by_the_mean_of_training(weighted):
+    model = BPR(4, weighted=weighted, regularization=0.0, dtype=np.float64, random_state=0)
+    model.fit(planted()[0], show_progress=False).set_params(learning_rate=TINY_RATE)
+    once, twice = model.fold_in(planted()[0]), model.fold_in(2 * planted()[0])
+    np.testing.assert_allclose(twice, (2 if weighted else 1) * once, rtol=1e-4, atol=1e-12)
+
+
 # ---- what is drawn -----------------------------------------------------------------------------
 
 N_ITEMS, N_USERS, DRAWS = 60, 40, 400
