@@ -52,7 +52,17 @@ CONTENDERS = {
     "BPR, popular": Contender("recsys", 60, {"negatives": 10, "sampler": "popular"}, OURS),
     "BPR, adaptive": Contender("recsys", 60, {"negatives": 10, "sampler": "adaptive"}, OURS),
     "BPR, hard": Contender("recsys", 60, {"negatives": 10, "sampler": "hard"}, OURS),
-    "WARP": Contender("recsys", 60, {"loss": "warp"}, OURS),
+    "WARP": Contender(
+        "recsys",
+        60,
+        {"loss": "warp"},
+        [
+            {"learning_rate": 0.005, "regularization": 0.01},
+            {"learning_rate": 0.01, "regularization": 0.01},
+            {"learning_rate": 0.01, "regularization": 0.03},
+            {"learning_rate": 0.02, "regularization": 0.01},
+        ],
+    ),
     "implicit BPR": Contender(
         "implicit",
         600,
@@ -181,9 +191,11 @@ def best_of_each(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def main() -> None:
     options = parse()
+    asked = {CONTENDERS[who].by for who in options.who}
     usable = {"recsys"}
-    if not options.no_peers:
+    if "implicit" in asked and not options.no_peers:
         usable |= set(installed(["implicit"]))
+    if "lightfm" in asked and not options.no_peers:
         options.python = lightfm_peer.find(options.lightfm)
         usable |= {"lightfm"} if options.python else set()
     options.threads = recsys.kernels.resolve_num_threads(options.threads)
