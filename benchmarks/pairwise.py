@@ -48,7 +48,7 @@ OURS = [
 
 # An epoch of implicit's or LightFM's is a step for each entry, of ours `negatives` steps.
 CONTENDERS = {
-    "BPR, uniform": Contender("recsys", 60, {"negatives": 10}, OURS),
+    "BPR, uniform": Contender("recsys", 50, {"negatives": 30}, OURS),
     "BPR, popular": Contender("recsys", 60, {"negatives": 10, "sampler": "popular"}, OURS),
     "BPR, adaptive": Contender("recsys", 60, {"negatives": 10, "sampler": "adaptive"}, OURS),
     "BPR, hard": Contender("recsys", 60, {"negatives": 10, "sampler": "hard"}, OURS),

@@ -202,6 +202,76 @@ static void drive_lmf(const recsys_table *table, int is_double, int64_t f, int64
     free_arrays();
 }
 
+/* Entries of two groups of items, each ascending by user and item; returns the cell they make. */
+static recsys_cell make_cell(int32_t **users, int32_t **items, int64_t *count) {
+    enum { USERS = 40, GROUP_ITEMS = 32 };
+    recsys_cell cell = {.share = {1LL << 31, 1LL << 31}};
+    for (int fill = 0; fill < 2; fill++) {
+        if (fill) *users = exactly(4 * *count, 4), *items = exactly(4 * *count, 4);
+        *count = 0;
+        for (int g = 0; g < 2; g++) {
+            cell.begin[g] = *count;
+            cell.lo[g] = g * GROUP_ITEMS, cell.hi[g] = (g + 1) * GROUP_ITEMS;
+            for (int32_t user = 0; user < USERS; user++) {
+                for (int32_t item = (int32_t)cell.lo[g]; item < cell.hi[g]; item++) {
+                    /* the last user likes everything, so that no negative is found */
+                    if (user < USERS - 1 && (user * 31 + item * 17) % 11 >= user % 5) continue;
+                    if (fill) (*users)[*count] = user, (*items)[*count] = item;
+                    ++*count;
+                }
+            }
+            cell.end[g] = *count;
+        }
+    }
+    return cell;
+}
+
+enum { BPR_UNIFORM, BPR_POPULAR, BPR_ADAPTIVE, BPR_HARD, BPR_WARP, BPR_FROZEN, BPR_KINDS };
+
+static void drive_sgd(const recsys_table *table, int is_double, int64_t f, int kind) {
+    enum { USERS = 40, ITEMS = 64, TRIALS = 11 };
+    const int64_t line = is_double ? 8 : 16, stride = (f + line - 1) / line * line;
+    int32_t *users, *items;
+    int64_t count;
+    const recsys_cell cell = make_cell(&users, &items, &count);
+    recsys_bpr p = {.users = users, .items = items, .factors = f, .stride = stride,
+                    .n_items = ITEMS, .negatives = 1 + kind % 3, .rate = 0.05, .reg_user = 0.01,
+                    .reg_positive = 0.01, .reg_negative = 0.01, .key = 7, .candidates = 1,
+                    .margin = 1, .adaptive_share = 0.2, .frozen = kind == BPR_FROZEN};
+    p.weights = reals(count, is_double, 0.5, 1.5);
+    if (kind == BPR_POPULAR) {
+        uint32_t *keep = exactly(4 * ITEMS, 4);
+        int32_t *alias = exactly(4 * ITEMS, 4);
+        for (int32_t i = 0; i < ITEMS; i++) keep[i] = 1u << 31, alias[i] = i / 32 * 32;
+        p.alias_keep = keep, p.alias = alias;
+    }
+    if (kind == BPR_ADAPTIVE) {
+        int32_t *ranking = exactly(4 * f * ITEMS, 4);
+        for (int64_t k = 0; k < f * ITEMS; k++) ranking[k] = (int32_t)(k % ITEMS);
+        p.ranking = ranking;
+        p.spread = reals(f, is_double, 0.5, 1);
+    }
+    if (kind == BPR_HARD || kind == BPR_WARP) p.candidates = TRIALS;
+    if (kind == BPR_WARP) p.warp = 1, p.rank_weights = reals(TRIALS, 1, 0.1, 1);
+    make_arrays_read_only();
+    p.x = reals(USERS * stride, is_double, -1, 1);
+    p.y = reals(ITEMS * stride, is_double, -1, 1);
+    p.b = reals(ITEMS, is_double, -1, 1);
+    double sums[4];
+    void *scratch = exactly(table->scratch_bytes(f, 0, 0), 64);
+    table->bpr_cell(&p, &cell, sums, scratch);
+    check(all_finite(p.x, USERS * stride, is_double), "bpr_cell", f);
+    check(all_finite(p.y, ITEMS * stride, is_double), "bpr_cell", f);
+    check(sums[2] > 0 && sums[3] > 0, "bpr_cell", f);
+    recsys_ratings r = {.users = users, .items = items, .ratings = p.weights, .x = p.x, .y = p.y,
+                        .user_biases = reals(USERS, is_double, -1, 1), .item_biases = p.b,
+                        .stride = stride, .rate = 0.01, .regularization = 0.02};
+    table->ratings_cell(&r, &cell, sums);
+    check(all_finite(p.x, USERS * stride, is_double), "ratings_cell", f);
+    check(all_finite(sums, 1, 1), "ratings_cell", f);
+    free_arrays();
+}
+
 static void drive_products(const recsys_table *table, int is_double, int64_t f, int64_t rows) {
     const void *x = reals(rows * f, is_double, -1, 1), *basis = reals(f * f, is_double, -1, 1);
     int32_t *place = exactly(4 * rows, 4);
@@ -328,6 +398,7 @@ int main(int argc, char **argv) {
         }
         drive_lmf(table, is_double, FACTORS[f], 2);
         drive_lmf(table, is_double, FACTORS[f], COLUMNS);
+        for (int kind = 0; kind < BPR_KINDS; kind++) drive_sgd(table, is_double, FACTORS[f], kind);
         for (size_t h = 0; h < sizeof HEIGHTS / sizeof *HEIGHTS; h++) {
             drive_products(table, is_double, FACTORS[f], HEIGHTS[h]);
             drive_topk(table, is_double, FACTORS[f], HEIGHTS[h], 211, 7);
