@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 LOSSES = ("bpr", "warp")
 SAMPLERS = ("uniform", "popular", "adaptive", "hard")
 
+# Of least squares fits and these steps, tried on lastfm-2k and gowalla, the steps rank held-out
+# items as well as the factors that training found, the fits never better and by up to 0.01 worse;
+# 10 epochs lose 0.002 of the recall, 100 gain nothing.
 _FOLD_IN_EPOCHS = 30
 _FOLD_IN_KEY = 0  # of what is drawn
 
@@ -71,7 +74,7 @@ class BPR(EpochModel):
     factors : int, default 64
         Number of latent factors f, at least 1.
     learning_rate : float, default 0.05
-        eta > 0 of the first epoch.
+        eta > 0 of the first epoch. "warp" wants less, as its steps stay large: begin with 0.01.
     regularization : float or (float, float, float), default 0.01
         lambda >= 0; three of them are lambda_u, lambda_i and lambda_j.
     epochs : int, default 50

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .lmf import sigmoid, softplus
 from .rng import below, draw
+from .sigmoid import sigmoid, softplus
 
 QUEUE = 64
 TOGETHER = 8

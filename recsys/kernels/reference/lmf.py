@@ -11,19 +11,9 @@ from __future__ import annotations
 import numpy as np
 
 from .rng import below, draw
+from .sigmoid import sigmoid, softplus
 
 NO_SQUARE = 1e-6  # keeps a gradient of zero from being divided by zero
-
-
-def sigmoid(x):
-    """1 / (1 + e^-x)"""
-    e = np.exp(-np.abs(x))
-    return np.where(x < 0, e, 1) / (1 + e)
-
-
-def softplus(x):
-    """log(1 + e^x)"""
-    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
 
 def lmf_rows(
