@@ -83,7 +83,7 @@ class BPR(EpochModel):
         Steps for each liked entry in an epoch, each with an item j of its own.
     loss : {"bpr", "warp"}, default "bpr"
     sampler : {"uniform", "popular", "adaptive", "hard"}, default "uniform"
-        How an item j is drawn; one that the user likes is drawn again.
+        How an item j is drawn; one that the user likes is drawn again, 15 times at most.
 
         - "uniform": every item alike.
         - "popular": by the number of its likes to the power `popularity_exponent`.
@@ -96,8 +96,8 @@ class BPR(EpochModel):
         "warp" takes "uniform" and "popular".
     popularity_exponent : float, default 0.75
         At least 0.
-    adaptive_share : float, default 0.01
-        More than 0, at most 1.
+    adaptive_share : float, default 0.1
+        More than 0, at most 1. Small shares draw the same few items and want many `negatives`.
     hard_candidates : int, default 5
         At least 2.
     margin : float, default 1.0
@@ -168,7 +168,7 @@ class BPR(EpochModel):
         loss: str = "bpr",
         sampler: str = "uniform",
         popularity_exponent: float = 0.75,
-        adaptive_share: float = 0.01,
+        adaptive_share: float = 0.1,
         hard_candidates: int = 5,
         margin: float = 1.0,
         max_trials: int = 50,
@@ -314,11 +314,13 @@ class BPR(EpochModel):
     def _with_biases(self) -> tuple[bool, bool]:
         return False, self.item_bias
 
+    def _entries(self, counts: sparse.csr_array) -> sparse.csr_array:
+        return _liked(counts)
+
     def _training(self, counts: sparse.csr_array, start: Learned) -> PairwiseSGD:
-        liked = _liked(counts)
-        weights = (liked.data / liked.data.mean()).astype(liked.dtype) if self.weighted else None
-        options = self._drawing(_popularity(liked))
-        return PairwiseSGD(liked, *start, weights=weights, bands=self._bands(), **options)
+        weights = (counts.data / counts.data.mean()).astype(counts.dtype) if self.weighted else None
+        options = self._drawing(_popularity(counts))
+        return PairwiseSGD(counts, *start, weights=weights, bands=self._bands(), **options)
 
     def _epoch(self, training: PairwiseSGD, rate: float, key: int) -> tuple[float, dict[str, Any]]:
         rates = Rates(rate, *self._regularizations())
@@ -330,7 +332,7 @@ class BPR(EpochModel):
         """How items, of so many likes in training, are drawn to be compared with liked ones."""
         options: dict[str, Any] = {"negatives": self.negatives, "margin": self.margin}
         if self.sampler == "popular":
-            options["chances"] = popularity.astype(np.float64) ** self.popularity_exponent
+            options["chances"] = (popularity / popularity.max()) ** self.popularity_exponent
         elif self.sampler == "adaptive":
             options["adaptive_share"] = self.adaptive_share
         elif self.sampler == "hard":

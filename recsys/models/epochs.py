@@ -49,8 +49,13 @@ class EpochModel(FactorModel):
         """What all scores have in common."""
         return 0.0
 
+    def _entries(self, counts: sparse.csr_array) -> sparse.csr_array:
+        """Those that steps are taken for."""
+        return counts
+
     def _training(self, counts: sparse.csr_array, start: Learned) -> Any:
-        """A training in progress, with a method ``learned(out)``; `counts` less the mean."""
+        """A training in progress, with a method ``learned(out)``; `counts`: the entries, less the
+        mean."""
         raise NotImplementedError
 
     def _epoch(self, training: Any, rate: float, key: int) -> tuple[float, dict[str, Any]]:
@@ -93,6 +98,9 @@ class EpochModel(FactorModel):
             start = self._present(dtype)
         else:
             factors = drawn_factors(random, counts.shape, self.factors, self.init_scale, dtype)
+            entries = self._entries(counts)
+            factors[0][np.diff(entries.indptr) == 0] = 0  # nothing is going to be learned of them
+            factors[1][np.bincount(entries.indices, minlength=counts.shape[1]) == 0] = 0
             start = *factors, *self._own_biases(counts.shape, (None, None), dtype)
         seen = Seen.of(counts)
         try:
@@ -103,9 +111,17 @@ class EpochModel(FactorModel):
                 self._seen = seen.copied(dtype)
 
     def _present(self, dtype: np.dtype) -> Learned:
-        """The model's own, copied."""
+        """The model's own, copied; ValueError if it has biases that it is not to have."""
         factors = self._user_factors.astype(dtype), self._item_factors.astype(dtype)
         biases = self._user_biases, self._item_biases
+        if any(
+            own is not None and not has
+            for own, has in zip(biases, self._with_biases(), strict=True)
+        ):
+            raise ValueError(
+                "cannot continue from a model with biases without them: fit with "
+                "warm_start=False to start fresh, or set_params back"
+            )
         return *factors, *self._own_biases((len(factors[0]), len(factors[1])), biases, dtype)
 
     def _own_biases(
@@ -134,7 +150,7 @@ class EpochModel(FactorModel):
         if self.epochs == 0:
             self._publish({**_state(current), **common}, history)
             return
-        training = self._training(_less(counts, common["_mean"]), current)
+        training = self._training(_less(self._entries(counts), common["_mean"]), current)
         spare = tuple(None if own is None else np.empty_like(own) for own in current)
 
         def step() -> Step:
@@ -146,7 +162,7 @@ class EpochModel(FactorModel):
                 raise FloatingPointError(
                     f"training diverged in epoch {number}: factors grew beyond what "
                     f"{counts.dtype} can hold. Lower learning_rate, which is {rate:g}, or "
-                    f"init_scale, which is {self.init_scale:g}"
+                    "regularization or init_scale if they are large"
                 )
             current, spare = spare, current
             state = {**_state(current), **common}

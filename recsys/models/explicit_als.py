@@ -170,8 +170,7 @@ class ExplicitALS(RatingModel, LeastSquaresModel):
             Rows had to be solved again in double.
         """
         dtype = self._check_parameters()
-        if validation is not None:
-            validation = checks.interactions(validation, dtype, name="validation")
+        validation = self._held_out(validation, dtype, np.shape(user_items))
 
         def errors(sweep: kernels.Sweep, state: dict[str, Any]) -> dict[str, Any]:
             held_out = None if validation is None else self._with(state)._rmse(validation)

@@ -178,9 +178,7 @@ class ExplicitSGD(EpochModel, RatingModel, AlternatingModel):
             it is for whatever `callback` raises.
         """
         ratings = checks.interactions(user_items, self._check_parameters())
-        held_out = None
-        if validation is not None:
-            held_out = checks.interactions(validation, ratings.dtype, name="validation")
+        held_out = self._held_out(validation, ratings.dtype, ratings.shape)
 
         def judge(state: dict[str, Any]) -> dict[str, Any]:
             rmse = None if held_out is None else self._with(state)._rmse(held_out)

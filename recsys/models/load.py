@@ -40,6 +40,9 @@ def load(path: str | os.PathLike) -> FactorModel | ItemNeighbors:
         )
     try:
         parameters = header["parameters"]
+        for name, value in parameters.items():
+            if isinstance(value, list):  # as JSON has tuples
+                parameters[name] = tuple(value)
         if "dtype" in parameters:
             parameters["dtype"] = np.dtype(parameters["dtype"]).type
         model = cls(**parameters)

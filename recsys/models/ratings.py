@@ -86,12 +86,18 @@ class RatingModel(FactorModel):
         """
         shape = self._known_shape()
         ratings = checks.interactions(user_items, checks.floating_dtype(self.dtype))
-        if ratings.shape == shape[::-1] != shape:
-            raise ValueError(
-                f"user_items has shape {ratings.shape}, but the model has {shape[0]} users and "
-                f"{shape[1]} items. It looks transposed: pass user_items.T"
-            )
+        _not_transposed("user_items", ratings.shape, shape)
         return self._rmse(ratings, self._bounds(clip))
+
+    def _held_out(
+        self, validation: Any, dtype: np.dtype, shape: tuple[int, int]
+    ) -> sparse.csr_array | None:
+        """`validation` of a training on a matrix of `shape`, checked."""
+        if validation is None:
+            return None
+        ratings = checks.interactions(validation, dtype, name="validation")
+        _not_transposed("validation", ratings.shape, shape)
+        return ratings
 
     def _rmse(self, ratings: sparse.csr_array, bounds: tuple[float, float] | None = None) -> float:
         total = 0.0
@@ -141,3 +147,11 @@ class RatingModel(FactorModel):
         twin = object.__new__(type(self))
         vars(twin).update(vars(self), **state, _prepared=None)
         return twin
+
+
+def _not_transposed(name: str, shape: tuple[int, int], known: tuple[int, int]) -> None:
+    if shape == known[::-1] != known:
+        raise ValueError(
+            f"{name} has shape {shape}, but the model has {known[0]} users and {known[1]} items. "
+            f"It looks transposed: pass {name}.T"
+        )

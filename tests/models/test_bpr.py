@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+import recsys
 from recsys import BPR, NotFittedError
 
 # WARP finds what is held out among the violators, so it must not learn the training by heart.
@@ -257,3 +258,24 @@ def test_folding_in_that_diverges():
     model = BPR(4, random_state=0, epochs=1).fit(planted()[0])
     with pytest.raises(FloatingPointError, match="folding in diverged: lower learning_rate"):
         model.set_params(learning_rate=1e6).fold_in(planted()[0])
+
+
+def test_biases_are_not_dropped_by_the_way():
+    plays = sparse.random_array((20, 30), density=0.2, rng=np.random.default_rng(0)).tocsr()
+    model = BPR(4, epochs=1, random_state=0).fit(plays, show_progress=False)
+    with pytest.raises(ValueError, match="with biases without them"):
+        model.set_params(item_bias=False).fit(plays, warm_start=True)
+    assert model.item_biases is not None
+
+
+def test_large_popularity_exponent():
+    plays = sparse.random_array((40, 30), density=0.2, rng=np.random.default_rng(0)).tocsr()
+    model = BPR(4, epochs=1, sampler="popular", popularity_exponent=1000.0, random_state=0)
+    assert np.isfinite(model.fit(plays, show_progress=False).item_factors).all()
+
+
+def test_regularization_stays_a_triple_in_files(tmp_path):
+    plays = sparse.random_array((20, 30), density=0.2, rng=np.random.default_rng(0)).tocsr()
+    model = BPR(4, epochs=1, regularization=(0.01, 0.02, 0.03)).fit(plays, show_progress=False)
+    model.save(tmp_path / "m")
+    assert recsys.load(tmp_path / "m").get_params() == {**model.get_params(), "random_state": None}

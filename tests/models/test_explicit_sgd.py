@@ -84,3 +84,17 @@ def test_bad_parameters(options, error, match):
     train, _ = ratings()
     with pytest.raises(error, match=match):
         model(**options).fit(train)
+
+
+def test_nothing_is_known_of_who_has_no_ratings():
+    train = sparse.csr_array(np.array([[0, 0, 0], [5, 4, 0], [3, 0, 0.0]]))
+    trained = model(epochs=5).fit(train, show_progress=False)
+    assert trained.predict(0, 0) == pytest.approx(trained.mean + trained.item_biases[0])
+    assert trained.predict(0, 2) == trained.predict(9, 9) == pytest.approx(trained.mean)
+
+
+@pytest.mark.parametrize("cls", [ExplicitALS, ExplicitSGD])
+def test_transposed_validation(cls):
+    train, _ = ratings()
+    with pytest.raises(ValueError, match=r"looks transposed: pass validation\.T"):
+        cls(4).fit(train, validation=train.T)
