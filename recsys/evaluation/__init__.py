@@ -13,7 +13,7 @@ Recommendation", KDD 2020).
 
 from .lists import Judged, judge, self_information
 from .metrics import OVERALL_METRICS, USER_METRICS, Totals
-from .protocol import evaluate
+from .protocol import HeldOut, evaluate
 from .ratings import mae, rmse
 from .results import Difference, Evaluation, compare
 from .splits import (
@@ -33,6 +33,7 @@ __all__ = [
     "USER_METRICS",
     "Difference",
     "Evaluation",
+    "HeldOut",
     "Judged",
     "Split",
     "Totals",

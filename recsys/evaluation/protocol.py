@@ -94,41 +94,89 @@ def evaluate(
         Shapes differ; entries in both matrices; no user has test items; unknown metric; k < 1; the
         model gives a NaN score, an unknown item or an item twice.
     """
+    _check_model(model)
+    held_out = HeldOut(train, test, metrics, k, allow_overlap=allow_overlap)
+    return held_out.evaluate(
+        model, ties=ties, random_state=random_state, options=options, show_progress=show_progress
+    )
+
+
+class HeldOut:
+    """What `evaluate` compares a model's lists with, made ready once for many models.
+
+    Parameters and errors are those of `evaluate`.
+
+    Parameters
+    ----------
+    train, test, metrics, k, allow_overlap
+    names : (str, str), default ("train", "test")
+        What errors call the matrices.
+    """
+
+    def __init__(
+        self,
+        train: Any,
+        test: Any,
+        metrics: str | Iterable[str],
+        k: int | Iterable[int],
+        *,
+        allow_overlap: bool = False,
+        names: tuple[str, str] = ("train", "test"),
+    ) -> None:
+        self._metrics, self._cuts, self._allow_overlap = _names(metrics), _cuts(k), allow_overlap
+        train, test = _matrices(train, test, allow_overlap, names)
+        self._users = np.flatnonzero(np.diff(test.indptr))
+        self._train, self._test = train[self._users], test[self._users]
+        self._n_without_test = test.shape[0] - len(self._users)
+        self._n_unseen_items = _unseen(train, test)
+        self._information = self_information(train) if "novelty" in self._metrics else None
+
+    def evaluate(
+        self,
+        model: Recommends,
+        *,
+        ties: str = "random",
+        random_state: Any = 0,
+        options: Mapping[str, Any] | None = None,
+        show_progress: bool = True,
+    ) -> Evaluation:
+        """What `evaluate` returns for this model."""
+        _check_model(model)
+        checks.choice("ties", ties, ("random", "model"))
+        rng = checks.random_generator(random_state) if ties == "random" else None
+        users, longest = self._users, max(self._cuts)
+        tally = _Tally(self._metrics, self._cuts, len(users), self._test.shape[1])
+        # One place more than is cut shows whether the cut goes through a tie.
+        length = min(longest + (rng is not None), self._test.shape[1])
+        for at in _blocks(len(users), length, show_progress):
+            rows = plain(self._train[at])
+            items, scores = _lists(model, users[at], rows, length, options or {})
+            if rng is not None:
+                tally.n_cut_ties += _cut_ties(items, scores, longest)
+                items = _shuffled_ties(items, scores, rng)
+            judged = judge(items, self._test[at], seen=rows, information=self._information)
+            tally.add(at, judged, _seen_listed(judged, rows))
+        if tally.n_seen_listed and not self._allow_overlap:
+            logger.warning(
+                "the lists of %d users name items of their rows of train, which count as misses: "
+                "see whether the model's recommend leaves out the entries of user_items",
+                tally.n_seen_listed,
+            )
+        return Evaluation(
+            users=users,
+            per_user=tally.per_user,
+            overall=tally.overall(),
+            n_without_test=self._n_without_test,
+            n_unseen_items=self._n_unseen_items,
+            n_cut_ties=None if rng is None else tally.n_cut_ties,
+        )
+
+
+def _check_model(model: Any) -> None:
     if not callable(getattr(model, "recommend", None)):
         raise TypeError(
             f"model must have a method recommend(users, user_items, N=...); got {model!r}"
         )
-    names, cuts = _names(metrics), _cuts(k)
-    checks.choice("ties", ties, ("random", "model"))
-    rng = checks.random_generator(random_state) if ties == "random" else None
-    train, test = _matrices(train, test, allow_overlap)
-    users = np.flatnonzero(np.diff(test.indptr))
-    information = self_information(train) if "novelty" in names else None
-    tally = _Tally(names, cuts, len(users), test.shape[1])
-    # One place more than is cut shows whether the cut goes through a tie.
-    length = min(max(cuts) + (rng is not None), test.shape[1])
-    for at in _blocks(len(users), length, show_progress):
-        rows = plain(train[users[at]])
-        items, scores = _lists(model, users[at], rows, length, options or {})
-        if rng is not None:
-            tally.n_cut_ties += _cut_ties(items, scores, max(cuts))
-            items = _shuffled_ties(items, scores, rng)
-        judged = judge(items, test[users[at]], seen=rows, information=information)
-        tally.add(at, judged, _seen_listed(judged, rows))
-    if tally.n_seen_listed and not allow_overlap:
-        logger.warning(
-            "the lists of %d users name items of their rows of train, which count as misses: see "
-            "whether the model's recommend leaves out the entries of user_items",
-            tally.n_seen_listed,
-        )
-    return Evaluation(
-        users=users,
-        per_user=tally.per_user,
-        overall=tally.overall(),
-        n_without_test=test.shape[0] - len(users),
-        n_unseen_items=_unseen(train, test),
-        n_cut_ties=None if rng is None else tally.n_cut_ties,
-    )
 
 
 class _Tally:
@@ -179,22 +227,23 @@ def _cuts(k: int | Iterable[int]) -> list[int]:
 
 
 def _matrices(
-    train: Any, test: Any, allow_overlap: bool
+    train: Any, test: Any, allow_overlap: bool, names: tuple[str, str]
 ) -> tuple[sparse.csr_array, sparse.csr_array]:
-    train, test = canonical(train, "train"), canonical(test, "test")
-    same_shape("test", test.shape, "train", train.shape)
+    train, test = canonical(train, names[0]), canonical(test, names[1])
+    same_shape(names[1], test.shape, names[0], train.shape)
     test = keep(test, test.data > 0)
     if not test.nnz:
         raise ValueError(
-            "test has no entry greater than zero, so nobody has a relevant item; expected at least "
-            "one. Look at the split that produced it"
+            f"{names[1]} has no entry greater than zero, so nobody has a relevant item; expected "
+            "at least one. Look at the split that produced it"
         )
     counts, example = shared_entries(train, test)
     if example is not None and not allow_overlap:
         raise ValueError(
-            f"{counts.sum()} entries are in train and in test, such as user {example[0]}, item "
-            f"{example[1]}: what was trained on says nothing about new items, and is left out of "
-            "lists. Take them out of test, or pass allow_overlap=True to count them as relevant"
+            f"{counts.sum()} entries are in {names[0]} and in {names[1]}, such as user "
+            f"{example[0]}, item {example[1]}: what was trained on says nothing about new items, "
+            f"and is left out of lists. Take them out of {names[1]}, or, of `evaluate`, pass "
+            "allow_overlap=True to count them as relevant"
         )
     return train, test
 

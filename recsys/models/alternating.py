@@ -10,7 +10,7 @@ import numpy as np
 from recsys import checks, kernels
 from recsys.models.base import Iteration
 from recsys.models.candidates import ANYONE, Seen
-from recsys.models.factor_model import FactorModel
+from recsys.models.factor_model import FactorModel, both_or_factors
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -35,38 +35,6 @@ class AlternatingModel(FactorModel):
 
     _entry = AlternatingIteration
     _ratings: ClassVar[bool] = False  # entries are no counts: later ones replace earlier ones
-
-    def fold_in(self, user_items: Any) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
-        """Factors of users the model was not trained on, and their biases if it has such; items
-        held fixed.
-
-        Solves each row exactly, whatever `solver` is; stores nothing.
-
-        Parameters
-        ----------
-        user_items : scipy sparse matrix or array, n x n_items
-            Counts, one row a user, as in `fit`.
-
-        Returns
-        -------
-        factors : ndarray of the model's dtype, shape (n, factors)
-            Zeros for a user without entries, unless there are biases and unobserved cells weigh
-            something.
-        biases : ndarray of the model's dtype, shape (n,)
-            Only of a model that has biases; one without returns the factors alone.
-
-        Raises
-        ------
-        NotFittedError, TypeError, ValueError, FloatingPointError
-            As in `fit` and `recommend`.
-        """
-        return _both_or_factors(self._folded(user_items))
-
-    def _folded(self, rows: Any) -> tuple[np.ndarray, np.ndarray | None]:
-        dtype = self._check_parameters()
-        counts = checks.interactions(rows, dtype, may_be_empty=True)
-        checks.columns("user_items", counts.shape, len(self.item_factors), "items")
-        return self._solve_rows(self._signed(counts), "item")
 
     def fold_in_items(self, item_users: Any) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         """Factors of items the model was not trained on, and their biases if it has such; users
@@ -97,7 +65,7 @@ class AlternatingModel(FactorModel):
         known = self._known(given.shape[::-1], dtype)
         n_items = known.shape[1]
         added = np.arange(n_items, n_items + given.shape[0])
-        return _both_or_factors(self._solve_items(self._with_columns(known, added, given), added))
+        return both_or_factors(self._solve_items(self._with_columns(known, added, given), added))
 
     def partial_fit_users(self, users: Any, user_items: Any, *, keep_known: bool = True) -> None:
         """Learn new users, or what is new about known ones, item factors held fixed.
@@ -167,9 +135,6 @@ class AlternatingModel(FactorModel):
 
     # ---- what a model of this kind provides ----------------------------------------------------
 
-    def _check_parameters(self) -> np.dtype:
-        raise NotImplementedError
-
     def _signed(self, counts: sparse.csr_array) -> sparse.csr_array:
         """Counts, users x items, as `_solve_rows` takes them: whole users, at most all."""
         raise NotImplementedError
@@ -179,6 +144,10 @@ class AlternatingModel(FactorModel):
         raise NotImplementedError
 
     # ---- helpers -------------------------------------------------------------------------------
+
+    def _folded(self, rows: sparse.csr_array) -> tuple[np.ndarray, np.ndarray | None]:
+        self._check_parameters()
+        return self._solve_rows(self._signed(rows), "item")
 
     def _solve_rows(
         self, signed: sparse.csr_array, held: str
@@ -284,10 +253,6 @@ class AlternatingModel(FactorModel):
                 state[name][: len(old)] = old
                 state[name][rows] = new
         self._publish(state, self._history)
-
-
-def _both_or_factors(solved: tuple[np.ndarray, np.ndarray | None]) -> Any:
-    return solved[0] if solved[1] is None else solved
 
 
 def _distinct(name: str, ids: Any) -> np.ndarray:

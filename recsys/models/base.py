@@ -8,11 +8,14 @@ import numbers
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
 from recsys import checks
+
+if TYPE_CHECKING:
+    from recsys.models.validation import Validation
 
 logger = logging.getLogger("recsys")
 
@@ -36,14 +39,17 @@ class Iteration:
     iteration : int
         Counted from 1; goes on counting after a warm start.
     seconds : float
-        Wall time of the whole iteration, callback excluded.
+        Wall time of the whole iteration, without validation and callback.
     loss : float or None
         What the model minimizes, after the iteration, where it was computed.
+    validation : float or None
+        The metric of the model on what was held out, after the iteration, where it was measured.
     """
 
     iteration: int
     seconds: float
     loss: float | None
+    validation: float | None
 
 
 class Step(NamedTuple):
@@ -63,6 +69,7 @@ class Recommender:
 
     _entry: ClassVar[type[Iteration]] = Iteration  # what `history` is made of
     _history: tuple[Iteration, ...] = ()
+    _best_iteration: int | None = None
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         # Python's own error for an unknown keyword does not know the nearest spelling.
@@ -102,6 +109,11 @@ class Recommender:
         """One entry for each iteration since training started fresh; empty before `fit`."""
         return list(self._history)
 
+    @property
+    def best_iteration(self) -> int | None:
+        """The iteration that the model is of, if `patience` chose it; None: the last one."""
+        return self._best_iteration
+
     def __repr__(self) -> str:
         parameters = inspect.signature(type(self).__init__).parameters
         changed = (
@@ -117,11 +129,19 @@ class Recommender:
             "class": type(self).__name__,
             "parameters": {name: _plain(name, value) for name, value in self.get_params().items()},
             "history": [asdict(entry) for entry in self._history],
+            "best_iteration": self._best_iteration,
         }
 
     def _publish(self, state: dict[str, Any], history: Iterable[Iteration]) -> None:
         # One call, not several assignments: Ctrl-C cannot come in between.
         vars(self).update(state, _history=tuple(history))
+
+    def _with(self, state: dict[str, Any]) -> Self:
+        """The model as it is to be published."""
+        twin = object.__new__(type(self))  # copy.copy would look at the parameters
+        vars(twin).update(vars(self))
+        twin._publish(state, ())
+        return twin
 
     def _iterate(
         self,
@@ -130,30 +150,59 @@ class Recommender:
         history: list[Iteration],
         callback: Callback | None,
         show_progress: bool,
+        judge: Validation | None = None,
     ) -> None:
         """Call `step` up to so many `times` and publish what each call has finished.
 
         Whatever interrupts a step, Ctrl-C included, leaves the model as the last finished one made
-        it (or as it was before `fit`) and goes on to the caller.
+        it (or as it was before `fit`) and goes on to the caller. Where `judge` has found a best
+        one, that is what is left in any case.
         """
         from tqdm import tqdm  # slow to import, so not before a model is trained
 
         # None: a bar on a terminal only.
         disable = None if show_progress else True
-        with tqdm(total=times, desc=type(self).__name__, disable=disable) as bar:
-            for _ in range(times):
-                begin = time.perf_counter()
-                done = step()
-                seconds = time.perf_counter() - begin
-                entry = self._entry(len(history) + 1, seconds, done.loss, **done.details)
-                history.append(entry)
-                self._publish(done.state, history)
-                logger.debug("%s: %s", type(self).__name__, entry)
-                if done.loss is not None:
-                    bar.set_postfix(loss=f"{done.loss:.6g}", refresh=False)
-                bar.update()
-                if callback is not None and callback(entry.iteration, seconds, done.loss):
-                    break
+        try:
+            with tqdm(total=times, desc=type(self).__name__, disable=disable) as bar:
+                for left in reversed(range(times)):
+                    entry = self._finish_one(step, history, judge, is_last=not left)
+                    bar.set_postfix(_postfix(entry, judge), refresh=False)
+                    bar.update()
+                    if callback and callback(entry.iteration, entry.seconds, entry.loss):
+                        break
+                    if judge is not None and judge.is_over():
+                        break
+        finally:
+            if judge is not None and judge.best is not None:
+                _, number, state = judge.best
+                self._publish({**state, "_best_iteration": number}, history)
+
+    def _finish_one(
+        self,
+        step: Callable[[], Step],
+        history: list[Iteration],
+        judge: Validation | None,
+        is_last: bool,
+    ) -> Iteration:
+        """Make a step, measure and publish it."""
+        number, begin = len(history) + 1, time.perf_counter()
+        done = step()
+        seconds, value = time.perf_counter() - begin, None
+        if judge is not None and judge.is_due(number, is_last):
+            value = judge.measure(self, number, done.state)
+        entry = self._entry(number, seconds, done.loss, value, **done.details)
+        history.append(entry)
+        self._publish({**done.state, "_best_iteration": None}, history)
+        logger.debug("%s: %s", type(self).__name__, entry)
+        return entry
+
+
+def _postfix(entry: Iteration, judge: Validation | None) -> dict[str, str]:
+    """What a progress bar says of an iteration."""
+    known = {"loss": entry.loss}
+    if judge is not None:
+        known[judge.metric] = entry.validation
+    return {name: f"{value:.6g}" for name, value in known.items() if value is not None}
 
 
 def shown(value: Any) -> str:

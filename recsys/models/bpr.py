@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from recsys import checks
 from recsys.kernels import PairwiseFoldIn, PairwiseSGD, Rates
-from recsys.models.base import Callback, Iteration, NotFittedError
-from recsys.models.epochs import EpochModel, Learned
+from recsys.models.base import Iteration, NotFittedError
+from recsys.models.epochs import EpochModel
+from recsys.models.training import Start
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -23,6 +24,7 @@ SAMPLERS = ("uniform", "popular", "adaptive", "hard")
 # 10 epochs lose 0.002 of the recall, 100 gain nothing.
 _FOLD_IN_EPOCHS = 30
 _FOLD_IN_KEY = 0  # of what is drawn
+_SKIPPED = 0.9  # the share of steps not made from which on that is worth a warning
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,8 @@ class PairwiseEpoch(Iteration):
 class BPR(EpochModel):
     """Matrix factorization that ranks what a user likes above the rest (plays, clicks, purchases).
 
-    An item i that a user u likes (a stored count r_ui > 0) is compared with an item j that u does
+    An item i that a user u likes (a stored count r_ui > 0; a count that is not positive is no like,
+    but its item is not recommended) is compared with an item j that u does
     not like, by
 
         s_uij = x_u . (y_i - y_j) + b_i - b_j
@@ -202,81 +205,12 @@ class BPR(EpochModel):
         self.num_threads = num_threads
         self.random_state = random_state
 
-    def fit(
-        self,
-        user_items: Any,
-        *,
-        callback: Callback | None = None,
-        show_progress: bool = True,
-        warm_start: bool = False,
-    ) -> Self:
-        """Train on a user-item matrix, which is never changed; the model keeps a copy.
-
-        Needs the memory of the factors three times, and 8 bytes for each entry.
-
-        Parameters
-        ----------
-        user_items : scipy sparse matrix or array, n_users x n_items
-            Counts r_ui, one row a user; any format (CSR is best) and any real dtype. Duplicates
-            are summed. A count that is not positive is no like, but its item is not recommended.
-        callback : callable, optional
-            ``callback(epoch, seconds, loss)`` after each epoch, counted from 1. The model may be
-            used inside it. Returning a true value stops the training.
-        show_progress : bool, default True
-            Show a progress bar where the output is a terminal.
-        warm_start : bool, default False
-            Continue from the present factors, which must have the shapes of `user_items` and
-            `factors`, and go on counting epochs: with an int as `random_state`, fits of 3 and of
-            4 epochs give what one of 7 gives. By default, and on a model not fitted yet, training
-            starts fresh.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        TypeError, ValueError
-            A parameter or the matrix is not as described; nothing has been changed.
-        FloatingPointError
-            Training diverged; the model is left as for KeyboardInterrupt.
-        KeyboardInterrupt
-            Ctrl-C. The model is left at the last finished epoch; if there was none, as it was. So
-            it is for whatever `callback` raises.
-        """
-        counts = checks.interactions(user_items, self._check_parameters())
+    def _check_counts(self, counts: sparse.csr_array) -> None:
         if not np.any(counts.data > 0):
             raise ValueError(
                 f"user_items has {counts.nnz} stored entries, none of them positive, so nobody "
                 "likes anything; expected counts r_ui > 0 of what is liked"
             )
-        self._fit(counts, callback, show_progress, warm_start)
-        return self
-
-    def fold_in(self, user_items: Any) -> np.ndarray:
-        """Factors of users the model was not trained on, items held fixed.
-
-        Makes 30 epochs of the same steps for x_u alone, from zero, at the first learning rate;
-        stores nothing. A user's factors are the same whatever users come with it.
-
-        Parameters
-        ----------
-        user_items : scipy sparse matrix or array, n x n_items
-            Counts, one row a user, as in `fit`.
-
-        Returns
-        -------
-        ndarray of the model's dtype, shape (n, factors)
-            Zeros for a user who likes nothing.
-
-        Raises
-        ------
-        NotFittedError, TypeError, ValueError, FloatingPointError
-            As in `fit` and `recommend`.
-        """
-        counts = checks.interactions(user_items, self._check_parameters(), may_be_empty=True)
-        checks.columns("user_items", counts.shape, len(self.item_factors), "items")
-        return self._folded(counts)[0]
 
     def _check_parameters(self) -> np.dtype:
         """Check every parameter; returns the dtype."""
@@ -317,16 +251,27 @@ class BPR(EpochModel):
     def _entries(self, counts: sparse.csr_array) -> sparse.csr_array:
         return _liked(counts)
 
-    def _training(self, counts: sparse.csr_array, start: Learned) -> PairwiseSGD:
-        weights = (counts.data / counts.data.mean()).astype(counts.dtype) if self.weighted else None
-        options = self._drawing(_popularity(counts))
-        return PairwiseSGD(counts, *start, weights=weights, bands=self._bands(), **options)
+    def _engine(self, entries: sparse.csr_array, start: Start) -> PairwiseSGD:
+        weights = None
+        if self.weighted:
+            weights = (entries.data / entries.data.mean()).astype(entries.dtype)
+        options = self._drawing(_popularity(entries))
+        return PairwiseSGD(entries, *start, weights=weights, bands=self._bands(), **options)
 
-    def _epoch(self, training: PairwiseSGD, rate: float, key: int) -> tuple[float, dict[str, Any]]:
-        rates = Rates(rate, *self._regularizations())
-        sums = training.epoch(rates, key, self.num_threads)
+    def _epoch(self, engine: PairwiseSGD, rate: float, key: int) -> tuple[float, dict[str, Any]]:
+        sums = engine.epoch(Rates(rate, *self._regularizations()), key, self.num_threads)
         steps = max(sums.steps, 1)
         return sums.loss / steps, {"correct": sums.correct / steps, "skipped": sums.skipped}
+
+    def _doubts(self, last: dict[str, Any], entries: sparse.csr_array) -> str | None:
+        steps = entries.nnz * self.negatives
+        if last["skipped"] <= _SKIPPED * steps:
+            return None
+        return (
+            f"{last['skipped']} of the {steps} steps of the last epoch were not made, as no item "
+            "was found that the user does not like: nearly everything is liked. Is user_items a "
+            "dense matrix, or one of ratings? Keep only what users chose themselves"
+        )
 
     def _drawing(self, popularity: np.ndarray) -> dict[str, Any]:
         """How items, of so many likes in training, are drawn to be compared with liked ones."""

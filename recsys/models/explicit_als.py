@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from recsys import checks, kernels
 from recsys.models.alternating import AlternatingIteration
-from recsys.models.base import Callback
 from recsys.models.least_squares import LeastSquaresModel
 from recsys.models.ratings import RatingIteration, RatingModel
 
@@ -127,59 +126,6 @@ class ExplicitALS(RatingModel, LeastSquaresModel):
         self.num_threads = num_threads
         self.random_state = random_state
 
-    def fit(
-        self,
-        user_items: Any,
-        *,
-        validation: Any = None,
-        callback: Callback | None = None,
-        show_progress: bool = True,
-        warm_start: bool = False,
-    ) -> Self:
-        """Train on a matrix of ratings.
-
-        Parameters
-        ----------
-        user_items : scipy sparse matrix or array, n_users x n_items
-            Ratings r_ui, one row a user; any format (CSR is best) and any real dtype.
-        validation : scipy sparse matrix or array, optional
-            Ratings held out: their error, too, is in `history` after each iteration. The training
-            does not look at it; to stop by it, return a true value from `callback`.
-        callback : callable, optional
-            ``callback(iteration, seconds, loss)`` after each iteration, counted from 1. The model
-            may be used inside it. Returning a true value stops the training.
-        show_progress : bool, default True
-            Show a progress bar where the output is a terminal.
-        warm_start : bool, default False
-            Continue from the present factors and biases, as `ImplicitALS.fit` does.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        TypeError, ValueError
-            A parameter or a matrix is not as described; nothing has been changed.
-        FloatingPointError, KeyboardInterrupt
-            As `ImplicitALS.fit`.
-
-        Warns
-        -----
-        NumericalWarning
-            Rows had to be solved again in double.
-        """
-        dtype = self._check_parameters()
-        validation = self._held_out(validation, dtype, np.shape(user_items))
-
-        def errors(sweep: kernels.Sweep, state: dict[str, Any]) -> dict[str, Any]:
-            held_out = None if validation is None else self._with(state)._rmse(validation)
-            train = math.sqrt(sweep.entries_loss / len(state["_seen"].indices))
-            return {"train_rmse": train, "validation_rmse": held_out}
-
-        self._fit(user_items, callback, show_progress, warm_start, errors)
-        return self
-
     def _check_parameters(self) -> np.dtype:
         checks.flag("weighted_regularization", self.weighted_regularization)
         return self._check_least_squares()
@@ -192,3 +138,6 @@ class ExplicitALS(RatingModel, LeastSquaresModel):
 
     def _mean_target(self, signed: sparse.csr_array) -> float:
         return float(np.mean(signed.data, dtype=np.float64))
+
+    def _details(self, sweep: kernels.Sweep, entries: int) -> dict[str, Any]:
+        return {"train_rmse": math.sqrt(sweep.entries_loss / entries)}

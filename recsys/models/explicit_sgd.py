@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from recsys import checks
 from recsys.kernels import RatingSGD
 from recsys.models.alternating import AlternatingModel
-from recsys.models.base import Callback
-from recsys.models.epochs import EpochModel, Learned
+from recsys.models.epochs import EpochModel
 from recsys.models.ratings import RatingIteration, RatingModel
+from recsys.models.training import Start
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -27,8 +27,6 @@ class ExplicitSGDEpoch(RatingIteration):
     ----------
     train_rmse : float
         Root of the mean squared error over the ratings trained on, of each before its own step.
-    validation_rmse : float or None
-        Over the ratings given as `validation`, if any were, after the epoch.
     learning_rate : float
         Of the epoch.
     """
@@ -137,56 +135,6 @@ class ExplicitSGD(EpochModel, RatingModel, AlternatingModel):
         self.num_threads = num_threads
         self.random_state = random_state
 
-    def fit(
-        self,
-        user_items: Any,
-        *,
-        validation: Any = None,
-        callback: Callback | None = None,
-        show_progress: bool = True,
-        warm_start: bool = False,
-    ) -> Self:
-        """Train on a matrix of ratings, which is never changed; the model keeps a copy.
-
-        Parameters
-        ----------
-        user_items : scipy sparse matrix or array, n_users x n_items
-            Ratings r_ui, one row a user; any format (CSR is best) and any real dtype.
-        validation : scipy sparse matrix or array, optional
-            Ratings held out: their error, too, is in `history` after each epoch. The training does
-            not look at it; to stop by it, return a true value from `callback`.
-        callback : callable, optional
-            ``callback(epoch, seconds, loss)`` after each epoch, counted from 1. The model may be
-            used inside it. Returning a true value stops the training.
-        show_progress : bool, default True
-            Show a progress bar where the output is a terminal.
-        warm_start : bool, default False
-            Continue from the present factors and biases, as `BPR.fit` does.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        TypeError, ValueError
-            A parameter or a matrix is not as described; nothing has been changed.
-        FloatingPointError
-            Training diverged; the model is left as for KeyboardInterrupt.
-        KeyboardInterrupt
-            Ctrl-C. The model is left at the last finished epoch; if there was none, as it was. So
-            it is for whatever `callback` raises.
-        """
-        ratings = checks.interactions(user_items, self._check_parameters())
-        held_out = self._held_out(validation, ratings.dtype, ratings.shape)
-
-        def judge(state: dict[str, Any]) -> dict[str, Any]:
-            rmse = None if held_out is None else self._with(state)._rmse(held_out)
-            return {"validation_rmse": rmse}
-
-        self._fit(ratings, callback, show_progress, warm_start, judge)
-        return self
-
     def _check_parameters(self) -> np.dtype:
         checks.number("regularization", self.regularization, least=0)
         checks.flag("bias", self.bias)
@@ -204,9 +152,9 @@ class ExplicitSGD(EpochModel, RatingModel, AlternatingModel):
     def _mean_of(self, counts: sparse.csr_array) -> float:
         return float(counts.data.mean(dtype=np.float64)) if self.bias else 0.0
 
-    def _training(self, counts: sparse.csr_array, start: Learned) -> RatingSGD:
-        return RatingSGD(counts, *start, bands=self._bands())
+    def _engine(self, entries: sparse.csr_array, start: Start) -> RatingSGD:
+        return RatingSGD(entries, *start, bands=self._bands())
 
-    def _epoch(self, training: RatingSGD, rate: float, key: int) -> tuple[float, dict[str, Any]]:
-        error = training.epoch(rate, self.regularization, key, self.num_threads)
+    def _epoch(self, engine: RatingSGD, rate: float, key: int) -> tuple[float, dict[str, Any]]:
+        error = engine.epoch(rate, self.regularization, key, self.num_threads)
         return error / 2, {"train_rmse": math.sqrt(error) if error >= 0 else error}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
@@ -30,6 +30,7 @@ class FactorModel(ListMaker):
     """
 
     num_threads: int
+    _default_metric: ClassVar[str] = "ndcg@10"  # of what `fit` is given for validation
     _user_factors: np.ndarray | None = None
     _item_factors: np.ndarray | None = None
     _user_biases: np.ndarray | None = None
@@ -148,6 +149,37 @@ class FactorModel(ListMaker):
             scores[at] = self._pair_scores(pairs[0][at], pairs[1][at])
         return scores.reshape(rows.shape)[()]
 
+    def fold_in(self, user_items: Any) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+        """Factors of users the model was not trained on, and their biases if it has such; items
+        held fixed.
+
+        Stores nothing; what a user gets does not depend on the others. Models by least squares and
+        `ExplicitSGD` solve each row exactly, whatever `solver` is. `BPR` makes 30 epochs of its
+        steps for x_u alone, from zero, at the first learning rate. `LogisticMF` takes `iterations`
+        steps from zero factors and the mean of the users' biases.
+
+        Parameters
+        ----------
+        user_items : scipy sparse matrix or array, n x n_items
+            Counts, one row a user, as in `fit`.
+
+        Returns
+        -------
+        factors : ndarray of the model's dtype, shape (n, factors)
+            Of a user without entries zeros, unless there are biases and unobserved cells weigh
+            something.
+        biases : ndarray of the model's dtype, shape (n,)
+            Only of a model whose users have biases; one without returns the factors alone.
+
+        Raises
+        ------
+        NotFittedError, TypeError, ValueError, FloatingPointError
+            As in `fit` and `recommend`.
+        """
+        counts = checks.interactions(user_items, self._check_parameters(), may_be_empty=True)
+        checks.columns("user_items", counts.shape, len(self.item_factors), "items")
+        return both_or_factors(self._folded(counts))
+
     def save(self, path: str | os.PathLike) -> None:
         """Write the model to a file that `recsys.load` reads.
 
@@ -187,7 +219,10 @@ class FactorModel(ListMaker):
                 _check_length(name, column, len(state[f"_{factors}"]))
                 state[f"_{name}"] = column[:, 0]
         mean = checks.number("mean", header.get("mean", 0.0))
-        self._publish({**state, "_seen": seen, "_mean": mean}, history)
+        best = header.get("best_iteration")
+        if best is not None:
+            checks.integer("best_iteration", best, 1)
+        self._publish({**state, "_seen": seen, "_mean": mean, "_best_iteration": best}, history)
 
     def _publish(self, state: dict[str, Any], history: Iterable[Iteration]) -> None:
         super()._publish({**state, "_prepared": None}, history)
@@ -271,6 +306,10 @@ class FactorModel(ListMaker):
         if common.any():
             scores += common[:, np.newaxis]
         return ids, scores
+
+    def _check_parameters(self) -> np.dtype:
+        """Check every parameter; returns the dtype."""
+        raise NotImplementedError
 
     def _folded(self, rows: sparse.csr_array) -> tuple[np.ndarray, np.ndarray | None]:
         """Factors, and biases if the model has them, of users with these entries."""
@@ -364,6 +403,11 @@ class FactorModel(ListMaker):
             )
             ids[at] = choice.names(found)
         return ids, scores
+
+
+def both_or_factors(solved: tuple[np.ndarray, np.ndarray | None]) -> Any:
+    """Factors and biases, or the factors alone where there are no biases."""
+    return solved[0] if solved[1] is None else solved
 
 
 def _check_length(name: str, rows: np.ndarray, count: int) -> None:

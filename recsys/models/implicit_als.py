@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from recsys import checks, kernels
-from recsys.models.base import Callback
 from recsys.models.confidence import SCHEMES, Scheme, signed_confidence
 from recsys.models.least_squares import LeastSquaresModel
 
@@ -100,8 +99,12 @@ class ImplicitALS(LeastSquaresModel):
     user_biases, item_biases : ndarray, shapes (n_users,) and (n_items,), or None
     mean : float
         b_u, b_i and the mean of a model with `bias`; None and 0.0 without.
-    history : list of Iteration
-        Seconds, seconds of each half-sweep and loss of each iteration.
+    history : list of AlternatingIteration
+        Seconds, seconds of each half-sweep, loss and validation of each iteration.
+
+    Notes
+    -----
+    `fit` needs the memory of the factors twice and of the matrix once in each orientation.
 
     References
     ----------
@@ -159,57 +162,6 @@ class ImplicitALS(LeastSquaresModel):
         self.num_threads = num_threads
         self.random_state = random_state
         self.compute_loss = compute_loss
-
-    def fit(
-        self,
-        user_items: Any,
-        *,
-        callback: Callback | None = None,
-        show_progress: bool = True,
-        warm_start: bool = False,
-    ) -> Self:
-        """Train on a user-item matrix.
-
-        Needs the memory of the factors twice and of the matrix once in each orientation. The
-        matrix itself is never changed; the model keeps a copy.
-
-        Parameters
-        ----------
-        user_items : scipy sparse matrix or array, n_users x n_items
-            Counts r_ui, one row a user; any format (CSR is best) and any real dtype. Duplicates
-            are summed.
-        callback : callable, optional
-            ``callback(iteration, seconds, loss)`` after each iteration, counted from 1; loss is
-            None unless `compute_loss`. The model may be used inside it. Returning a true value
-            stops the training.
-        show_progress : bool, default True
-            Show a progress bar where the output is a terminal.
-        warm_start : bool, default False
-            Continue from the present factors, which must have the shapes of `user_items` and
-            `factors`, and go on counting iterations: fits of 3 and of 4 iterations give what one
-            of 7 gives. By default, and on a model not fitted yet, training starts fresh.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        TypeError, ValueError
-            A parameter or the matrix is not as described; nothing has been changed.
-        FloatingPointError
-            Factors became infinite or NaN; the model is left as for KeyboardInterrupt.
-        KeyboardInterrupt
-            Ctrl-C. The model is left at the last finished iteration; if there was none, as it was.
-            So it is for whatever `callback` raises.
-
-        Warns
-        -----
-        NumericalWarning
-            Confidences spread too far for float32, or rows had to be solved again in double.
-        """
-        self._fit(user_items, callback, show_progress, warm_start)
-        return self
 
     def explain(
         self, user: int, item: int, N: int = 10, *, user_items: Any = None

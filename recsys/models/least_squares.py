@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from recsys import checks, kernels
 from recsys.models.alternating import AlternatingModel
-from recsys.models.base import Callback, Iteration, NumericalWarning, Step
-from recsys.models.candidates import Seen
-from recsys.models.training import check_callback, drawn_factors, goes_on
+from recsys.models.base import NumericalWarning, Step
+from recsys.models.training import IterativeModel
 
 if TYPE_CHECKING:
     from scipy import sparse
 
 SOLVERS = ("cholesky", "cg")
-Details = Callable[[kernels.Sweep, dict[str, Any]], dict[str, Any]]
 
 
 class Both(NamedTuple):
@@ -43,154 +40,131 @@ class Both(NamedTuple):
         }
 
 
-class LeastSquaresModel(AlternatingModel):
+class Rows(NamedTuple):
+    """The least squares problems of both sides, and what all scores have in common."""
+
+    sides: tuple[kernels.Side, kernels.Side]
+    mean: float
+    dtype: np.dtype
+    entries: int
+
+
+class LeastSquaresModel(AlternatingModel, IterativeModel):
     """A model whose rows are least squares problems that one half-sweep solves for a whole side."""
 
-    factors: int
     bias: bool
     solver: str
     cg_steps: int
     iterations: int
-    init_scale: float
-    random_state: Any
     compute_loss: bool
+
+    # ---- what a model of this kind provides ----------------------------------------------------
 
     def _mean_target(self, signed: sparse.csr_array) -> float:
         """The mean of what scores are to be."""
         raise NotImplementedError
 
-    def _fit(
-        self,
-        user_items: Any,
-        callback: Callback | None,
-        show_progress: bool,
-        warm_start: bool,
-        details: Details = lambda sweep, state: {},
-    ) -> None:
-        """What `fit` does, `details` adding to `history`."""
-        dtype = self._check_parameters()
-        check_callback(callback)
-        counts = checks.interactions(user_items, dtype)
-        warm_start = goes_on(self, warm_start, counts.shape, self.factors, dtype)
-        if warm_start and self._user_biases is not None and not self.bias:
-            raise ValueError(
-                "cannot continue from a model with biases as bias=False: "
-                "set_params(bias=True), or fit with warm_start=False to start fresh"
-            )
-        seen = Seen.of(counts)
-        if np.may_share_memory(counts.indices, getattr(user_items, "indices", None)):
-            seen = seen._replace(data=user_items.data)  # the caller's own, where values were cast
-        try:
-            with kernels.single_threaded_blas():
-                signed = self._signed(counts)
-                mean = self._mean_target(signed) if self.bias else 0.0
-                sides = kernels.make_sides(signed, *self._weights(), self._ratings)
-                del counts, signed  # copies of values go now, before the factors come
-                start = self._start(seen.shape, dtype, warm_start)
-                history = self.history if warm_start else []
-                common = {"_seen": seen, "_mean": mean}
-                self._train(sides, common, start, details, history, callback, show_progress)
-        finally:
-            # Only now, when the memory of training is free again, is there room for a copy.
-            sides = start = None
-            if self._seen is seen:
-                self._seen = seen.copied(dtype)
+    def _details(self, sweep: kernels.Sweep, entries: int) -> dict[str, Any]:
+        """What else `history` is told after a sweep over so many entries."""
+        return {}
+
+    # ---- training ------------------------------------------------------------------------------
 
     def _check_least_squares(self) -> np.dtype:
         """Check the parameters that all such models have; returns the dtype."""
-        checks.integer("factors", self.factors, 1)
         checks.number("regularization", self.regularization, least=0)
         checks.flag("bias", self.bias)
         checks.choice("solver", self.solver, SOLVERS)
         checks.integer("cg_steps", self.cg_steps, 1)
         checks.integer("iterations", self.iterations, 0)
-        checks.number("init_scale", self.init_scale, above=0)
-        checks.integer("num_threads", self.num_threads, 0)
-        checks.random_state(self.random_state)
-        return checks.floating_dtype(self.dtype)
+        return self._check_size()
 
-    def _train(
-        self,
-        sides: tuple[kernels.Side, kernels.Side],
-        common: dict[str, Any],
-        current: Both,
-        details: Details,
-        history: list[Iteration],
-        callback: Callback | None,
-        show_progress: bool,
+    def _iterations(self) -> int:
+        return self.iterations
+
+    def _with_biases(self) -> tuple[bool, bool]:
+        return self.bias, self.bias
+
+    def _problem(self, counts: sparse.csr_array) -> Rows:
+        signed = self._signed(counts)
+        mean = self._mean_target(signed) if self.bias else 0.0
+        sides = kernels.make_sides(signed, *self._weights(), self._ratings)
+        return Rows(sides, mean, counts.dtype, counts.nnz)
+
+    def _training(
+        self, problem: Rows, shape: tuple[int, int], continues: bool
+    ) -> LeastSquaresTraining:
+        return LeastSquaresTraining(self, problem, shape, continues)
+
+
+class LeastSquaresTraining:
+    """Training a `LeastSquaresModel`; see `Training`."""
+
+    def __init__(
+        self, model: LeastSquaresModel, problem: Rows, shape: tuple[int, int], continues: bool
     ) -> None:
-        """Iterate from `current`, arrays of our own; `common` is the part of the state that stays
-        as it is."""
-        if self.iterations == 0:
-            self._publish({**current.state(), **common}, history)
-            return
-        spare = current.like()
-        retried = jittered = 0
+        self.model, self.problem = model, problem
+        random = None if continues else checks.random_generator(model.random_state)
+        users, items, *biases = model._start(shape, problem.dtype, random)
+        self.current = Both(*map(kernels.Biased, (users, items), biases))
+        self.spare: Both | None = None
+        self.retried = self.jittered = 0
+        self.how = {
+            "solver": model.solver,
+            "cg_steps": model.cg_steps,
+            "num_threads": model.num_threads,
+        }
 
-        def step() -> Step:
-            # `current` is what the model shows, or goes back to if this iteration is interrupted:
-            # everything is written to `spare`.
-            nonlocal current, spare, retried, jittered
-            begin = time.perf_counter()
-            users = self._solve_users(sides[0], current, spare, common["_mean"])
-            middle = time.perf_counter()
-            items = self._solve_item_side(sides[1], users, current, spare, common["_mean"])
-            end = time.perf_counter()
-            current, spare = spare, current
-            retried += users.retried + items.retried
-            jittered += users.jittered + items.jittered
-            state = {**current.state(), **common}
-            seconds = {"user_seconds": middle - begin, "item_seconds": end - middle}
-            return Step(state, items.loss, {**seconds, **details(items, state)})
+    def state(self) -> dict[str, Any]:
+        return {**self.current.state(), "_mean": self.problem.mean}
 
-        self._iterate(step, self.iterations, history, callback, show_progress)
-        if retried or jittered:
+    def step(self, number: int) -> Step:
+        # `current` is what the model shows, or goes back to if this iteration is interrupted:
+        # everything is written to `spare`.
+        if self.spare is None:
+            self.spare = self.current.like()
+        begin = time.perf_counter()
+        users = self._solve_users()
+        middle = time.perf_counter()
+        items = self._solve_items(users)
+        end = time.perf_counter()
+        self.current, self.spare = self.spare, self.current
+        self.retried += users.retried + items.retried
+        self.jittered += users.jittered + items.jittered
+        seconds = {"user_seconds": middle - begin, "item_seconds": end - middle}
+        details = self.model._details(items, self.problem.entries)
+        return Step(self.state(), items.loss, {**seconds, **details})
+
+    def finish(self) -> None:
+        if self.retried or self.jittered:
             warnings.warn(
-                f"{retried} rows were solved again in double and {jittered} needed a larger "
-                "diagonal: their confidences are too large, or the regularization too small, for "
-                f"{current.users.factors.dtype}. Raise regularization, scale confidences down "
-                "(alpha), or use dtype=np.float64",
+                f"{self.retried} rows were solved again in double and {self.jittered} needed a "
+                "larger diagonal: their weights are too large, or the regularization too small, "
+                f"for {self.problem.dtype}. Raise regularization, scale the weights down (alpha), "
+                "or use dtype=np.float64",
                 NumericalWarning,
                 stacklevel=4,
             )
 
-    def _solve_users(self, side: kernels.Side, now: Both, out: Both, mean: float) -> kernels.Sweep:
-        if self.bias:
+    def _solve_users(self) -> kernels.Sweep:
+        side, now, out = self.problem.sides[0], self.current, self.spare
+        if self.model.bias:
             return kernels.biased_half_sweep(
-                side, now.items, now.users, out.users, mean, **self._how()
+                side, now.items, now.users, out.users, self.problem.mean, **self.how
             )
-        scratch = out.items.factors
         return kernels.half_sweep(
-            side, now.items.factors, now.users.factors, out.users.factors, scratch=scratch,
-            **self._how(),
+            side, now.items.factors, now.users.factors, out.users.factors,
+            scratch=out.items.factors, **self.how,
         )  # fmt: skip
 
-    def _solve_item_side(
-        self, side: kernels.Side, users: kernels.Sweep, now: Both, out: Both, mean: float
-    ) -> kernels.Sweep:
-        how = {**self._how(), "loss": self.compute_loss}
-        if self.bias:
-            return kernels.biased_half_sweep(side, out.users, now.items, out.items, mean, **how)
+    def _solve_items(self, users: kernels.Sweep) -> kernels.Sweep:
+        side, now, out = self.problem.sides[1], self.current, self.spare
+        how = {**self.how, "loss": self.model.compute_loss}
+        if self.model.bias:
+            return kernels.biased_half_sweep(
+                side, out.users, now.items, out.items, self.problem.mean, **how
+            )
         return kernels.half_sweep(
             side, out.users.factors, now.items.factors, out.items.factors,
             start_basis=users.basis, **how,
         )  # fmt: skip
-
-    def _how(self) -> dict[str, Any]:
-        return {"solver": self.solver, "cg_steps": self.cg_steps, "num_threads": self.num_threads}
-
-    def _start(self, shape: tuple[int, int], dtype: np.dtype, warm_start: bool) -> Both:
-        """What training starts from, in arrays of our own."""
-        if warm_start:
-            factors = self.user_factors.astype(dtype), self.item_factors.astype(dtype)
-            biases = self._user_biases, self._item_biases
-        else:
-            random = checks.random_generator(self.random_state)
-            factors = drawn_factors(random, shape, self.factors, self.init_scale, dtype)
-            biases = None, None
-        if self.bias:
-            biases = (
-                np.zeros(len(rows), dtype) if own is None else own.astype(dtype)
-                for rows, own in zip(factors, biases, strict=True)
-            )
-        return Both(*map(kernels.Biased, factors, biases))

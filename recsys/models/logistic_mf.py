@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from recsys import checks, kernels
 from recsys.kernels import Fixed, Learned, LmfSide
-from recsys.models.base import Callback, Iteration, Step
-from recsys.models.candidates import Seen
+from recsys.models.base import Step
 from recsys.models.confidence import SCHEMES, Scheme, signed_confidence
-from recsys.models.factor_model import FactorModel
-from recsys.models.training import check_callback, drawn_factors, goes_on
+from recsys.models.training import IterativeModel
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -27,7 +25,7 @@ _LOST = 10.0
 _FOLD_IN_SEED = 0
 
 
-class LogisticMF(FactorModel):
+class LogisticMF(IterativeModel):
     """Logistic matrix factorization of implicit feedback (plays, clicks, purchases).
 
     Models the probability that user u likes item i as sigma(s_ui) = 1 / (1 + e^-s_ui), with
@@ -144,97 +142,8 @@ class LogisticMF(FactorModel):
         self.num_threads = num_threads
         self.random_state = random_state
 
-    def fit(
-        self,
-        user_items: Any,
-        *,
-        callback: Callback | None = None,
-        show_progress: bool = True,
-        warm_start: bool = False,
-    ) -> Self:
-        """Train on a user-item matrix, which is never changed; the model keeps a copy.
-
-        Parameters
-        ----------
-        user_items : scipy sparse matrix or array, n_users x n_items
-            Counts r_ui, one row a user; any format (CSR is best) and any real dtype. Duplicates
-            are summed.
-        callback : callable, optional
-            ``callback(iteration, seconds, loss)`` after each iteration, counted from 1. The model
-            may be used inside it. Returning a true value stops the training.
-        show_progress : bool, default True
-            Show a progress bar where the output is a terminal.
-        warm_start : bool, default False
-            Continue from the present factors, which must have the shapes of `user_items` and
-            `factors`, and go on counting iterations: with an int as `random_state`, fits of 3 and
-            of 4 iterations give what one of 7 gives. A model from a file continues with steps as
-            large as the first ones. By default, and on a model not fitted yet, training starts
-            fresh.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        TypeError, ValueError
-            A parameter or the matrix is not as described; nothing has been changed.
-        FloatingPointError
-            Training diverged; the model is left as for KeyboardInterrupt.
-        KeyboardInterrupt
-            Ctrl-C. The model is left at the last finished iteration; if there was none, as it was.
-            So it is for whatever `callback` raises.
-
-        Warns
-        -----
-        NumericalWarning
-            Confidences spread too far for float32.
-        """
-        dtype = self._check_parameters()
-        check_callback(callback)
-        counts = checks.interactions(user_items, dtype)
-        warm_start = goes_on(self, warm_start, counts.shape, self.factors, dtype)
-        signed = self._signed(counts)
-        random = checks.random_generator(self.random_state)
-        seed = int(random.integers(2**64, dtype=np.uint64))  # first: the same for a warm start
-        start = self._present(dtype) if warm_start else self._fresh(signed, random, dtype)
-        seen = Seen.of(counts)
-        try:
-            history = self.history if warm_start else []
-            self._train(signed, seen, start, seed, history, callback, show_progress)
-        finally:
-            if self._seen is seen:
-                self._seen = seen.copied(dtype)
-        return self
-
-    def fold_in(self, user_items: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Factors and biases of users the model was not trained on, items held fixed.
-
-        Takes `iterations` steps from zero factors and the mean of the users' biases; stores
-        nothing. What is drawn is the same for every user and call.
-
-        Parameters
-        ----------
-        user_items : scipy sparse matrix or array, n x n_items
-            Counts, one row a user, as in `fit`.
-
-        Returns
-        -------
-        factors : ndarray of the model's dtype, shape (n, factors)
-        biases : ndarray, shape (n,)
-
-        Raises
-        ------
-        NotFittedError, TypeError, ValueError, FloatingPointError
-            As in `fit` and `recommend`.
-        """
-        counts = checks.interactions(user_items, self._check_parameters(), may_be_empty=True)
-        checks.columns("user_items", counts.shape, len(self.item_factors), "items")
-        return self._folded(counts)
-
     def _check_parameters(self) -> np.dtype:
         """Check every parameter; returns the dtype."""
-        checks.integer("factors", self.factors, 1)
         checks.number("learning_rate", self.learning_rate, above=0)
         checks.number("regularization", self.regularization, least=0)
         checks.number("alpha", self.alpha, above=0)
@@ -244,93 +153,26 @@ class LogisticMF(FactorModel):
             checks.number("epsilon", self.epsilon, above=0)
         checks.integer("negatives", self.negatives, 1)
         checks.integer("iterations", self.iterations, 0)
-        checks.number("init_scale", self.init_scale, above=0)
-        checks.integer("num_threads", self.num_threads, 0)
-        checks.random_state(self.random_state)
-        return checks.floating_dtype(self.dtype)
+        return self._check_size()
 
     def _signed(self, counts: sparse.csr_array) -> sparse.csr_array:
         return signed_confidence(counts, self.confidence, self.alpha, self.epsilon)
 
-    # ---- where training starts -----------------------------------------------------------------
-
-    def _fresh(
-        self, signed: sparse.csr_array, random: np.random.Generator, dtype: np.dtype
-    ) -> tuple[Learned, Learned]:
-        drawn = drawn_factors(random, signed.shape, self.factors, self.init_scale, dtype)
-        users, items = map(Learned.of, drawn)
-        likes = signed.astype(np.float64)
-        likes.data = np.maximum(likes.data, 0)
-        one = likes.data.sum() / max(1, np.count_nonzero(likes.data)) or 1.0
-        for learned, axis in ((users, 1), (items, 0)):
-            sums = likes.sum(axis=axis) + one
-            learned.biases[:] = np.log(sums / sums.mean())
-        users.biases[:] += np.log(max(likes.data.sum(), one) / math.prod(signed.shape))
-        return users, items
-
-    def _present(self, dtype: np.dtype) -> tuple[Learned, Learned]:
-        """The model's own, copied; zeros for what it does not have."""
-        sides = (self._user_factors, self._user_biases), (self._item_factors, self._item_biases)
-        start = []
-        for at, (factors, biases) in enumerate(sides):
-            own = Learned.of(factors.astype(dtype))
-            if biases is not None:
-                own.biases[:] = biases
-            if self._squares is not None:
-                own.squares[:], own.bias_squares[:] = self._squares[at]
-            start.append(own)
-        return start[0], start[1]
-
     # ---- training ------------------------------------------------------------------------------
 
-    def _train(
-        self,
-        signed: sparse.csr_array,
-        seen: Seen,
-        current: tuple[Learned, Learned],
-        seed: int,
-        history: list[Iteration],
-        callback: Callback | None,
-        show_progress: bool,
-    ) -> None:
-        """Iterate from `current`, arrays of our own."""
-        if self.iterations == 0:
-            self._publish(_state(*current, seen), history)
-            return
-        sides = kernels.lmf_sides(signed, self.negatives)
-        cells = math.prod(signed.shape)
-        lost = _LOST * math.log(2) * (cells + float(np.abs(signed.data).sum(dtype=np.float64)))
-        spare = current[0].copy(), current[1].copy()
+    def _iterations(self) -> int:
+        return self.iterations
 
-        def sweep(at: int, fixed: Learned, source: Learned, target: Learned) -> float:
-            source.copy_to(target)
-            keys = kernels.row_keys(seed, 2 * len(history) + at, len(source.biases))
-            return self._half_sweep(sides[at % 2], fixed.fixed(), target, keys)
+    def _with_biases(self) -> tuple[bool, bool]:
+        return True, True
 
-        def checked(loss: float, users: Learned, items: Learned, number: int) -> float:
-            loss += self.regularization / 2 * (_squared(users.factors) + _squared(items.factors))
-            if loss <= lost:
-                return loss
-            raise FloatingPointError(
-                f"training diverged in iteration {number}: the loss is {loss:.3g}; expected at "
-                f"most {lost:.3g}, {_LOST:g} times that of scores of zero. Lower learning_rate, "
-                f"which is {self.learning_rate:g}, or init_scale, which is {self.init_scale:g}"
-            )
+    def _problem(self, counts: sparse.csr_array) -> sparse.csr_array:
+        return self._signed(counts)
 
-        # The users' step of an iteration is taken at the end of the one before: it tells the loss
-        # of what is going to be published.
-        ahead = current[0].copy()
-        checked(sweep(0, current[1], current[0], ahead), *current, len(history))
-
-        def step() -> Step:
-            nonlocal current, spare, ahead
-            users, items = ahead, spare[1]
-            sweep(1, users, current[1], items)
-            loss = checked(sweep(2, items, users, spare[0]), users, items, len(history) + 1)
-            current, spare, ahead = (users, items), current, spare[0]
-            return Step(_state(users, items, seen), loss, {})
-
-        self._iterate(step, self.iterations, history, callback, show_progress)
+    def _training(
+        self, problem: sparse.csr_array, shape: tuple[int, int], continues: bool
+    ) -> LogisticTraining:
+        return LogisticTraining(self, problem, continues)
 
     def _half_sweep(self, side: LmfSide, fixed: Fixed, solved: Learned, keys: np.ndarray) -> float:
         return kernels.lmf_half_sweep(
@@ -368,13 +210,86 @@ def _squared(x: np.ndarray) -> float:
     return float(np.einsum("ij,ij->", x, x, dtype=np.float64))
 
 
-def _state(users: Learned, items: Learned, seen: Seen) -> dict[str, Any]:
-    """What a fit publishes, in terms of FactorModel's attributes."""
+class LogisticTraining:
+    """Training a `LogisticMF`; see `Training`."""
+
+    def __init__(self, model: LogisticMF, signed: sparse.csr_array, continues: bool) -> None:
+        self.model, self.signed = model, signed
+        random = checks.random_generator(model.random_state)
+        # first: the same for a warm start
+        self.seed = int(random.integers(2**64, dtype=np.uint64))
+        start = model._start(signed.shape, signed.dtype, None if continues else random)
+        self.current = Learned.of(start[0]), Learned.of(start[1])
+        for own, biases in zip(self.current, start[2:], strict=True):
+            own.biases[:] = biases
+        if not continues:
+            self._start_biases()
+        elif model._squares is not None:
+            for own, squares in zip(self.current, model._squares, strict=True):
+                own.squares[:], own.bias_squares[:] = squares
+        self.ahead: Learned | None = None
+
+    def _start_biases(self) -> None:
+        users, items = self.current
+        likes = self.signed.astype(np.float64)
+        likes.data = np.maximum(likes.data, 0)
+        one = likes.data.sum() / max(1, np.count_nonzero(likes.data)) or 1.0
+        for learned, axis in ((users, 1), (items, 0)):
+            sums = likes.sum(axis=axis) + one
+            learned.biases[:] = np.log(sums / sums.mean())
+        users.biases[:] += np.log(max(likes.data.sum(), one) / math.prod(likes.shape))
+
+    def state(self) -> dict[str, Any]:
+        return _state(*self.current)
+
+    def step(self, number: int) -> Step:
+        if self.ahead is None:
+            self._prepare(number - 1)
+        users, items = self.ahead, self.spare[1]
+        self._sweep(2 * number - 1, users, self.current[1], items)
+        loss = self._sweep(2 * number, items, users, self.spare[0])
+        loss = self._checked(loss, users, items, number)
+        self.current, self.spare, self.ahead = (users, items), self.current, self.spare[0]
+        return Step(self.state(), loss, {})
+
+    def finish(self) -> None:
+        """There is nothing to warn of."""
+
+    def _prepare(self, done: int) -> None:
+        """The users' step of an iteration is taken at the end of the one before: it tells the loss
+        of what is going to be published."""
+        self.sides = kernels.lmf_sides(self.signed, self.model.negatives)
+        self.spare = self.current[0].copy(), self.current[1].copy()
+        self.ahead = self.current[0].copy()
+        loss = self._sweep(2 * done, self.current[1], self.current[0], self.ahead)
+        self._checked(loss, *self.current, done)
+
+    def _sweep(self, at: int, fixed: Learned, source: Learned, target: Learned) -> float:
+        source.copy_to(target)
+        keys = kernels.row_keys(self.seed, at, len(source.biases))
+        return self.model._half_sweep(self.sides[at % 2], fixed.fixed(), target, keys)
+
+    def _checked(self, loss: float, users: Learned, items: Learned, number: int) -> float:
+        """The loss with the regularization; FloatingPointError where training has got lost."""
+        model, cells = self.model, math.prod(self.signed.shape)
+        loss += model.regularization / 2 * (_squared(users.factors) + _squared(items.factors))
+        weights = float(np.abs(self.signed.data).sum(dtype=np.float64))
+        lost = _LOST * math.log(2) * (cells + weights)
+        if loss <= lost:
+            return loss
+        raise FloatingPointError(
+            f"training diverged in iteration {number}: the loss is {loss:.3g}; expected at "
+            f"most {lost:.3g}, {_LOST:g} times that of scores of zero. Lower learning_rate, "
+            f"which is {model.learning_rate:g}, or init_scale, which is {model.init_scale:g}"
+        )
+
+
+def _state(users: Learned, items: Learned) -> dict[str, Any]:
+    """In terms of FactorModel's attributes."""
     return {
         "_user_factors": users.factors,
         "_item_factors": items.factors,
         "_user_biases": users.biases,
         "_item_biases": items.biases,
         "_squares": tuple((side.squares, side.bias_squares) for side in (users, items)),
-        "_seen": seen,
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,16 +25,15 @@ class RatingIteration(Iteration):
     ----------
     train_rmse : float
         Root of the mean squared error over the ratings trained on, after the iteration.
-    validation_rmse : float or None
-        The same over the ratings given as `validation`, if any were.
     """
 
     train_rmse: float
-    validation_rmse: float | None
 
 
 class RatingModel(FactorModel):
     """A factor model whose scores predict ratings: r_ui ~ mean + b_u + b_i + x_u . y_i."""
+
+    _default_metric = "rmse"
 
     def predict(
         self, users: Any, items: Any, *, clip: bool | tuple[float, float] = False
@@ -87,27 +86,32 @@ class RatingModel(FactorModel):
         shape = self._known_shape()
         ratings = checks.interactions(user_items, checks.floating_dtype(self.dtype))
         _not_transposed("user_items", ratings.shape, shape)
-        return self._rmse(ratings, self._bounds(clip))
+        return self._error(ratings, "rmse", self._bounds(clip))
 
     def _held_out(
         self, validation: Any, dtype: np.dtype, shape: tuple[int, int]
-    ) -> sparse.csr_array | None:
+    ) -> sparse.csr_array:
         """`validation` of a training on a matrix of `shape`, checked."""
-        if validation is None:
-            return None
         ratings = checks.interactions(validation, dtype, name="validation")
         _not_transposed("validation", ratings.shape, shape)
         return ratings
 
-    def _rmse(self, ratings: sparse.csr_array, bounds: tuple[float, float] | None = None) -> float:
+    def _error(
+        self,
+        ratings: sparse.csr_array,
+        metric: str,
+        bounds: tuple[float, float] | None = None,
+    ) -> float:
+        """ "rmse" or "mae" of the predictions for all entries."""
         total = 0.0
         for rows, entries in checks.row_blocks(ratings.indptr):
             lengths = np.diff(ratings.indptr[rows.start : rows.stop + 1])
             users = np.repeat(np.arange(rows.start, rows.stop), lengths)
             errors = self._predicted(users, ratings.indices[entries], bounds).astype(np.float64)
             errors -= ratings.data[entries]
-            total += float(errors @ errors)
-        return math.sqrt(total / ratings.nnz)
+            total += float(errors @ errors if metric == "rmse" else np.abs(errors).sum())
+        mean = total / ratings.nnz
+        return math.sqrt(mean) if metric == "rmse" else mean
 
     def _predicted(
         self, users: np.ndarray, items: np.ndarray, bounds: tuple[float, float] | None
@@ -141,12 +145,6 @@ class RatingModel(FactorModel):
 
     def _range(self) -> tuple[float, float]:
         return float(self._seen.data.min()), float(self._seen.data.max())
-
-    def _with(self, state: dict[str, Any]) -> Self:
-        """The model as it is to be published."""
-        twin = object.__new__(type(self))
-        vars(twin).update(vars(self), **state, _prepared=None)
-        return twin
 
 
 def _not_transposed(name: str, shape: tuple[int, int], known: tuple[int, int]) -> None:

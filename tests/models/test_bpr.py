@@ -7,7 +7,7 @@ import pytest
 from scipy import sparse
 
 import recsys
-from recsys import BPR, NotFittedError
+from recsys import BPR, NotFittedError, NumericalWarning
 
 # WARP finds what is held out among the violators, so it must not learn the training by heart.
 WARP = {"loss": "warp", "max_trials": 20, "learning_rate": 0.02, "regularization": 0.05}
@@ -240,7 +240,9 @@ def test_nobody_likes_anything():
 
 
 def test_who_likes_everything_takes_no_steps():
-    model = BPR(2, epochs=1, negatives=3).fit(sparse.csr_array(np.ones((3, 4))))
+    model = BPR(2, epochs=1, negatives=3)
+    with pytest.warns(NumericalWarning, match=r"36 of the 36 steps .* nearly everything is liked"):
+        model.fit(sparse.csr_array(np.ones((3, 4))))
     [entry] = model.history
     assert (entry.skipped, entry.loss, entry.correct) == (36, 0, 0)
 
@@ -263,7 +265,7 @@ def test_folding_in_that_diverges():
 def test_biases_are_not_dropped_by_the_way():
     plays = sparse.random_array((20, 30), density=0.2, rng=np.random.default_rng(0)).tocsr()
     model = BPR(4, epochs=1, random_state=0).fit(plays, show_progress=False)
-    with pytest.raises(ValueError, match="with biases without them"):
+    with pytest.raises(ValueError, match="continue without biases from a model"):
         model.set_params(item_bias=False).fit(plays, warm_start=True)
     assert model.item_biases is not None
 

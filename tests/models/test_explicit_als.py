@@ -78,16 +78,18 @@ def test_history(solver, bias):
     def callback(iteration, seconds, loss):
         seen.append((iteration, loss, objective(model, ratings), model.rmse(held_out)))
 
-    model.set_params(random_state=0).fit(ratings, validation=held_out, callback=callback, **QUIET)
+    model.set_params(random_state=0).fit(
+        ratings, validation=held_out, validate_every=1, callback=callback, **QUIET
+    )
     losses = [entry.loss for entry in model.history]
     assert np.all(np.diff(losses) <= 1e-9 * losses[0])
     for entry, (iteration, loss, dense, error) in zip(model.history, seen, strict=True):
         assert entry.iteration == iteration and entry.loss == loss
         assert entry.loss == pytest.approx(dense, rel=1e-9)
-        assert entry.validation_rmse == pytest.approx(error, rel=1e-9)
+        assert entry.validation == pytest.approx(error, rel=1e-9)
         assert entry.user_seconds > 0 and entry.item_seconds > 0
     assert model.history[-1].train_rmse == pytest.approx(model.rmse(ratings), rel=1e-9)
-    assert fitted(ratings).history[0].validation_rmse is None
+    assert fitted(ratings).history[0].validation is None
 
 
 def test_finds_a_planted_structure(dtype=np.float32):

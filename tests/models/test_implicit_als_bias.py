@@ -77,7 +77,7 @@ def test_the_loss_is_the_objective_and_falls(counts, solver, confidence):
 
 def test_warm_start_with_and_without_biases(counts):
     parts = fitted(counts)
-    with pytest.raises(ValueError, match="from a model with biases as bias=False"):
+    with pytest.raises(ValueError, match="continue without biases from a model"):
         parts.set_params(bias=False).fit(counts, warm_start=True, **QUIET)
     assert parts.fit(counts, **QUIET).item_biases is None and parts.mean == 0
     parts.set_params(bias=True).fit(counts, warm_start=True, **QUIET)

@@ -1,0 +1,117 @@
+"""Held-out interactions that a model is measured by while it is being trained."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recsys import checks
+
+if TYPE_CHECKING:
+    from scipy import sparse
+
+    from recsys.models.factor_model import FactorModel
+
+ERRORS = ("rmse", "mae")  # of ratings: the lower, the better
+
+
+class Validation:
+    """Measures a model after some of its iterations and remembers the best one."""
+
+    def __init__(
+        self, model: FactorModel, train: sparse.csr_array, held_out: Any, metric: str,
+        patience: int | None, every: int,
+    ) -> None:  # fmt: skip
+        self.metric, self.patience, self.every = metric, patience, every
+        self.best: tuple[float, int, dict[str, Any]] | None = None  # value, iteration, state
+        self.missed = 0  # validations since
+        from recsys.evaluation import HeldOut  # not before it is asked for
+
+        name, _, cut = metric.partition("@")
+        self._ratings = self._lists = None
+        if name in ERRORS:
+            self._ratings = model._held_out(held_out, train.dtype, train.shape)
+        else:
+            self._lists = HeldOut(
+                train, held_out, name, int(cut), names=("user_items", "validation")
+            )
+
+    @classmethod
+    def of(
+        cls, model: FactorModel, train: sparse.csr_array, held_out: Any, metric: str | None,
+        patience: int | None, every: int,
+    ) -> Validation | None:  # fmt: skip
+        """What `fit` was asked for, checked; None if that is nothing."""
+        if patience is not None:
+            checks.integer("patience", patience, 1)
+        checks.integer("validate_every", every, 1)
+        if metric is None:
+            metric = model._default_metric
+        elif held_out is None:
+            raise ValueError(f"metric={metric!r} is measured on validation=...; pass that as well")
+        if held_out is None:
+            if patience is not None:
+                raise ValueError(
+                    f"patience={patience} goes by what was held out: pass validation=..., a matrix "
+                    "of interactions that are not in user_items"
+                )
+            return None
+        _check_metric(metric, model._default_metric in ERRORS)
+        return cls(model, train, held_out, metric, patience, every)
+
+    def is_due(self, iteration: int, is_last: bool) -> bool:
+        return is_last or iteration % self.every == 0
+
+    def measure(self, model: FactorModel, iteration: int, state: dict[str, Any]) -> float:
+        """The metric of a model in this state; the state is copied if it is the best so far."""
+        twin = model._with(state)
+        if self._lists is not None:
+            [value] = self._lists.evaluate(twin, show_progress=False).mean.values()
+            gain = value
+        else:
+            value = twin._error(self._ratings, self.metric)
+            gain = -value
+        if not math.isfinite(value):
+            raise FloatingPointError(
+                f"{self.metric} is {value} after iteration {iteration}: training diverged. Lower "
+                "learning_rate, or raise regularization"
+            )
+        if self.patience is not None:
+            self._compare(gain, iteration, state)
+        return value
+
+    def _compare(self, gain: float, iteration: int, state: dict[str, Any]) -> None:
+        if self.best is None or gain > self.best[0]:
+            self.best = gain, iteration, {name: _copied(own) for name, own in state.items()}
+            self.missed = 0
+        else:
+            self.missed += 1
+
+    def is_over(self) -> bool:
+        return self.patience is not None and self.missed >= self.patience
+
+
+def _check_metric(metric: str, rates: bool) -> None:
+    """ValueError unless `metric` can be measured of a model whose scores are ratings, or not."""
+    from recsys.evaluation import USER_METRICS
+
+    name, at, cut = metric.partition("@") if isinstance(metric, str) else (metric, "", "")
+    if name in ERRORS and not at and rates:
+        return
+    if name in USER_METRICS and cut.isdecimal() and int(cut) > 0:
+        return
+    expected = f"one of {', '.join(USER_METRICS)} with a length of the lists, such as 'ndcg@10'"
+    if rates:
+        expected += ", or 'rmse' or 'mae'"
+    if name in ERRORS and not rates:
+        expected += "; errors of ratings are for ExplicitALS and ExplicitSGD"
+    raise ValueError(f"metric must be {expected}; got {metric!r}")
+
+
+def _copied(value: Any) -> Any:
+    """Arrays that the training is going to overwrite; a named tuple holds what it does not."""
+    if isinstance(value, np.ndarray):
+        return value.copy()
+    return tuple(map(_copied, value)) if type(value) is tuple else value
