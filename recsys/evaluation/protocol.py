@@ -109,6 +109,9 @@ class HeldOut:
     Parameters
     ----------
     train, test, metrics, k, allow_overlap
+    most_users : int, optional
+        Of more users with test items than this, so many are drawn, with a fixed seed; by default
+        all are measured.
     names : (str, str), default ("train", "test")
         What errors call the matrices.
     """
@@ -121,13 +124,17 @@ class HeldOut:
         k: int | Iterable[int],
         *,
         allow_overlap: bool = False,
+        most_users: int | None = None,
         names: tuple[str, str] = ("train", "test"),
     ) -> None:
         self._metrics, self._cuts, self._allow_overlap = _names(metrics), _cuts(k), allow_overlap
         train, test = _matrices(train, test, allow_overlap, names)
         self._users = np.flatnonzero(np.diff(test.indptr))
-        self._train, self._test = train[self._users], test[self._users]
         self._n_without_test = test.shape[0] - len(self._users)
+        if most_users is not None and most_users < len(self._users):
+            drawn = np.random.default_rng(0).choice(len(self._users), most_users, replace=False)
+            self._users = self._users[np.sort(drawn)]
+        self._train, self._test = train[self._users], test[self._users]
         self._n_unseen_items = _unseen(train, test)
         self._information = self_information(train) if "novelty" in self._metrics else None
 
@@ -154,7 +161,8 @@ class HeldOut:
             if rng is not None:
                 tally.n_cut_ties += _cut_ties(items, scores, longest)
                 items = _shuffled_ties(items, scores, rng)
-            judged = judge(items, self._test[at], seen=rows, information=self._information)
+            seen = rows if "auc" in self._metrics else None  # nothing else goes by it
+            judged = judge(items, self._test[at], seen=seen, information=self._information)
             tally.add(at, judged, _seen_listed(judged, rows))
         if tally.n_seen_listed and not self._allow_overlap:
             logger.warning(

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from recsys.models.factor_model import FactorModel
 
+USERS = 5000  # whose lists are looked at, at most
 ERRORS = ("rmse", "mae")  # of ratings: the lower, the better
 
 
@@ -35,7 +36,12 @@ class Validation:
             self._ratings = model._held_out(held_out, train.dtype, train.shape)
         else:
             self._lists = HeldOut(
-                train, held_out, name, int(cut), names=("user_items", "validation")
+                train,
+                held_out,
+                name,
+                int(cut),
+                most_users=USERS,
+                names=("user_items", "validation"),
             )
 
     @classmethod

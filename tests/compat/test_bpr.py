@@ -8,6 +8,7 @@ import pytest
 from cases import stripes
 from scipy import sparse
 
+from recsys import NumericalWarning
 from recsys.compat.implicit.bpr import BayesianPersonalizedRanking
 from recsys.compat.implicit.cpu import bpr as cpu_bpr
 from recsys.compat.implicit.recommender_base import ModelFitError
@@ -99,7 +100,8 @@ def test_callback_counts_steps():
     np.testing.assert_array_equal(seen[-1][4], model.item_factors)
     everything = sparse.csr_matrix(np.ones((3, 4)))
     fit = BayesianPersonalizedRanking(4, iterations=1)
-    fit.fit(everything, False, lambda *event: seen.append(event))
+    with pytest.warns(NumericalWarning, match="nearly everything is liked"):
+        fit.fit(everything, False, lambda *event: seen.append(event))
     assert seen[-1][2:] == (0, 12)
 
 
