@@ -97,16 +97,11 @@ class PairwiseSGD:
         self._x = padded(x)
         self._y = padded(y[item_at])
         self._b = None if item_biases is None else item_biases[item_at]
-        self._options: dict[str, Any] = {
-            "factors": self._factors,
-            "negatives": negatives,
-            "candidates": candidates,
-            "rank_weights": rank_weights,
-            "margin": margin,
-        }
-        if chances is not None:
-            keep, alias = _alias_tables(chances[item_at], self._grid.bounds)
-            self._options |= {"alias_keep": keep, "alias": alias}
+        own = None if chances is None else chances[item_at]
+        self._options = _options(
+            x, own, self._grid.bounds,
+            negatives=negatives, candidates=candidates, rank_weights=rank_weights, margin=margin,
+        )  # fmt: skip
         self._adaptive_share = adaptive_share
 
     def epoch(self, rates: Rates, key: int, num_threads: int = 0) -> EpochSums:
@@ -189,18 +184,11 @@ class PairwiseFoldIn:
         margin: float = 1.0,
     ) -> None:
         self._y, self._b = padded(y), None if b is None else b.copy()
-        self._options: dict[str, Any] = {
-            "factors": y.shape[1],
-            "negatives": negatives,
-            "candidates": candidates,
-            "rank_weights": rank_weights,
-            "margin": margin,
-            "frozen": True,
-        }
         bounds = np.array([0, len(y)])
-        if chances is not None:
-            keep, alias = _alias_tables(chances, bounds)
-            self._options |= {"alias_keep": keep, "alias": alias}
+        self._options = _options(
+            y, chances, bounds, frozen=True,
+            negatives=negatives, candidates=candidates, rank_weights=rank_weights, margin=margin,
+        )  # fmt: skip
         if adaptive_share is not None:
             self._options |= _ranked(y, bounds, adaptive_share)
 
@@ -227,6 +215,16 @@ class PairwiseFoldIn:
                 num_threads=resolve_num_threads(num_threads),
             )  # fmt: skip
         return np.ascontiguousarray(x[:, : self._options["factors"]])
+
+
+def _options(
+    rows: np.ndarray, chances: np.ndarray | None, bounds: np.ndarray, **given: Any
+) -> dict[str, Any]:
+    """What the kernel is told beside arrays and rates; `chances` in the order of groups."""
+    options = {"factors": rows.shape[1], **given}
+    if chances is not None:
+        options["alias_keep"], options["alias"] = _alias_tables(chances, bounds)
+    return options
 
 
 def _ranked(y: np.ndarray, bounds: np.ndarray, share: float) -> dict[str, Any]:

@@ -11,10 +11,9 @@ from recsys.kernels.bpr import PairwiseSGD, Rates, _alias_tables
 from recsys.kernels.grid import make_grid
 from recsys.kernels.reference import bpr as reference
 from recsys.kernels.rows import padded
-from tests.cases import CASES, FACTORS
+from tests.cases import CASES, FACTORS, assert_like_twin
 
 WRITTEN = ("x", "y", "b", "sums")
-TOLERANCE = {np.float32: 2e-4, np.float64: 1e-11}
 RANK_WEIGHTS = np.array([1.0, 0.8, 0.5])
 
 
@@ -49,31 +48,8 @@ def arguments(matrix, dtype, factors=16, bands=2, chances=None, seed=0, **option
     return grid, args | options
 
 
-def run(kernel, args, **how):
-    own = {name: None if args[name] is None else padded_copy(args[name]) for name in WRITTEN}
-    kernel(**{**args, **own}, **how)
-    return own
-
-
-def padded_copy(array):
-    return padded(array) if array.ndim == 2 and array.shape[1] > 4 else array.copy()
-
-
-def wide(args):
-    kinds = (name for name in args if isinstance(args[name], np.ndarray))
-    real = [name for name in kinds if args[name].dtype.kind == "f"]
-    return {**args, **{name: args[name].astype(np.float64) for name in real}}
-
-
-def assert_equals_reference(args, isa, num_threads=1):
-    dtype = args["x"].dtype.type
-    got = run(_sgd.bpr_cells, args, isa=isa, num_threads=num_threads)
-    want = run(reference.bpr_cells, wide(args))
-    for name in WRITTEN:
-        if args[name] is not None:
-            np.testing.assert_allclose(
-                got[name], want[name], rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype], err_msg=name
-            )
+def assert_equals_reference(args, isa):
+    assert_like_twin(_sgd.bpr_cells, reference.bpr_cells, args, WRITTEN, isa=isa, num_threads=1)
 
 
 @pytest.mark.parametrize("case", sorted(set(CASES) - {"long"}))

@@ -7,10 +7,9 @@ from scipy import sparse
 from recsys.kernels import _lmf
 from recsys.kernels.reference import lmf as reference
 from recsys.kernels.reference import rng
-from tests.cases import CASES, FACTORS
+from tests.cases import CASES, FACTORS, assert_like_twin, on_copies
 
 WRITTEN = ("solved", "biases", "squares", "bias_squares", "row_loss")
-TOLERANCE = {np.float32: 2e-4, np.float64: 1e-11}
 
 
 def arguments(matrix, dtype, factors=16, negatives=3, seed=0):
@@ -44,22 +43,13 @@ def arguments(matrix, dtype, factors=16, negatives=3, seed=0):
     }
 
 
-def run(kernel, args, **how):
-    own = {name: args[name].copy() for name in WRITTEN}
-    kernel(**{**args, **own}, **how)
-    return own
+def run(args, **how):
+    return on_copies(_lmf.lmf_rows, args, WRITTEN, **how)
 
 
 def assert_equals_reference(args, isa, num_threads=2):
-    dtype = args["solved"].dtype.type
-    got = run(_lmf.lmf_rows, args, isa=isa, num_threads=num_threads)
-    wide = {name: args[name].astype(np.float64) for name in WRITTEN}
-    want = run(reference.lmf_rows, {**args, **wide})
-    for name, values in want.items():
-        scale = np.abs(values).max(initial=1)
-        np.testing.assert_allclose(
-            got[name], values, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype] * scale, err_msg=name
-        )
+    kernels = _lmf.lmf_rows, reference.lmf_rows
+    assert_like_twin(*kernels, args, WRITTEN, isa=isa, num_threads=num_threads)
 
 
 @pytest.mark.parametrize("case", [name for name in CASES if name != "long"])
@@ -81,7 +71,7 @@ def test_every_column_in_turn_where_as_many_are_drawn(isa, dtype):
     args = arguments(CASES["many short"](), dtype, negatives=40)
     assert_equals_reference(args, isa)
     other_keys = {**args, "keys": args["keys"] + np.uint64(1)}
-    exact, again = (run(_lmf.lmf_rows, each, isa=isa, num_threads=1) for each in (args, other_keys))
+    exact, again = (run(each, isa=isa, num_threads=1) for each in (args, other_keys))
     np.testing.assert_array_equal(exact["solved"], again["solved"])
 
 
@@ -89,15 +79,15 @@ def test_same_bits_for_any_number_of_threads(isa, dtype, num_threads):
     args = arguments(CASES["every length"](), dtype, factors=17)
     args["spans"] = np.arange(len(args["order"]) + 1)
     other = {**args, "order": np.sort(args["order"]), "spans": args["spans"][[0, -1]]}
-    got = run(_lmf.lmf_rows, args, isa=isa, num_threads=num_threads)
-    for name, values in run(_lmf.lmf_rows, other, isa=isa, num_threads=1).items():
+    got = run(args, isa=isa, num_threads=num_threads)
+    for name, values in run(other, isa=isa, num_threads=1).items():
         np.testing.assert_array_equal(got[name], values, err_msg=name)
 
 
 def test_only_the_rows_of_the_spans_change(isa, dtype):
     args = arguments(CASES["many short"](), dtype)
     args["spans"] = np.array([20, 50])
-    got = run(_lmf.lmf_rows, args, isa=isa, num_threads=2)
+    got = run(args, isa=isa, num_threads=2)
     changed = np.flatnonzero((got["solved"] != args["solved"]).any(axis=1))
     np.testing.assert_array_equal(changed, np.sort(args["order"][20:50]))
 
@@ -118,7 +108,7 @@ def test_sigmoid_and_softplus_are_accurate(isa, dtype):
     scores = scores.astype(dtype).astype(np.float64)
     args = one_score(scores, dtype)
     args["spans"] = np.array([0, len(scores)])
-    got = run(_lmf.lmf_rows, args, isa=isa, num_threads=1)
+    got = run(args, isa=isa, num_threads=1)
     relative = 1e-6 if dtype == np.float32 else 1e-13
     np.testing.assert_allclose(got["row_loss"], reference.softplus(scores), rtol=relative)
     slope = np.sqrt(got["bias_squares"].astype(np.float64))
@@ -126,7 +116,7 @@ def test_sigmoid_and_softplus_are_accurate(isa, dtype):
 
 
 def test_sigmoid_and_softplus_far_out(isa, dtype):
-    got = run(_lmf.lmf_rows, one_score([-1e30, 1e30], dtype), isa=isa, num_threads=1)
+    got = run(one_score([-1e30, 1e30], dtype), isa=isa, num_threads=1)
     low, high = got["row_loss"]
     assert 0 < low < 1e-37 and high == pytest.approx(1e30)
     np.testing.assert_array_equal(got["bias_squares"][1], 1)
@@ -137,7 +127,7 @@ def test_steps_to_numbers_that_are_not_finite_show_in_the_loss(isa, dtype, bad):
     args = arguments(CASES["many short"](), dtype)
     args["solved"][args["order"][3], 0] = bad
     args["biases"][args["order"][4]] = bad
-    loss = run(_lmf.lmf_rows, args, isa=isa, num_threads=2)["row_loss"]
+    loss = run(args, isa=isa, num_threads=2)["row_loss"]
     np.testing.assert_array_equal(np.flatnonzero(np.isnan(loss)), np.sort(args["order"][3:5]))
 
 

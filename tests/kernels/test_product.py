@@ -7,6 +7,7 @@ from scipy import sparse
 from recsys import checks
 from recsys.kernels import _product, product_topk
 from recsys.kernels.reference import product as reference
+from tests.cases import on_copies
 
 
 def integers(rows, columns, density, seed, dtype):
@@ -37,9 +38,7 @@ def arguments(dtype, rows=23, middle=31, columns=211, n=7, density=0.2, *, left_
 
 
 def run(kernel, args, **how):
-    own = {name: args[name].copy() for name in ("ids", "scores", "failed")}
-    kernel(**{**args, **own}, **how)
-    return own
+    return on_copies(kernel, args, ("ids", "scores", "failed"), **how)
 
 
 def assert_equals_reference(args, isa, num_threads=2):

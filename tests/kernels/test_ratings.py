@@ -6,8 +6,8 @@ from scipy import sparse
 
 from recsys.kernels import RatingSGD, _sgd
 from recsys.kernels.reference import ratings as reference
-from tests.cases import CASES, FACTORS
-from tests.kernels.test_bpr import TOLERANCE, arguments, padded_copy, wide
+from tests.cases import CASES, FACTORS, assert_like_twin
+from tests.kernels.test_bpr import arguments
 
 WRITTEN = ("x", "y", "user_biases", "item_biases", "losses")
 
@@ -30,21 +30,9 @@ def problem(matrix, dtype, factors=16, bands=2, biased=True):
     }
 
 
-def run(kernel, args, **how):
-    own = {name: None if args[name] is None else padded_copy(args[name]) for name in WRITTEN}
-    kernel(**{**args, **own}, **how)
-    return own
-
-
 def assert_equals_reference(args, isa):
-    dtype = args["x"].dtype.type
-    got = run(_sgd.ratings_cells, args, isa=isa, num_threads=1)
-    want = run(reference.ratings_cells, wide(args))
-    for name in WRITTEN:
-        if args[name] is not None:
-            np.testing.assert_allclose(
-                got[name], want[name], rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype], err_msg=name
-            )
+    kernels = _sgd.ratings_cells, reference.ratings_cells
+    assert_like_twin(*kernels, args, WRITTEN, isa=isa, num_threads=1)
 
 
 @pytest.mark.parametrize("case", sorted(set(CASES) - {"long"}))

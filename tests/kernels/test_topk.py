@@ -6,6 +6,7 @@ import pytest
 from recsys.kernels import _topk, norm_order, norms, topk
 from recsys.kernels import topk as public
 from recsys.kernels.reference import topk as reference
+from tests.cases import on_copies
 
 
 def arguments(
@@ -37,9 +38,7 @@ def arguments(
 
 
 def run(kernel, args, **how):
-    own = {name: args[name].copy() for name in ("ids", "scores", "failed")}
-    kernel(**{**args, **own}, **how)
-    return own
+    return on_copies(kernel, args, ("ids", "scores", "failed"), **how)
 
 
 def assert_same(got, expected):
