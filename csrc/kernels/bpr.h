@@ -69,8 +69,7 @@ static int32_t bpr_adaptive(const bpr_run *r, int32_t lo, int32_t count, uint64_
     const double uniform = ((double)(second >> 11) + 0.5) * 0x1p-53;
     const double rank = -log(uniform) * p->adaptive_share * count;
     if (!(rank < count)) return -1;
-    const int64_t at = r->before[k] > 0 ? (int64_t)rank
-                                                              : count - 1 - (int64_t)rank;
+    const int64_t at = r->before[k] > 0 ? (int64_t)rank : count - 1 - (int64_t)rank;
     return p->ranking[k * p->n_items + lo + at];
 }
 
@@ -129,6 +128,20 @@ INLINE void bpr_update(const recsys_bpr *p, const bpr_step *s, real z, int64_t v
     }
 }
 
+/* The candidates from number `begin` on, BPR_CHUNK at most, asked for; how many there are. */
+INLINE int64_t bpr_candidates(const bpr_run *r, const bpr_step *s, int64_t begin, int64_t vectors,
+                              int32_t drawn[BPR_CHUNK]) {
+    const int64_t end = min_i64(begin + BPR_CHUNK, r->p->candidates);
+    int64_t count = 0;
+    for (int64_t c = begin; c < end; c++) {
+        const int32_t item = bpr_negative(r, s->visit, s->group, s->counter + (uint64_t)c);
+        if (item < 0) continue;
+        prefetch_item(r->p, item, vectors);
+        drawn[count++] = item;
+    }
+    return count;
+}
+
 /* The best-scored of `candidates` draws; -1: none. */
 static int64_t bpr_hardest(const bpr_run *r, const bpr_step *s, int64_t vectors) {
     const recsys_bpr *p = r->p;
@@ -136,15 +149,9 @@ static int64_t bpr_hardest(const bpr_run *r, const bpr_step *s, int64_t vectors)
     int64_t best = -1;
     real best_score = 0;
     for (int64_t begin = 0; begin < p->candidates; begin += BPR_CHUNK) {
-        const int64_t count = min_i64(BPR_CHUNK, p->candidates - begin);
         int32_t drawn[BPR_CHUNK];
+        const int64_t count = bpr_candidates(r, s, begin, vectors, drawn);
         for (int64_t c = 0; c < count; c++) {
-            const uint64_t counter = s->counter + (uint64_t)(begin + c);
-            drawn[c] = bpr_negative(r, s->visit, s->group, counter);
-            if (drawn[c] >= 0) prefetch_item(p, drawn[c], vectors);
-        }
-        for (int64_t c = 0; c < count; c++) {
-            if (drawn[c] < 0) continue;
             const real score = bpr_score(p, x, drawn[c], vectors);
             if (best < 0 || score > best_score) best = drawn[c], best_score = score;
         }
@@ -160,15 +167,9 @@ static int64_t bpr_violator(const bpr_run *r, const bpr_step *s, int64_t vectors
     const real liked = bpr_score(p, x, s->item, vectors);
     *trials = 0;
     for (int64_t begin = 0; begin < p->candidates; begin += BPR_CHUNK) {
-        const int64_t count = min_i64(BPR_CHUNK, p->candidates - begin);
         int32_t drawn[BPR_CHUNK];
+        const int64_t count = bpr_candidates(r, s, begin, vectors, drawn);
         for (int64_t c = 0; c < count; c++) {
-            const uint64_t counter = s->counter + (uint64_t)(begin + c);
-            drawn[c] = bpr_negative(r, s->visit, s->group, counter);
-            if (drawn[c] >= 0) prefetch_item(p, drawn[c], vectors);
-        }
-        for (int64_t c = 0; c < count; c++) {
-            if (drawn[c] < 0) continue;
             ++*trials;
             *difference = liked - bpr_score(p, x, drawn[c], vectors);
             if (!(*difference >= (real)p->margin)) return drawn[c];
