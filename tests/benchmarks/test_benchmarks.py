@@ -177,6 +177,7 @@ def test_bars_of_epochs(tmp_path):
     assert rows["recsys LogisticMF, f = 64, for each factor row looked at"][0].endswith(" ns")
     missing = rows["WARP, f = 64, an epoch: LightFM / ours"]
     assert missing[0] == "-" and missing[4] == "lightfm is not installed (see --lightfm)"
+    assert rows["ExplicitALS, f = 64, an iteration: cmfrec / ours"][1] == "at least 2x"
 
 
 def test_take_turns_within_a_budget(benchmarks):
