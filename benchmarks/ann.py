@@ -17,10 +17,10 @@ from pathlib import Path
 import machine
 import numpy as np
 from harness import (
-    add_data_options,
     markdown_table,
     matplotlib_pyplot,
     open_data,
+    parser_of_turns,
     run,
     write_json,
 )
@@ -46,13 +46,11 @@ class Point:
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    add_data_options(parser)
+    parser = parser_of_turns(__doc__, "results/ann")
     parser.add_argument("--factors", type=int, default=64, help="default: 64")
     parser.add_argument("--iterations", type=int, default=5, help="of training; default: 5")
     parser.add_argument("--queries", type=int, default=5000, help="of each kind; default: 5000")
     parser.add_argument("--singles", type=int, default=300, help="asked alone; default: 300")
-    parser.add_argument("--rounds", type=int, default=3, help="turns of each; default: 3")
     parser.add_argument("--connectivity", type=int, default=16, help="default: 16")
     parser.add_argument("--expansion-build", type=int, default=200, help="default: 200")
     parser.add_argument(
@@ -61,12 +59,6 @@ def parse() -> argparse.Namespace:
         nargs="+",
         default=[16, 32, 64, 128, 256, 512],
         help="the sweep; default: 16 32 64 128 256 512",
-    )
-    parser.add_argument(
-        "--output",
-        type=Path,
-        default=Path("results/ann"),
-        help="where the report (.json) and the picture (.png) go; default: results/ann",
     )
     return parser.parse_args()
 

@@ -3,7 +3,8 @@
 ``python benchmarks/peers.py --bars`` runs them. Each experiment is one run in which the contenders
 take turns. Those of alternating least squares have one objective (see peer_models.py) and start
 from the same factors: confidence "scaled" (c = alpha r, raw counts), lambda 0.01, which are
-implicit's defaults. Those of models that learn by epochs are as epoch_peers.py says.
+implicit's defaults. Those of models that learn by epochs are as epoch_peers.py says, serving
+and neighbours as serving.py and neighbors.py.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ from typing import Any
 
 import epoch_peers
 import fit_memory
+import neighbors
 import ratings
 import scipy.sparse as sp
+import serving
 from harness import Trace, interleave, losses_at_equal_iterations, markdown_table
 from peer_models import Ours, Problem, stepping_peers
 
@@ -40,6 +43,7 @@ UNITS = {
     "%": "{:.3f} %",
     "MB": "{:.0f} MB",
     "s": "{:.0f} s",
+    "ms": "{:.3f} ms",
     "ns": "{:.1f} ns",
     "M/s": "{:.1f} M/s",
 }
@@ -131,8 +135,12 @@ def versus(
         row.note = f"{one.split()[0]} is not installed"
         return row
     slow, fast = (traces[name].seconds_an_iteration for name in (one, other))
-    row.value, row.note = slow / fast, f"{slow:.3g} s against {fast:.3g} s"
+    row.value, row.note = slow / fast, f"{shown(slow)} against {shown(fast)}"
     return row
+
+
+def shown(seconds: float) -> str:
+    return f"{seconds:.3g} s" if seconds >= 0.1 else f"{1e3 * seconds:.3g} ms"
 
 
 def ratio(
@@ -293,6 +301,31 @@ def explicit_64(bench: Bench) -> Result:
     ], traces
 
 
+def lists_64(bench: Bench) -> Result:
+    """10 for each, of the same factors."""
+    counts = bench.dataset.user_items.tocsr()
+    model = serving.trained(counts, bench.threads, bench.seed, factors=64)
+    rows, kept = [], {}
+    for task, (_, traces) in serving.race(counts, model, 3, bench.seed, bench.peers).items():
+        what, names = f"{task}, f = 64, a list", ("implicit", "recsys")
+        one = "one user" in task
+        if one:
+            ours = 1e3 * traces["recsys"].seconds_an_iteration
+            rows.append(Row(what, ours, "ms", "at most", 1.5))
+        asked = () if one else ("at least", 4)
+        rows.append(versus(f"{what}: implicit / ours", traces, *names, *asked))
+        kept |= {f"{task}: {who}": trace for who, trace in traces.items()}
+    return rows, kept
+
+
+def bm25_100(bench: Bench) -> Result:
+    counts = bench.dataset.user_items.tocsr()
+    found = neighbors.race(counts, neighbors.K, bench.threads, 3, bench.peers)
+    traces = {name: trace for name, (_, trace) in found.items()}
+    what = f"fit of BM25 neighbours, k = {neighbors.K}: implicit / ours"
+    return [versus(what, traces, "implicit", "recsys", "at least", 3)], traces
+
+
 def memory(bench: Bench) -> Result:
     measured = fit_memory.measure(
         bench.dataset.user_items, factors=64, iterations=2, num_threads=bench.threads
@@ -339,6 +372,8 @@ EXPERIMENTS: dict[str, Callable[[Bench], Result]] = {
     "warp-64": warp_64,
     "logistic-64": logistic_64,
     "explicit-64": explicit_64,
+    "serving": lists_64,
+    "neighbors": bm25_100,
     "memory": memory,
     "install": install,
 }

@@ -55,6 +55,25 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def parser_of_turns(about: str | None, output: str) -> argparse.ArgumentParser:
+    """For contenders that take turns; `output`: where the report goes."""
+    parser = argparse.ArgumentParser(description=about)
+    add_data_options(parser)
+    parser.add_argument("--rounds", type=int, default=3, help="turns of each; default: 3")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path(output),
+        metavar="PATH",
+        help=f"where the report (.json) goes, and a picture (.png) if any; default: {output}",
+    )
+    return parser
+
+
+def add_no_peers(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--no-peers", action="store_true", help="only ours")
+
+
 def open_data(options: argparse.Namespace) -> Dataset:
     """What the options ask for; says what it is, real or synthetic, in the first line printed."""
     if options.data is not None and options.scale is not None:

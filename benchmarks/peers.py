@@ -21,6 +21,7 @@ import machine
 from harness import (
     Trace,
     add_data_options,
+    add_no_peers,
     headline,
     interleave,
     markdown_table,
@@ -74,7 +75,7 @@ def parse() -> argparse.Namespace:
         default=bars.BUDGET,
         help="seconds after which a slow solver makes no further iteration; default: 60",
     )
-    parser.add_argument("--no-peers", action="store_true", help="only ours")
+    add_no_peers(parser)
     lightfm_peer.add_option(parser)
     parser.add_argument(
         "--ratings",

@@ -152,7 +152,7 @@ def test_serving(tmp_path):
     text = run("serving.py", *options, cwd=tmp_path).stdout
     assert "one user at a time" in text and "share of the floor" in text
     tasks = report(tmp_path / "results" / "serving.json")["tasks"]
-    assert len(tasks) == 3 and all(task["seconds"]["recsys"] > 0 for task in tasks)
+    assert len(tasks) == 3 and all(task["seconds_a_list"]["recsys"] > 0 for task in tasks)
 
 
 def test_bars_keep_what_was_measured_before(tmp_path):
@@ -165,11 +165,16 @@ def test_bars_keep_what_was_measured_before(tmp_path):
     assert "not measured" in line and "implicit is not installed" in line
 
 
-def test_bars_of_epochs(tmp_path):
-    options = ("--scale", 0.002, "--no-peers", "--bars", "--only", "bpr-64", "warp-64")
-    text = run("peers.py", *options, "logistic-64", "explicit-64", cwd=tmp_path).stdout
+def bars_of(folder, *experiments):
+    """The cells after the name of what is measured, by it."""
+    options = ("--scale", 0.002, "--no-peers", "--bars", "--only")
+    text = run("peers.py", *options, *experiments, cwd=folder).stdout
     rows = [[cell.strip() for cell in line.split("|")] for line in text.splitlines()]
-    rows = {row[1]: row[2:] for row in rows if len(row) > 2}
+    return {row[1]: row[2:] for row in rows if len(row) > 2}
+
+
+def test_bars_of_epochs(tmp_path):
+    rows = bars_of(tmp_path, "bpr-64", "warp-64", "logistic-64", "explicit-64")
     name = "BPR, f = 64, an epoch: ours deterministic / ours hogwild"
     assert rows[name][0].endswith("x") and rows[name][1] == "at most 1.3x"
     assert rows["ExplicitSGD, f = 64, ratings"][0].endswith(" M/s")
@@ -178,6 +183,17 @@ def test_bars_of_epochs(tmp_path):
     missing = rows["WARP, f = 64, an epoch: LightFM / ours"]
     assert missing[0] == "-" and missing[4] == "lightfm is not installed (see --lightfm)"
     assert rows["ExplicitALS, f = 64, an iteration: cmfrec / ours"][1] == "at least 2x"
+
+
+def test_bars_of_serving(tmp_path):
+    rows = bars_of(tmp_path, "serving", "neighbors")
+    alone = rows["recommend, one user at a time, f = 64, a list"]
+    assert alone[0].endswith(" ms") and alone[1] == "at most 1.5 ms"
+    missing = {name: row[1:] for name, row in rows.items() if "implicit / ours" in name}
+    asked = [row[0] for row in missing.values()]
+    assert asked == ["at least 4x", "-", "at least 4x", "at least 3x"]
+    for row in missing.values():
+        assert row[2] == "not measured" and row[3] == "implicit is not installed"
 
 
 def test_take_turns_within_a_budget(benchmarks):
