@@ -141,7 +141,7 @@ def test_input_formats():
 def test_values_that_are_not_finite(bad):
     matrix = stripes(10)
     matrix.data[3] = bad
-    with pytest.raises(ModelFitError, match="NaN encountered in factors"):
+    with pytest.raises(ModelFitError, match=r"^user_items holds NaN or infinity"):
         fitted(matrix)
 
 

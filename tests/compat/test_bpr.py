@@ -161,8 +161,9 @@ def test_what_is_refused():
     for name, value in (("factors", 0), ("learning_rate", 0), ("dtype", np.float16)):
         with pytest.raises(ValueError, match=f"{name} must be"):
             fitted(plays(), **{name: value})
-    with pytest.raises(ModelFitError, match="NaN encountered in factors: training div"):
+    with pytest.raises(ModelFitError, match="NaN encountered in factors: training div") as caught:
         fitted(plays(), learning_rate=1e6)
+    assert "which is 1e+06" in str(caught.value) and "init_scale" not in str(caught.value)
     model = fitted(plays())
     with pytest.raises(NotImplementedError, match="recalculate_user is not supported"):
         model.recommend(0, plays()[0], recalculate_user=True)

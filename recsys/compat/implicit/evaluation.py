@@ -7,6 +7,7 @@ which takes the same models.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -140,60 +141,30 @@ def ranking_metrics_at_k(
     return {name: values[f"{own}@{K}"] for name, own in _METRICS.items()}
 
 
-def precision_at_k(
-    model: Any,
-    train_user_items: Any,
-    test_user_items: Any,
-    K: int = 10,
-    show_progress: bool = True,
-    num_threads: int = 1,
-) -> float:
-    """ "precision" of `ranking_metrics_at_k`: not precision at K, but a capped recall."""
-    return ranking_metrics_at_k(
-        model, train_user_items, test_user_items, K, show_progress, num_threads
-    )["precision"]
+def _only(metric: str, name: str, note: str = "") -> Callable[..., float]:
+    """The function `name` of implicit, for one of its metrics."""
+
+    def at_k(
+        model: Any,
+        train_user_items: Any,
+        test_user_items: Any,
+        K: int = 10,
+        show_progress: bool = True,
+        num_threads: int = 1,
+    ) -> float:
+        return ranking_metrics_at_k(
+            model, train_user_items, test_user_items, K, show_progress, num_threads
+        )[metric]
+
+    at_k.__name__ = at_k.__qualname__ = name
+    at_k.__doc__ = f"The value {metric!r} of `ranking_metrics_at_k`{note}."
+    return at_k
 
 
-def mean_average_precision_at_k(
-    model: Any,
-    train_user_items: Any,
-    test_user_items: Any,
-    K: int = 10,
-    show_progress: bool = True,
-    num_threads: int = 1,
-) -> float:
-    """ "map" of `ranking_metrics_at_k`."""
-    return ranking_metrics_at_k(
-        model, train_user_items, test_user_items, K, show_progress, num_threads
-    )["map"]
-
-
-def ndcg_at_k(
-    model: Any,
-    train_user_items: Any,
-    test_user_items: Any,
-    K: int = 10,
-    show_progress: bool = True,
-    num_threads: int = 1,
-) -> float:
-    """ "ndcg" of `ranking_metrics_at_k`."""
-    return ranking_metrics_at_k(
-        model, train_user_items, test_user_items, K, show_progress, num_threads
-    )["ndcg"]
-
-
-def AUC_at_k(
-    model: Any,
-    train_user_items: Any,
-    test_user_items: Any,
-    K: int = 10,
-    show_progress: bool = True,
-    num_threads: int = 1,
-) -> float:
-    """ "auc" of `ranking_metrics_at_k`."""
-    return ranking_metrics_at_k(
-        model, train_user_items, test_user_items, K, show_progress, num_threads
-    )["auc"]
+precision_at_k = _only("precision", "precision_at_k", ": not precision at K, but a capped recall")
+mean_average_precision_at_k = _only("map", "mean_average_precision_at_k")
+ndcg_at_k = _only("ndcg", "ndcg_at_k")
+AUC_at_k = _only("auc", "AUC_at_k")
 
 
 def _as_given(matrix: sparse.csr_matrix, ratings: Any) -> sparse.csr_matrix:

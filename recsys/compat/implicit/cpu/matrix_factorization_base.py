@@ -210,8 +210,19 @@ class MatrixFactorizationBase(RecommenderBase):
         try:
             engine.fit(counts, callback=follow, show_progress=show_progress, warm_start=True)
         except FloatingPointError as error:
-            raise ModelFitError(f"NaN encountered in factors: {error}") from error
+            raise self._diverged(engine, error) from None
         self._take(engine)
+
+    def _diverged(self, engine: Any, error: FloatingPointError) -> ModelFitError:
+        reason = str(error)
+        if hasattr(self, "learning_rate"):
+            # The engine's advice is about parameters that implicit's classes do not have.
+            reason = (
+                f"training diverged in iteration {len(engine.history) + 1}. Lower learning_rate, "
+                f"which is {self.learning_rate:g}, or regularization, which is "
+                f"{self.regularization:g}, if it is large"
+            )
+        return ModelFitError(f"NaN encountered in factors: {reason}")
 
     def _present(self, name: str, count: int, columns: int | None = None) -> np.ndarray | None:
         """The factors `name` to go on from, which must be of `count` rows, or None."""
@@ -241,7 +252,10 @@ def finite_counts(matrix: Any) -> sparse.csr_matrix:
     """
     matrix = check_csr(matrix)
     if not np.isfinite(matrix.data).all():
-        raise ModelFitError("NaN encountered in factors: user_items holds NaN or infinity")
+        raise ModelFitError(
+            "user_items holds NaN or infinity; expected finite numbers: remove such entries or "
+            "replace their values"
+        )
     return sparse.csr_matrix(matrix).astype(np.float32, copy=False)
 
 
