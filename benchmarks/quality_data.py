@@ -1,0 +1,125 @@
+"""The data sets that lists are measured on, each with its split; see quality.py.
+
+lastfm-2k
+    Plays; a random fifth of the entries is held out (seed 0).
+gowalla
+    Visits, all ones; the split of the LightGCN line of papers.
+ml-1m
+    Ratings of 4 and 5, as ones; a random fifth of them is held out (seed 0).
+lastfm-360k
+    Plays of a random share of the users of lastfm-360K where `recsys.datasets` finds it or can
+    download it; of its synthetic twin, of that scale, elsewhere. A random fifth is held out.
+
+The first three are files of a folder, whose arrays `FILES` names; none of them is part of recsys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+
+from recsys import evaluation
+from recsys.datasets import DatasetUnavailableError, lastfm360k, lastfm360k_twin
+
+SEED = 0  # of the splits that are made here
+INNER_SEED = 1  # of that which settings are chosen on
+HELD_OUT = 0.2
+SCALE = 0.05  # of lastfm-360K
+
+FILES = {
+    "lastfm-2k": "shape, indptr, indices, plays",
+    "gowalla": "shape, train_indptr, train_indices, test_indptr, test_indices",
+    "ml-1m": "user, item, rating",
+}
+
+
+class Data(NamedTuple):
+    """Matrices of counts, users x items, float32; no entry is in both."""
+
+    name: str
+    train: sp.csr_array
+    test: sp.csr_array
+    synthetic: bool = False
+
+    def inner(self) -> Data:
+        """The training part split once more, into one to train on and one to choose settings by."""
+        train, held_out = evaluation.random_split(self.train, HELD_OUT, random_state=INNER_SEED)
+        return self._replace(train=sp.csr_array(train), test=sp.csr_array(held_out))
+
+
+def lastfm(path: Path) -> Data:
+    with np.load(path) as data:
+        plays = sp.csr_array((data["plays"], data["indices"], data["indptr"]), data["shape"])
+    held_in = np.random.default_rng(SEED).random(plays.nnz) < 1 - HELD_OUT
+    rows = np.repeat(np.arange(plays.shape[0]), np.diff(plays.indptr))
+    parts = (
+        sp.csr_array((plays.data[keep], (rows[keep], plays.indices[keep])), plays.shape)
+        for keep in (held_in, ~held_in)
+    )
+    return Data("lastfm-2k", *(part.astype(np.float32) for part in parts))
+
+
+def gowalla(path: Path) -> Data:
+    with np.load(path) as data:
+        parts = (
+            sp.csr_array(
+                (
+                    np.ones(len(data[f"{part}_indices"]), np.float32),
+                    data[f"{part}_indices"],
+                    data[f"{part}_indptr"],
+                ),
+                data["shape"],
+            )
+            for part in ("train", "test")
+        )
+        return Data("gowalla", *parts)
+
+
+def movielens(path: Path) -> Data:
+    with np.load(path) as data:
+        liked = data["rating"] >= 4
+        at = data["user"][liked], data["item"][liked]
+    return _split("ml-1m", sp.csr_array((np.ones(len(at[0]), np.float32), at)))
+
+
+def lastfm_large(scale: float) -> Data:
+    """Of the users the share `scale`; says where it takes the twin."""
+    try:
+        whole = lastfm360k()
+    except DatasetUnavailableError as error:
+        print(f"lastfm-360k: its synthetic twin, as the real data is not here: {error}")
+        return _split("lastfm-360k", lastfm360k_twin(scale, SEED).user_items)._replace(
+            synthetic=True
+        )
+    n_users = whole.user_items.shape[0]
+    users = np.random.default_rng(SEED).choice(n_users, round(scale * n_users), replace=False)
+    part = whole.user_items[np.sort(users)]
+    return _split("lastfm-360k", part[:, np.flatnonzero(part.getnnz(axis=0))])
+
+
+def _split(name: str, user_items: sp.csr_array | sp.csr_matrix) -> Data:
+    parts = evaluation.random_split(user_items, HELD_OUT, random_state=SEED)
+    return Data(name, *map(sp.csr_array, parts))
+
+
+READERS: dict[str, Callable[[Path], Data]] = {
+    "lastfm-2k": lastfm,
+    "gowalla": gowalla,
+    "ml-1m": movielens,
+}
+NAMES = (*READERS, "lastfm-360k")
+
+
+def load(name: str, folder: Path, scale: float = SCALE) -> Data | None:
+    """One of NAMES; says so and returns None where it is not there."""
+    if name not in READERS:
+        return lastfm_large(scale)
+    path = folder / f"{name}.npz"
+    if not path.exists():
+        print(f"{path.name} is not in {folder}: left out")
+        return None
+    return READERS[name](path)
