@@ -1,8 +1,8 @@
 """Models that learn by epochs or iterations: ours and the peers', one of them at a time.
 
 Each program's own clock tells the seconds, so that setting up (sorting, copying, initial factors)
-is left out everywhere. The figures are times alone: `pairwise.py`, `ratings.py` and
-`logistic_defaults.py` look at what is learned. How the contenders are made alike:
+is left out everywhere. The figures are times alone: `quality.py` and `ratings.py` look at
+what is learned. How the contenders are made alike:
 
 bpr
     A step for each entry, learning rate .05, regularization .01. implicit draws an item j from the

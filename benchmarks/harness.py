@@ -247,20 +247,30 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, dataset: Dataset, machine: dict[str, Any], **content: Any) -> None:
     n_users, n_items = dataset.user_items.shape
-    report = {
-        "command": command_line(),
-        "written": now(),
-        "dataset": {
-            "name": dataset.name,
-            "synthetic": dataset.synthetic,
-            "users": n_users,
-            "items": n_items,
-            "entries": dataset.user_items.nnz,
-        },
-        "machine": machine,
-        **content,
+    described = {
+        "name": dataset.name,
+        "synthetic": dataset.synthetic,
+        "users": n_users,
+        "items": n_items,
+        "entries": dataset.user_items.nnz,
     }
+    write_report(path, dataset=described, machine=machine, **content)
+
+
+def write_report(path: Path, **content: Any) -> None:
+    """As JSON, with the command that made it and the time."""
+    report = {"command": command_line(), "written": now(), **content}
     write_text(path, json.dumps(report, indent=1, default=_plain) + "\n")
+
+
+def replace_between(path: Path, marks: tuple[str, str], text: str) -> None:
+    """Put a text between two lines of a file."""
+    whole = path.read_text(encoding="utf-8")
+    begin, end = (whole.find(mark) for mark in marks)
+    if not 0 <= begin < end:
+        raise SystemExit(f"{path} has no lines {marks[0]} and {marks[1]}, in this order")
+    write_text(path, f"{whole[: begin + len(marks[0])]}\n{text}\n{whole[end:]}")
+    print(f"wrote {path}")
 
 
 def _plain(value: Any) -> Any:

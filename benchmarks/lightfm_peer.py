@@ -17,8 +17,9 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from peer_models import list_maker
 
-import recsys
+from recsys import BPR
 
 WORKER = Path(__file__).with_name("lightfm_worker.py")
 
@@ -81,7 +82,7 @@ class LightFM:
         """Makes an epoch; its seconds."""
         return self._ask("epoch")["seconds"]
 
-    def as_model(self, train: Any) -> recsys.BPR:
+    def as_model(self, train: Any) -> BPR:
         """What it has learned, in a model that makes lists; an item's bias is one more factor."""
         path = Path(self._folder.name, "learned.npz")
         self._ask(f"save {path}")
@@ -90,9 +91,7 @@ class LightFM:
             biases = learned["item_biases"]
         users = np.column_stack((users, np.ones(len(users), users.dtype)))
         items = np.column_stack((items, biases))
-        model = recsys.BPR(users.shape[1], epochs=0, item_bias=False).fit(train)
-        model.user_factors, model.item_factors = users, items
-        return model
+        return list_maker(train, users, items)
 
     def close(self) -> None:
         self._worker.stdin.close()

@@ -32,7 +32,7 @@ import numpy as np
 import scipy.sparse as sp
 from harness import Contender, Trace, single_blas
 
-from recsys import ImplicitALS, checks, kernels
+from recsys import BPR, ImplicitALS, checks, kernels
 from recsys.models.confidence import signed_confidence
 
 PEERS = ("implicit", "irspack", "cmfrec")
@@ -225,6 +225,13 @@ def installed(names=PEERS) -> list[str]:
             continue
         found.append(name)
     return found
+
+
+def list_maker(train, user_factors: np.ndarray, item_factors: np.ndarray) -> BPR:
+    """A model that makes the lists of factors learned elsewhere."""
+    model = BPR(user_factors.shape[1], epochs=0, item_bias=False).fit(train, show_progress=False)
+    model.user_factors, model.item_factors = user_factors, item_factors
+    return model
 
 
 def stepping_peers(problem, names, factors, solver, seed) -> Iterator[Contender]:

@@ -27,9 +27,9 @@ from harness import (
     markdown_table,
     now,
     open_data,
+    replace_between,
     run,
     write_json,
-    write_text,
 )
 from peer_models import Cmfrec, Ours, Problem, installed, stepping_peers
 
@@ -254,16 +254,10 @@ def earlier(path: Path, same: dict[str, Any]) -> dict[str, Any]:
 
 
 def update_readme(text: str, experiments: dict[str, Any]) -> None:
-    readme = README.read_text(encoding="utf-8")
-    begin, end = (readme.find(mark) for mark in MARKS)
-    if not 0 <= begin < end:
-        raise SystemExit(f"{README} has no lines {MARKS[0]} and {MARKS[1]}, in this order")
     dates = sorted(each["measured"][:10] for each in experiments.values())
     text = f"{text}\n\nMeasured {dates[0]}" + (f" to {dates[-1]}" if dates[0] != dates[-1] else "")
     command = "`python benchmarks/peers.py --bars --update-readme`"
-    head = readme[: begin + len(MARKS[0])]
-    write_text(README, f"{head}\n{text} by {command}.\n{readme[end:]}")
-    print(f"wrote {README}")
+    replace_between(README, MARKS, f"{text} by {command}.")
 
 
 if __name__ == "__main__":

@@ -1,35 +1,11 @@
 """The benchmarks as a user runs them: in a process of their own, small."""
 
-import importlib
-import json
-import os
-import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
-
-import recsys
-
-FOLDER = Path(__file__).parents[2] / "benchmarks"
-
-
-def run(script, *options, cwd, check=True):
-    command = [sys.executable, str(FOLDER / script), *map(str, options)]
-    # The same recsys as here, also where it was found by a relative path.
-    paths = [str(Path(recsys.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
-    env.pop("PYTHONSAFEPATH", None)  # a script imports its neighbours
-    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=120)
-    if check:
-        assert done.returncode == 0, done.stderr
-    return done
-
-
-def report(path):
-    return json.loads(path.read_text(encoding="utf-8"))
+from run_benchmark import FOLDER, report, run
 
 
 def test_main_job_on_the_twin(tmp_path):
@@ -280,38 +256,6 @@ def test_lightfm_says_why_it_ended(lightfm_peer):
             peer.turn()
     finally:
         peer.close()
-
-
-def test_pairwise(tmp_path, data_folder):
-    (tmp_path / "lastfm-2k.npz").symlink_to(data_folder / "lastfm-2k.npz")
-    options = (tmp_path, "--quick", "--no-peers", "--json", "rows.json")
-    lines = run("pairwise.py", *options, cwd=tmp_path).stdout.splitlines()
-    assert f"gowalla.npz is not in {tmp_path}: left out" in lines
-    rows = report(tmp_path / "rows.json")
-    assert [row["who"] for row in rows][:2] == ["BPR, uniform", "BPR, popular"]
-    for row in rows:
-        # A list by popularity has a Recall@20 of .10; two epochs of some are not there yet.
-        assert 0.05 < row["recall"] < 0.4 and 0.05 < row["ndcg"] < 0.4 and row["seconds"] > 0
-        assert sum(f"| {row['who']} " in line for line in lines) == 2  # as it was, and as the best
-
-
-def test_pairwise_takes_the_best_of_each(benchmarks):
-    rows = [
-        {"data": data, "who": who, "ndcg": ndcg}
-        for data, who, ndcg in (("a", "x", 0.1), ("a", "x", 0.2), ("a", "y", 0.0), ("b", "x", 0.1))
-    ]
-    assert benchmarks("pairwise").best_of_each(rows) == rows[1:]
-
-
-@pytest.fixture
-def benchmarks(monkeypatch):
-    """Imports a module of benchmarks/: no package, its scripts find one another by name."""
-    before = set(sys.modules)
-    monkeypatch.syspath_prepend(str(FOLDER))
-    yield importlib.import_module
-    for name in set(sys.modules) - before:
-        if str(FOLDER) in str(getattr(sys.modules[name], "__file__", None)):
-            del sys.modules[name]
 
 
 def test_verdicts(benchmarks):

@@ -1,0 +1,321 @@
+"""The leaderboard: how good the lists of every model are, ours and the peers', on four data sets.
+
+Each contender of quality_models.py has as many settings to choose from. It is trained with each on
+a part of the training data and measured on the rest of it; with the setting that has the highest
+NDCG@20 there it is trained on all of the training data and measured on the test items, once. With
+--tune-on-test the settings are measured on the test items themselves, as those of many published
+tables were, and the best is shown. All items are ranked but those of training; recall is over all
+test items of a user. quality_data.py has the data sets, quality_report.py makes table and picture.
+
+    python benchmarks/quality.py ../shared/data
+    python benchmarks/quality.py ../shared/data --quick
+    python benchmarks/quality.py ../shared/data --data gowalla --who EASE --heavy
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import lightfm_peer
+import machine
+import numpy as np
+import quality_data
+import quality_report
+from harness import now, run, write_report
+from peer_models import installed
+from quality_data import Data
+from quality_models import CONTENDERS, Bench, Contender, Parameters
+from quality_reference import EASE, available_memory
+from threadpoolctl import threadpool_limits
+
+from recsys import evaluation, kernels
+
+METRICS = {"metrics": ("recall", "ndcg"), "k": (10, 20)}
+CHOSEN_BY = "ndcg@20"
+HEAVY_ITEMS = 20_000  # EASE takes more than some GB, and minutes, from here on
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument(
+        "folder",
+        type=Path,
+        nargs="?",
+        default=os.environ.get("RECSYS_DATA", "../shared/data"),
+        help=f"folder of {', '.join(f'{name}.npz' for name in quality_data.READERS)}; default: "
+        "RECSYS_DATA, or ../shared/data",
+    )
+    for option, names in (("--data", quality_data.NAMES), ("--who", tuple(CONTENDERS))):
+        parser.add_argument(
+            option,
+            nargs="+",
+            choices=names,
+            metavar="NAME",
+            default=list(names),
+            help=f"measure these alone; others keep the figures that --output holds, if they are "
+            f"of the same kind of run: {'; '.join(names)}",
+        )
+    parser.add_argument(
+        "--scale",
+        type=float,
+        default=quality_data.SCALE,
+        help=f"share of lastfm-360K, or scale of its twin; default: {quality_data.SCALE}",
+    )
+    parser.add_argument("--quick", action="store_true", help="a trial: one setting, few epochs")
+    parser.add_argument(
+        "--tune-on-test", action="store_true", help="choose the settings by the test items"
+    )
+    parser.add_argument(
+        "--heavy",
+        action="store_true",
+        help=f"EASE also of more than {HEAVY_ITEMS:,} items, where memory allows: only the first "
+        "setting",
+    )
+    parser.add_argument("--no-peers", action="store_true", help="only ours")
+    lightfm_peer.add_option(parser)
+    parser.add_argument("--seed", type=int, default=0, help="of the models; default: 0")
+    parser.add_argument(
+        "--threads", type=int, default=0, help="default: 0, all this process may use"
+    )
+    parser.add_argument(
+        "--report-only", action="store_true", help="table and picture of what --output holds"
+    )
+    parser.add_argument(
+        "--update-docs", action="store_true", help="write tables and picture into docs/"
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="PATH",
+        help="default: results/quality.json, quality-quick.json or quality-tuned-on-test.json",
+    )
+    options = parser.parse_args()
+    if options.quick and options.update_docs:
+        parser.error("--quick is a trial, its figures are not for docs/")
+    if options.no_peers and options.lightfm:
+        parser.error("--no-peers and --lightfm exclude each other")
+    kind = "-quick" if options.quick else "-tuned-on-test" if options.tune_on_test else ""
+    options.output = options.output or Path(f"results/quality{kind}.json")
+    return options
+
+
+# ---- one contender on one data set -------------------------------------------------------------
+
+
+def evaluate(model: Any, data: Data) -> evaluation.Evaluation:
+    return evaluation.evaluate(model, data.train, data.test, **METRICS, show_progress=False)
+
+
+def trial(
+    contender: Contender, setting: Parameters, data: Data, bench: Bench, quick: bool
+) -> tuple[evaluation.Evaluation, float]:
+    """Fits one setting; what it is worth, and the seconds of the fit."""
+    parameters = contender.always | setting | (contender.quick if quick else {})
+    with threadpool_limits(bench.threads, "blas"):
+        model, seconds = contender.fit(data.train, bench, parameters)
+        return evaluate(model, data), seconds
+
+
+def trials(
+    contender: Contender, settings: list[Parameters], data: Data, bench: Bench, quick: bool
+) -> Iterator[tuple[dict[str, Any], evaluation.Evaluation]]:
+    """What was tried, one after the other; settings that do not come to numbers are left out."""
+    for setting in settings:
+        try:
+            found, seconds = trial(contender, setting, data, bench, quick)
+        except FloatingPointError as error:
+            print(f"  {quality_report.words(setting)}: left out, {error}")
+            continue
+        tried = {"setting": setting, "mean": found.mean, "seconds": seconds}
+        means = ", ".join(f"{name} {found.mean[name]:.4f}" for name in ("recall@20", CHOSEN_BY))
+        print(f"  {quality_report.words(setting)}: {means}, {seconds:.1f} s", flush=True)
+        yield tried, found
+
+
+def measure(
+    who: str, data: Data, bench: Bench, options: argparse.Namespace
+) -> tuple[dict[str, Any], evaluation.Evaluation]:
+    """A row of the leaderboard, and the values of each user."""
+    contender, quick = CONTENDERS[who], options.quick
+    settings = contender.settings
+    if quick or heavy(who, data):
+        settings = settings[:1]
+    search = data if options.tune_on_test or len(settings) == 1 else data.inner()
+    tried = list(trials(contender, settings, search, bench, quick))
+    if not tried:
+        raise SystemExit(f"{who} on {data.name}: no setting of it came to numbers")
+    best, found = max(tried, key=lambda each: each[0]["mean"][CHOSEN_BY])
+    seconds = best["seconds"]
+    if search is not data:
+        found, seconds = trial(contender, best["setting"], data, bench, quick)
+    low_high = found.interval()
+    row = {
+        "data": data.name,
+        "who": who,
+        "by": contender.by,
+        "always": contender.always,
+        "setting": best["setting"],
+        "chosen_on": None if len(settings) == 1 else "test" if search is data else "validation",
+        "tried": [each for each, _ in tried],
+        "measured": {
+            name: {"mean": mean, "low": low_high[name][0], "high": low_high[name][1]}
+            for name, mean in found.mean.items()
+        },
+        "cut_ties": found.n_cut_ties,
+        "seconds": seconds,
+        "threads": bench.threads,
+        "seed": bench.seed,
+        "at": now(),
+    }
+    return row, found
+
+
+def heavy(who: str, data: Data) -> bool:
+    return who == "EASE" and data.train.shape[1] > HEAVY_ITEMS
+
+
+def why_not(who: str, data: Data, options: argparse.Namespace) -> str | None:
+    """Why a contender is left out, None if it is not."""
+    if who != "EASE":
+        return None
+    if heavy(who, data) and not options.heavy:
+        return f"{data.train.shape[1]:,} items, more than {HEAVY_ITEMS:,}: see --heavy"
+    needed, available = EASE.memory(data.train.shape[1]), available_memory()
+    if needed > available:
+        return f"it takes {needed / 1e9:.1f} GB, there are {available / 1e9:.1f} GB"
+    return None
+
+
+# ---- the run -----------------------------------------------------------------------------------
+
+
+class Results:
+    """What has been measured, in a JSON file; the values of each user beside it, for comparisons.
+
+    Figures of an earlier run of the same kind (settings chosen alike, same CPU and threads) stay
+    until they are measured again.
+    """
+
+    def __init__(self, path: Path, kind: dict[str, Any], facts: dict[str, Any]) -> None:
+        self.path, self.kind, self.facts = path, kind, facts
+        self.data: dict[str, Any] = {}
+        self.rows: list[dict[str, Any]] = []
+        if not path.exists():
+            return
+        try:
+            earlier = json.loads(path.read_text(encoding="utf-8"))
+            if earlier["kind"] == kind:
+                self.data, self.rows = earlier["data"], earlier["rows"]
+        except (OSError, ValueError, KeyError) as error:
+            raise SystemExit(f"{path} is no report of quality.py ({error}): move it away") from None
+
+    def add(self, data: Data, row: dict[str, Any], found: evaluation.Evaluation) -> None:
+        """After each contender, so that an interrupted run keeps what it has."""
+        facts = quality_report.facts_of(data)
+        others = [each for each in self.rows if key(each) != key(row)]
+        if self.data.get(data.name, facts) != facts:  # another scale, say
+            others = [each for each in others if each["data"] != data.name]
+        self.data[data.name], self.rows = facts, [*others, row]
+        path = self._users_of(row)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez_compressed(path, users=found.users, **found.per_user)
+        self.write()
+
+    def write(self, **more: Any) -> None:
+        content = {"kind": self.kind, "data": self.data, "rows": self.rows, **more}
+        write_report(self.path, machine=self.facts, **content)
+
+    def against_best(self) -> dict[str, Any]:
+        """Of each data set: the best by NDCG@20, and the differences of all others to it."""
+        compared = {}
+        for name in self.data:
+            rows = [row for row in self.rows if row["data"] == name]
+            rows = [row for row in rows if self._users_of(row).exists()]
+            best = max(rows, key=lambda row: row["measured"][CHOSEN_BY]["mean"], default=None)
+            if best is None:
+                continue
+            first = self._values(best)
+            compared[name] = {"best": best["who"]} | {
+                row["who"]: {
+                    metric: difference._asdict()
+                    for metric, difference in evaluation.compare(self._values(row), first).items()
+                }
+                for row in rows
+                if row is not best
+            }
+        return compared
+
+    def _users_of(self, row: dict[str, Any]) -> Path:
+        slug = "".join(letter if letter.isalnum() else "-" for letter in row["who"])
+        return self.path.with_suffix("") / row["data"] / f"{slug}.npz"
+
+    def _values(self, row: dict[str, Any]) -> evaluation.Evaluation:
+        with np.load(self._users_of(row)) as stored:
+            arrays = dict(stored)
+        users = arrays.pop("users")
+        return evaluation.Evaluation(users, arrays, {}, 0, 0, row["cut_ties"])
+
+
+def key(row: dict[str, Any]) -> tuple[str, str]:
+    return row["data"], row["who"]
+
+
+def usable(options: argparse.Namespace) -> tuple[list[str], str | None]:
+    """Those of --who that can be measured, and a Python with LightFM."""
+    asked = {CONTENDERS[who].by for who in options.who}
+    makers, lightfm = {"recsys", "NumPy"}, None
+    if not options.no_peers:
+        makers |= set(installed([name for name in ("implicit", "irspack") if name in asked]))
+        if "lightfm" in asked and (lightfm := lightfm_peer.find(options.lightfm)):
+            makers.add("lightfm")
+    return [who for who in options.who if CONTENDERS[who].by in makers], lightfm
+
+
+def measure_all(results: Results, options: argparse.Namespace) -> None:
+    contenders, lightfm = usable(options)
+    bench = Bench(kernels.resolve_num_threads(options.threads), options.seed, lightfm)
+    for name in options.data:
+        data = quality_data.load(name, options.folder, options.scale)
+        if data is None:
+            continue
+        print(f"{name}: {quality_report.described(quality_report.facts_of(data))}")
+        for who in contenders:
+            if reason := why_not(who, data, options):
+                print(f"{who} on {name} is left out: {reason}")
+                continue
+            print(f"{who} on {name}", flush=True)
+            results.add(data, *measure(who, data, bench, options))
+
+
+def main() -> None:
+    options = parse()
+    facts = machine.facts(options.threads)
+    print(machine.one_line(facts))
+    kind = {
+        "quick": options.quick,
+        "chosen_on": "test" if options.tune_on_test else "validation",
+        "cpu": facts["cpu"],
+        "threads": facts["threads"],
+        "seed": options.seed,
+    }
+    results = Results(options.output, kind, facts)
+    if not options.report_only:
+        measure_all(results, options)
+    if not results.rows:
+        raise SystemExit(f"nothing was measured, and {options.output} holds nothing of this kind")
+    results.write(against_best=results.against_best())
+    print(f"wrote {options.output}\n")
+    report = json.loads(options.output.read_text(encoding="utf-8"))
+    print(quality_report.tables(report))
+    quality_report.picture(options.output.with_suffix(".svg"), report)
+    if options.update_docs:
+        quality_report.update_docs(report, machine.one_line(facts))
+
+
+if __name__ == "__main__":
+    run(main)

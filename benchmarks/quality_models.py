@@ -1,0 +1,327 @@
+"""Who is on the leaderboard of quality.py: how each is fitted, and the settings it may choose from.
+
+All have as many settings, SETTINGS, which are there to be edited; one that needs no search has
+fewer, and EASE where it is heavy has one. What is alike in several:
+
+weights
+    Peers, `confidence="scaled"` and cosine are given w = log2(1 + r / the user's mean r) for a
+    count r: below 10 for most plays, and 1 for all entries where there is nothing but ones.
+frequency
+    c = w0 + w (ours: a callable), w0 for cells without an entry, lambda (n + w0 m)^1 for a row of
+    n entries in m columns: the setting of Rendle et al. 2022, and the same parameters in irspack.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import lightfm_peer
+import numpy as np
+import quality_reference
+import scipy.sparse as sp
+from harness import single_blas
+from peer_models import list_maker
+
+import recsys
+
+FACTORS = 64
+SETTINGS = 6
+QUICK_EPOCHS = 2
+
+Parameters = dict[str, Any]
+
+
+class Bench(NamedTuple):
+    """What the fits share."""
+
+    threads: int
+    seed: int
+    lightfm: str | None = None  # a Python that has it
+
+
+Fitted = tuple[Any, float]  # a model that makes lists, and the seconds of its fit
+
+
+@dataclass(frozen=True)
+class Contender:
+    by: str  # who made it: recsys, NumPy (see quality_reference.py), implicit, irspack, lightfm
+    fit: Callable[[sp.csr_array, Bench, Parameters], Fitted]
+    settings: list[Parameters]
+    always: Parameters = field(default_factory=dict)
+    quick: Parameters = field(default_factory=dict)  # what --quick changes
+
+
+def grid(**values: list[Any]) -> list[Parameters]:
+    """All combinations."""
+    made: list[Parameters] = [{}]
+    for name, choices in values.items():
+        made = [{**each, name: choice} for each in made for choice in choices]
+    return made
+
+
+def weights(counts: sp.csr_array) -> sp.csr_array:
+    """log2(1 + r / the user's mean r): ones stay ones."""
+    lengths = np.diff(counts.indptr)
+    sums = np.asarray(counts.sum(axis=1, dtype=np.float64)).ravel()
+    means = np.repeat(sums / np.maximum(lengths, 1), lengths)
+    values = np.log2(1 + counts.data / means).astype(np.float32)
+    return sp.csr_array((values, counts.indices, counts.indptr), counts.shape)
+
+
+def timed_fit(fit: Callable[[], Any]) -> Fitted:
+    began = time.perf_counter()
+    fitted = fit()
+    return fitted, time.perf_counter() - began
+
+
+# ---- how they are fitted -----------------------------------------------------------------------
+
+
+def ours(make: Callable[..., Any], weighted: bool = False) -> Callable[..., Fitted]:
+    """A model of recsys; those that draw random numbers have the seed of the run."""
+
+    def fit(train: sp.csr_array, bench: Bench, parameters: Parameters) -> Fitted:
+        model = make(num_threads=bench.threads, **parameters)
+        if hasattr(model, "random_state"):
+            model.set_params(random_state=bench.seed)
+        counts = weights(train) if weighted else train
+        return timed_fit(lambda: model.fit(counts, show_progress=False))
+
+    return fit
+
+
+def frequency(unobserved_weight: float, **parameters: Any) -> recsys.ImplicitALS:
+    """Given weights w, see above."""
+    return recsys.ImplicitALS(
+        confidence=lambda counts: unobserved_weight + counts.data,
+        unobserved_weight=unobserved_weight,
+        regularization_exponent=1.0,
+        **parameters,
+    )
+
+
+def reference(make: Callable[..., Any]) -> Callable[..., Fitted]:
+    def fit(train: sp.csr_array, bench: Bench, parameters: Parameters) -> Fitted:
+        return timed_fit(lambda: make(**parameters).fit(train))
+
+    return fit
+
+
+def implicit(train: sp.csr_array, bench: Bench, parameters: Parameters) -> Fitted:
+    from implicit.cpu.als import AlternatingLeastSquares
+    from implicit.cpu.bpr import BayesianPersonalizedRanking
+
+    parameters = dict(parameters)
+    kind = {"als": AlternatingLeastSquares, "bpr": BayesianPersonalizedRanking}
+    make = kind[parameters.pop("model")]
+    counts = sp.csr_matrix(weights(train))
+    with single_blas():
+        model = make(FACTORS, num_threads=bench.threads, random_state=bench.seed, **parameters)
+        _, seconds = timed_fit(lambda: model.fit(counts, show_progress=False))
+    return list_maker(train, model.user_factors, model.item_factors), seconds
+
+
+def irspack(train: sp.csr_array, bench: Bench, parameters: Parameters) -> Fitted:
+    from irspack import IALSRecommender
+
+    counts = sp.csr_matrix(weights(train))
+    model = IALSRecommender(
+        counts,
+        n_components=FACTORS,
+        alpha0=parameters["unobserved_weight"],
+        reg=parameters["regularization"],
+        n_threads=bench.threads,
+        random_seed=bench.seed,
+    )
+
+    def learn() -> None:  # as its `learn`, without a progress bar
+        model.start_learning()
+        for _ in range(parameters["iterations"]):
+            model.run_epoch()
+
+    with single_blas():
+        _, seconds = timed_fit(learn)
+    core = model.trainer_as_ials.core_trainer
+    return list_maker(train, core.user, core.item), seconds
+
+
+def lightfm(train: sp.csr_array, bench: Bench, parameters: Parameters) -> Fitted:
+    """The seconds are those of the epochs alone."""
+    parameters = {"no_components": FACTORS, "random_state": bench.seed, **parameters}
+    epochs = parameters.pop("epochs")
+    peer = lightfm_peer.LightFM(bench.lightfm, train, bench.threads, **parameters)
+    try:
+        seconds = sum(peer.turn() for _ in range(epochs))
+        return peer.as_model(train), seconds
+    finally:
+        peer.close()
+
+
+# ---- who, and with which settings --------------------------------------------------------------
+
+EPOCHS = {"epochs": QUICK_EPOCHS}
+ITERATIONS = {"iterations": QUICK_EPOCHS}
+
+ALS_WEIGHTED = [  # of w; implicit's and ours with the objective of implicit
+    {"alpha": 3.0, "regularization": 10.0},
+    {"alpha": 7.0, "regularization": 10.0},
+    {"alpha": 7.0, "regularization": 30.0},
+    {"alpha": 20.0, "regularization": 60.0},
+    {"alpha": 60.0, "regularization": 60.0},
+    {"alpha": 60.0, "regularization": 100.0},
+]
+ALS_FREQUENCY = [
+    {"unobserved_weight": w0, "regularization": lambda_}
+    for w0, lambda_ in (
+        (0.016, 0.0027),
+        (0.016, 0.004),
+        (0.03, 0.004),
+        (0.1, 0.004),
+        (0.1, 0.01),
+        (0.3, 0.01),
+    )
+]
+BPR = grid(learning_rate=[0.02, 0.05], regularization=[0.002, 0.005, 0.01])
+
+CONTENDERS = {
+    "popularity": Contender("NumPy", reference(quality_reference.Popularity), [{}]),
+    "ItemKNN as published": Contender("NumPy", reference(quality_reference.PublishedItemKNN), [{}]),
+    "ItemNeighbors, cosine": Contender(
+        "recsys",
+        ours(recsys.ItemNeighbors, weighted=True),
+        [
+            {"k": 100},
+            {"k": 50},
+            {"k": 200},
+            {"k": 100, "normalize_rows": False},
+            {"k": 100, "normalize_rows": False, "orientation": "history"},
+            {"k": 400},
+        ],
+        {"weighting": "cosine"},
+    ),
+    "ItemNeighbors, BM25": Contender(
+        "recsys",
+        ours(recsys.ItemNeighbors),
+        [
+            {"k": 100, "normalize_rows": False},
+            {"k": 400, "normalize_rows": False},
+            {"k": 100, "B": 0.2},
+            {"k": 100},
+            {"k": 400},
+            {"k": 100, "K1": 100.0, "B": 0.8},
+        ],
+        {"weighting": "bm25"},
+    ),
+    "ImplicitALS, log": Contender(
+        "recsys",
+        ours(recsys.ImplicitALS),
+        [
+            {"alpha": 10.0, "regularization": 20.0},
+            {"alpha": 10.0, "regularization": 3.0},
+            {"alpha": 10.0, "regularization": 30.0},
+            {"alpha": 30.0, "regularization": 30.0},
+            {"alpha": 90.0, "regularization": 60.0},
+            {"alpha": 90.0, "regularization": 100.0},
+        ],
+        {"factors": FACTORS, "confidence": "log"},
+        ITERATIONS,
+    ),
+    "ImplicitALS, linear": Contender(
+        "recsys",
+        ours(recsys.ImplicitALS),
+        [
+            {"alpha": 0.01, "regularization": 3.0},
+            {"alpha": 0.1, "regularization": 30.0},
+            {"alpha": 1.0, "regularization": 10.0},
+            {"alpha": 10.0, "regularization": 30.0},
+            {"alpha": 40.0, "regularization": 60.0},
+            {"alpha": 60.0, "regularization": 100.0},
+        ],
+        {"factors": FACTORS, "confidence": "linear"},
+        ITERATIONS,
+    ),
+    "ImplicitALS, scaled": Contender(
+        "recsys",
+        ours(recsys.ImplicitALS, weighted=True),
+        ALS_WEIGHTED,
+        {"factors": FACTORS, "confidence": "scaled", "solver": "cg"},
+        ITERATIONS,
+    ),
+    "implicit ALS": Contender("implicit", implicit, ALS_WEIGHTED, {"model": "als"}, ITERATIONS),
+    **{
+        f"ImplicitALS, frequency{also}": Contender(
+            "recsys", ours(frequency, weighted=True), ALS_FREQUENCY, always, ITERATIONS
+        )
+        for also, always in {
+            "": {"factors": FACTORS},
+            ", biases": {"factors": FACTORS, "bias": True},
+            ", f = 256": {"factors": 256},
+        }.items()
+    },
+    "irspack iALS": Contender(
+        "irspack",
+        irspack,
+        ALS_FREQUENCY,
+        {"iterations": 15},
+        ITERATIONS,
+    ),
+    "LogisticMF": Contender(
+        "recsys",
+        ours(recsys.LogisticMF),
+        [
+            {"alpha": 10.0, "regularization": 30.0},
+            {"alpha": 3.0, "regularization": 20.0},
+            {"alpha": 10.0, "regularization": 10.0},
+            {"alpha": 10.0, "regularization": 45.0},
+            {"alpha": 30.0, "regularization": 60.0},
+            {"alpha": 30.0, "regularization": 90.0},
+        ],
+        {"factors": FACTORS},
+        ITERATIONS,
+    ),
+    "BPR, uniform": Contender(
+        "recsys", ours(recsys.BPR), BPR, {"negatives": 30, "epochs": 50}, EPOCHS
+    ),
+    **{
+        f"BPR, {sampler}": Contender(
+            "recsys",
+            ours(recsys.BPR),
+            BPR,
+            {"sampler": sampler, "negatives": 10, "epochs": 40},
+            EPOCHS,
+        )
+        for sampler in ("popular", "adaptive", "hard")
+    },
+    "WARP": Contender(
+        "recsys",
+        ours(recsys.BPR),
+        grid(learning_rate=[0.01, 0.02, 0.005], regularization=[0.03, 0.01]),
+        {"loss": "warp", "epochs": 60},
+        EPOCHS,
+    ),
+    "implicit BPR": Contender(
+        "implicit",
+        implicit,
+        grid(learning_rate=[0.01, 0.02, 0.05], regularization=[0.01, 0.005]),
+        {"model": "bpr", "iterations": 200},
+        ITERATIONS,
+    ),
+    "LightFM WARP": Contender(
+        "lightfm",
+        lightfm,
+        [
+            *grid(learning_rate=[0.02, 0.05, 0.1]),
+            *grid(learning_rate=[0.02, 0.05, 0.1], user_alpha=[1e-5], item_alpha=[1e-5]),
+        ],
+        {"loss": "warp", "epochs": 40},
+        EPOCHS,
+    ),
+    "EASE": Contender(
+        "NumPy",
+        reference(quality_reference.EASE),
+        grid(regularization=[80.0, 30.0, 200.0, 500.0, 1000.0, 2000.0]),
+    ),
+}

@@ -1,0 +1,205 @@
+"""What quality.py has measured, for people: tables, the picture, and both in docs/."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from harness import markdown_table, matplotlib_pyplot, replace_between
+from quality_data import Data
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+COLOURS = {
+    "recsys": "#1f5fa8",
+    "NumPy": "#555555",
+    "implicit": "#c2571a",
+    "irspack": "#2f8f4e",
+    "lightfm": "#8e4a9e",
+}
+
+Report = dict[str, Any]
+Row = dict[str, Any]
+
+
+# ---- in words ----------------------------------------------------------------------------------
+
+
+def facts_of(data: Data) -> dict[str, Any]:
+    users, items = data.train.shape
+    sizes = {"train": data.train.nnz, "test": data.test.nnz}
+    return {"users": users, "items": items, **sizes, "synthetic": data.synthetic}
+
+
+def described(facts: dict[str, Any]) -> str:
+    kind = "SYNTHETIC, " if facts["synthetic"] else ""
+    return (
+        f"{kind}{facts['users']:,} users x {facts['items']:,} items, {facts['train']:,} entries of "
+        f"training, {facts['test']:,} of test"
+    )
+
+
+def words(setting: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in setting.items()) or "no parameters"
+
+
+# ---- tables ------------------------------------------------------------------------------------
+
+
+def tables(report: Report) -> str:
+    """A heading, a line and a table for each data set, the best first."""
+    parts = []
+    for name, facts in report["data"].items():
+        header = (name, "Recall@20", "NDCG@20", "NDCG@10", "setting", "tried", "fit, s")
+        lines = markdown_table(header, map(cells, ranked(report, name)))
+        parts.append(f"### {name}\n\n{described(facts)}.\n\n{lines}")
+    same = same_settings(report)
+    return "\n\n".join([*parts, same] if same else parts)
+
+
+def ranked(report: Report, data: str) -> list[Row]:
+    rows = [row for row in report["rows"] if row["data"] == data]
+    return sorted(rows, key=lambda row: -row["measured"]["ndcg@20"]["mean"])
+
+
+def cells(row: Row) -> list[str]:
+    recall, ndcg, ndcg_10 = (row["measured"][key] for key in ("recall@20", "ndcg@20", "ndcg@10"))
+    tried = len(row["tried"])
+    return [
+        row["who"],
+        with_interval(recall),
+        with_interval(ndcg),
+        decimals(ndcg_10["mean"]),
+        words(row["setting"]),
+        str(tried),
+        f"{row['seconds']:.1f}",
+    ]
+
+
+def with_interval(measured: dict[str, float]) -> str:
+    mean, low, high = (decimals(measured[key]) for key in ("mean", "low", "high"))
+    return f"{mean} ({low} to {high})"
+
+
+def decimals(value: float) -> str:
+    return f"{value:.4f}".removeprefix("0")
+
+
+SAME = ("ImplicitALS, scaled", "implicit ALS")
+
+
+def same_settings(report: Report) -> str:
+    """One model, the same settings, by recsys and by implicit: NDCG@20 of all that was tried."""
+    tried = {(row["data"], row["who"]): row["tried"] for row in report["rows"]}
+    lines = []
+    for data in report["data"]:
+        ours, theirs = (
+            {words(each["setting"]): each["mean"]["ndcg@20"] for each in tried.get((data, who), [])}
+            for who in SAME
+        )
+        for setting in ours.keys() & theirs.keys():
+            values = ours[setting], theirs[setting]
+            lines.append([data, setting, *map(decimals, values)])
+    if not lines:
+        return ""
+    header = ("data", "setting", *(f"{who}, NDCG@20" for who in SAME))
+    return f"### The same settings in both\n\n{markdown_table(header, sorted(lines))}"
+
+
+# ---- the picture -------------------------------------------------------------------------------
+
+
+def picture(path: Path, report: Report) -> bool:
+    """NDCG@20 against the seconds of the fit, a panel for each data set; whether it was made."""
+    pyplot = matplotlib_pyplot()
+    if pyplot is None:
+        return False
+    names = list(report["data"])
+    columns = min(2, len(names))
+    lines = -(-len(names) // columns)
+    settings = {
+        "svg.fonttype": "none",  # text stays text: small, and what a reader's font makes of it
+        "svg.hashsalt": "quality",
+        "font.sans-serif": ["DejaVu Sans"],
+        "font.size": 8,
+    }
+    with pyplot.rc_context(settings):
+        size = 6.4 * columns, 4.6 * lines
+        figure, grid = pyplot.subplots(
+            lines, columns, figsize=size, squeeze=False, layout="constrained"
+        )
+        for axes, name in zip(grid.flat, names, strict=False):
+            panel(axes, ranked(report, name), name, report["data"][name]["synthetic"])
+        for axes in grid.flat[len(names) :]:
+            axes.set_visible(False)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+        pyplot.close(figure)
+    print(f"wrote {path}")
+    return True
+
+
+def panel(axes: Any, rows: list[Row], name: str, synthetic: bool) -> None:
+    """Points with their intervals; the names stand in a column beside them, in order."""
+    axes.set(xscale="log", xlabel="seconds of the fit", ylabel="NDCG@20")
+    axes.set_title(f"{name}, synthetic twin" if synthetic else name)
+    axes.minorticks_off()
+    axes.grid(True, alpha=0.25)
+    heights = []
+    for row in rows:
+        ndcg, colour = row["measured"]["ndcg@20"], COLOURS[row["by"]]
+        bars = [[ndcg["mean"] - ndcg["low"]], [ndcg["high"] - ndcg["mean"]]]
+        at = max(row["seconds"], 1e-2), ndcg["mean"]
+        axes.errorbar(*at, yerr=bars, fmt="o", markersize=4, color=colour, elinewidth=0.8)
+        heights.append(ndcg["mean"])
+    low, high = axes.get_ylim()
+    share = (np.array(heights) - low) / (high - low)
+    for row, place in zip(rows, spread(share, 0.042), strict=True):
+        at = max(row["seconds"], 1e-2), row["measured"]["ndcg@20"]["mean"]
+        colour = COLOURS[row["by"]]
+        axes.annotate(
+            row["who"],
+            at,
+            xytext=(1.04, place),
+            textcoords="axes fraction",
+            va="center",
+            color=colour,
+            arrowprops={"arrowstyle": "-", "color": colour, "alpha": 0.3, "linewidth": 0.6},
+        )
+
+
+def spread(places: np.ndarray, apart: float) -> np.ndarray:
+    """The nearest descending places that are so far apart; `places` must be descending.
+
+    Neighbours too close are put around their mean, together with those they then come close to.
+    """
+    groups: list[tuple[float, int]] = []  # mean of what is wanted, how many
+    for place in places:
+        groups.append((float(place), 1))
+        while len(groups) > 1:
+            (above, n), (below, m) = groups[-2:]
+            if above - below >= apart * (n + m) / 2:
+                break
+            groups[-2:] = [((above * n + below * m) / (n + m), n + m)]
+    middle = [mean + apart * ((n - 1) / 2 - at) for mean, n in groups for at in range(n)]
+    return np.array(middle)
+
+
+# ---- docs/ -------------------------------------------------------------------------------------
+
+
+def update_docs(report: Report, machine: str) -> None:
+    """Put the tables between the marks of docs/quality.md, and make its picture."""
+    on_test = report["kind"]["chosen_on"] == "test"
+    name = "tuned-on-test" if on_test else "quality"
+    dates = sorted(row["at"][:10] for row in report["rows"])
+    days = dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}"
+    chosen = "the test items" if on_test else "a part of the training data"
+    option = " --tune-on-test" if on_test else ""
+    text = (
+        f"Settings chosen on {chosen}. {machine}, {days}, "
+        f"`python benchmarks/quality.py{option} --update-docs`.\n\n{tables(report)}"
+    )
+    replace_between(DOCS / "quality.md", (f"<!-- {name}:begin -->", f"<!-- {name}:end -->"), text)
+    if not on_test:
+        picture(DOCS / "quality.svg", report)

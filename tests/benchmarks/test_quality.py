@@ -1,0 +1,167 @@
+"""quality.py: the whole run, small; its references against plain formulas and published figures."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from run_benchmark import report, run
+
+from recsys import evaluation
+
+GOWALLA = {"metrics": ("recall", "ndcg"), "k": 20, "show_progress": False}
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    """A folder with a lastfm-2k.npz of 60 users with tastes: 2 groups of 20 items."""
+    rng = np.random.default_rng(0)
+    likely = np.where(np.arange(60)[:, None] % 2 == np.arange(40) % 2, 0.6, 0.05)
+    plays = sp.csr_array((rng.random((60, 40)) < likely) * rng.integers(1, 100, (60, 40)))
+    np.savez(
+        tmp_path / "lastfm-2k.npz",
+        shape=plays.shape,
+        indptr=plays.indptr,
+        indices=plays.indices,
+        plays=plays.data,
+    )
+    return tmp_path
+
+
+def test_whole_run(tiny, benchmarks):
+    done = run("quality.py", tiny, "--quick", "--no-peers", "--data", "lastfm-2k", cwd=tiny)
+    written = report(tiny / "results" / "quality-quick.json")
+    rows = {row["who"]: row for row in written["rows"]}
+    ours = [who for who, each in benchmarks("quality_models").CONTENDERS.items()
+            if each.by in ("recsys", "NumPy")]  # fmt: skip
+    assert list(rows) == ours and len(ours) > 10
+    for who, row in rows.items():
+        ndcg = row["measured"]["ndcg@20"]
+        assert 0 < ndcg["low"] < ndcg["mean"] < ndcg["high"] < 1, who
+        assert row["seconds"] > 0 and len(row["tried"]) == 1
+        assert f"| {who} " in done.stdout
+    # An item of the other group is liked by one in twenty: whoever sees groups is well above.
+    assert rows["popularity"]["measured"]["ndcg@10"]["mean"] < 0.45
+    assert rows["ImplicitALS, log"]["measured"]["ndcg@10"]["mean"] > 0.5
+    best = written["against_best"]["lastfm-2k"]
+    assert best.keys() == {"best", *ours} - {best["best"]}
+    assert all(best[who]["ndcg@20"]["mean"] <= 0 for who in best.keys() - {"best"})
+    pictured = (tiny / "results" / "quality-quick.svg").is_file()
+    assert pictured or "no picture: matplotlib is not installed" in done.stdout
+
+
+def test_settings_are_chosen_on_a_part_of_the_training_data(tiny):
+    options = (tiny, "--data", "lastfm-2k", "--who", "ItemNeighbors, BM25", "popularity")
+    run("quality.py", *options, "--no-peers", cwd=tiny)
+    run("quality.py", *options[:-1], "--no-peers", "--tune-on-test", cwd=tiny)
+    by_part, by_test = (
+        next(row for row in report(tiny / "results" / name)["rows"] if row["chosen_on"])
+        for name in ("quality.json", "quality-tuned-on-test.json")
+    )
+    assert (by_part["chosen_on"], by_test["chosen_on"]) == ("validation", "test")
+    for row in (by_part, by_test):
+        assert len(row["tried"]) == 6
+        best = max(row["tried"], key=lambda each: each["mean"]["ndcg@20"])
+        assert row["setting"] == best["setting"]
+    shown = by_test["measured"]["ndcg@20"]["mean"]
+    assert shown == max(each["mean"]["ndcg@20"] for each in by_test["tried"])
+    assert by_part["measured"]["ndcg@20"]["mean"] <= shown
+
+
+def test_a_run_keeps_what_another_measured(tiny):
+    options = (tiny, "--quick", "--no-peers", "--data", "lastfm-2k", "--who")
+    run("quality.py", *options, "popularity", "EASE", cwd=tiny)
+    first = {row["who"]: row for row in report(tiny / "results" / "quality-quick.json")["rows"]}
+    run("quality.py", *options, "popularity", cwd=tiny)
+    second = {row["who"]: row for row in report(tiny / "results" / "quality-quick.json")["rows"]}
+    assert second.keys() == {"popularity", "EASE"} and second["EASE"] == first["EASE"]
+    assert second["popularity"]["seconds"] != first["popularity"]["seconds"]
+    assert "EASE" in run("quality.py", *options, "EASE", "--report-only", cwd=tiny).stdout
+
+
+def test_refuses_before_it_measures(tmp_path):
+    done = run("quality.py", tmp_path, "--quick", "--update-docs", cwd=tmp_path, check=False)
+    assert done.returncode == 2 and "--quick is a trial" in done.stderr
+    options = (tmp_path, "--data", "gowalla", "--no-peers")
+    done = run("quality.py", *options, cwd=tmp_path, check=False)
+    assert f"gowalla.npz is not in {tmp_path}: left out" in done.stdout
+    assert done.returncode == 1 and "nothing was measured" in done.stderr
+
+
+# ---- the parts ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rows", [7, 256])  # of the matrix handled together
+def test_ease_is_the_plain_formula(benchmarks, monkeypatch, rows):
+    reference = benchmarks("quality_reference")
+    monkeypatch.setattr(reference, "_ROWS", rows)
+    likes = sp.random_array((50, 30), density=0.2, rng=np.random.default_rng(0), format="csr")
+    x = (likes.toarray() > 0).astype(float)
+    p = np.linalg.inv(x.T @ x + 5 * np.eye(30))
+    b = np.eye(30) - p / np.diag(p)
+    model = reference.EASE(5.0).fit(likes)
+    np.testing.assert_allclose(model.weights, b, atol=1e-6)
+    ids, scores = model.recommend(np.arange(50), sp.csr_matrix(likes), N=4)
+    table = np.where(x > 0, -np.inf, x @ b)
+    np.testing.assert_allclose(scores, -np.sort(-table, axis=1)[:, :4], atol=1e-6)
+    np.testing.assert_allclose(np.take_along_axis(table, ids, 1), scores, atol=1e-6)
+
+
+def test_weights(benchmarks):
+    counts = sp.csr_array(np.array([[1.0, 3.0, 0.0], [0.0, 0.0, 5.0], [0.0, 0.0, 0.0]]))
+    found = benchmarks("quality_models").weights(counts).toarray()
+    np.testing.assert_allclose(found[0], [np.log2(1.5), np.log2(2.5), 0], rtol=1e-6)
+    np.testing.assert_array_equal(found[1:], [[0, 0, 1], [0, 0, 0]])
+
+
+def test_names_beside_the_picture_keep_apart(benchmarks):
+    spread = benchmarks("quality_report").spread
+    np.testing.assert_allclose(spread(np.array([0.9, 0.5, 0.1]), 0.1), [0.9, 0.5, 0.1])
+    np.testing.assert_allclose(spread(np.array([0.5, 0.5, 0.5]), 0.1), [0.6, 0.5, 0.4])
+    found = spread(np.array([0.6, 0.5, 0.5]), 0.1)
+    np.testing.assert_allclose(found, [0.63333, 0.53333, 0.43333], atol=1e-5)
+
+
+def test_docs_have_the_marks(benchmarks):
+    report_module = benchmarks("quality_report")
+    text = (Path(report_module.DOCS) / "quality.md").read_text(encoding="utf-8")
+    for name in ("quality", "tuned-on-test"):
+        assert 0 < text.find(f"<!-- {name}:begin -->") < text.find(f"<!-- {name}:end -->")
+
+
+def test_every_contender_has_as_many_settings(benchmarks):
+    models = benchmarks("quality_models")
+    for who, contender in models.CONTENDERS.items():
+        assert len(contender.settings) in (1, models.SETTINGS), who
+        assert all(contender.settings.count(each) == 1 for each in contender.settings), who
+
+
+# ---- on real data ------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "recall", "ndcg"),
+    [("Popularity", 0.0416, 0.0317), ("PublishedItemKNN", 0.1570, 0.1214)],
+)
+def test_published_figures_on_gowalla(benchmarks, data_folder, name, recall, ndcg):
+    data = benchmarks("quality_data").load("gowalla", data_folder)
+    model = getattr(benchmarks("quality_reference"), name)().fit(data.train)
+    found = evaluation.evaluate(model, data.train, data.test, **GOWALLA).mean
+    assert found["recall@20"] == pytest.approx(recall, abs=1e-3)
+    assert found["ndcg@20"] == pytest.approx(ndcg, abs=1e-3)
+
+
+def test_the_same_settings_as_implicit_give_lists_as_good(benchmarks, data_folder):
+    """implicit's objective: confidence alpha r, CG(3); another start, so not the same bits."""
+    pytest.importorskip("implicit", reason="implicit is not installed")
+    models, data = benchmarks("quality_models"), benchmarks("quality_data")
+    lastfm = data.load("lastfm-2k", data_folder)
+    bench, setting = models.Bench(1, 0), {"alpha": 7.0, "regularization": 30.0}
+    found = []
+    for who in ("ImplicitALS, scaled", "implicit ALS"):
+        contender = models.CONTENDERS[who]
+        model, _ = contender.fit(lastfm.train, bench, contender.always | setting)
+        found.append(evaluation.evaluate(model, lastfm.train, lastfm.test, **GOWALLA))
+    for difference in evaluation.compare(*found).values():
+        assert abs(difference.mean) < 0.003 and difference.low < 0 < difference.high
