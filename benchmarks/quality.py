@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -42,14 +41,7 @@ HEAVY_ITEMS = 20_000  # EASE takes more than some GB, and minutes, from here on
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument(
-        "folder",
-        type=Path,
-        nargs="?",
-        default=os.environ.get("RECSYS_DATA", "../shared/data"),
-        help=f"folder of {', '.join(f'{name}.npz' for name in quality_data.READERS)}; default: "
-        "RECSYS_DATA, or ../shared/data",
-    )
+    quality_data.add_folder(parser)
     for option, names in (("--data", quality_data.NAMES), ("--who", tuple(CONTENDERS))):
         parser.add_argument(
             option,

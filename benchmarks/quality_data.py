@@ -15,6 +15,8 @@ The first three are files of a folder, whose arrays `FILES` names; none of them 
 
 from __future__ import annotations
 
+import argparse
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -112,6 +114,17 @@ READERS: dict[str, Callable[[Path], Data]] = {
     "ml-1m": movielens,
 }
 NAMES = (*READERS, "lastfm-360k")
+
+
+def add_folder(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "folder",
+        type=Path,
+        nargs="?",
+        default=os.environ.get("RECSYS_DATA", "../shared/data"),
+        help=f"folder of {', '.join(f'{name}.npz' for name in READERS)}; default: RECSYS_DATA, or "
+        "../shared/data",
+    )
 
 
 def load(name: str, folder: Path, scale: float = SCALE) -> Data | None:
