@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 LOSSES = ("bpr", "warp")
 SAMPLERS = ("uniform", "popular", "adaptive", "hard")
 
-# Of least squares fits and these steps, tried on lastfm-2k and gowalla, the steps rank held-out
-# items as well as the factors that training found, the fits never better and by up to 0.01 worse;
-# 10 epochs lose 0.002 of the recall, 100 gain nothing.
+# Steps of training, so that newcomers are measured by what the items were learned for.
 _FOLD_IN_EPOCHS = 30
 _FOLD_IN_KEY = 0  # of what is drawn
 _SKIPPED = 0.9  # the share of steps not made from which on that is worth a warning
