@@ -1,0 +1,39 @@
+"""The programs in README.md and docs/ run as they are printed."""
+
+import re
+from pathlib import Path
+
+import every_model
+import pytest
+
+import recsys
+
+ROOT = Path(__file__).parents[1]
+
+
+def program(name):
+    """All Python blocks of a file, one after the other."""
+    path = ROOT / name
+    if not path.exists():
+        pytest.skip(f"{name} is not beside the tests")
+    return "\n".join(re.findall(r"^```python\n(.*?)^```", path.read_text("utf-8"), re.M | re.S))
+
+
+def test_readme(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = {}
+    exec(program("README.md"), found)
+    assert found["model"].user_factors.shape == (4, 2)
+    assert [path.name for path in tmp_path.iterdir()] == ["plays.model"]
+
+
+def test_evaluation():
+    plays = every_model.counts(200, 60)
+    train, test = recsys.evaluation.random_split(plays, 0.2, random_state=0)
+    neighbors = recsys.ItemNeighbors().fit(train)
+    found = {
+        "plays": plays,
+        "other": recsys.evaluation.evaluate(neighbors, train, test, "ndcg", 10),
+    }
+    exec(program("docs/evaluation.md"), found)
+    assert found["model"].best_iteration is not None
