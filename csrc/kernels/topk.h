@@ -17,11 +17,9 @@
  *
  *     y_ij = s_i (code_ij + d_ij), |d_ij| <= 1/2   =>   x . y_i <= s_i (x . code_i + |x|_1 / 2) */
 
-#define TOPK_QUERIES 512 /* a span at most: enough of them to pay for packing the items */
-#define TOPK_RUN 192     /* items that stay together when several tasks share them out */
-#define TOPK_FEW 4       /* queries that are better screened one by one */
-#define CODE_BLOCK 16    /* items whose codes are interleaved */
-#define TOPK_GROUPS (TOPK_QUERIES / MR)
+#define TOPK_RUN 192  /* items that stay together when several tasks share them out */
+#define CODE_BLOCK 16 /* items whose codes are interleaved */
+#define TOPK_GROUPS (RECSYS_TOPK_QUERIES / MR)
 
 typedef struct {
     real *queries; /* slabs of fp rows: lanes are queries */
@@ -35,10 +33,10 @@ typedef struct {
 static int64_t topk_layout(char *base, int64_t f, topk_scratch *s) {
     const int64_t slab = slab_stride(padded(f)) * REAL_BYTES;
     char *at = base;
-    s->queries = (real *)take(&at, TOPK_QUERIES / W * slab);
+    s->queries = (real *)take(&at, RECSYS_TOPK_QUERIES / W * slab);
     s->items = (real *)take(&at, NV * slab);
-    s->worst = (real *)take(&at, TOPK_QUERIES * REAL_BYTES);
-    s->norms = (double *)take(&at, TOPK_QUERIES * 8);
+    s->worst = (real *)take(&at, RECSYS_TOPK_QUERIES * REAL_BYTES);
+    s->norms = (double *)take(&at, RECSYS_TOPK_QUERIES * 8);
     s->tile = (real *)take(&at, MR * NV * W * REAL_BYTES);
     s->zeros = (real *)take(&at, padded(f) * REAL_BYTES);
     return at - base;
@@ -305,16 +303,16 @@ static int pack_queries(const recsys_topk *p, int64_t begin, int64_t count, cons
     return usable;
 }
 
-/* The lists of up to TOPK_QUERIES queries from every parts-th run of items. */
+/* The lists of up to RECSYS_TOPK_QUERIES queries from every parts-th run of items. */
 static void topk_span(const recsys_topk *p, int64_t begin, int64_t count, int64_t part,
                       int64_t parts, recsys_lists out, const topk_scratch *s) {
     const int64_t f = p->factors, n = p->n, ld = slab_stride(padded(f));
     const real *norms = p->norms;
-    int64_t kept[TOPK_QUERIES] = {0}, n_groups = 0;
+    int64_t kept[RECSYS_TOPK_QUERIES] = {0}, n_groups = 0;
     int16_t groups[TOPK_GROUPS];
     int usable = pack_queries(p, begin, count, s);
     if (norms) usable &= norms[0] <= largest(f);
-    if (p->codes && count <= TOPK_FEW) {
+    if (p->codes && count <= RECSYS_TOPK_FEW) {
         for (int64_t q = 0; q < count; q++) screen(p, begin + q, part, parts, out, s->norms[q]);
         if (!usable) out.failed[begin] = 1;
         return;
@@ -356,7 +354,7 @@ static void topk_rows(const recsys_topk *p, int64_t begin, int64_t end, int64_t 
     topk_scratch s;
     topk_layout(scratch, p->factors, &s);
     memset(s.zeros, 0, (size_t)padded(p->factors) * sizeof(real));
-    for (int64_t at = begin; at < end; at += TOPK_QUERIES) {
-        topk_span(p, at, min_i64(TOPK_QUERIES, end - at), part, parts, out, &s);
+    for (int64_t at = begin; at < end; at += RECSYS_TOPK_QUERIES) {
+        topk_span(p, at, min_i64(RECSYS_TOPK_QUERIES, end - at), part, parts, out, &s);
     }
 }

@@ -1,5 +1,6 @@
 """The only door to native code: parallel loops over C kernels, threads, instruction sets."""
 
+from ._topk import FEW_QUERIES
 from .als import Sweep, fold_in, half_sweep, normal_matrix, objective
 from .biases import Biased, biased_half_sweep, with_ones
 from .bpr import EpochSums, PairwiseFoldIn, PairwiseSGD, Rates, epoch_key
@@ -10,7 +11,7 @@ from .ratings import RatingSGD
 from .rows import padded
 from .sides import Side, make_sides, scaled_lambda, transposed
 from .threads import resolve_num_threads, single_threaded_blas
-from .topk import FEW_QUERIES, NO_ID, NormOrder, norm_order, norms, topk
+from .topk import NO_ID, NormOrder, norm_order, norms, topk
 
 __all__ = [
     "FEW_QUERIES",

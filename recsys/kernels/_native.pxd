@@ -2,6 +2,10 @@ from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 
 cdef extern from "recsys.h" nogil:
+    enum:
+        RECSYS_TOPK_QUERIES
+        RECSYS_TOPK_FEW
+
     ctypedef struct recsys_als:
         const int64_t *indptr
         const int32_t *indices

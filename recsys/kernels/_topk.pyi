@@ -7,6 +7,9 @@ from numpy.typing import NDArray
 
 Real = TypeVar("Real", np.float32, np.float64)
 
+QUERIES: int
+FEW_QUERIES: int
+
 def topk(
     queries: NDArray[Real],
     items: NDArray[Real],

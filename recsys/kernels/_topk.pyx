@@ -10,7 +10,8 @@ from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t
 from recsys.kernels cimport _native as native
 from recsys.kernels._als cimport Scratch, get_table, real
 
-DEF QUERIES = 512  # queries that meet an item while it is in cache
+QUERIES = native.RECSYS_TOPK_QUERIES  # of a task
+FEW_QUERIES = native.RECSYS_TOPK_FEW  # so few are screened by codes, if there are any
 
 
 cdef inline native.recsys_lists lists(int32_t *ids, void *scores, uint8_t *failed) noexcept nogil:
@@ -30,7 +31,8 @@ def topk(const real[:, ::1] queries, const real[:, ::1] items, const real[::1] i
     """The best items of each query out of each of len(ids) parts of the items."""
     cdef const native.recsys_table *table = get_table(isa, real is double)
     cdef int64_t count = queries.shape[0], parts = ids.shape[0]
-    cdef int64_t spans = (count + QUERIES - 1) // QUERIES, task, span, part
+    cdef int64_t most = native.RECSYS_TOPK_QUERIES
+    cdef int64_t spans = (count + most - 1) // most, task, span, part
     cdef native.recsys_topk problem
     problem.queries = &queries[0, 0]
     problem.items = &items[0, 0]
@@ -54,6 +56,6 @@ def topk(const real[:, ::1] queries, const real[:, ::1] items, const real[::1] i
         span = task // parts
         part = task % parts
         # a struct filled in here would be shared between the threads, a call's result is not
-        table.topk_rows(&problem, span * QUERIES, min(count, (span + 1) * QUERIES), part, parts,
+        table.topk_rows(&problem, span * most, min(count, (span + 1) * most), part, parts,
                         lists(&ids[part, 0, 0], &scores[part, 0, 0], &failed[part, 0]),
                         scratch.base + threadid() * scratch.stride)

@@ -7,12 +7,11 @@ from typing import NamedTuple
 import numpy as np
 
 from . import _topk
+from ._topk import QUERIES
 from .config import current_isa
 from .threads import resolve_num_threads
 
 NO_ID = -1  # no such item: fills a list for which fewer than n items are left
-FEW_QUERIES = 4  # so few are screened by codes, if there are any
-_QUERIES = 512  # queries of a task of the kernel
 _CODE_BLOCK = 16  # items whose codes are interleaved
 _CODE_ROWS = 1 << 12  # coded together
 _TINY = 1e-150
@@ -120,7 +119,7 @@ def topk(
     scores = np.full((len(queries), n), -np.inf, items.dtype)
     most = min(n, len(items))
     pair_flops = 2.0 * items.shape[1] * max(len(items), 1)
-    step = max(_QUERIES * threads, int(_CALL_FLOPS / pair_flops) // _QUERIES * _QUERIES)
+    step = max(QUERIES * threads, int(_CALL_FLOPS / pair_flops) // QUERIES * QUERIES)
     for begin in range(0, len(queries) if most else 0, step):
         block = slice(begin, min(begin + step, len(queries)))
         own = None
@@ -135,7 +134,7 @@ def topk(
 
 def _block(queries, items, n, item_scale, order, skip, banned, threads):
     count = len(queries)
-    spans = -(-count // _QUERIES)
+    spans = -(-count // QUERIES)
     parts = 1
     if spans < 2 * threads:  # so few queries that threads have to share out the items
         parts = min(-(-threads // spans), len(items) // n, _PART_ENTRIES // (count * n))

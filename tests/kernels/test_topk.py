@@ -8,6 +8,9 @@ from recsys.kernels import topk as public
 from recsys.kernels.reference import topk as reference
 from tests.cases import on_copies
 
+FEW, SPAN = _topk.FEW_QUERIES, _topk.QUERIES
+COUNTS = [1, 2, FEW, FEW + 1, 8, 9, SPAN - 1, SPAN + 1]  # of queries
+
 
 def arguments(
     dtype, *, queries=37, items=211, f=5, n=7, parts=1, seed=0, scaled=False, ordered=False
@@ -55,7 +58,7 @@ def test_equals_reference(isa, dtype, f, how):
     assert_same(run(_topk.topk, args, isa=isa, num_threads=2), run(reference, args))
 
 
-@pytest.mark.parametrize("queries", [1, 2, 4, 5, 8, 9, 511, 513])
+@pytest.mark.parametrize("queries", COUNTS)
 @pytest.mark.parametrize("items", [1, 15, 16, 47, 48, 49, 100, 193])
 @pytest.mark.parametrize("ordered", [False, True])
 def test_every_count_of_queries_and_items(isa, dtype, queries, items, ordered):
