@@ -22,12 +22,18 @@ from recsys.models import (
     load,
 )
 
+_MODULES = ("datasets", "evaluation", "serving", "weighting")  # which an attribute imports
+
 
 def __getattr__(name: str) -> ModuleType:
     # Without an import of their own, and without their cost for those who need none
-    if name in ("datasets", "evaluation"):
+    if name in _MODULES:
         return import_module(f"recsys.{name}")
     raise AttributeError(f"module 'recsys' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, *_MODULES]
 
 
 __all__ = [

@@ -45,3 +45,9 @@ def test_datasets_come_with_the_package():
     assert done.stdout.strip() == "lastfm360k_twin", done.stderr
     with pytest.raises(AttributeError, match="no attribute 'dataset'"):
         _ = recsys.dataset
+
+
+def test_names_that_are_shown():
+    public = {*recsys.__all__, "datasets", "evaluation", "serving", "weighting"}
+    assert set(dir(recsys)) == public
+    assert all(getattr(recsys, name) is not None for name in public)

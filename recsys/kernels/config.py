@@ -30,7 +30,7 @@ def _choose(name: str) -> str:
     )
 
 
-_isa = _choose(os.environ.get("RECSYS_ISA") or _als.AVAILABLE_ISAS[-1])
+_isa = _choose(os.environ.get("RECSYS_ISA", "").lower() or _als.AVAILABLE_ISAS[-1])
 
 
 def current_isa() -> str:

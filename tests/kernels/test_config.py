@@ -22,13 +22,12 @@ def run(code, **environment):
 
 @pytest.mark.parametrize("name", _als.AVAILABLE_ISAS)
 def test_environment_chooses(name):
-    done = run("import recsys; recsys.show_config()", RECSYS_ISA=name)
-    assert f"instruction set: {name} " in done.stdout
+    for spelled in (name, name.upper()):
+        done = run("import recsys; recsys.show_config()", RECSYS_ISA=spelled)
+        assert f"instruction set: {name} " in done.stdout
 
 
-@pytest.mark.parametrize(
-    "name", ["avx1024", "AVX2", *sorted({*_als.ISA_NAMES} - {*_als.AVAILABLE_ISAS})]
-)
+@pytest.mark.parametrize("name", ["avx1024", *sorted({*_als.ISA_NAMES} - {*_als.AVAILABLE_ISAS})])
 def test_environment_asks_for_what_is_not_there(name):
     done = run("import recsys", RECSYS_ISA=name)
     assert done.returncode != 0
