@@ -25,6 +25,7 @@ logger = logging.getLogger("recsys")
 # low megabytes however many entries the matrix has.
 _BLOCK = 1 << 19
 _INT32_MAX = 2**31 - 1
+ANYONE = _INT32_MAX  # a bound for numbers of users or items that need not be a model's
 _BUILD_CSR = (
     "build one with scipy.sparse.csr_matrix((counts, (users, items)), shape=(n_users, n_items))"
 )
@@ -421,8 +422,8 @@ def row_numbers(name: str, ids: Any, count: int) -> np.ndarray:
     if array.dtype.kind not in "iu":
         got = array.dtype if array.dtype.kind != "O" else type(ids).__name__
         raise TypeError(
-            f"{name} must be a row number or a 1-D array of row numbers (integers from 0 to "
-            f"{count - 1}); got {got}"
+            f"{name} must be a row number or a 1-D array of row numbers (integers "
+            f"{'of at least 0' if count == ANYONE else f'from 0 to {count - 1}'}); got {got}"
         )
     if array.ndim > 1:
         raise ValueError(
@@ -432,6 +433,8 @@ def row_numbers(name: str, ids: Any, count: int) -> np.ndarray:
     unknown = np.unique(array[(array < 0) | (array >= count)])
     if len(unknown):
         shown = ", ".join(map(str, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
+        if count == ANYONE:
+            raise IndexError(f"{name} holds {shown}; expected at least 0 and less than 2^31 - 1")
         raise IndexError(
             f"{name} not known to the model: {shown}; it was trained on 0 to {count - 1}"
         )

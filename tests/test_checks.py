@@ -305,6 +305,11 @@ def test_row_numbers():
         checks.row_numbers("users", [4, -1, 5, 6, 7, -2, 0, 4], 4)
     with pytest.raises(IndexError, match="18446744073709551615"):
         checks.row_numbers("users", np.array([2**64 - 1], np.uint64), 4)
+    for number in (-1, 2**31):
+        with pytest.raises(IndexError, match=f"users holds {number}; expected at least 0 and less"):
+            checks.row_numbers("users", number, checks.ANYONE)
+    with pytest.raises(TypeError, match=r"\(integers of at least 0\); got float64"):
+        checks.row_numbers("users", 0.5, checks.ANYONE)
 
 
 def test_factor_matrix():

@@ -11,7 +11,9 @@ from recsys import checks, kernels
 if TYPE_CHECKING:
     from scipy import sparse
 
-ANYONE = 2**31 - 1  # a bound for the numbers of users or items that need not be the model's
+ANYONE = checks.ANYONE
+
+LONGEST = 1000  # lists may always be this long, however few items there are
 
 Entries = tuple[np.ndarray, np.ndarray]  # indptr int64, indices int32: some rows of a CSR matrix
 
@@ -105,6 +107,16 @@ class Choice:
             return found
         names = np.append(self.ids, kernels.NO_ID).astype(np.int32)
         return names[found]  # -1 is the last
+
+
+def list_length(N: int, count: int) -> None:
+    """Check the length N of lists made of `count` items at most."""
+    most = max(count, LONGEST)
+    if checks.integer("N", N, 1) > most:
+        raise ValueError(
+            f"N must be at most {most}; got {N}: there are {count} to choose from, and what a list "
+            "has beyond those is -1"
+        )
 
 
 def entries_of(seen: Seen, rows: np.ndarray) -> Entries:

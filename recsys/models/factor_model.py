@@ -10,7 +10,7 @@ import numpy as np
 
 from recsys import checks, kernels
 from recsys.models.base import Iteration, NotFittedError
-from recsys.models.candidates import Choice, Entries, Seen, entries_of
+from recsys.models.candidates import Choice, Entries, Seen, entries_of, list_length
 from recsys.models.lists import USERS, ListMaker
 from recsys.serving import write_model_file
 
@@ -191,12 +191,13 @@ class FactorModel(ListMaker):
         ------
         NotFittedError
             There are no factors yet.
-        TypeError
-            A parameter is a function; give it again after loading.
+        TypeError, ValueError
+            A parameter is a function: give it again after loading. Or it is out of range.
         OSError
             The file cannot be written.
         """
         shape = self._known_shape()
+        self._check_parameters()
         header, arrays = {**self._header(), "mean": self._mean}, {}
         if self._seen is not None:
             header["seen_shape"], arrays = self._seen.shape, self._seen.arrays()
@@ -346,7 +347,7 @@ class FactorModel(ListMaker):
         what = f"{noun[:-1]}_factors"
         factors = self._factors(f"_{what}")
         rows = checks.row_numbers(noun, ids, len(factors))
-        checks.integer("N", N, 1)
+        list_length(N, len(factors))
         choice = Choice(among, left_out, len(factors), noun)
         norms = self._norms(what, factors)
         scale = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)

@@ -9,7 +9,7 @@ import numpy as np
 
 from recsys import checks, kernels
 from recsys.models.base import Iteration, NotFittedError
-from recsys.models.candidates import Choice, Seen
+from recsys.models.candidates import Choice, Seen, list_length
 from recsys.models.lists import USERS, ListMaker
 from recsys.serving import write_model_file
 
@@ -156,7 +156,7 @@ class ItemNeighbors(ListMaker):
         """
         n_items = self._known_shape()[1]
         rows = checks.row_numbers("items", items, n_items)
-        checks.integer("N", N, 1)
+        list_length(N, n_items)
         choice = Choice(among, filter_items, n_items)
         flat = rows.reshape(-1).astype(np.int32)
         chosen = checks.assemble(
@@ -210,7 +210,9 @@ class ItemNeighbors(ListMaker):
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the model to a file that `recsys.load` reads; see `ImplicitALS.save`."""
-        header = {**self._header(), "seen_shape": self._known_shape()}
+        shape = self._known_shape()
+        self._check_parameters()
+        header = {**self._header(), "seen_shape": shape}
         similarity = {
             f"similarity_{name}": getattr(self._similarity, name)
             for name in ("indptr", "indices", "data")

@@ -10,7 +10,7 @@ import numpy as np
 
 from recsys import checks
 from recsys.models.base import NotFittedError, Recommender
-from recsys.models.candidates import ANYONE, Choice, Seen, rows_meant
+from recsys.models.candidates import ANYONE, Choice, Seen, list_length, rows_meant
 from recsys.serving import write_lists
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class ListMaker(Recommender):
             What counts as seen instead of the training matrix, and to `ItemNeighbors` as the
             history: a matrix of the same shape, or one row for each of `users`.
         N : int, default 10
-            Length of each list.
+            Length of each list, at most the number of items or 1000.
         filter_seen : bool, default True
             Leave out items the user has a stored entry for in the training matrix, or in
             `user_items`.
@@ -76,12 +76,12 @@ class ListMaker(Recommender):
         IndexError
             Unknown users or items.
         TypeError, ValueError
-            `users` are not row numbers; N < 1; `user_items` has another shape; factors that do not
-            go together.
+            `users` are not row numbers; N is out of range; `user_items` has another shape; factors
+            that do not go together.
         """
         shape, dtype = self._known_shape(), checks.floating_dtype(self.dtype)
         rows = checks.row_numbers("users", users, ANYONE if fold_in else shape[0])
-        checks.integer("N", N, 1)
+        list_length(N, shape[1])
         choice = Choice(items, filter_items, shape[1])
         flat = rows.reshape(-1)
         given, own = None, flat
@@ -132,7 +132,8 @@ class ListMaker(Recommender):
         """
         from tqdm import tqdm
 
-        n_users = self._known_shape()[0]
+        n_users, n_items = self._known_shape()
+        list_length(N, n_items)
         options = {"filter_seen": filter_seen, "filter_items": filter_items, "items": items}
 
         def blocks() -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
@@ -145,7 +146,6 @@ class ListMaker(Recommender):
         if path is not None:
             write_lists(path, blocks())
             return None
-        checks.integer("N", N, 1)
         ids = np.empty((n_users, N), np.int32)
         scores = np.empty((n_users, N), checks.floating_dtype(self.dtype))
         for begin, found, own in blocks():

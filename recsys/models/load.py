@@ -27,7 +27,7 @@ def load(path: str | os.PathLike) -> FactorModel | ItemNeighbors:
 
     Raises
     ------
-    FileNotFoundError
+    FileNotFoundError, IsADirectoryError
     ValueError
         The file is truncated, damaged, of another kind or class, or was written by a newer recsys.
     """
@@ -46,6 +46,7 @@ def load(path: str | os.PathLike) -> FactorModel | ItemNeighbors:
         if "dtype" in parameters:
             parameters["dtype"] = np.dtype(parameters["dtype"]).type
         model = cls(**parameters)
+        model._check_parameters()
         model._restore(header, arrays, [cls._entry(**entry) for entry in header["history"]])
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise ValueError(

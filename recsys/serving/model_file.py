@@ -39,13 +39,15 @@ def read_model_file(path: str | os.PathLike) -> tuple[dict[str, Any], dict[str, 
 
     Raises
     ------
-    FileNotFoundError
+    FileNotFoundError, IsADirectoryError
     ValueError
         The file is truncated, of another kind, or written by a newer recsys.
     """
     from safetensors import SafetensorError, safe_open
 
     path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"{str(path)!r} is a folder; expected a file that `save` wrote")
     if not path.is_file():
         raise FileNotFoundError(f"there is no model file {str(path)!r}")
     try:

@@ -234,7 +234,7 @@ def test_bad_arguments():
     with pytest.raises(NotFittedError):
         model.predict(0, 0)
     model = fitted(ratings)
-    with pytest.raises(IndexError, match="users not known to the model: -1"):
+    with pytest.raises(IndexError, match="users holds -1; expected at least 0"):
         model.predict(-1, 0)
     with pytest.raises(TypeError, match="clip must be True, False or a pair"):
         model.predict(0, 0, clip=5)

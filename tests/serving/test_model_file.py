@@ -53,14 +53,34 @@ def test_what_cannot_be_saved(model, tmp_path):
     model.confidence, model.random_state = "log", np.random.default_rng(0)
     model.save(tmp_path / "m")
     assert recsys.load(tmp_path / "m").random_state is None
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match=r"nowhere/m': there is no folder '.*nowhere'"):
         model.save(tmp_path / "nowhere" / "m")
+    with pytest.raises(IsADirectoryError, match="is a folder; expected the name of a file"):
+        model.save(tmp_path)
+    model.factors = -1
+    with pytest.raises(ValueError, match="factors must be at least 1; got -1"):
+        model.save(tmp_path / "m")
+
+
+@pytest.mark.parametrize(
+    "parameters", [{"factors": "many"}, {"alpha": -1}, {"dtype": "int8"}, {"facters": 3}]
+)
+def test_parameters_in_a_file_are_checked(parameters, model, tmp_path):
+    path = tmp_path / "m"
+    model.save(path)
+    header, arrays = read_model_file(path)
+    write_model_file(tmp_path / "n", {**header, "parameters": parameters}, arrays)
+    [name] = parameters
+    with pytest.raises(ValueError, match=f"n' is damaged: .*{name}"):
+        recsys.load(tmp_path / "n")
 
 
 def test_files_that_are_no_models(model, tmp_path):
     path = tmp_path / "m"
     with pytest.raises(FileNotFoundError, match="no model file"):
         recsys.load(path)
+    with pytest.raises(IsADirectoryError, match="is a folder; expected a file that `save` wrote"):
+        recsys.load(tmp_path)
     path.write_bytes(b"user,item,count\n1,2,3\n")
     with pytest.raises(ValueError, match="truncated, or of another kind"):
         recsys.load(path)
