@@ -177,7 +177,7 @@ def why_not(who: str, data: Data, options: argparse.Namespace) -> str | None:
         return None
     if heavy(who, data) and not options.heavy:
         return f"{data.train.shape[1]:,} items, more than {HEAVY_ITEMS:,}: see --heavy"
-    needed, available = EASE.memory(data.train.shape[1]), available_memory()
+    needed, available = EASE.memory(*data.train.shape), available_memory()
     if needed > available:
         return f"it takes {needed / 1e9:.1f} GB, there are {available / 1e9:.1f} GB"
     return None

@@ -62,6 +62,10 @@ def grid(**values: list[Any]) -> list[Parameters]:
     return made
 
 
+def pairs(first: str, second: str, values: list[tuple[float, float]]) -> list[Parameters]:
+    return [{first: one, second: other} for one, other in values]
+
+
 def weights(counts: sp.csr_array) -> sp.csr_array:
     """log2(1 + r / the user's mean r): ones stay ones."""
     lengths = np.diff(counts.indptr)
@@ -165,23 +169,20 @@ def lightfm(train: sp.csr_array, bench: Bench, parameters: Parameters) -> Fitted
 EPOCHS = {"epochs": QUICK_EPOCHS}
 ITERATIONS = {"iterations": QUICK_EPOCHS}
 
-ALS_WEIGHTED = [  # of w; implicit's and ours with the objective of implicit
-    {"alpha": 3.0, "regularization": 10.0},
-    {"alpha": 7.0, "regularization": 10.0},
-    {"alpha": 7.0, "regularization": 30.0},
-    {"alpha": 20.0, "regularization": 60.0},
-    {"alpha": 60.0, "regularization": 60.0},
-    {"alpha": 60.0, "regularization": 100.0},
-]
+ALS_WEIGHTED = pairs(  # of w; implicit's, and ours with the objective of implicit
+    "alpha",
+    "regularization",
+    [(7.0, 30.0), (7.0, 60.0), (7.0, 100.0), (20.0, 60.0), (20.0, 150.0), (60.0, 100.0)],
+)
 ALS_FREQUENCY = [
-    {"unobserved_weight": w0, "regularization": lambda_}
-    for w0, lambda_ in (
-        (0.016, 0.0027),
-        (0.016, 0.004),
-        (0.03, 0.004),
-        (0.1, 0.004),
-        (0.1, 0.01),
-        (0.3, 0.01),
+    {"unobserved_weight": w0, "regularization": lambda_, "iterations": iterations}
+    for w0, lambda_, iterations in (
+        (0.016, 0.005, 8),
+        (0.016, 0.003, 8),
+        (0.03, 0.01, 15),
+        (0.03, 0.02, 15),
+        (0.1, 0.01, 15),
+        (0.3, 0.01, 15),
     )
 ]
 BPR = grid(learning_rate=[0.02, 0.05], regularization=[0.002, 0.005, 0.01])
@@ -193,12 +194,8 @@ CONTENDERS = {
         "recsys",
         ours(recsys.ItemNeighbors, weighted=True),
         [
-            {"k": 100},
-            {"k": 50},
-            {"k": 200},
-            {"k": 100, "normalize_rows": False},
-            {"k": 100, "normalize_rows": False, "orientation": "history"},
-            {"k": 400},
+            *grid(k=[100, 50, 200]),
+            *grid(k=[100, 200, 1000], normalize_rows=[False]),
         ],
         {"weighting": "cosine"},
     ),
@@ -206,40 +203,34 @@ CONTENDERS = {
         "recsys",
         ours(recsys.ItemNeighbors),
         [
-            {"k": 100, "normalize_rows": False},
-            {"k": 400, "normalize_rows": False},
-            {"k": 100, "B": 0.2},
-            {"k": 100},
-            {"k": 400},
-            {"k": 100, "K1": 100.0, "B": 0.8},
+            {"k": 100, "K1": 100.0, "B": 0.2, "normalize_rows": False},
+            {"k": 400, "K1": 100.0, "B": 0.2, "normalize_rows": False},
+            {"k": 100, "K1": 5.0, "B": 0.75, "normalize_rows": False},
+            {"k": 100, "K1": 0.2, "B": 0.75, "normalize_rows": False},
+            {"k": 100, "K1": 1.2, "B": 0.2},
+            {"k": 100, "K1": 1.2, "B": 0.75},
         ],
         {"weighting": "bm25"},
     ),
     "ImplicitALS, log": Contender(
         "recsys",
         ours(recsys.ImplicitALS),
-        [
-            {"alpha": 10.0, "regularization": 20.0},
-            {"alpha": 10.0, "regularization": 3.0},
-            {"alpha": 10.0, "regularization": 30.0},
-            {"alpha": 30.0, "regularization": 30.0},
-            {"alpha": 90.0, "regularization": 60.0},
-            {"alpha": 90.0, "regularization": 100.0},
-        ],
+        pairs(
+            "alpha",
+            "regularization",
+            [(10.0, 20.0), (10.0, 30.0), (10.0, 60.0), (10.0, 100.0), (30.0, 60.0), (90.0, 100.0)],
+        ),
         {"factors": FACTORS, "confidence": "log"},
         ITERATIONS,
     ),
     "ImplicitALS, linear": Contender(
         "recsys",
         ours(recsys.ImplicitALS),
-        [
-            {"alpha": 0.01, "regularization": 3.0},
-            {"alpha": 0.1, "regularization": 30.0},
-            {"alpha": 1.0, "regularization": 10.0},
-            {"alpha": 10.0, "regularization": 30.0},
-            {"alpha": 40.0, "regularization": 60.0},
-            {"alpha": 60.0, "regularization": 100.0},
-        ],
+        pairs(
+            "alpha",
+            "regularization",
+            [(0.01, 10.0), (0.1, 30.0), (1.0, 30.0), (1.0, 60.0), (10.0, 100.0), (60.0, 100.0)],
+        ),
         {"factors": FACTORS, "confidence": "linear"},
         ITERATIONS,
     ),
@@ -265,20 +256,17 @@ CONTENDERS = {
         "irspack",
         irspack,
         ALS_FREQUENCY,
-        {"iterations": 15},
+        {},
         ITERATIONS,
     ),
     "LogisticMF": Contender(
         "recsys",
         ours(recsys.LogisticMF),
-        [
-            {"alpha": 10.0, "regularization": 30.0},
-            {"alpha": 3.0, "regularization": 20.0},
-            {"alpha": 10.0, "regularization": 10.0},
-            {"alpha": 10.0, "regularization": 45.0},
-            {"alpha": 30.0, "regularization": 60.0},
-            {"alpha": 30.0, "regularization": 90.0},
-        ],
+        pairs(
+            "alpha",
+            "regularization",
+            [(10.0, 30.0), (3.0, 20.0), (10.0, 10.0), (10.0, 45.0), (30.0, 60.0), (30.0, 90.0)],
+        ),
         {"factors": FACTORS},
         ITERATIONS,
     ),

@@ -91,14 +91,16 @@ def test_refuses_before_it_measures(tmp_path):
 # ---- the parts ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("rows", [7, 256])  # of the matrix handled together
-def test_ease_is_the_plain_formula(benchmarks, monkeypatch, rows):
+@pytest.mark.parametrize("rows", [7, 512])  # of the matrix handled together
+@pytest.mark.parametrize("n_items", [30, 70])  # fewer and more than users
+def test_ease_is_the_plain_formula(benchmarks, monkeypatch, n_items, rows):
     reference = benchmarks("quality_reference")
     monkeypatch.setattr(reference, "_ROWS", rows)
-    likes = sp.random_array((50, 30), density=0.2, rng=np.random.default_rng(0), format="csr")
+    monkeypatch.setattr(reference, "_SMALL", rows)
+    likes = sp.random_array((50, n_items), density=0.2, rng=np.random.default_rng(0), format="csr")
     x = (likes.toarray() > 0).astype(float)
-    p = np.linalg.inv(x.T @ x + 5 * np.eye(30))
-    b = np.eye(30) - p / np.diag(p)
+    p = np.linalg.inv(x.T @ x + 5 * np.eye(n_items))
+    b = np.eye(n_items) - p / np.diag(p)
     model = reference.EASE(5.0).fit(likes)
     np.testing.assert_allclose(model.weights, b, atol=1e-6)
     ids, scores = model.recommend(np.arange(50), sp.csr_matrix(likes), N=4)
