@@ -174,17 +174,11 @@ ALS_WEIGHTED = pairs(  # of w; implicit's, and ours with the objective of implic
     "regularization",
     [(7.0, 30.0), (7.0, 60.0), (7.0, 100.0), (20.0, 60.0), (20.0, 150.0), (60.0, 100.0)],
 )
-ALS_FREQUENCY = [
-    {"unobserved_weight": w0, "regularization": lambda_, "iterations": iterations}
-    for w0, lambda_, iterations in (
-        (0.016, 0.005, 8),
-        (0.016, 0.003, 8),
-        (0.03, 0.01, 15),
-        (0.03, 0.02, 15),
-        (0.1, 0.01, 15),
-        (0.3, 0.01, 15),
-    )
-]
+ALS_FREQUENCY = pairs(
+    "unobserved_weight",
+    "regularization",
+    [(0.016, 0.005), (0.016, 0.003), (0.03, 0.01), (0.03, 0.02), (0.1, 0.01), (0.3, 0.01)],
+)
 BPR = grid(learning_rate=[0.02, 0.05], regularization=[0.002, 0.005, 0.01])
 
 CONTENDERS = {
@@ -242,23 +236,32 @@ CONTENDERS = {
         ITERATIONS,
     ),
     "implicit ALS": Contender("implicit", implicit, ALS_WEIGHTED, {"model": "als"}, ITERATIONS),
-    **{
-        f"ImplicitALS, frequency{also}": Contender(
-            "recsys", ours(frequency, weighted=True), ALS_FREQUENCY, always, ITERATIONS
-        )
-        for also, always in {
-            "": {"factors": FACTORS},
-            ", biases": {"factors": FACTORS, "bias": True},
-            ", f = 256": {"factors": 256},
-        }.items()
-    },
-    "irspack iALS": Contender(
-        "irspack",
-        irspack,
+    "ImplicitALS, frequency": Contender(
+        "recsys",
+        ours(frequency, weighted=True),
         ALS_FREQUENCY,
-        {},
+        {"factors": FACTORS, "iterations": 8},
         ITERATIONS,
     ),
+    "ImplicitALS, frequency, biases": Contender(
+        "recsys",
+        ours(frequency, weighted=True),
+        ALS_FREQUENCY,
+        {"factors": FACTORS, "iterations": 8, "bias": True},
+        ITERATIONS,
+    ),
+    "ImplicitALS, frequency, f = 256": Contender(
+        "recsys",
+        ours(frequency, weighted=True),
+        [
+            {"unobserved_weight": 0.016, "regularization": 0.005, "bias": True},
+            {"unobserved_weight": 0.012, "regularization": 0.008, "bias": True},
+            *ALS_FREQUENCY[2:],
+        ],
+        {"factors": 256, "iterations": 8},
+        ITERATIONS,
+    ),
+    "irspack iALS": Contender("irspack", irspack, ALS_FREQUENCY, {"iterations": 8}, ITERATIONS),
     "LogisticMF": Contender(
         "recsys",
         ours(recsys.LogisticMF),
