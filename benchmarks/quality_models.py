@@ -7,8 +7,9 @@ weights
     Peers, `confidence="scaled"` and cosine are given w = log2(1 + r / the user's mean r) for a
     count r: below 10 for most plays, and 1 for all entries where there is nothing but ones.
 frequency
-    c = w0 + w (ours: a callable), w0 for cells without an entry, lambda (n + w0 m)^1 for a row of
-    n entries in m columns: the setting of Rendle et al. 2022, and the same parameters in irspack.
+    w0 for cells without an entry, lambda (n + w0 m)^1 for a row of n entries in m columns: the
+    setting of Rendle et al. 2022. Ours has c = 1 + log(1 + r / the user's mean r), irspack w; its
+    six pairs of w0 and lambda are ours, scaled accordingly.
 """
 
 from __future__ import annotations
@@ -97,16 +98,6 @@ def ours(make: Callable[..., Any], weighted: bool = False) -> Callable[..., Fitt
     return fit
 
 
-def frequency(unobserved_weight: float, **parameters: Any) -> recsys.ImplicitALS:
-    """Given weights w, see above."""
-    return recsys.ImplicitALS(
-        confidence=lambda counts: unobserved_weight + counts.data,
-        unobserved_weight=unobserved_weight,
-        regularization_exponent=1.0,
-        **parameters,
-    )
-
-
 def reference(make: Callable[..., Any]) -> Callable[..., Fitted]:
     def fit(train: sp.csr_array, bench: Bench, parameters: Parameters) -> Fitted:
         return timed_fit(lambda: make(**parameters).fit(train))
@@ -174,11 +165,16 @@ ALS_WEIGHTED = pairs(  # of w; implicit's, and ours with the objective of implic
     "regularization",
     [(7.0, 30.0), (7.0, 60.0), (7.0, 100.0), (20.0, 60.0), (20.0, 150.0), (60.0, 100.0)],
 )
+FREQUENCY = "unobserved_weight", "regularization"
 ALS_FREQUENCY = pairs(
-    "unobserved_weight",
-    "regularization",
-    [(0.016, 0.005), (0.016, 0.003), (0.03, 0.01), (0.03, 0.02), (0.1, 0.01), (0.3, 0.01)],
+    *FREQUENCY, [(0.03, 0.005), (0.03, 0.003), (0.05, 0.02), (0.1, 0.01), (0.2, 0.01), (0.4, 0.01)]
 )
+FREQUENCY_ALWAYS = {
+    "alpha": 1.0,
+    "confidence": "log",
+    "regularization_exponent": 1.0,
+    "iterations": 8,
+}
 BPR = grid(learning_rate=[0.02, 0.05], regularization=[0.002, 0.005, 0.01])
 
 CONTENDERS = {
@@ -238,30 +234,39 @@ CONTENDERS = {
     "implicit ALS": Contender("implicit", implicit, ALS_WEIGHTED, {"model": "als"}, ITERATIONS),
     "ImplicitALS, frequency": Contender(
         "recsys",
-        ours(frequency, weighted=True),
+        ours(recsys.ImplicitALS),
         ALS_FREQUENCY,
-        {"factors": FACTORS, "iterations": 8},
+        {"factors": FACTORS, **FREQUENCY_ALWAYS},
         ITERATIONS,
     ),
     "ImplicitALS, frequency, biases": Contender(
         "recsys",
-        ours(frequency, weighted=True),
+        ours(recsys.ImplicitALS),
         ALS_FREQUENCY,
-        {"factors": FACTORS, "iterations": 8, "bias": True},
+        {"factors": FACTORS, "bias": True, **FREQUENCY_ALWAYS},
         ITERATIONS,
     ),
     "ImplicitALS, frequency, f = 256": Contender(
         "recsys",
-        ours(frequency, weighted=True),
+        ours(recsys.ImplicitALS),
         [
-            {"unobserved_weight": 0.016, "regularization": 0.005, "bias": True},
-            {"unobserved_weight": 0.012, "regularization": 0.008, "bias": True},
+            {"unobserved_weight": 0.03, "regularization": 0.005, "bias": True},
+            {"unobserved_weight": 0.02, "regularization": 0.008, "bias": True},
             *ALS_FREQUENCY[2:],
         ],
-        {"factors": 256, "iterations": 8},
+        {"factors": 256, **FREQUENCY_ALWAYS},
         ITERATIONS,
     ),
-    "irspack iALS": Contender("irspack", irspack, ALS_FREQUENCY, {"iterations": 8}, ITERATIONS),
+    "irspack iALS": Contender(
+        "irspack",
+        irspack,
+        pairs(
+            *FREQUENCY,
+            [(0.016, 0.005), (0.016, 0.003), (0.03, 0.01), (0.03, 0.02), (0.1, 0.01), (0.3, 0.01)],
+        ),
+        {"iterations": 8},
+        ITERATIONS,
+    ),
     "LogisticMF": Contender(
         "recsys",
         ours(recsys.LogisticMF),

@@ -164,7 +164,13 @@ def panel(axes: Any, rows: list[Row], name: str, synthetic: bool) -> None:
             textcoords="axes fraction",
             va="center",
             color=colour,
-            arrowprops={"arrowstyle": "-", "color": colour, "alpha": 0.3, "linewidth": 0.6},
+            arrowprops={
+                "arrowstyle": "-",
+                "relpos": (0, 0.5),
+                "color": colour,
+                "alpha": 0.3,
+                "linewidth": 0.6,
+            },
         )
 
 
