@@ -1,5 +1,6 @@
 """quality.py: the whole run, small; its references against plain formulas and published figures."""
 
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -136,6 +137,19 @@ def test_every_contender_has_as_many_settings(benchmarks):
     for who, contender in models.CONTENDERS.items():
         assert len(contender.settings) in (1, models.SETTINGS), who
         assert all(contender.settings.count(each) == 1 for each in contender.settings), who
+
+
+def test_ease_is_left_out_where_it_is_too_large(benchmarks, monkeypatch):
+    quality, nothing = benchmarks("quality"), sp.csr_array((10, 30_000))
+    data = benchmarks("quality_data").Data("large", nothing, nothing)
+    options = argparse.Namespace(heavy=False)
+    assert "30,000 items, more than 20,000: see --heavy" in quality.why_not("EASE", data, options)
+    options.heavy = True
+    monkeypatch.setattr(quality, "available_memory", lambda: 4 * 10**9)
+    assert quality.why_not("EASE", data, options) is None
+    monkeypatch.setattr(quality, "available_memory", lambda: 3 * 10**9)
+    assert "it takes 3.8 GB, there are 3.0 GB" in quality.why_not("EASE", data, options)
+    assert quality.why_not("popularity", data, options) is None
 
 
 # ---- on real data ------------------------------------------------------------------------------
