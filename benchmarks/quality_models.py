@@ -250,7 +250,7 @@ CONTENDERS = {
         "recsys",
         ours(recsys.ImplicitALS),
         [
-            {"unobserved_weight": 0.03, "regularization": 0.005, "bias": True},
+            {"unobserved_weight": 0.027, "regularization": 0.005, "bias": True},
             {"unobserved_weight": 0.02, "regularization": 0.008, "bias": True},
             *ALS_FREQUENCY[2:],
         ],
