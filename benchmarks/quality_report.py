@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from harness import markdown_table, matplotlib_pyplot, replace_between
 from quality_data import Data
+from quality_models import CONTENDERS
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 COLOURS = {
@@ -53,6 +54,9 @@ def tables(report: Report) -> str:
         header = (name, "Recall@20", "NDCG@20", "NDCG@10", "setting", "tried", "fit, s")
         lines = markdown_table(header, map(cells, ranked(report, name)))
         parts.append(f"### {name}\n\n{described(facts)}.\n\n{lines}")
+        measured = {row["who"] for row in ranked(report, name)}
+        if missing := [who for who in CONTENDERS if who not in measured]:
+            parts.append(f"Not measured: {'; '.join(missing)}.")
     same = same_settings(report)
     return "\n\n".join([*parts, same] if same else parts)
 
@@ -103,7 +107,11 @@ def same_settings(report: Report) -> str:
     if not lines:
         return ""
     header = ("data", "setting", *(f"{who}, NDCG@20" for who in SAME))
-    return f"### The same settings in both\n\n{markdown_table(header, sorted(lines))}"
+    return (
+        "### The same settings in both\n\nOne model, by recsys and by implicit, each from its own "
+        "initial factors, on what settings are chosen by.\n\n"
+        f"{markdown_table(header, sorted(lines))}"
+    )
 
 
 # ---- the picture -------------------------------------------------------------------------------
