@@ -22,7 +22,8 @@ from recsys.models import (
     load,
 )
 
-_MODULES = ("datasets", "evaluation", "serving", "weighting")  # which an attribute imports
+# Which an attribute imports
+_MODULES = ("datasets", "evaluation", "serving", "tuning", "weighting")
 
 
 def __getattr__(name: str) -> ModuleType:

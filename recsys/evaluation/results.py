@@ -114,11 +114,7 @@ class Evaluation:
         cuts = sorted({int(key.rpartition("@")[2]) for key in cells})
         head = [f"{len(self.users)} users", *(f"@{cut}" for cut in cuts)]
         rows = [head, *([name, *(cells[f"{name}@{cut}"] for cut in cuts)] for name in names)]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        return "\n".join(
-            "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])])
-            for row in rows
-        )
+        return aligned(rows)
 
     def __repr__(self) -> str:
         values = {**self.mean, **self.overall}
@@ -174,6 +170,14 @@ def compare(
         key: Difference(float(gap.mean()), _standard_error(gap), low, high, _p_value(gap))
         for key, gap, (low, high) in zip(shared, gaps, bounds, strict=True)
     }
+
+
+def aligned(rows: list[list[str]]) -> str:
+    """A table: the first column to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
+    )
 
 
 def _standard_error(values: np.ndarray) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -30,7 +30,6 @@ class FactorModel(ListMaker):
     """
 
     num_threads: int
-    _default_metric: ClassVar[str] = "ndcg@10"  # of what `fit` is given for validation
     _user_factors: np.ndarray | None = None
     _item_factors: np.ndarray | None = None
     _user_biases: np.ndarray | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -23,6 +23,7 @@ class ListMaker(Recommender):
     """A model that recommends; a subclass has `_known_shape` and `_lists`."""
 
     dtype: Any
+    _default_metric: ClassVar[str] = "ndcg@10"  # of what is held out for validation
     _seen: Seen | None = None
 
     def recommend(

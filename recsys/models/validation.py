@@ -12,6 +12,7 @@ from recsys import checks
 if TYPE_CHECKING:
     from scipy import sparse
 
+    from recsys.evaluation import HeldOut
     from recsys.models.factor_model import FactorModel
 
 USERS = 5000  # whose lists are looked at, at most
@@ -28,21 +29,11 @@ class Validation:
         self.metric, self.patience, self.every = metric, patience, every
         self.best: tuple[float, int, dict[str, Any]] | None = None  # value, iteration, state
         self.missed = 0  # validations since
-        from recsys.evaluation import HeldOut  # not before it is asked for
-
-        name, _, cut = metric.partition("@")
         self._ratings = self._lists = None
-        if name in ERRORS:
+        if metric in ERRORS:
             self._ratings = model._held_out(held_out, train.dtype, train.shape)
         else:
-            self._lists = HeldOut(
-                train,
-                held_out,
-                name,
-                int(cut),
-                most_users=USERS,
-                names=("user_items", "validation"),
-            )
+            self._lists = held_out_lists(train, held_out, metric, "user_items")
 
     @classmethod
     def of(
@@ -64,7 +55,7 @@ class Validation:
                     "of interactions that are not in user_items"
                 )
             return None
-        _check_metric(metric, model._default_metric in ERRORS)
+        check_metric(metric, model._default_metric in ERRORS)
         return cls(model, train, held_out, metric, patience, every)
 
     def is_due(self, iteration: int, is_last: bool) -> bool:
@@ -99,7 +90,16 @@ class Validation:
         return self.patience is not None and self.missed >= self.patience
 
 
-def _check_metric(metric: str, rates: bool) -> None:
+def held_out_lists(train: Any, held_out: Any, metric: str, train_name: str) -> HeldOut:
+    """What lists are measured on by a metric such as "ndcg@10"."""
+    from recsys.evaluation import HeldOut  # not before it is asked for
+
+    name, _, cut = metric.partition("@")
+    names = train_name, "validation"
+    return HeldOut(train, held_out, name, int(cut), most_users=USERS, names=names)
+
+
+def check_metric(metric: str, rates: bool) -> None:
     """ValueError unless `metric` can be measured of a model whose scores are ratings, or not."""
     from recsys.evaluation import USER_METRICS
 

@@ -1,0 +1,189 @@
+"""What a search found: a table and a picture of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from recsys.evaluation.results import aligned
+from recsys.models.base import Recommender, shown
+from recsys.models.validation import ERRORS
+from recsys.whole_file import whole_file
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from optuna.study import Study
+
+_COLOURS = {"complete": "C0", "pruned": "0.7"}
+
+
+class Trial(NamedTuple):
+    """One model of a search.
+
+    Attributes
+    ----------
+    number : int
+        Counted from 0.
+    params : dict
+        What was drawn; the other parameters are the same for all trials.
+    value : float or None
+        The metric, at the best iteration so far if the trial was pruned; None if it diverged.
+    iterations : int or None
+        After how many it had that value; None for models without iterations.
+    seconds : float
+        Of training and validation together.
+    state : {"complete", "pruned", "diverged"}
+    validations : dict of float
+        Iteration -> value, for all that were measured.
+    """
+
+    number: int
+    params: dict[str, Any]
+    value: float | None
+    iterations: int | None
+    seconds: float
+    state: str
+    validations: dict[int, float]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class TuningResult:
+    """What `tune` found.
+
+    Attributes
+    ----------
+    model : Recommender or None
+        The best model, trained again on `train` and `validation` together, with as many
+        iterations as were best; None without `refit`.
+    best_params : dict
+        All its parameters, that number of iterations among them: ``model_class(**best_params)``.
+    best_value : float
+        The metric of the best trial on `validation`. The best of many looks better than it is:
+        measure `model` on a third part of the data.
+    metric : str
+    trials : list of Trial
+        In the order they were made.
+    study : optuna.study.Study
+        The same for `optuna.visualization` and `optuna.importance`.
+    """
+
+    model: Recommender | None
+    best_params: dict[str, Any]
+    best_value: float
+    metric: str
+    trials: list[Trial]
+    study: Study
+
+    @property
+    def best_trial(self) -> Trial:
+        """Of equals the first."""
+        return best_of(self.trials, self.metric)
+
+    def table(self) -> str:
+        """One row a trial, the best one first, then those pruned and diverged."""
+        names = list(self.trials[0].params)
+        head = ["trial", self.metric, "iterations", "seconds", "state", *names]
+        ranked = sorted(self.trials, key=lambda trial: _rank(trial, self.metric))
+        return aligned([head, *(_row(trial, names) for trial in ranked)])
+
+    def plot(self, path: str | os.PathLike | None = None) -> Figure:
+        """The values of the trials in their order, and against each parameter.
+
+        Parameters
+        ----------
+        path : str or path, optional
+            Write the picture there too, in the format its ending names (png, svg, pdf).
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+
+        Raises
+        ------
+        ImportError
+            matplotlib is not installed.
+        """
+        try:
+            from matplotlib.figure import Figure
+        except ImportError:
+            raise ImportError(
+                "a picture needs matplotlib: pip install 'recsys-engine[plot]'"
+            ) from None
+        names = [name for name in self.trials[0].params if len(self._drawn(name)) > 1]
+        columns = min(3, 1 + len(names))
+        rows = -(-(1 + len(names)) // columns)
+        figure = Figure(figsize=(4 * columns, 3 * rows), layout="constrained")
+        first, *others = figure.subplots(rows, columns, squeeze=False).flat
+        self._plot_order(first)
+        for name, axes in zip(names, others, strict=False):
+            self._plot_parameter(axes, name)
+        for axes in others[len(names) :]:
+            axes.set_axis_off()
+        if path is not None:
+            path = Path(path)
+            with whole_file(path) as temporary:
+                figure.savefig(temporary, format=path.suffix[1:] or "png")
+        return figure
+
+    def _drawn(self, name: str) -> set[str]:
+        return {_cell(trial.params[name]) for trial in self.trials}
+
+    def _plot_order(self, axes: Axes) -> None:
+        self._scatter(axes, lambda trial: trial.number)
+        better = min if self.metric in ERRORS else max
+        done = [trial for trial in self.trials if trial.state == "complete"]
+        best = [better(earlier.value for earlier in done[: n + 1]) for n in range(len(done))]
+        axes.step([trial.number for trial in done], best, where="post", color="C1", label="best")
+        axes.set_xlabel("trial")
+        axes.legend()
+
+    def _plot_parameter(self, axes: Axes, name: str) -> None:
+        distribution = self.study.trials[0].distributions[name]
+        if hasattr(distribution, "choices"):
+            places = sorted(self._drawn(name))
+            self._scatter(axes, lambda trial: places.index(_cell(trial.params[name])))
+            axes.set_xticks(range(len(places)), places)
+        else:
+            self._scatter(axes, lambda trial: trial.params[name])
+            axes.set_xscale("log" if distribution.log else "linear")
+        axes.set_xlabel(name)
+
+    def _scatter(self, axes: Axes, place: Callable[[Trial], float]) -> None:
+        for state, colour in _COLOURS.items():
+            trials = [t for t in self.trials if t.state == state and t.value is not None]
+            values = [trial.value for trial in trials]
+            axes.scatter(list(map(place, trials)), values, s=12, color=colour, label=state)
+        axes.set_ylabel(self.metric)
+
+    def __repr__(self) -> str:
+        return f"TuningResult({len(self.trials)} trials: {self.metric}={self.best_value:.4f})"
+
+
+def best_of(trials: Iterable[Trial], metric: str) -> Trial:
+    """Of those that were completed."""
+    return min((t for t in trials if t.state == "complete"), key=lambda trial: _rank(trial, metric))
+
+
+def _rank(trial: Trial, metric: str) -> tuple[Any, ...]:
+    """The lower, the better; trials that were completed come first."""
+    states = ("complete", "pruned", "diverged")
+    loss = trial.value if metric in ERRORS else -(trial.value or 0.0)
+    return states.index(trial.state), loss or 0.0, trial.number
+
+
+def _row(trial: Trial, names: list[str]) -> list[str]:
+    value = "" if trial.value is None else f"{trial.value:.4f}"
+    iterations = "" if trial.iterations is None else str(trial.iterations)
+    cells = [str(trial.number), value, iterations, f"{trial.seconds:.2f}", trial.state]
+    params = (trial.params[name] for name in names)
+    return cells + [_cell(value) for value in params]
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return f"{value:.4g}" if isinstance(value, float) else shown(value)

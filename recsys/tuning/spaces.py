@@ -1,0 +1,175 @@
+"""Where parameters are looked for: a space of each model, and spaces of one's own."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import numbers
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from recsys.models import BPR, ExplicitALS, ExplicitSGD, ImplicitALS, ItemNeighbors, LogisticMF
+from recsys.models.base import Recommender, shown
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
+# What costs time in proportion (factors, iterations, negatives of LogisticMF) is left to the user.
+SPACES: dict[type[Recommender], dict[str, Any]] = {
+    # The setting of Rendle et al. (2022), whose best values lie closest together among data sets
+    ImplicitALS: {
+        "unobserved_weight": (0.003, 1.0, "log"),
+        "regularization": (0.001, 0.1, "log"),
+        "regularization_exponent": [1.0],
+        "alpha": (0.3, 30.0, "log"),
+        "bias": [False, True],
+    },
+    LogisticMF: {
+        "learning_rate": (0.03, 0.5, "log"),
+        "regularization": (3.0, 300.0, "log"),
+        "alpha": (1.0, 100.0, "log"),
+    },
+    BPR: {
+        "learning_rate": (0.003, 0.2, "log"),
+        "regularization": (0.0003, 0.1, "log"),
+        "negatives": (1, 30, "log"),
+        "item_bias": [True, False],
+    },
+    ItemNeighbors: {
+        "k": (10, 1000, "log"),
+        "weighting": ["cosine", "tfidf", "bm25"],
+        "orientation": ["target", "history"],
+        "normalize_rows": [True, False],
+        "K1": (0.3, 100.0, "log"),
+        "B": (0.0, 1.0),
+    },
+    ExplicitALS: {
+        "regularization": (0.01, 0.3, "log"),
+        "bias": [True, False],
+    },
+    ExplicitSGD: {
+        "learning_rate": (0.002, 0.03, "log"),
+        "regularization": (0.005, 0.2, "log"),
+        "learning_rate_decay": (0.0, 0.1),
+        "init_scale": (0.05, 1.0, "log"),
+    },
+}
+
+_FORMS = (
+    "(low, high), (low, high, 'log'), a list of choices, such as [False, True], or an optuna "
+    "distribution"
+)
+
+
+class Axis(NamedTuple):
+    """What one parameter is drawn from.
+
+    Optuna and files take plain choices only; other ones go by a label, their name or repr.
+    """
+
+    distribution: BaseDistribution
+    labels: list[Any] | None = None
+    choices: list[Any] | None = None
+
+    def value(self, label: Any) -> Any:
+        """The parameter that was drawn as `label`."""
+        return label if self.choices is None else self.choices[self.labels.index(label)]
+
+    def label(self, value: Any) -> Any:
+        """How optuna knows one of the choices, or a number."""
+        return value if self.choices is None else self.labels[self.choices.index(value)]
+
+    def ends(self) -> tuple[Any, Any]:
+        """The lowest and highest number, or the first and last choice."""
+        if self.choices is not None:
+            return self.choices[0], self.choices[-1]
+        return self.distribution.low, self.distribution.high
+
+    def holds(self, value: Any) -> bool:
+        """Whether this value can be drawn."""
+        if self.choices is not None:
+            return any(value is own or value == own for own in self.choices)
+        number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+        return number and self.distribution.low <= value <= self.distribution.high
+
+
+def axes_of(
+    model_class: type[Recommender], space: str | Mapping[str, Any], fixed: Mapping[str, Any]
+) -> dict[str, Axis]:
+    """The axes of a space, checked; of a default space those that are not fixed."""
+    if isinstance(space, str):
+        whole = _default_space(model_class, space)
+        found = {name: of for name, of in whole.items() if name not in fixed}
+    elif isinstance(space, Mapping):
+        found = dict(space)
+        model_class._check_names(found, ValueError)
+        both = [name for name in found if name in fixed]
+        if both:
+            raise ValueError(f"{both[0]!r} is in space and in fixed; expected it in one of them")
+    else:
+        raise TypeError(
+            f"space must be 'default' or a dictionary, name -> {_FORMS}; got {space!r} "
+            f"({type(space).__name__})"
+        )
+    if not found:
+        raise ValueError("nothing is left to tune: space is empty, or all of it is in fixed")
+    defaults = defaults_of(model_class)
+    return {name: _axis(name, of, defaults[name]) for name, of in found.items()}
+
+
+def defaults_of(model_class: type[Recommender]) -> dict[str, Any]:
+    """The parameters of a model that is told none."""
+    parameters = inspect.signature(model_class.__init__).parameters
+    return {name: parameters[name].default for name in model_class._parameter_names()}
+
+
+def _default_space(model_class: type[Recommender], space: str) -> dict[str, Any]:
+    known = [base for base in model_class.__mro__ if base in SPACES]
+    if space != "default" or not known:
+        got = f"got {space!r}" if space != "default" else f"{model_class.__name__} has none"
+        raise ValueError(f"space must be a dictionary, name -> {_FORMS}, or 'default'; {got}")
+    return SPACES[known[0]]
+
+
+def _axis(name: str, of: Any, default: Any) -> Axis:
+    from optuna import distributions
+
+    if isinstance(of, distributions.CategoricalDistribution):
+        return Axis(of, list(of.choices), list(of.choices))
+    if isinstance(of, distributions.BaseDistribution):
+        return Axis(of)
+    if isinstance(of, list) and of:
+        labels = [_label(choice) for choice in of]
+        if len(set(labels)) < len(labels):
+            raise ValueError(f"space[{name!r}] names a choice twice: {labels}")
+        return Axis(distributions.CategoricalDistribution(labels), labels, of)
+    if not isinstance(of, tuple) or len(of) not in (2, 3) or of[2:] not in ((), ("log",)):
+        raise ValueError(f"space[{name!r}] must be {_FORMS}; got {of!r}")
+    whole = isinstance(default, int) and not isinstance(default, bool)
+    low, high = (_bound(name, bound, whole) for bound in of[:2])
+    log = len(of) == 3
+    if not low < high or (log and low <= 0):
+        expected = "0 < low < high" if log else "low < high"
+        raise ValueError(f"space[{name!r}] must have {expected}; got {of!r}")
+    kind = distributions.IntDistribution if whole else distributions.FloatDistribution
+    return Axis(kind(low, high, log=log))
+
+
+def _bound(name: str, bound: Any, whole: bool) -> float:
+    wanted, noun = (numbers.Integral, "integers") if whole else (numbers.Real, "numbers")
+    if isinstance(bound, bool) or not isinstance(bound, wanted) or not math.isfinite(bound):
+        raise ValueError(
+            f"space[{name!r}] must be bounded by finite {noun}, as {name} is one of these; got "
+            f"{bound!r}. Choices go into a list"
+        )
+    return int(bound) if whole else float(bound)
+
+
+def _label(choice: Any) -> Any:
+    if isinstance(choice, np.generic):
+        choice = choice.item()
+    return (
+        choice if choice is None or isinstance(choice, bool | int | float | str) else shown(choice)
+    )
