@@ -155,8 +155,9 @@ class TuningResult:
     def _scatter(self, axes: Axes, place: Callable[[Trial], float]) -> None:
         for state, colour in _COLOURS.items():
             trials = [t for t in self.trials if t.state == state and t.value is not None]
-            values = [trial.value for trial in trials]
-            axes.scatter(list(map(place, trials)), values, s=12, color=colour, label=state)
+            if trials:
+                values = [trial.value for trial in trials]
+                axes.scatter(list(map(place, trials)), values, s=12, color=colour, label=state)
         axes.set_ylabel(self.metric)
 
     def __repr__(self) -> str:

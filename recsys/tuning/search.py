@@ -138,13 +138,22 @@ def tune(
         checks.flag(name, value)
     if timeout is not None:
         checks.number("timeout", timeout, above=0)
+    if callback is not None and not callable(callback):
+        raise TypeError(f"callback must be a function of a trial; got {callback!r}")
     task = Task.of(
-        model_class, train, validation, metric, fixed or {}, patience, validate_every, random_state
+        model_class,
+        train,
+        validation,
+        metric,
+        {} if fixed is None else fixed,
+        patience,
+        validate_every,
+        random_state,
     )
     axes = axes_of(model_class, space, task.fixed)
     task.check(axes)
-    settings = {**task.settings(), "space": _described(optuna, axes), "prune": prune}
-    settings["random_state"] = random_state
+    settings = {"random_state": random_state, "prune": prune, **task.settings()}
+    settings["space"] = _described(optuna, axes)
     file = None if study is None else StudyFile(Path(study), settings, axes)
     search = Search(optuna, task, axes, random_state, prune, file)
     search.run(trials, timeout, callback, show_progress)
@@ -178,6 +187,8 @@ class Task:
                 "model_class must be the class of a model, such as recsys.ImplicitALS, with its "
                 f"parameters in fixed={{...}}; got {model_class!r}"
             )
+        if not isinstance(fixed, Mapping):
+            raise TypeError(f"fixed must be a dictionary, parameter -> value; got {fixed!r}")
         model_class._check_names(fixed, ValueError)
         if patience is not None:
             checks.integer("patience", patience, 1)

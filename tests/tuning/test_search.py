@@ -1,0 +1,348 @@
+"""What a search finds, in which order, and how it ends."""
+
+import json
+import logging
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from every_model import counts, learned
+from optuna import logging as optuna_logging
+
+import recsys
+from recsys import BPR, ExplicitALS, ExplicitSGD, ImplicitALS, ItemNeighbors, NumericalWarning
+from recsys.evaluation import evaluate, random_split
+from recsys.tuning import SPACES, tune
+
+SMALL = {"factors": 4}
+QUIET = {"show_progress": False}
+
+
+def split(least=1):
+    return random_split(counts(60, 40, least=least), 0.3, random_state=0)
+
+
+def search(model_class=ImplicitALS, *, fixed=None, **options):
+    own = {} if model_class is ItemNeighbors else SMALL
+    return tune(model_class, *split(), **{"fixed": {**own, **(fixed or {})}, **QUIET, **options})
+
+
+def found(result):
+    """All of a search that does not depend on the clock."""
+    trials = [trial._replace(seconds=0.0) for trial in result.trials]
+    return trials, result.best_params, result.best_value
+
+
+def measured(model, train, validation, metric):
+    if metric in ("rmse", "mae"):
+        users, items = validation.nonzero()
+        error = model.predict(users, items).astype(np.float64) - validation.data
+        return np.sqrt(np.mean(error**2)) if metric == "rmse" else np.abs(error).mean()
+    name, cut = metric.split("@")
+    [value] = evaluate(model, train, validation, name, int(cut), **QUIET).mean.values()
+    return value
+
+
+@pytest.mark.parametrize("metric", [None, "recall@5"])
+@pytest.mark.parametrize("model_class", SPACES)
+def test_the_best_trial_is_what_is_returned(model_class, metric):
+    result = search(model_class, metric=metric, trials=8)
+    assert len(result.trials) == len(result.study.trials) == 8
+    assert [trial.number for trial in result.trials] == list(range(8))
+    values = [trial.value for trial in result.trials if trial.state == "complete"]
+    assert result.best_value == (min if result.metric == "rmse" else max)(values)
+    assert result.best_value == result.best_trial.value == result.study.best_value
+    again = model_class(**result.best_params).fit(split()[0], **QUIET)
+    assert measured(again, *split(), result.metric) == pytest.approx(result.best_value, rel=1e-6)
+    assert set(result.best_params) == set(model_class().get_params())
+
+
+@pytest.mark.parametrize("model_class", [ImplicitALS, ExplicitALS, ItemNeighbors])
+def test_the_model_is_trained_on_all_there_is(model_class):
+    """Entries that are 0 included."""
+    train, validation = split(least=0)
+    assert (validation.data == 0).any()
+    fixed = {} if model_class is ItemNeighbors else SMALL
+    result = tune(model_class, train, validation, trials=2, fixed=fixed, **QUIET)
+    alone = model_class(**result.best_params).fit(counts(60, 40, least=0), **QUIET)
+    assert learned(result.model) == learned(alone)
+    assert tune(model_class, train, validation, trials=1, refit=False, **QUIET).model is None
+
+
+@pytest.mark.parametrize("model_class", SPACES)
+def test_the_first_trial_has_the_defaults_that_the_space_holds(model_class):
+    own, fixed = model_class().get_params(), {"random_state": 5}
+    result = search(model_class, trials=1, fixed={} if model_class is ItemNeighbors else fixed)
+    [trial] = result.trials
+    inside = {
+        name
+        for name, of in SPACES[model_class].items()
+        if (own[name] in of if isinstance(of, list) else of[0] <= own[name] <= of[1])
+    }
+    assert inside and {name: trial.params[name] for name in inside} == {n: own[n] for n in inside}
+    assert all(trial.params[name] != own[name] for name in set(trial.params) - inside)
+
+
+def test_the_seed_decides():
+    first, again, other = (search(BPR, trials=14, random_state=seed) for seed in (3, 3, 4))
+    assert found(first) == found(again) and learned(first.model) == learned(again.model)
+    assert first.best_params["random_state"] == 3
+    assert [t.params for t in first.trials[1:]] != [t.params for t in other.trials[1:]]
+    assert len({repr(trial.params) for trial in first.trials}) == 14
+    fixed = search(fixed={"random_state": 9}, trials=1)
+    assert fixed.best_params["random_state"] == 9
+
+
+def test_patience_none_takes_the_last_iteration():
+    space = {"learning_rate": (0.3, 0.5)}  # soon too much
+    result = search(BPR, space=space, trials=2, patience=None, fixed={"epochs": 40})
+    assert [trial.iterations for trial in result.trials] == [40, 40]
+    early = search(BPR, space=space, trials=2, fixed={"epochs": 40})
+    assert early.best_trial.iterations == early.best_params["epochs"] < 40
+    assert early.best_value == early.best_trial.validations[early.best_trial.iterations]
+
+
+# ---- trials that are given up ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("metric", "sign"), [("rmse", 1), ("ndcg@10", -1)])
+def test_pruning_gives_up_what_is_below_the_median(metric, sign):
+    options = {"metric": metric, "validate_every": 1, "trials": 30, "refit": False}
+    result = search(ExplicitALS, **options)
+    done = [trial for trial in result.trials if trial.state == "complete"]
+    pruned = [trial for trial in result.trials if trial.state == "pruned"]
+    assert pruned and len(done) + len(pruned) == 30
+    for trial in pruned:
+        before = [other for other in done if other.number < trial.number]
+        assert len(before) >= 5
+        last = max(trial.validations)
+        theirs = [other.validations[last] for other in before if last in other.validations]
+        best = min(sign * value for value in trial.validations.values())
+        assert best > np.median([sign * value for value in theirs])
+        assert sign * trial.value == best > sign * result.best_value
+    whole = search(ExplicitALS, prune=False, **options)
+    assert {trial.state for trial in whole.trials} == {"complete"}
+    lengths = [max(trial.validations) for trial in whole.trials]
+    assert np.mean([max(trial.validations) for trial in pruned]) < np.mean(lengths)
+
+
+def test_a_trial_that_diverges_is_not_the_end():
+    space = {"learning_rate": (0.01, 1e8, "log")}
+    result = search(ExplicitSGD, space=space, trials=12)
+    states = [trial.state for trial in result.trials]
+    assert "diverged" in states and "complete" in states
+    assert all(
+        t.value is None and t.iterations is None for t in result.trials if t.state == "diverged"
+    )
+    assert result.table().count("diverged") == states.count("diverged")
+    with pytest.raises(
+        FloatingPointError, match="diverged in all of 3 trials: lower learning_rate"
+    ):
+        search(ExplicitSGD, space={"learning_rate": (1e7, 1e8)}, trials=3)
+
+
+def failing(monkeypatch, error, at):
+    """Let the fit of trial number `at` fail, when some of it is done."""
+    calls, fit = iter(range(1000)), ImplicitALS.fit
+
+    def wrapped(self, *args, callback=None, **options):
+        def stop(*given):
+            if number == at:
+                raise error
+            return callback(*given)
+
+        number = next(calls)
+        return fit(self, *args, callback=None if callback is None else stop, **options)
+
+    monkeypatch.setattr(ImplicitALS, "fit", wrapped)
+
+
+def test_warnings_and_other_errors(monkeypatch):
+    with monkeypatch.context() as patch:
+        failing(patch, NumericalWarning("a warning, where it is an error"), 1)
+        assert [trial.state for trial in search(trials=3).trials] == [
+            "complete",
+            "diverged",
+            "complete",
+        ]
+    failing(monkeypatch, ZeroDivisionError("the user's own"), 1)
+    with pytest.raises(ZeroDivisionError, match="the user's own"):
+        search(trials=3)
+
+
+# ---- the end -----------------------------------------------------------------------------------
+
+
+def test_ctrl_c_keeps_what_was_found(monkeypatch, tmp_path, caplog):
+    whole = search(trials=12)
+    with monkeypatch.context() as patch:
+        failing(patch, KeyboardInterrupt(), 7)
+        part = search(trials=12, study=tmp_path / "study.json")
+    assert "interrupted: the search ends after 7 trials" in caplog.text
+    assert found(part)[0] == found(whole)[0][:7]
+    assert learned(part.model) == learned(
+        ImplicitALS(**part.best_params).fit(counts(60, 40), **QUIET)
+    )
+    assert found(search(trials=12, study=tmp_path / "study.json")) == found(whole)
+
+
+def test_ctrl_c_before_anything_was_found(monkeypatch, tmp_path):
+    failing(monkeypatch, KeyboardInterrupt(), 0)
+    with pytest.raises(KeyboardInterrupt):
+        search(trials=3, study=tmp_path / "study.json")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_timeout_and_callback():
+    assert len(search(trials=50, timeout=1e-9).trials) == 1
+    seen = []
+    result = search(trials=50, callback=lambda trial: seen.append(trial) or len(seen) == 3)
+    assert seen == result.trials and len(seen) == 3
+
+
+def test_it_tells_the_logger_and_prints_nothing(capfd, caplog):
+    before = optuna_logging.get_verbosity()
+    with caplog.at_level(logging.INFO, "recsys"):
+        search(trials=3)
+    assert [r.name for r in caplog.records if "Trial(number=" in r.getMessage()] == ["recsys"] * 3
+    assert capfd.readouterr() == ("", "")
+    assert optuna_logging.get_verbosity() == before
+
+
+# ---- study files -------------------------------------------------------------------------------
+
+
+def my_scheme(matrix):
+    return 1 + np.sqrt(np.abs(matrix.data))
+
+
+RESUMED = {
+    "ImplicitALS": (ImplicitALS, {}),
+    "choices": (ImplicitALS, {"space": {"confidence": ["log", my_scheme], "epsilon": [None, 2.0]}}),
+    "ItemNeighbors": (ItemNeighbors, {}),
+    "pruned": (ExplicitALS, {"validate_every": 1}),
+    "diverged": (ExplicitSGD, {"space": {"learning_rate": (1e-4, 100.0, "log")}}),
+}
+
+
+@pytest.mark.parametrize("case", RESUMED)
+def test_a_search_goes_on_as_if_in_one_go(case, tmp_path):
+    model_class, options = RESUMED[case]
+    path = tmp_path / "study.json"
+    whole = search(model_class, trials=16, **options)
+    for trials in (3, 11, 16):
+        part = search(model_class, trials=trials, study=path, **options)
+        assert found(part)[0] == found(whole)[0][:trials]
+        assert [t["number"] for t in json.loads(path.read_text())["trials"]] == list(range(trials))
+    assert found(part) == found(whole)
+    before = path.read_bytes()
+    assert found(search(model_class, trials=5, study=path, **options)) == found(whole)
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
+OTHER = {
+    "model_class": {"model_class": BPR},
+    "metric": {"metric": "recall@20"},
+    "space": {"space": {"alpha": (0.5, 2.0)}},
+    "fixed": {"fixed": {"factors": 5}},
+    "patience": {"patience": 4},
+    "validate_every": {"validate_every": 4},
+    "prune": {"prune": False},
+    "random_state": {"random_state": 1},
+}
+
+
+@pytest.mark.parametrize("what", OTHER)
+def test_a_study_of_another_search(what, tmp_path):
+    path = tmp_path / "study.json"
+    search(trials=1, study=path)
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=rf"study\.json' is of another search: its {what} is"):
+        search(trials=2, study=path, **OTHER[what])
+    assert path.read_bytes() == before
+
+
+def test_a_study_of_other_data(tmp_path):
+    train, validation = split()
+    search(trials=1, study=tmp_path / "study.json")
+    changed = train.copy()
+    changed.data[0] += 1
+    for pair, what in (((changed, validation), "train"), ((train, validation * 2), "validation")):
+        with pytest.raises(ValueError, match=f"its {what} is 60 x 40, .* CRC"):
+            tune(ImplicitALS, *pair, fixed=SMALL, study=tmp_path / "study.json", **QUIET)
+
+
+@pytest.mark.parametrize("content", [b"user,item\n1,2\n", b"[1, 2]", b"{}", b"", b'{"format": 9}'])
+def test_a_file_that_is_no_study(content, tmp_path):
+    path = tmp_path / "study.json"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"study\.json' is not a study file of this version"):
+        search(trials=1, study=path)
+    assert path.read_bytes() == content
+
+
+def test_a_place_where_no_file_can_be(tmp_path):
+    with pytest.raises(IsADirectoryError, match="is a folder"):
+        search(trials=1, study=tmp_path)
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
+        search(trials=1, study=tmp_path / "none" / "study.json")
+
+
+# ---- errors ------------------------------------------------------------------------------------
+
+WRONG = {
+    "trials": ({"trials": 0}, ValueError, "trials must be at least 1"),
+    "prune": ({"prune": 1}, TypeError, "prune must be True or False"),
+    "timeout": ({"timeout": 0}, ValueError, "timeout must be"),
+    "callback": ({"callback": 1}, TypeError, "callback must be a function"),
+    "random_state": ({"random_state": None}, TypeError, "random_state must be an integer"),
+    "patience": ({"patience": 0}, ValueError, "patience must be at least 1"),
+    "validate_every": ({"validate_every": 0}, ValueError, "validate_every must be at least 1"),
+    "metric": ({"metric": "ndgc@10"}, ValueError, "metric must be one of"),
+    "error of no ratings": ({"metric": "rmse"}, ValueError, "errors of ratings are for"),
+    "fixed name": ({"fixed": {"factor": 3}}, ValueError, "did you mean 'factors'?"),
+    "fixed value": ({"fixed": {"factors": -3}}, ValueError, "factors must be at least 1; got -3"),
+    "iterations": ({"fixed": {"iterations": 0}}, ValueError, "iterations=0 leaves nothing"),
+    "a model": ({"model_class": ImplicitALS()}, TypeError, "model_class must be the class of a"),
+    "no model": ({"model_class": dict}, TypeError, "model_class must be the class of a model"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_bad_input(case, tmp_path):
+    options, error, message = WRONG[case]
+    with pytest.raises(error, match=message):
+        search(**{"trials": 1, "study": tmp_path / "study.json", **options})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bad_matrices():
+    train, validation = split()
+    with pytest.raises(TypeError, match="fixed must be a dictionary"):
+        tune(ImplicitALS, train, validation, fixed=["factors"])
+    with pytest.raises(TypeError, match="train must be a SciPy sparse matrix"):
+        tune(ImplicitALS, train.toarray(), validation)
+    for model_class in (ImplicitALS, ItemNeighbors):
+        with pytest.raises(ValueError, match="entries are in train and in validation"):
+            tune(model_class, train, train)
+        with pytest.raises(ValueError, match=r"validation has shape .*transposed"):
+            tune(model_class, train, validation.T)
+    with pytest.raises(ValueError, match="validation has shape"):
+        tune(ExplicitALS, train, validation.T, **QUIET)
+
+
+def test_without_optuna(monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(ImportError, match=r"needs optuna: pip install 'recsys-engine\[tune\]'"):
+        search(trials=1)
+
+
+def test_nothing_of_it_is_imported_before_it_is_used():
+    code = (
+        "import sys, recsys; print('recsys.tuning' in sys.modules); recsys.tuning.tune; "
+        "print('optuna' in sys.modules, 'matplotlib' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.split() == ["False"] * 3, done.stderr
+    assert recsys.tuning.tune is tune
