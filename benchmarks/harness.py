@@ -263,6 +263,17 @@ def write_report(path: Path, **content: Any) -> None:
     write_text(path, json.dumps(report, indent=1, default=_plain) + "\n")
 
 
+def earlier_experiments(path: Path, same: dict[str, Any]) -> dict[str, Any]:
+    """Those of an earlier report that were measured `on` the same."""
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))["experiments"]
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError) as error:
+        raise SystemExit(f"{path} is no report of experiments ({error}): move it away") from error
+    return {name: each for name, each in kept.items() if each.get("on") == same}
+
+
 def replace_between(path: Path, marks: tuple[str, str], text: str) -> None:
     """Put a text between two lines of a file."""
     whole = path.read_text(encoding="utf-8")

@@ -9,7 +9,6 @@ all; peer_models.py says how each is made to minimize it. epoch_peers.py has the
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from harness import (
     Trace,
     add_data_options,
     add_no_peers,
+    earlier_experiments,
     headline,
     interleave,
     markdown_table,
@@ -226,7 +226,9 @@ def measure_bars(bench: bars.Bench, facts: dict[str, Any], options: argparse.Nam
     path, dataset = Path(options.output or "results/bars.json"), bench.dataset
     same = {"name": dataset.name, "cpu": facts["cpu"], "threads": facts["threads"]}
     wanted = options.only or list(bars.EXPERIMENTS)
-    experiments = {name: kept for name, kept in earlier(path, same).items() if name not in wanted}
+    experiments = {
+        name: kept for name, kept in earlier_experiments(path, same).items() if name not in wanted
+    }
     for name in wanted:
         print(f"measuring {name}", file=sys.stderr)
         experiments[name] = {
@@ -240,17 +242,6 @@ def measure_bars(bench: bars.Bench, facts: dict[str, Any], options: argparse.Nam
     print(f"{text}\nwrote {path}")
     if options.update_readme:
         update_readme(f"{headline(dataset)}.\n{machine.one_line(facts)}.\n\n{text}", experiments)
-
-
-def earlier(path: Path, same: dict[str, Any]) -> dict[str, Any]:
-    """The experiments an earlier run left, those on the same data, CPU and threads."""
-    try:
-        kept = json.loads(path.read_text(encoding="utf-8"))["experiments"]
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, KeyError) as error:
-        raise SystemExit(f"{path} is no report of --bars ({error}): move it away") from error
-    return {name: each for name, each in kept.items() if each.get("on") == same}
 
 
 def update_readme(text: str, experiments: dict[str, Any]) -> None:

@@ -6,11 +6,13 @@ gowalla
     Visits, all ones; the split of the LightGCN line of papers.
 ml-1m
     Ratings of 4 and 5, as ones; a random fifth of them is held out (seed 0).
+lastfm-15k
+    Listened or not, all ones, a thousand artists; a random fifth is held out. Of defaults.py alone.
 lastfm-360k
     Plays of a random share of the users of lastfm-360K where `recsys.datasets` finds it or can
     download it; of its synthetic twin, of that scale, elsewhere. A random fifth is held out.
 
-The first three are files of a folder, whose arrays `FILES` names; none of them is part of recsys.
+The first four are files of a folder, whose arrays `FILES` names; none of them is part of recsys.
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ FILES = {
     "lastfm-2k": "shape, indptr, indices, plays",
     "gowalla": "shape, train_indptr, train_indices, test_indptr, test_indices",
     "ml-1m": "user, item, rating",
+    "lastfm-15k": "shape, indptr, indices",
 }
 
 
@@ -88,6 +91,13 @@ def movielens(path: Path) -> Data:
     return _split("ml-1m", sp.csr_array((np.ones(len(at[0]), np.float32), at)))
 
 
+def lastfm_binary(path: Path) -> Data:
+    with np.load(path) as data:
+        ones = np.ones(len(data["indices"]), np.float32)
+        listened = sp.csr_array((ones, data["indices"], data["indptr"]), data["shape"])
+    return _split("lastfm-15k", listened)
+
+
 def lastfm_large(scale: float) -> Data:
     """Of the users the share `scale`; says where it takes the twin."""
     try:
@@ -112,8 +122,10 @@ READERS: dict[str, Callable[[Path], Data]] = {
     "lastfm-2k": lastfm,
     "gowalla": gowalla,
     "ml-1m": movielens,
+    "lastfm-15k": lastfm_binary,
 }
-NAMES = (*READERS, "lastfm-360k")
+ALL_NAMES = (*READERS, "lastfm-360k")
+NAMES = tuple(name for name in ALL_NAMES if name != "lastfm-15k")  # of the leaderboard
 
 
 def add_folder(parser: argparse.ArgumentParser) -> None:
@@ -128,7 +140,7 @@ def add_folder(parser: argparse.ArgumentParser) -> None:
 
 
 def load(name: str, folder: Path, scale: float = SCALE) -> Data | None:
-    """One of NAMES; says so and returns None where it is not there."""
+    """One of ALL_NAMES; says so and returns None where it is not there."""
     if name not in READERS:
         return lastfm_large(scale)
     path = folder / f"{name}.npz"

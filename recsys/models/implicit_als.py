@@ -13,10 +13,10 @@ from recsys.models.least_squares import LeastSquaresModel
 if TYPE_CHECKING:
     from scipy import sparse
 
-# benchmarks/defaults.py: with the default confidences the best is 30 on lastfm-2k and 3 or less on
-# gowalla, and 20 loses under 1 % of the best recall and NDCG on either; both solvers rank alike,
-# so the default is the exact one.
-DEFAULT_REGULARIZATION = 20.0
+# docs/defaults.md has the experiment behind these two. Both solvers rank alike, so the default is
+# the exact one.
+DEFAULT_ALPHA = 20.0
+DEFAULT_REGULARIZATION = 80.0
 # Standard deviation of an initial score's factors; a factor's own is this over sqrt(factors).
 DEFAULT_INIT_SCALE = 0.1
 
@@ -45,9 +45,10 @@ class ImplicitALS(LeastSquaresModel):
     ----------
     factors : int, default 64
         Number of latent factors f, at least 1.
-    regularization : float, default 20.0
-        lambda >= 0. It competes with the confidences: when they are scaled, scale it too.
-    alpha : float, default 10.0
+    regularization : float, default 80.0
+        lambda >= 0. It competes with the confidences: when they are scaled, scale it too. The
+        default is about 5 times the mean of the default confidences.
+    alpha : float, default 20.0
         Scale of the confidences, > 0.
     confidence : {"log", "linear", "scaled"} or callable, default "log"
         - "log": ``c = 1 + alpha log(1 + |r| / epsilon)``
@@ -57,7 +58,8 @@ class ImplicitALS(LeastSquaresModel):
           arrays and returns one confidence, >= 0, for each of its `data`; for instance
           ``lambda counts: 1 + 10 * np.sqrt(np.abs(counts.data))``.
 
-        The setting of Hu, Koren and Volinsky is ``confidence="linear", alpha=40``.
+        The confidences of Hu, Koren and Volinsky are ``lambda counts: 1 + 40 * counts.data``, or
+        ``"linear"`` with ``alpha=40``; all else that defines their objective is the default.
     epsilon : float or None, default None
         Count at which "log" bends, > 0. None takes each user's own mean |r| over stored entries,
         so that neither the unit of the counts nor heavy users matter.
@@ -131,7 +133,7 @@ class ImplicitALS(LeastSquaresModel):
         factors: int = 64,
         *,
         regularization: float = DEFAULT_REGULARIZATION,
-        alpha: float = 10.0,
+        alpha: float = DEFAULT_ALPHA,
         confidence: Scheme = "log",
         epsilon: float | None = None,
         unobserved_weight: float = 1.0,
