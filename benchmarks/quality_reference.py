@@ -80,7 +80,7 @@ class PublishedItemKNN(Reference):
 
     def fit(self, user_items: sp.csr_array) -> Self:
         liked = ones(user_items)
-        similarity = recsys.ItemNeighbors(self.k + 1).fit(liked).similarity
+        similarity = recsys.ItemNeighbors(self.k + 1, weighting="cosine").fit(liked).similarity
         similarity.setdiag(0)
         sums = similarity.sum(axis=1)
         self.votes = sp.csr_array(sp.diags_array(1 / np.where(sums > 0, sums, 1)) @ similarity).T

@@ -30,7 +30,7 @@ MODELS = {
     "BPR weighted": (BPR, {**_SGD, "weighted": True, "negatives": 2}),
     "BPR hogwild": (BPR, {**_SGD, "schedule": "hogwild", "num_threads": 1}),
     "LogisticMF": (LogisticMF, {**_SMALL, "iterations": 3, "negatives": 2}),
-    "ItemNeighbors": (ItemNeighbors, {"k": 6}),
+    "ItemNeighbors": (ItemNeighbors, {"k": 6, "weighting": "cosine", "normalize_rows": True}),
     "ItemNeighbors bm25": (ItemNeighbors, {"k": 6, "weighting": "bm25"}),
 }
 EVERY = list(MODELS)

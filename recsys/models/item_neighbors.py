@@ -35,18 +35,21 @@ class ItemNeighbors(ListMaker):
 
     Parameters
     ----------
-    k : int, default 20
+    k : int, default 100
         Neighbours of an item, at least 1.
-    weighting : {"cosine", "tfidf", "bm25"} or None, default "cosine"
+    weighting : {"cosine", "tfidf", "bm25"} or None, default "bm25"
         "cosine": columns of unit length. "tfidf": TF-IDF, users being the terms, then unit length.
-        "bm25": BM25 (see `recsys.weighting`). None: the counts as they are.
+        "bm25": BM25. None: the counts as they are. A user who has nearly all items says nothing in
+        "tfidf" and "bm25" (see `recsys.weighting`).
     orientation : {"target", "history"}, default "target"
         See above. "history", with `normalize_rows` off, is what the package `implicit` does.
-    normalize_rows : bool, default True
+    normalize_rows : bool, default False
         Divide the similarities of each item's neighbours by their sum, so that items whose
-        neighbours are all alike have no advantage.
-    K1, B : float, default 1.2 and 0.75
-        Of "bm25".
+        neighbours are all alike have no advantage; with "cosine" and "tfidf", where every item has
+        enough users. Items of one or two users come first otherwise.
+    K1, B : float, default 1.2 and 0.2
+        Of "bm25"; B, 0 to 1, is how much the items of many users lose. docs/defaults.md compares
+        it with 0.75, which is usual for texts.
     dtype : np.float32 or np.float64, default np.float32
         Type of similarities and scores.
     num_threads : int, default 0
@@ -61,10 +64,10 @@ class ItemNeighbors(ListMaker):
     Examples
     --------
     >>> import scipy.sparse
-    >>> plays = scipy.sparse.csr_array([[5, 3, 0], [4, 2, 1], [0, 0, 2]])
+    >>> plays = scipy.sparse.csr_array([[5, 3, 0, 0], [4, 0, 0, 0], [0, 0, 2, 9]])
     >>> model = ItemNeighbors(k=3).fit(plays)
-    >>> model.recommend(2, N=2)[0]
-    array([1, 0], dtype=int32)
+    >>> model.recommend(1, N=1)[0]
+    array([1], dtype=int32)
     """
 
     _similarity: sparse.csr_array | None = None
@@ -72,13 +75,13 @@ class ItemNeighbors(ListMaker):
 
     def __init__(
         self,
-        k: int = 20,
+        k: int = 100,
         *,
-        weighting: str | None = "cosine",
+        weighting: str | None = "bm25",
         orientation: str = "target",
-        normalize_rows: bool = True,
+        normalize_rows: bool = False,
         K1: float = 1.2,
-        B: float = 0.75,
+        B: float = 0.2,
         dtype: Any = np.float32,
         num_threads: int = 0,
     ) -> None:

@@ -72,16 +72,20 @@ class Dense:
 
 
 SETTINGS = {
-    "log": ({}, lambda r, mean: 1 + 10 * np.log1p(r / mean)),
+    "log": ({}, lambda r, mean: 1 + 20 * np.log1p(r / mean)),
     "log, epsilon": ({"epsilon": 3.0, "alpha": 2}, lambda r, mean: 1 + 2 * np.log1p(r / 3)),
     "linear": ({"confidence": "linear", "alpha": 0.3}, lambda r, mean: 1 + 0.3 * r),
+    "Hu, Koren, Volinsky": (
+        {"confidence": lambda c: 1 + 40 * abs(c.data)},
+        lambda r, mean: 1 + 40 * r,
+    ),
     "scaled": ({"confidence": "scaled", "alpha": 0.3}, lambda r, mean: 0.3 * r),
     "callable": ({"confidence": lambda c: np.sqrt(abs(c.data))}, lambda r, mean: np.sqrt(r)),
-    "unobserved weight": ({"unobserved_weight": 0.1}, lambda r, mean: 1 + 10 * np.log1p(r / mean)),
-    "heavier unobserved": ({"unobserved_weight": 9}, lambda r, mean: 1 + 10 * np.log1p(r / mean)),
+    "unobserved weight": ({"unobserved_weight": 0.1}, lambda r, mean: 1 + 20 * np.log1p(r / mean)),
+    "heavier unobserved": ({"unobserved_weight": 9}, lambda r, mean: 1 + 20 * np.log1p(r / mean)),
     "scaled regularization": (
         {"regularization_exponent": 1.0, "regularization": 0.05, "unobserved_weight": 0.2},
-        lambda r, mean: 1 + 10 * np.log1p(r / mean),
+        lambda r, mean: 1 + 20 * np.log1p(r / mean),
     ),
 }
 
