@@ -84,10 +84,40 @@ MODELS = {
         recsys.LogisticMF,
         [
             {"alpha": 3.0, "regularization": 20.0},
-            {"alpha": 10.0, "regularization": 10.0},
-            {"alpha": 10.0, "regularization": 60.0},
-            {"alpha": 30.0, "regularization": 60.0},
-            {"alpha": 30.0, "regularization": 120.0},
+            {"alpha": 30.0, "regularization": 90.0},
+        ],
+        {},
+    ),
+    "BPR": Tried(
+        recsys.BPR,
+        [
+            {"learning_rate": 0.05, "negatives": 1},
+            {"negatives": 30, "regularization": 0.005, "epochs": 30},
+            {"sampler": "hard", "negatives": 5},
+        ],
+        {},
+    ),
+    "WARP": Tried(
+        recsys.BPR,
+        [
+            {"regularization": 0.01},
+            {"learning_rate": 0.02, "regularization": 0.05},
+        ],
+        {"loss": "warp"},
+    ),
+    "ItemNeighbors": Tried(
+        recsys.ItemNeighbors,
+        [
+            {"k": 20},
+            {"k": 300},
+            {"K1": 1.2},
+            {"K1": 1.2, "B": 0.75},
+            {"orientation": "history"},
+            {"weighting": "tfidf"},
+            {"weighting": "cosine"},
+            {"weighting": "tfidf", "normalize_rows": True},
+            {"weighting": "cosine", "normalize_rows": True},
+            {"weighting": "cosine", "normalize_rows": True, "k": 20},
         ],
         {},
     ),
@@ -96,7 +126,7 @@ MODELS = {
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("folder", type=Path, help="folder of the data sets; see quality_data.py")
+    quality_data.add_folder(parser)
     for option, names in (("--model", tuple(MODELS)), ("--data", quality_data.ALL_NAMES)):
         parser.add_argument(
             option,

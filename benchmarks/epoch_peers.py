@@ -109,7 +109,7 @@ class Cmfrec:
 def bpr(bench: Bench, f: int) -> list[Epochs]:
     matrix = bench.dataset.user_items
     options = {"learning_rate": 0.05, "regularization": 0.01, "random_state": bench.seed}
-    own = {**options, "epochs": 1, "num_threads": bench.threads}
+    own = {**options, "epochs": 1, "negatives": 1, "num_threads": bench.threads}
     contenders = [
         Ours("BPR", recsys.BPR(f, **own), matrix, matrix.nnz),
         Ours("BPR hogwild", recsys.BPR(f, schedule="hogwild", **own), matrix, matrix.nnz),

@@ -42,7 +42,7 @@ def parse() -> argparse.Namespace:
 
 def race(counts, k: int, threads: int, rounds: int, peers: Sequence[str]) -> dict[str, Any]:
     """By name, the model and the trace of its fits."""
-    how = {"weighting": "bm25", "B": 0.75, "orientation": "history"}  # as implicit
+    how = {"weighting": "bm25", "K1": 1.2, "B": 0.75, "orientation": "history"}  # as implicit
     ours = ItemNeighbors(k, num_threads=threads, **how)
     models, turns = {"recsys": ours}, {"recsys": timed(lambda: ours.fit(counts))}
     if "implicit" in peers:

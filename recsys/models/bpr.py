@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 
 LOSSES = ("bpr", "warp")
 SAMPLERS = ("uniform", "popular", "adaptive", "hard")
+# What None stands for; docs/defaults.md has the experiment. WARP looks for items that violate, so
+# that one of them does, and its steps stay large, so that they are to be smaller.
+_BY_LOSS: dict[str, dict[str, Any]] = {
+    "bpr": {"learning_rate": 0.02, "regularization": 0.01, "negatives": 10},
+    "warp": {"learning_rate": 0.01, "regularization": 0.03, "negatives": 1},
+}
 
 # Steps of training, so that newcomers are measured by what the items were learned for.
 _FOLD_IN_EPOCHS = 30
@@ -74,14 +80,16 @@ class BPR(EpochModel):
     ----------
     factors : int, default 64
         Number of latent factors f, at least 1.
-    learning_rate : float, default 0.05
-        eta > 0 of the first epoch. "warp" wants less, as its steps stay large: begin with 0.01.
-    regularization : float or (float, float, float), default 0.01
-        lambda >= 0; three of them are lambda_u, lambda_i and lambda_j.
+    learning_rate : float or None, default None
+        eta > 0 of the first epoch. None: 0.02 for "bpr", 0.01 for "warp", whose steps stay large.
+    regularization : float, (float, float, float) or None, default None
+        lambda >= 0; three of them are lambda_u, lambda_i and lambda_j. None: 0.01 for "bpr", 0.03
+        for "warp".
     epochs : int, default 50
         Epochs a call of `fit` makes; 0 stops at the initial factors.
-    negatives : int, default 1
-        Steps for each liked entry in an epoch, each with an item j of its own.
+    negatives : int or None, default None
+        Steps for each liked entry in an epoch, each with an item j of its own; time grows with it.
+        None: 10 for "bpr", 1 for "warp", which looks for items that matter.
     loss : {"bpr", "warp"}, default "bpr"
     sampler : {"uniform", "popular", "adaptive", "hard"}, default "uniform"
         How an item j is drawn; one that the user likes is drawn again, 15 times at most.
@@ -162,10 +170,10 @@ class BPR(EpochModel):
         self,
         factors: int = 64,
         *,
-        learning_rate: float = 0.05,
-        regularization: float | tuple[float, float, float] = 0.01,
+        learning_rate: float | None = None,
+        regularization: float | tuple[float, float, float] | None = None,
         epochs: int = 50,
-        negatives: int = 1,
+        negatives: int | None = None,
         loss: str = "bpr",
         sampler: str = "uniform",
         popularity_exponent: float = 0.75,
@@ -212,9 +220,9 @@ class BPR(EpochModel):
 
     def _check_parameters(self) -> np.dtype:
         """Check every parameter; returns the dtype."""
-        self._regularizations()
-        checks.integer("negatives", self.negatives, 1)
         checks.choice("loss", self.loss, LOSSES)
+        self._regularizations()
+        checks.integer("negatives", self._negatives(), 1)
         checks.choice("sampler", self.sampler, SAMPLERS)
         if self.loss == "warp" and self.sampler in ("adaptive", "hard"):
             raise ValueError(
@@ -231,8 +239,18 @@ class BPR(EpochModel):
         checks.flag("weighted", self.weighted)
         return self._check_epochs()
 
+    def _by_loss(self, name: str) -> Any:
+        given = getattr(self, name)
+        return _BY_LOSS[self.loss][name] if given is None else given
+
+    def _first_rate(self) -> float:
+        return self._by_loss("learning_rate")
+
+    def _negatives(self) -> int:
+        return self._by_loss("negatives")
+
     def _regularizations(self) -> tuple[float, float, float]:
-        given = self.regularization
+        given = self._by_loss("regularization")
         if not isinstance(given, tuple | list):
             return (checks.number("regularization", given, least=0),) * 3
         if len(given) != 3:
@@ -262,7 +280,7 @@ class BPR(EpochModel):
         return sums.loss / steps, {"correct": sums.correct / steps, "skipped": sums.skipped}
 
     def _doubts(self, last: dict[str, Any], entries: sparse.csr_array) -> str | None:
-        steps = entries.nnz * self.negatives
+        steps = entries.nnz * self._negatives()
         if last["skipped"] <= _SKIPPED * steps:
             return None
         return (
@@ -273,7 +291,7 @@ class BPR(EpochModel):
 
     def _drawing(self, popularity: np.ndarray) -> dict[str, Any]:
         """How items, of so many likes in training, are drawn to be compared with liked ones."""
-        options: dict[str, Any] = {"negatives": self.negatives, "margin": self.margin}
+        options: dict[str, Any] = {"negatives": self._negatives(), "margin": self.margin}
         if self.sampler == "popular":
             options["chances"] = (popularity / popularity.max()) ** self.popularity_exponent
         elif self.sampler == "adaptive":
@@ -292,7 +310,7 @@ class BPR(EpochModel):
         )
         liked = _liked(rows)
         weights = (liked.data / mean).astype(dtype) if self.weighted else None
-        rates = Rates(self.learning_rate, *self._regularizations())
+        rates = Rates(self._first_rate(), *self._regularizations())
         factors = engine.users(
             liked,
             rates,
@@ -303,7 +321,7 @@ class BPR(EpochModel):
         )
         if not np.isfinite(factors).all():
             raise FloatingPointError(
-                f"folding in diverged: lower learning_rate, which is {self.learning_rate:g}"
+                f"folding in diverged: lower learning_rate, which is {self._first_rate():g}"
             )
         return factors, None
 

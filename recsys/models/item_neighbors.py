@@ -47,9 +47,9 @@ class ItemNeighbors(ListMaker):
         Divide the similarities of each item's neighbours by their sum, so that items whose
         neighbours are all alike have no advantage; with "cosine" and "tfidf", where every item has
         enough users. Items of one or two users come first otherwise.
-    K1, B : float, default 1.2 and 0.2
-        Of "bm25"; B, 0 to 1, is how much the items of many users lose. docs/defaults.md compares
-        it with 0.75, which is usual for texts.
+    K1, B : float, default 100.0 and 0.2
+        Of "bm25": how late large counts stop to matter, and how much items of many users lose, 0 to
+        1. 1.2 and 0.75, which are usual for texts, were worse in docs/defaults.md.
     dtype : np.float32 or np.float64, default np.float32
         Type of similarities and scores.
     num_threads : int, default 0
@@ -80,7 +80,7 @@ class ItemNeighbors(ListMaker):
         weighting: str | None = "bm25",
         orientation: str = "target",
         normalize_rows: bool = False,
-        K1: float = 1.2,
+        K1: float = 100.0,
         B: float = 0.2,
         dtype: Any = np.float32,
         num_threads: int = 0,

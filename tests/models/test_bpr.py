@@ -44,7 +44,8 @@ def planted():
 
 @functools.cache
 def learned(kind):
-    model = BPR(16, **{"epochs": 40, "learning_rate": 0.1, "random_state": 0, **KINDS[kind]})
+    common = {"epochs": 40, "learning_rate": 0.1, "regularization": 0.01, "negatives": 1}
+    model = BPR(16, **{"random_state": 0, **common, **KINDS[kind]})
     return model.fit(planted()[0], show_progress=False)
 
 
@@ -84,6 +85,21 @@ def test_learning_rate_decays():
     assert model.history[-1].learning_rate == pytest.approx(0.3 / 2.5)
 
 
+@pytest.mark.parametrize(
+    ("loss", "rate", "regularization", "negatives"),
+    [("bpr", 0.02, 0.01, 10), ("warp", 0.01, 0.03, 1)],
+)
+def test_none_is_what_suits_the_loss(loss, rate, regularization, negatives):
+    stated = {"learning_rate": rate, "regularization": regularization, "negatives": negatives}
+    how = {"epochs": 2, "random_state": 0}
+    one = BPR(4, loss=loss, **how).fit(planted()[0], show_progress=False)
+    other = BPR(4, loss=loss, **how, **stated).fit(planted()[0], show_progress=False)
+    np.testing.assert_array_equal(one.item_factors, other.item_factors)
+    rows = planted()[1][:5]
+    np.testing.assert_array_equal(one.fold_in(rows), other.fold_in(rows))
+    assert one.history[0].learning_rate == rate and one.get_params()["learning_rate"] is None
+
+
 # ---- steps -------------------------------------------------------------------------------------
 
 
@@ -92,7 +108,7 @@ def test_a_step_is_the_formula(loss):
     """One user, who likes item 0 of two; of WARP the rank is 1, so that z is 1."""
     x, y = np.array([[0.3, -0.2]]), np.array([[0.5, 0.1], [-0.4, 0.7]])
     model = BPR(2, learning_rate=0.1, regularization=(0.5, 0.3, 0.2), epochs=1, loss=loss,
-                dtype=np.float64)  # fmt: skip
+                negatives=1, dtype=np.float64)  # fmt: skip
     model.user_factors, model.item_factors = x, y
     model.fit(sparse.csr_array([[2.0, 0.0]]), warm_start=True, show_progress=False)
     s = x[0] @ (y[0] - y[1])
@@ -115,7 +131,7 @@ def test_weights_scale_steps():
     counts[:, 0] = 0
     for weighted in (True, False):
         model = BPR(2, weighted=weighted, learning_rate=TINY_RATE, epochs=1, init_scale=1e-9,
-                    dtype=np.float64, random_state=0)  # fmt: skip
+                    negatives=1, dtype=np.float64, random_state=0)  # fmt: skip
         model.fit(sparse.csr_array(counts), show_progress=False)
         assert model.history[0].skipped == 0
         steps = counts / counts[:, 1:].mean() if weighted else counts > 0

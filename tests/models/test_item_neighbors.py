@@ -37,7 +37,7 @@ def dense_similarity(counts, kind, k):
 @pytest.mark.parametrize("normalize_rows", [True, False])
 def test_is_the_dense_computation(counts, kind, orientation, normalize_rows):
     options = {"orientation": orientation, "normalize_rows": normalize_rows, "dtype": np.float64}
-    model = ItemNeighbors(7, weighting=kind, B=0.75, **options).fit(counts)
+    model = ItemNeighbors(7, weighting=kind, K1=1.2, B=0.75, **options).fit(counts)
     s = dense_similarity(counts, kind, 7)
     np.testing.assert_allclose(model.similarity.toarray(), s, atol=1e-12)
     if normalize_rows:
@@ -97,7 +97,7 @@ def test_weights_of_terms_that_everybody_has():
         ({"weighting": "cosine"}, 0.1270, 0.0936),
         ({"weighting": "cosine", "normalize_rows": True}, 0.1450, 0.1087),
         ({"weighting": "tfidf", "normalize_rows": True}, 0.1480, 0.1112),
-        ({}, 0.1469, 0.1129),
+        ({}, 0.1394, 0.1056),
     ],
 )
 def test_gowalla(data_folder, options, recall, ndcg):

@@ -73,7 +73,7 @@ def test_patience_stops_and_brings_the_best_back(name):
 
 
 def overfitting(**changes):
-    return BPR(8, learning_rate=0.5, regularization=0.0, random_state=0, **changes)
+    return BPR(8, learning_rate=0.5, regularization=0.0, negatives=1, random_state=0, **changes)
 
 
 def test_patience_counts_validations_not_iterations():

@@ -104,6 +104,7 @@ class BayesianPersonalizedRanking(MatrixFactorizationBase):
             learning_rate=self.learning_rate,
             regularization=self.regularization,
             epochs=self.iterations,
+            negatives=1,
             sampler="popular",
             popularity_exponent=1.0,
             dtype=self.dtype,
