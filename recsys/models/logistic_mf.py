@@ -16,9 +16,8 @@ from recsys.models.training import IterativeModel
 if TYPE_CHECKING:
     from scipy import sparse
 
-# The defaults are those of benchmarks/logistic_defaults.py: Recall@20 and NDCG@20 of .275 and .278
-# on lastfm-2k, .172 and .144 on gowalla. Pairs of alpha and regularization that are better on one
-# of the two are worse on the other; larger learning rates learn faster, but no better.
+# docs/defaults.md has the experiment behind the defaults. Larger learning rates learn faster, but
+# no better.
 
 # Training has got lost where the loss is that many times the loss of all scores being zero.
 _LOST = 10.0

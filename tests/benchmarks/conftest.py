@@ -3,7 +3,9 @@
 import importlib
 import sys
 
+import numpy as np
 import pytest
+import scipy.sparse as sp
 from run_benchmark import FOLDER
 
 
@@ -16,3 +18,19 @@ def benchmarks(monkeypatch):
     for name in set(sys.modules) - before:
         if str(FOLDER) in str(getattr(sys.modules[name], "__file__", None)):
             del sys.modules[name]
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    """A folder with a lastfm-2k.npz of 60 users with tastes: 2 groups of 20 items."""
+    rng = np.random.default_rng(0)
+    likely = np.where(np.arange(60)[:, None] % 2 == np.arange(40) % 2, 0.6, 0.05)
+    plays = sp.csr_array((rng.random((60, 40)) < likely) * rng.integers(1, 100, (60, 40)))
+    np.savez(
+        tmp_path / "lastfm-2k.npz",
+        shape=plays.shape,
+        indptr=plays.indptr,
+        indices=plays.indices,
+        plays=plays.data,
+    )
+    return tmp_path

@@ -299,11 +299,3 @@ def test_approximate_lists(tmp_path):
         assert all(p["together"] > 0 and p["alone"] > 0 for p in own)
     pictured = (tmp_path / "results" / "ann.png").is_file()
     assert pictured or "no picture: matplotlib is not installed" in text
-
-
-def test_defaults_of_logistic_factorization(tmp_path, data_folder):
-    (tmp_path / "lastfm-2k.npz").symlink_to(data_folder / "lastfm-2k.npz")
-    options = ("--pairs", "10,30", "--iterations", 1, "--negatives", 1)
-    lines = run("logistic_defaults.py", tmp_path, *options, cwd=tmp_path).stdout.splitlines()
-    assert lines[2].startswith("| lastfm-2k.npz | 10 | 30 | 0.")
-    assert lines[3] == f"gowalla.npz is not in {tmp_path}: left out"

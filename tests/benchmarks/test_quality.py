@@ -13,22 +13,6 @@ from recsys import evaluation
 GOWALLA = {"metrics": ("recall", "ndcg"), "k": 20, "show_progress": False}
 
 
-@pytest.fixture
-def tiny(tmp_path):
-    """A folder with a lastfm-2k.npz of 60 users with tastes: 2 groups of 20 items."""
-    rng = np.random.default_rng(0)
-    likely = np.where(np.arange(60)[:, None] % 2 == np.arange(40) % 2, 0.6, 0.05)
-    plays = sp.csr_array((rng.random((60, 40)) < likely) * rng.integers(1, 100, (60, 40)))
-    np.savez(
-        tmp_path / "lastfm-2k.npz",
-        shape=plays.shape,
-        indptr=plays.indptr,
-        indices=plays.indices,
-        plays=plays.data,
-    )
-    return tmp_path
-
-
 def test_whole_run(tiny, benchmarks):
     done = run("quality.py", tiny, "--quick", "--no-peers", "--data", "lastfm-2k", cwd=tiny)
     written = report(tiny / "results" / "quality-quick.json")

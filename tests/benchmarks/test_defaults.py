@@ -1,0 +1,56 @@
+"""defaults.py: the whole run, small; its arithmetic; what it writes into docs/."""
+
+import pytest
+from run_benchmark import report, run
+
+DEFAULTS = {"model": "M", "data": "d", "measured": "2026-01-02 03:04:05 +0000"}
+
+
+def tried(setting, ndcg):
+    mean = {"ndcg@10": ndcg, "recall@20": 0.25, "ndcg@20": 0.5}
+    return {"setting": setting, "mean": mean, "seconds": 1.5}
+
+
+def test_whole_run(tiny, benchmarks):
+    done = run("defaults.py", tiny, "--quick", "--data", "lastfm-2k", "gowalla", cwd=tiny)
+    written = report(tiny / "results" / "defaults.json")["experiments"]
+    models = list(benchmarks("defaults").MODELS)
+    assert list(written) == [f"{name} on lastfm-2k" for name in models]
+    for name in models:
+        rows = written[f"{name} on lastfm-2k"]["tried"]
+        assert [bool(row["setting"]) for row in rows] == [False, True]
+        assert all(0 < row["mean"]["ndcg@10"] < 1 and row["seconds"] > 0 for row in rows)
+        assert f"| {name} " in done.stdout
+    assert f"gowalla.npz is not in {tiny}: left out" in done.stdout
+    # What is not measured again stays.
+    options = ("--quick", "--data", "lastfm-2k", "--model", models[-1])
+    run("defaults.py", tiny, *options, cwd=tiny)
+    again = report(tiny / "results" / "defaults.json")["experiments"]
+    assert again.keys() == written.keys()
+    assert again[f"{models[0]} on lastfm-2k"] == written[f"{models[0]} on lastfm-2k"]
+
+
+def test_regret_is_the_share_of_the_best_that_is_missing(benchmarks):
+    defaults = benchmarks("defaults")
+    row = {**DEFAULTS, "tried": [tried({}, 0.3), tried({"alpha": 2.0}, 0.4), tried({"k": 3}, 0.1)]}
+    assert defaults.regret(row) == pytest.approx(25)
+    assert defaults.best_of(row)["setting"] == {"alpha": 2.0}
+    row["facts"] = {"users": 1, "items": 1, "train": 1, "test": 1, "synthetic": False}
+    lines = defaults.tables([row]).splitlines()
+    [line] = [line for line in lines if line.startswith("| M ")]
+    cells = [cell.strip() for cell in line.strip("|").split("|")]
+    assert cells == ["M", "d", "0.3000", "0.4000", "25.0 %", "0.2500 / 0.5000", "1.5", "alpha 2.0"]
+
+
+def test_every_setting_is_one_of_the_model(benchmarks):
+    for name, model in benchmarks("defaults").MODELS.items():
+        untuned = model.make(**model.always).get_params()
+        for setting in model.settings:
+            assert setting.keys() <= untuned.keys(), name
+            assert any(untuned[key] != value for key, value in setting.items()), name
+
+
+def test_docs_have_the_marks(benchmarks):
+    defaults = benchmarks("defaults")
+    begin, end = (defaults.DOCS.read_text(encoding="utf-8").find(mark) for mark in defaults.MARKS)
+    assert 0 < begin < end
