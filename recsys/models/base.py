@@ -92,6 +92,10 @@ class Recommender:
         """The parameters as they were given, by name (`deep` is there for scikit-learn)."""
         return {name: getattr(self, name) for name in self._parameter_names()}
 
+    def _in_effect(self, name: str) -> Any:
+        """A parameter, or what it comes to where it is None."""
+        return getattr(self, name)
+
     def set_params(self, **params: Any) -> Self:
         """Replace parameters by name; they are checked at the next `fit`.
 

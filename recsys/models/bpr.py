@@ -222,7 +222,7 @@ class BPR(EpochModel):
         """Check every parameter; returns the dtype."""
         checks.choice("loss", self.loss, LOSSES)
         self._regularizations()
-        checks.integer("negatives", self._negatives(), 1)
+        checks.integer("negatives", self._in_effect("negatives"), 1)
         checks.choice("sampler", self.sampler, SAMPLERS)
         if self.loss == "warp" and self.sampler in ("adaptive", "hard"):
             raise ValueError(
@@ -239,18 +239,13 @@ class BPR(EpochModel):
         checks.flag("weighted", self.weighted)
         return self._check_epochs()
 
-    def _by_loss(self, name: str) -> Any:
+    def _in_effect(self, name: str) -> Any:
+        checks.choice("loss", self.loss, LOSSES)
         given = getattr(self, name)
-        return _BY_LOSS[self.loss][name] if given is None else given
-
-    def _first_rate(self) -> float:
-        return self._by_loss("learning_rate")
-
-    def _negatives(self) -> int:
-        return self._by_loss("negatives")
+        return _BY_LOSS[self.loss].get(name) if given is None else given
 
     def _regularizations(self) -> tuple[float, float, float]:
-        given = self._by_loss("regularization")
+        given = self._in_effect("regularization")
         if not isinstance(given, tuple | list):
             return (checks.number("regularization", given, least=0),) * 3
         if len(given) != 3:
@@ -280,7 +275,7 @@ class BPR(EpochModel):
         return sums.loss / steps, {"correct": sums.correct / steps, "skipped": sums.skipped}
 
     def _doubts(self, last: dict[str, Any], entries: sparse.csr_array) -> str | None:
-        steps = entries.nnz * self._negatives()
+        steps = entries.nnz * self._in_effect("negatives")
         if last["skipped"] <= _SKIPPED * steps:
             return None
         return (
@@ -291,7 +286,10 @@ class BPR(EpochModel):
 
     def _drawing(self, popularity: np.ndarray) -> dict[str, Any]:
         """How items, of so many likes in training, are drawn to be compared with liked ones."""
-        options: dict[str, Any] = {"negatives": self._negatives(), "margin": self.margin}
+        options: dict[str, Any] = {
+            "negatives": self._in_effect("negatives"),
+            "margin": self.margin,
+        }
         if self.sampler == "popular":
             options["chances"] = (popularity / popularity.max()) ** self.popularity_exponent
         elif self.sampler == "adaptive":
@@ -310,19 +308,17 @@ class BPR(EpochModel):
         )
         liked = _liked(rows)
         weights = (liked.data / mean).astype(dtype) if self.weighted else None
-        rates = Rates(self._first_rate(), *self._regularizations())
+        rate = self._in_effect("learning_rate")
         factors = engine.users(
             liked,
-            rates,
+            Rates(rate, *self._regularizations()),
             _FOLD_IN_KEY,
             _FOLD_IN_EPOCHS,
             weights=weights,
             num_threads=self.num_threads,
         )
         if not np.isfinite(factors).all():
-            raise FloatingPointError(
-                f"folding in diverged: lower learning_rate, which is {self._first_rate():g}"
-            )
+            raise FloatingPointError(f"folding in diverged: lower learning_rate, which is {rate:g}")
         return factors, None
 
     def _fold_in_engine(self, dtype: np.dtype) -> tuple[PairwiseFoldIn, float]:

@@ -56,15 +56,11 @@ class EpochModel(IterativeModel):
         """What to warn of after a training whose last epoch told this."""
         return None
 
-    def _first_rate(self) -> float:
-        """The learning rate of the first epoch."""
-        return self.learning_rate
-
     # ---- training ------------------------------------------------------------------------------
 
     def _check_epochs(self) -> np.dtype:
         """Check the parameters that all such models have; returns the dtype."""
-        checks.number("learning_rate", self._first_rate(), above=0)
+        checks.number("learning_rate", self._in_effect("learning_rate"), above=0)
         checks.integer("epochs", self.epochs, 0)
         checks.number("learning_rate_decay", self.learning_rate_decay, least=0)
         checks.choice("schedule", self.schedule, SCHEDULES)
@@ -109,7 +105,8 @@ class EpochTraining:
         if self.engine is None:
             self.engine = model._engine(self.problem.entries, self.current)
             self.spare = tuple(None if own is None else np.empty_like(own) for own in self.current)
-        rate = model._first_rate() / (1 + model.learning_rate_decay * (number - 1))
+        first = model._in_effect("learning_rate")
+        rate = first / (1 + model.learning_rate_decay * (number - 1))
         loss, details = model._epoch(self.engine, rate, kernels.epoch_key(self.seed, number))
         if not (math.isfinite(loss) and _all_finite(self.engine.learned(self.spare))):
             raise FloatingPointError(

@@ -22,7 +22,7 @@ from recsys.models.training import IterativeModel
 from recsys.models.validation import ERRORS, check_metric, held_out_lists
 
 from .results import Trial, TuningResult, best_of
-from .spaces import Axis, axes_of, defaults_of
+from .spaces import Axis, axes_of
 from .study_file import StudyFile, fingerprint
 
 if TYPE_CHECKING:
@@ -197,9 +197,8 @@ class Task:
         if metric is None:
             metric = model_class._default_metric
         check_metric(metric, model_class._default_metric in ERRORS)
-        seed = (
-            {} if "random_state" not in defaults_of(model_class) else {"random_state": random_state}
-        )
+        drawn = "random_state" in model_class._parameter_names()
+        seed = {"random_state": random_state} if drawn else {}
         train, validation = canonical(train, "train"), canonical(validation, "validation")
         lists = None if metric in ERRORS else held_out_lists(train, validation, metric, "train")
         return cls(
@@ -351,12 +350,9 @@ class Search:
         [seed] = np.random.SeedSequence([self.seed, number]).generate_state(1)
         self.study.sampler = self.optuna.samplers.TPESampler(seed=int(seed))
         if not number:
-            defaults = defaults_of(self.task.model_class)
-            own = {
-                name: defaults[name]
-                for name, axis in self.axes.items()
-                if axis.holds(defaults[name])
-            }
+            model = self.task.model({})
+            usual = {name: model._in_effect(name) for name in self.axes}
+            own = {name: value for name, value in usual.items() if self.axes[name].holds(value)}
             self.study.enqueue_trial({name: self.axes[name].label(v) for name, v in own.items()})
         return self.study.ask(self.distributions)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 import numbers
 from collections.abc import Mapping
@@ -115,14 +114,8 @@ def axes_of(
         )
     if not found:
         raise ValueError("nothing is left to tune: space is empty, or all of it is in fixed")
-    defaults = defaults_of(model_class)
-    return {name: _axis(name, of, defaults[name]) for name, of in found.items()}
-
-
-def defaults_of(model_class: type[Recommender]) -> dict[str, Any]:
-    """The parameters of a model that is told none."""
-    parameters = inspect.signature(model_class.__init__).parameters
-    return {name: parameters[name].default for name in model_class._parameter_names()}
+    usual = model_class(**fixed)
+    return {name: _axis(name, of, usual._in_effect(name)) for name, of in found.items()}
 
 
 def _default_space(model_class: type[Recommender], space: str) -> dict[str, Any]:

@@ -72,7 +72,8 @@ def test_the_model_is_trained_on_all_there_is(model_class):
 
 @pytest.mark.parametrize("model_class", SPACES)
 def test_the_first_trial_has_the_defaults_that_the_space_holds(model_class):
-    own, fixed = model_class().get_params(), {"random_state": 5}
+    model, fixed = model_class(), {"random_state": 5}
+    own = {name: model._in_effect(name) for name in SPACES[model_class]}
     result = search(model_class, trials=1, fixed={} if model_class is ItemNeighbors else fixed)
     [trial] = result.trials
     inside = {
