@@ -71,9 +71,9 @@ def tune(
     space : "default" or dict, default "default"
         `SPACES` of the model, without what is in `fixed`; or parameter -> one of
 
-        - ``(low, high)``: numbers from low to high, alike; integers where the model's own default
-          is one
-        - ``(low, high, "log")``: the same with logarithms alike, 0 < low
+        - ``(low, high)``: a number from low to high, to begin with each as likely; an integer
+          where the model's own default is one
+        - ``(low, high, "log")``: the same with each logarithm as likely, 0 < low
         - a list: one of these, of any type
         - an optuna distribution.
     trials : int, default 50

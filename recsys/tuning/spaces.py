@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 SPACES: dict[type[Recommender], dict[str, Any]] = {
     # The setting of Rendle et al. (2022), whose best values lie closest together among data sets
     ImplicitALS: {
-        "unobserved_weight": (0.003, 1.0, "log"),
-        "regularization": (0.001, 0.1, "log"),
+        "unobserved_weight": (0.005, 1.0, "log"),
+        "regularization": (0.001, 0.05, "log"),
         "regularization_exponent": [1.0],
-        "alpha": (0.3, 30.0, "log"),
+        "alpha": (0.3, 10.0, "log"),
         "bias": [False, True],
     },
     LogisticMF: {
