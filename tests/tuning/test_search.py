@@ -97,9 +97,9 @@ def test_the_seed_decides():
 
 def test_patience_none_takes_the_last_iteration():
     space = {"learning_rate": (0.3, 0.5)}  # soon too much
-    result = search(BPR, space=space, trials=2, patience=None, fixed={"epochs": 40})
+    result = search(BPR, space=space, trials=2, patience=None, fixed={"epochs": 40, "negatives": 1})
     assert [trial.iterations for trial in result.trials] == [40, 40]
-    early = search(BPR, space=space, trials=2, fixed={"epochs": 40})
+    early = search(BPR, space=space, trials=2, fixed={"epochs": 40, "negatives": 1})
     assert early.best_trial.iterations == early.best_params["epochs"] < 40
     assert early.best_value == early.best_trial.validations[early.best_trial.iterations]
 
