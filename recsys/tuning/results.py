@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,6 +12,8 @@ from recsys.evaluation.results import aligned
 from recsys.models.base import Recommender, shown
 from recsys.models.validation import ERRORS
 from recsys.whole_file import whole_file
+
+from .spaces import Axis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,7 +31,8 @@ class Trial(NamedTuple):
     number : int
         Counted from 0.
     params : dict
-        What was drawn; the other parameters are the same for all trials.
+        What was drawn, of the first trial perhaps a default outside the space. The other
+        parameters are the same for all trials.
     value : float or None
         The metric, at the best iteration so far if the trial was pruned; None if it diverged.
     iterations : int or None
@@ -67,8 +70,10 @@ class TuningResult:
     metric : str
     trials : list of Trial
         In the order they were made.
+    axes : dict of Axis
+        Parameter -> what it was drawn from.
     study : optuna.study.Study
-        The same for `optuna.visualization` and `optuna.importance`.
+        The trials in the space, for `optuna.visualization` and `optuna.importance`.
     """
 
     model: Recommender | None
@@ -76,6 +81,7 @@ class TuningResult:
     best_value: float
     metric: str
     trials: list[Trial]
+    axes: dict[str, Axis]
     study: Study
 
     @property
@@ -91,7 +97,7 @@ class TuningResult:
         return aligned([head, *(_row(trial, names) for trial in ranked)])
 
     def plot(self, path: str | os.PathLike | None = None) -> Figure:
-        """The values of the trials in their order, and against each parameter.
+        """The values of the trials in their order, and against each parameter, in its space.
 
         Parameters
         ----------
@@ -130,10 +136,12 @@ class TuningResult:
         return figure
 
     def _drawn(self, name: str) -> set[str]:
-        return {_cell(trial.params[name]) for trial in self.trials}
+        """What the values of a parameter in its space are shown as."""
+        values = (trial.params[name] for trial in self.trials)
+        return {_cell(value) for value in values if self.axes[name].holds(value)}
 
     def _plot_order(self, axes: Axes) -> None:
-        self._scatter(axes, lambda trial: trial.number)
+        self._scatter(axes, self.trials, [trial.number for trial in self.trials])
         better = min if self.metric in ERRORS else max
         done = [trial for trial in self.trials if trial.state == "complete"]
         best = [better(earlier.value for earlier in done[: n + 1]) for n in range(len(done))]
@@ -142,22 +150,26 @@ class TuningResult:
         axes.legend()
 
     def _plot_parameter(self, axes: Axes, name: str) -> None:
-        distribution = self.study.trials[0].distributions[name]
-        if hasattr(distribution, "choices"):
-            places = sorted(self._drawn(name))
-            self._scatter(axes, lambda trial: places.index(_cell(trial.params[name])))
-            axes.set_xticks(range(len(places)), places)
+        axis, places = self.axes[name], sorted(self._drawn(name))
+        trials = [trial for trial in self.trials if axis.holds(trial.params[name])]
+        values = [trial.params[name] for trial in trials]
+        if axis.choices is None:
+            self._scatter(axes, trials, values)
+            axes.set_xscale("log" if axis.distribution.log else "linear")
         else:
-            self._scatter(axes, lambda trial: trial.params[name])
-            axes.set_xscale("log" if distribution.log else "linear")
+            self._scatter(axes, trials, [places.index(_cell(value)) for value in values])
+            axes.set_xticks(range(len(places)), places)
         axes.set_xlabel(name)
 
-    def _scatter(self, axes: Axes, place: Callable[[Trial], float]) -> None:
+    def _scatter(self, axes: Axes, trials: list[Trial], places: list[float]) -> None:
         for state, colour in _COLOURS.items():
-            trials = [t for t in self.trials if t.state == state and t.value is not None]
-            if trials:
-                values = [trial.value for trial in trials]
-                axes.scatter(list(map(place, trials)), values, s=12, color=colour, label=state)
+            points = [
+                (place, trial.value)
+                for place, trial in zip(places, trials, strict=True)
+                if trial.state == state and trial.value is not None
+            ]
+            if points:
+                axes.scatter(*zip(*points, strict=True), s=12, color=colour, label=state)
         axes.set_ylabel(self.metric)
 
     def __repr__(self) -> str:

@@ -22,7 +22,7 @@ from recsys.models.training import IterativeModel
 from recsys.models.validation import ERRORS, check_metric, held_out_lists
 
 from .results import Trial, TuningResult, best_of
-from .spaces import Axis, axes_of
+from .spaces import Axis, axes_of, defaults_of, start_of
 from .study_file import StudyFile, fingerprint
 
 if TYPE_CHECKING:
@@ -58,9 +58,10 @@ def tune(
     """Look for the parameters with which a model trained on `train` is best on `validation`.
 
     Trials are drawn by Optuna's tree-structured Parzen estimator (Bergstra et al. 2011), from the
-    values of those before. The first one has the model's own defaults, as far as they lie in the
-    space. A trial counts with its best iteration. It is given up ("pruned") where, after five
-    that were completed, its best value so far is below the median of theirs at the same iteration.
+    values of those before. The first one is the model with its own defaults, so that tuning does
+    not lose to not tuning; in a space of your own, with those that lie in it. A trial counts with
+    its best iteration. It is given up ("pruned") where, after five that were completed, its best
+    value so far is below the median of theirs at the same iteration.
 
     Parameters
     ----------
@@ -72,7 +73,7 @@ def tune(
         `SPACES` of the model, without what is in `fixed`; or parameter -> one of
 
         - ``(low, high)``: a number from low to high, to begin with each as likely; an integer
-          where the model's own default is one
+          where the model wants one
         - ``(low, high, "log")``: the same with each logarithm as likely, 0 < low
         - a list: one of these, of any type
         - an optuna distribution.
@@ -155,12 +156,13 @@ def tune(
     settings = {"random_state": random_state, "prune": prune, **task.settings()}
     settings["space"] = _described(optuna, axes)
     file = None if study is None else StudyFile(Path(study), settings, axes)
-    search = Search(optuna, task, axes, random_state, prune, file)
+    start = start_of(model_class, space, axes)
+    search = Search(optuna, task, axes, start, random_state, prune, file)
     search.run(trials, timeout, callback, show_progress)
     best = best_of(search.trials, task.metric)
     params = task.best_params(best)
     model = task.refitted(params, show_progress) if refit else None
-    return TuningResult(model, params, best.value, task.metric, search.trials, search.study)
+    return TuningResult(model, params, best.value, task.metric, search.trials, axes, search.study)
 
 
 @dataclass(frozen=True)
@@ -197,8 +199,9 @@ class Task:
         if metric is None:
             metric = model_class._default_metric
         check_metric(metric, model_class._default_metric in ERRORS)
-        drawn = "random_state" in model_class._parameter_names()
-        seed = {"random_state": random_state} if drawn else {}
+        seed = (
+            {} if "random_state" not in defaults_of(model_class) else {"random_state": random_state}
+        )
         train, validation = canonical(train, "train"), canonical(validation, "validation")
         lists = None if metric in ERRORS else held_out_lists(train, validation, metric, "train")
         return cls(
@@ -285,16 +288,17 @@ class Search:
     """The trials so far, and the drawing of further ones."""
 
     def __init__(
-        self, optuna: ModuleType, task: Task, axes: dict[str, Axis], seed: int, prune: bool,
-        file: StudyFile | None,
+        self, optuna: ModuleType, task: Task, axes: dict[str, Axis], start: dict[str, Any],
+        seed: int, prune: bool, file: StudyFile | None,
     ) -> None:  # fmt: skip
-        self.optuna, self.task, self.axes, self.seed = optuna, task, axes, seed
-        self.prune, self.file = prune, file
+        self.optuna, self.task, self.axes, self.start = optuna, task, axes, start
+        self.seed, self.prune, self.file = seed, prune, file
         self.trials: list[Trial] = [] if file is None else file.read()
         self.study = _new_study(optuna, task.metric)
         self.distributions = {name: axis.distribution for name, axis in axes.items()}
         for trial in self.trials:
-            self.study.add_trial(self._frozen(trial))
+            if self._is_inside(trial.params):
+                self.study.add_trial(self._frozen(trial))
 
     def run(
         self,
@@ -328,9 +332,21 @@ class Search:
             )
 
     def _make_one(self) -> Trial:
+        if not self.trials and not self._is_inside(self.start):
+            trial = self._measured(self.start, None)  # of which Optuna cannot be told
+        else:
+            trial = self._make_drawn()
+        self.trials.append(trial)
+        if self.file is not None:
+            self.file.write(self.trials)
+        logger.info("%s: %s", self.task.model_class.__name__, trial)
+        return trial
+
+    def _make_drawn(self) -> Trial:
         asked = self._ask()
+        params = {name: axis.value(asked.params[name]) for name, axis in self.axes.items()}
         try:
-            trial = self._measured(asked)
+            trial = self._measured(params, asked)
         except BaseException:
             self.study.tell(asked, state=self.optuna.trial.TrialState.FAIL)
             raise
@@ -338,11 +354,10 @@ class Search:
             self.study.tell(asked, trial.value)
         else:  # To the sampler, a trial that diverged is a bad one as well.
             self.study.tell(asked, state=self.optuna.trial.TrialState.PRUNED)
-        self.trials.append(trial)
-        if self.file is not None:
-            self.file.write(self.trials)
-        logger.info("%s: %s", self.task.model_class.__name__, trial)
         return trial
+
+    def _is_inside(self, params: Mapping[str, Any]) -> bool:
+        return all(self.axes[name].holds(value) for name, value in params.items())
 
     def _ask(self) -> Any:
         number = len(self.trials)
@@ -350,23 +365,21 @@ class Search:
         [seed] = np.random.SeedSequence([self.seed, number]).generate_state(1)
         self.study.sampler = self.optuna.samplers.TPESampler(seed=int(seed))
         if not number:
-            model = self.task.model({})
-            usual = {name: model._in_effect(name) for name in self.axes}
-            own = {name: value for name, value in usual.items() if self.axes[name].holds(value)}
-            self.study.enqueue_trial({name: self.axes[name].label(v) for name, v in own.items()})
+            self.study.enqueue_trial({n: self.axes[n].label(v) for n, v in self.start.items()})
         return self.study.ask(self.distributions)
 
-    def _measured(self, asked: Any) -> Trial:
-        params = {name: axis.value(asked.params[name]) for name, axis in self.axes.items()}
+    def _measured(self, params: dict[str, Any], asked: Any) -> Trial:
+        """What comes of these parameters, reported to a trial of Optuna if there is one."""
         validations: dict[int, float] = {}
         state, value, iterations = "complete", None, None
 
         def report(iteration: int, value: float) -> bool:
             nonlocal state
             validations[iteration] = value
-            asked.report(value, iteration)
-            if self.prune and asked.should_prune():
-                state = "pruned"
+            if asked is not None:
+                asked.report(value, iteration)
+                if self.prune and asked.should_prune():
+                    state = "pruned"
             return state == "pruned"
 
         began = time.perf_counter()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import numbers
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 # What costs time in proportion (factors, iterations, negatives of LogisticMF) is left to the user.
+# A space need not hold the model's defaults: a search in it begins with them all the same.
 SPACES: dict[type[Recommender], dict[str, Any]] = {
     # The setting of Rendle et al. (2022), whose best values lie closest together among data sets
     ImplicitALS: {
@@ -41,7 +43,7 @@ SPACES: dict[type[Recommender], dict[str, Any]] = {
         "weighting": ["cosine", "tfidf", "bm25"],
         "orientation": ["target", "history"],
         "normalize_rows": [True, False],
-        "K1": (0.3, 100.0, "log"),
+        "K1": (0.3, 300.0, "log"),
         "B": (0.0, 1.0),
     },
     ExplicitALS: {
@@ -73,12 +75,14 @@ class Axis(NamedTuple):
     choices: list[Any] | None = None
 
     def value(self, label: Any) -> Any:
-        """The parameter that was drawn as `label`."""
-        return label if self.choices is None else self.choices[self.labels.index(label)]
+        """The parameter that goes by `label`; one outside the axis goes by itself."""
+        known = self.choices is not None and label in self.labels
+        return self.choices[self.labels.index(label)] if known else label
 
     def label(self, value: Any) -> Any:
-        """How optuna knows one of the choices, or a number."""
-        return value if self.choices is None else self.labels[self.choices.index(value)]
+        """How Optuna and files know a parameter."""
+        known = self.choices is not None and self.holds(value)
+        return self.labels[self.choices.index(value)] if known else value
 
     def ends(self) -> tuple[Any, Any]:
         """The lowest and highest number, or the first and last choice."""
@@ -89,7 +93,7 @@ class Axis(NamedTuple):
     def holds(self, value: Any) -> bool:
         """Whether this value can be drawn."""
         if self.choices is not None:
-            return any(value is own or value == own for own in self.choices)
+            return value in self.choices
         number = isinstance(value, numbers.Real) and not isinstance(value, bool)
         return number and self.distribution.low <= value <= self.distribution.high
 
@@ -114,8 +118,23 @@ def axes_of(
         )
     if not found:
         raise ValueError("nothing is left to tune: space is empty, or all of it is in fixed")
-    usual = model_class(**fixed)
-    return {name: _axis(name, of, usual._in_effect(name)) for name, of in found.items()}
+    parameters = inspect.signature(model_class.__init__).parameters
+    return {name: _axis(name, of, _is_whole(parameters[name])) for name, of in found.items()}
+
+
+def defaults_of(model_class: type[Recommender]) -> dict[str, Any]:
+    """The parameters of a model that is told none."""
+    parameters = inspect.signature(model_class.__init__).parameters
+    return {name: parameters[name].default for name in model_class._parameter_names()}
+
+
+def start_of(
+    model_class: type[Recommender], space: str | Mapping[str, Any], axes: Mapping[str, Axis]
+) -> dict[str, Any]:
+    """What the first trial has: the defaults, of a space of one's own those that it holds."""
+    defaults = defaults_of(model_class)
+    whole = isinstance(space, str)
+    return {name: defaults[name] for name in axes if whole or axes[name].holds(defaults[name])}
 
 
 def _default_space(model_class: type[Recommender], space: str) -> dict[str, Any]:
@@ -126,7 +145,12 @@ def _default_space(model_class: type[Recommender], space: str) -> dict[str, Any]
     return SPACES[known[0]]
 
 
-def _axis(name: str, of: Any, default: Any) -> Axis:
+def _is_whole(parameter: inspect.Parameter) -> bool:
+    kind = parameter.annotation
+    return "int" in str(getattr(kind, "__name__", kind)).split(" | ")
+
+
+def _axis(name: str, of: Any, whole: bool) -> Axis:
     from optuna import distributions
 
     if isinstance(of, distributions.CategoricalDistribution):
@@ -140,7 +164,6 @@ def _axis(name: str, of: Any, default: Any) -> Axis:
         return Axis(distributions.CategoricalDistribution(labels), labels, of)
     if not isinstance(of, tuple) or len(of) not in (2, 3) or of[2:] not in ((), ("log",)):
         raise ValueError(f"space[{name!r}] must be {_FORMS}; got {of!r}")
-    whole = isinstance(default, int) and not isinstance(default, bool)
     low, high = (_bound(name, bound, whole) for bound in of[:2])
     log = len(of) == 3
     if not low < high or (log and low <= 0):
