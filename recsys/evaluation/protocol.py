@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("recsys")
 
+NAMES = ("train", "test")  # what errors call the matrices
 _USERS = 1 << 12  # whose lists are made together,
 _PLACES = 1 << 22  # if they have no more places than this
 # What implicit gives items that are filtered; nothing that is scored gets that low.
@@ -125,7 +126,7 @@ class HeldOut:
         *,
         allow_overlap: bool = False,
         most_users: int | None = None,
-        names: tuple[str, str] = ("train", "test"),
+        names: tuple[str, str] = NAMES,
     ) -> None:
         self._metrics, self._cuts, self._allow_overlap = _names(metrics), _cuts(k), allow_overlap
         train, test = _matrices(train, test, allow_overlap, names)
@@ -247,11 +248,11 @@ def _matrices(
         )
     counts, example = shared_entries(train, test)
     if example is not None and not allow_overlap:
+        also = ", or pass allow_overlap=True to count them as relevant" if names == NAMES else ""
         raise ValueError(
             f"{counts.sum()} entries are in {names[0]} and in {names[1]}, such as user "
             f"{example[0]}, item {example[1]}: what was trained on says nothing about new items, "
-            f"and is left out of lists. Take them out of {names[1]}, or, of `evaluate`, pass "
-            "allow_overlap=True to count them as relevant"
+            f"and is left out of lists. Take them out of {names[1]}{also}"
         )
     return train, test
 

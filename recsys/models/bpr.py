@@ -143,6 +143,10 @@ class BPR(EpochModel):
     history : list of PairwiseEpoch
         Seconds, mean loss, share of correctly ordered steps and skipped steps of each epoch.
 
+    Notes
+    -----
+    `fit` needs the memory of the factors three times, and 8 bytes for each entry.
+
     References
     ----------
     S. Rendle, C. Freudenthaler, Z. Gantner, L. Schmidt-Thieme, "BPR: Bayesian Personalized Ranking

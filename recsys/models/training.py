@@ -71,7 +71,8 @@ class IterativeModel(FactorModel):
             scores are ratings.
         patience : int, optional
             Stop after so many validations in a row that are not better than the best one. However
-            the training ends, the model is then that of the best validation, `best_iteration`.
+            the training ends, the model is then that of the best validation, `best_iteration`;
+            a copy of it is kept meanwhile.
             None: validation changes nothing, it is in `history` only.
         validate_every : int, default 5
             Validate after each so-many-th iteration, and after the last.
