@@ -155,7 +155,9 @@ class TuningResult:
         values = [trial.params[name] for trial in trials]
         if axis.choices is None:
             self._scatter(axes, trials, values)
-            axes.set_xscale("log" if axis.distribution.log else "linear")
+            if axis.distribution.log:
+                axes.set_xscale("log")
+                axes.xaxis.set_minor_formatter("")  # labels that would overlap
         else:
             self._scatter(axes, trials, [places.index(_cell(value)) for value in values])
             axes.set_xticks(range(len(places)), places)

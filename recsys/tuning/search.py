@@ -22,7 +22,7 @@ from recsys.models.training import IterativeModel
 from recsys.models.validation import ERRORS, check_metric, held_out_lists
 
 from .results import Trial, TuningResult, best_of
-from .spaces import Axis, axes_of, defaults_of, start_of
+from .spaces import Axis, axes_of, start_of
 from .study_file import StudyFile, fingerprint
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def tune(
         `SPACES` of the model, without what is in `fixed`; or parameter -> one of
 
         - ``(low, high)``: a number from low to high, to begin with each as likely; an integer
-          where the model wants one
+          where the model's own default is one
         - ``(low, high, "log")``: the same with each logarithm as likely, 0 < low
         - a list: one of these, of any type
         - an optuna distribution.
@@ -156,7 +156,7 @@ def tune(
     settings = {"random_state": random_state, "prune": prune, **task.settings()}
     settings["space"] = _described(optuna, axes)
     file = None if study is None else StudyFile(Path(study), settings, axes)
-    start = start_of(model_class, space, axes)
+    start = start_of(task.model({}), space, axes)
     search = Search(optuna, task, axes, start, random_state, prune, file)
     search.run(trials, timeout, callback, show_progress)
     best = best_of(search.trials, task.metric)
@@ -199,9 +199,8 @@ class Task:
         if metric is None:
             metric = model_class._default_metric
         check_metric(metric, model_class._default_metric in ERRORS)
-        seed = (
-            {} if "random_state" not in defaults_of(model_class) else {"random_state": random_state}
-        )
+        drawn = "random_state" in model_class._parameter_names()
+        seed = {"random_state": random_state} if drawn else {}
         train, validation = canonical(train, "train"), canonical(validation, "validation")
         lists = None if metric in ERRORS else held_out_lists(train, validation, metric, "train")
         return cls(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 import numbers
 from collections.abc import Mapping
@@ -118,23 +117,17 @@ def axes_of(
         )
     if not found:
         raise ValueError("nothing is left to tune: space is empty, or all of it is in fixed")
-    parameters = inspect.signature(model_class.__init__).parameters
-    return {name: _axis(name, of, _is_whole(parameters[name])) for name, of in found.items()}
-
-
-def defaults_of(model_class: type[Recommender]) -> dict[str, Any]:
-    """The parameters of a model that is told none."""
-    parameters = inspect.signature(model_class.__init__).parameters
-    return {name: parameters[name].default for name in model_class._parameter_names()}
+    usual = model_class(**fixed)
+    return {name: _axis(name, of, usual._in_effect(name)) for name, of in found.items()}
 
 
 def start_of(
-    model_class: type[Recommender], space: str | Mapping[str, Any], axes: Mapping[str, Axis]
+    usual: Recommender, space: str | Mapping[str, Any], axes: Mapping[str, Axis]
 ) -> dict[str, Any]:
     """What the first trial has: the defaults, of a space of one's own those that it holds."""
-    defaults = defaults_of(model_class)
+    defaults = {name: usual._in_effect(name) for name in axes}
     whole = isinstance(space, str)
-    return {name: defaults[name] for name in axes if whole or axes[name].holds(defaults[name])}
+    return {name: value for name, value in defaults.items() if whole or axes[name].holds(value)}
 
 
 def _default_space(model_class: type[Recommender], space: str) -> dict[str, Any]:
@@ -145,12 +138,7 @@ def _default_space(model_class: type[Recommender], space: str) -> dict[str, Any]
     return SPACES[known[0]]
 
 
-def _is_whole(parameter: inspect.Parameter) -> bool:
-    kind = parameter.annotation
-    return "int" in str(getattr(kind, "__name__", kind)).split(" | ")
-
-
-def _axis(name: str, of: Any, whole: bool) -> Axis:
+def _axis(name: str, of: Any, usual: Any) -> Axis:
     from optuna import distributions
 
     if isinstance(of, distributions.CategoricalDistribution):
@@ -164,6 +152,7 @@ def _axis(name: str, of: Any, whole: bool) -> Axis:
         return Axis(distributions.CategoricalDistribution(labels), labels, of)
     if not isinstance(of, tuple) or len(of) not in (2, 3) or of[2:] not in ((), ("log",)):
         raise ValueError(f"space[{name!r}] must be {_FORMS}; got {of!r}")
+    whole = isinstance(usual, int) and not isinstance(usual, bool)
     low, high = (_bound(name, bound, whole) for bound in of[:2])
     log = len(of) == 3
     if not low < high or (log and low <= 0):

@@ -73,10 +73,10 @@ def test_the_model_is_trained_on_all_there_is(model_class):
 @pytest.mark.parametrize("model_class", SPACES)
 def test_the_first_trial_is_the_model_as_it_is(model_class):
     """Also where its defaults are outside the space."""
-    own, fixed = model_class().get_params(), {"random_state": 5}
+    model, fixed = model_class(), {"random_state": 5}
     result = search(model_class, trials=2, fixed={} if model_class is ItemNeighbors else fixed)
     first, second = result.trials
-    assert first.params == {name: own[name] for name in SPACES[model_class]}
+    assert first.params == {name: model._in_effect(name) for name in SPACES[model_class]}
     assert all(result.axes[name].holds(value) for name, value in second.params.items())
     inside = all(result.axes[name].holds(value) for name, value in first.params.items())
     assert len(result.study.trials) == 1 + inside
