@@ -91,9 +91,11 @@ MODELS = {
     "BPR": Tried(
         recsys.BPR,
         [
-            {"learning_rate": 0.05, "negatives": 1},
-            {"negatives": 30, "regularization": 0.005, "epochs": 30},
-            {"sampler": "hard", "negatives": 5},
+            {"learning_rate": 0.05, "regularization": 0.01, "negatives": 1},
+            {"regularization": 0.01},
+            {"regularization": 0.005},
+            {"regularization": 0.002, "negatives": 30},
+            {"regularization": 0.01, "sampler": "hard", "negatives": 5},
         ],
         {},
     ),

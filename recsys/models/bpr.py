@@ -21,7 +21,7 @@ SAMPLERS = ("uniform", "popular", "adaptive", "hard")
 # What None stands for; docs/defaults.md has the experiment. WARP looks for items that violate, so
 # that one of them does, and its steps stay large, so that they are to be smaller.
 _BY_LOSS: dict[str, dict[str, Any]] = {
-    "bpr": {"learning_rate": 0.02, "regularization": 0.01, "negatives": 10},
+    "bpr": {"learning_rate": 0.02, "regularization": 0.007, "negatives": 10},
     "warp": {"learning_rate": 0.01, "regularization": 0.03, "negatives": 1},
 }
 
@@ -83,8 +83,8 @@ class BPR(EpochModel):
     learning_rate : float or None, default None
         eta > 0 of the first epoch. None: 0.02 for "bpr", 0.01 for "warp", whose steps stay large.
     regularization : float, (float, float, float) or None, default None
-        lambda >= 0; three of them are lambda_u, lambda_i and lambda_j. None: 0.01 for "bpr", 0.03
-        for "warp".
+        lambda >= 0; three of them are lambda_u, lambda_i and lambda_j. None: 0.007 for "bpr",
+        0.03 for "warp".
     epochs : int, default 50
         Epochs a call of `fit` makes; 0 stops at the initial factors.
     negatives : int or None, default None

@@ -87,7 +87,7 @@ def test_learning_rate_decays():
 
 @pytest.mark.parametrize(
     ("loss", "rate", "regularization", "negatives"),
-    [("bpr", 0.02, 0.01, 10), ("warp", 0.01, 0.03, 1)],
+    [("bpr", 0.02, 0.007, 10), ("warp", 0.01, 0.03, 1)],
 )
 def test_none_is_what_suits_the_loss(loss, rate, regularization, negatives):
     stated = {"learning_rate": rate, "regularization": regularization, "negatives": negatives}
