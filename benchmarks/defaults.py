@@ -155,10 +155,16 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--update-docs", action="store_true", help=f"write the tables into docs/{DOCS.name}"
     )
-    parser.add_argument("--output", type=Path, default=Path("results/defaults.json"))
+    parser.add_argument(
+        "--output",
+        type=Path,
+        help="default: results/defaults.json, with --quick results/defaults-quick.json",
+    )
     options = parser.parse_args()
     if options.quick and options.update_docs:
         parser.error("--quick is a trial, its figures are not for docs/")
+    kind = "-quick" if options.quick else ""
+    options.output = options.output or Path(f"results/defaults{kind}.json")
     return options
 
 

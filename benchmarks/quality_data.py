@@ -129,6 +129,7 @@ NAMES = tuple(name for name in ALL_NAMES if name != "lastfm-15k")  # of the lead
 
 
 def add_folder(parser: argparse.ArgumentParser) -> None:
+    parser.usage = "%(prog)s [folder] [options]"  # an option with several values would swallow it
     parser.add_argument(
         "folder",
         type=Path,

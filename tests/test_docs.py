@@ -6,8 +6,6 @@ from pathlib import Path
 import every_model
 import pytest
 
-import recsys
-
 ROOT = Path(__file__).parents[1]
 
 
@@ -28,12 +26,6 @@ def test_readme(tmp_path, monkeypatch):
 
 
 def test_evaluation():
-    plays = every_model.counts(200, 60)
-    train, test = recsys.evaluation.random_split(plays, 0.2, random_state=0)
-    neighbors = recsys.ItemNeighbors().fit(train)
-    found = {
-        "plays": plays,
-        "other": recsys.evaluation.evaluate(neighbors, train, test, "ndcg", 10),
-    }
+    found = {"plays": every_model.counts(200, 60)}
     exec(program("docs/evaluation.md"), found)
     assert found["model"].best_iteration is not None

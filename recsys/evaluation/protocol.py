@@ -182,6 +182,8 @@ class HeldOut:
 
 
 def _check_model(model: Any) -> None:
+    if isinstance(model, type):
+        raise TypeError(f"model must be a fitted model, not its class {model.__name__}")
     if not callable(getattr(model, "recommend", None)):
         raise TypeError(
             f"model must have a method recommend(users, user_items, N=...); got {model!r}"

@@ -287,6 +287,8 @@ def _users_out(
 def _moment(at: Any, dtype: np.dtype) -> np.ndarray:
     """`at` as an array of no dimension that can be compared with times of `dtype`."""
     moment = np.asarray(at)
+    if dtype.kind == "M" and isinstance(at, str):
+        moment = np.asarray(np.datetime64(at))
     kinds = "M" if dtype.kind == "M" else "iuf"
     if moment.ndim or moment.dtype.kind not in kinds or not np.isfinite(moment):
         raise TypeError(f"at must be a moment like those of times, which are {dtype}; got {at!r}")

@@ -32,6 +32,7 @@ class Validation:
         self._ratings = self._lists = None
         if metric in ERRORS:
             self._ratings = model._held_out(held_out, train.dtype, train.shape)
+            _check_apart(train, self._ratings)
         else:
             self._lists = held_out_lists(train, held_out, metric, "user_items")
 
@@ -101,9 +102,9 @@ def held_out_lists(train: Any, held_out: Any, metric: str, train_name: str) -> H
 
 def check_metric(metric: str, rates: bool) -> None:
     """ValueError unless `metric` can be measured of a model whose scores are ratings, or not."""
-    from recsys.evaluation import USER_METRICS
+    from recsys.evaluation import OVERALL_METRICS, USER_METRICS
 
-    name, at, cut = metric.partition("@") if isinstance(metric, str) else (metric, "", "")
+    name, at, cut = metric.partition("@") if isinstance(metric, str) else ("", "", "")
     if name in ERRORS and not at and rates:
         return
     if name in USER_METRICS and cut.isdecimal() and int(cut) > 0:
@@ -113,7 +114,32 @@ def check_metric(metric: str, rates: bool) -> None:
         expected += ", or 'rmse' or 'mae'"
     if name in ERRORS and not rates:
         expected += "; errors of ratings are for ExplicitALS and ExplicitSGD"
-    raise ValueError(f"metric must be {expected}; got {metric!r}")
+    elif name in OVERALL_METRICS:
+        expected += f"; {name} is of all lists together, and says nothing of how good they are"
+    hint = checks.nearest(name.lower(), [*USER_METRICS, *ERRORS]) if name else ""
+    raise ValueError(f"metric must be {expected}; got {metric!r}{hint}")
+
+
+def _check_apart(train: sparse.csr_array, held_out: sparse.csr_array) -> None:
+    """ValueError if ratings to measure by were trained on; there may be more users or items."""
+    from recsys.evaluation.entries import shared_entries
+
+    rows = min(train.shape[0], held_out.shape[0])
+    columns = max(train.shape[1], held_out.shape[1])
+    parts = (
+        checks.assemble(
+            m.data[: m.indptr[rows]], m.indices[: m.indptr[rows]], m.indptr[: rows + 1],
+            (rows, columns),
+        )
+        for m in (train, held_out)
+    )  # fmt: skip
+    counts, example = shared_entries(*parts)
+    if example is not None:
+        raise ValueError(
+            f"{counts.sum()} entries are in user_items and in validation, such as user "
+            f"{example[0]}, item {example[1]}: their errors say nothing about others. Take them "
+            "out of one of the two"
+        )
 
 
 def _copied(value: Any) -> Any:

@@ -17,12 +17,12 @@ import numpy as np
 from recsys import checks
 from recsys.evaluation.entries import canonical, row_of_entries
 from recsys.models import NumericalWarning
-from recsys.models.base import Recommender, shown
+from recsys.models.base import Recommender
 from recsys.models.training import IterativeModel
 from recsys.models.validation import ERRORS, check_metric, held_out_lists
 
 from .results import Trial, TuningResult, best_of
-from .spaces import Axis, axes_of, start_of
+from .spaces import Axis, axes_of, described, start_of
 from .study_file import StudyFile, fingerprint
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("recsys")
 
+STARTUP = 5  # trials before the values of others count, for drawing and for giving up
 Report = Callable[[int, float], bool]  # of an iteration's value; returns whether to stop
 
 
@@ -58,10 +59,10 @@ def tune(
     """Look for the parameters with which a model trained on `train` is best on `validation`.
 
     Trials are drawn by Optuna's tree-structured Parzen estimator (Bergstra et al. 2011), from the
-    values of those before. The first one is the model with its own defaults, so that tuning does
-    not lose to not tuning; in a space of your own, with those that lie in it. A trial counts with
-    its best iteration. It is given up ("pruned") where, after five that were completed, its best
-    value so far is below the median of theirs at the same iteration.
+    values of those before; the first five at random. The very first is the model with its own
+    defaults, so that tuning does not lose to not tuning; in a space of your own, with those that
+    lie in it. A trial counts with its best iteration. It is given up ("pruned") where, after five
+    that were completed, its best value so far is below the median of theirs at the same iteration.
 
     Parameters
     ----------
@@ -219,7 +220,7 @@ class Task:
         return {
             "model_class": self.model_class.__name__,
             "metric": self.metric,
-            "fixed": {name: shown(self.fixed[name]) for name in sorted(self.fixed)},
+            "fixed": {name: described(self.fixed[name]) for name in sorted(self.fixed)},
             "patience": self.patience,
             "validate_every": self.validate_every,
             "train": fingerprint(self.train),
@@ -227,9 +228,13 @@ class Task:
         }
 
     def check(self, axes: Mapping[str, Axis]) -> None:
-        """ValueError or TypeError if one end of the space is not for this model."""
-        for end in (0, 1):
-            model = self.model({name: axis.ends()[end] for name, axis in axes.items()})
+        """ValueError or TypeError if an end of the space, or a choice, is not for this model."""
+        low, high = ({name: axis.ends()[end] for name, axis in axes.items()} for end in (0, 1))
+        others = [
+            {**low, name: choice} for name, axis in axes.items() for choice in axis.choices or ()
+        ]
+        for params in (low, high, *others):
+            model = self.model(params)
             model._check_parameters()
             if isinstance(model, IterativeModel) and not model._iterations():
                 name = _iterations_name(self.model_class)
@@ -362,7 +367,9 @@ class Search:
         number = len(self.trials)
         # A seed for each trial: a search that is taken up again draws what it would have drawn.
         [seed] = np.random.SeedSequence([self.seed, number]).generate_state(1)
-        self.study.sampler = self.optuna.samplers.TPESampler(seed=int(seed))
+        self.study.sampler = self.optuna.samplers.TPESampler(
+            n_startup_trials=STARTUP, seed=int(seed)
+        )
         if not number:
             self.study.enqueue_trial({n: self.axes[n].label(v) for n, v in self.start.items()})
         return self.study.ask(self.distributions)
@@ -425,7 +432,7 @@ def _new_study(optuna: ModuleType, metric: str) -> Study:
     try:
         return optuna.create_study(
             direction="minimize" if metric in ERRORS else "maximize",
-            pruner=optuna.pruners.MedianPruner(n_startup_trials=5),
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTUP),
         )
     finally:
         optuna.logging.set_verbosity(before)
@@ -434,7 +441,11 @@ def _new_study(optuna: ModuleType, metric: str) -> Study:
 def _described(optuna: ModuleType, axes: Mapping[str, Axis]) -> dict[str, Any]:
     """A space as JSON can hold it."""
     as_json = optuna.distributions.distribution_to_json
-    return {name: json.loads(as_json(axis.distribution)) for name, axis in axes.items()}
+    found = {name: json.loads(as_json(axis.distribution)) for name, axis in axes.items()}
+    for name, axis in axes.items():
+        if axis.choices is not None:
+            found[name]["choices"] = [described(choice) for choice in axis.choices]
+    return found
 
 
 def _iterations_name(model_class: type[Recommender]) -> str:

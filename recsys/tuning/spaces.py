@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
+import zlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -178,3 +179,13 @@ def _label(choice: Any) -> Any:
     return (
         choice if choice is None or isinstance(choice, bool | int | float | str) else shown(choice)
     )
+
+
+def described(value: Any) -> str:
+    """What tells one parameter from another, in a line; a function by its code as well."""
+    code = getattr(value, "__code__", None)
+    if code is None:
+        return shown(value)
+    plain = [const for const in code.co_consts if isinstance(const, bool | int | float | str)]
+    crc = zlib.crc32(repr((code.co_names, plain)).encode(), zlib.crc32(code.co_code))
+    return f"{shown(value)}, CRC {crc:08x}"

@@ -13,7 +13,7 @@ def tried(setting, ndcg):
 
 def test_whole_run(tiny, benchmarks):
     done = run("defaults.py", tiny, "--quick", "--data", "lastfm-2k", "gowalla", cwd=tiny)
-    written = report(tiny / "results" / "defaults.json")["experiments"]
+    written = report(tiny / "results" / "defaults-quick.json")["experiments"]
     models = list(benchmarks("defaults").MODELS)
     assert list(written) == [f"{name} on lastfm-2k" for name in models]
     for name in models:
@@ -25,7 +25,7 @@ def test_whole_run(tiny, benchmarks):
     # What is not measured again stays.
     options = ("--quick", "--data", "lastfm-2k", "--model", models[-1])
     run("defaults.py", tiny, *options, cwd=tiny)
-    again = report(tiny / "results" / "defaults.json")["experiments"]
+    again = report(tiny / "results" / "defaults-quick.json")["experiments"]
     assert again.keys() == written.keys()
     assert again[f"{models[0]} on lastfm-2k"] == written[f"{models[0]} on lastfm-2k"]
 

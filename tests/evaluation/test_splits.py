@@ -223,6 +223,7 @@ def test_time_split_of_dates():
     whole = matrix()
     days = np.datetime64("2020-01-01") + np.arange(whole.nnz)
     test = ev.time_split(whole, days, at=np.datetime64("2020-01-11T00:00")).test
+    assert ev.time_split(whole, days, at="2020-01-11").test.nnz == test.nnz
     np.testing.assert_array_equal(test.data, whole.data[10:])
     np.testing.assert_array_equal(ev.time_split(whole, days, 0.5).test.nnz, -(-whole.nnz // 2))
 

@@ -6,6 +6,7 @@ from scipy import sparse
 
 import recsys
 from recsys import ExplicitALS, NotFittedError
+from recsys.evaluation import random_split
 
 QUIET = {"show_progress": False}
 
@@ -71,7 +72,7 @@ def test_the_items_are_where_the_objective_is_flat(weighted, bias):
 @pytest.mark.parametrize("solver", ["cholesky", "cg"])
 @pytest.mark.parametrize("bias", [True, False])
 def test_history(solver, bias):
-    ratings, held_out = some(), some(seed=1, density=0.1)
+    ratings, held_out = random_split(some(density=0.4), 0.2, random_state=0)
     model = ExplicitALS(4, solver=solver, bias=bias, regularization=0.1, dtype=np.float64)
     seen = []
 
@@ -199,7 +200,8 @@ def test_warm_start_and_files(tmp_path):
     whole, parts = fitted(ratings, iterations=5), fitted(ratings, iterations=2)
     parts.save(tmp_path / "model")
     parts = recsys.load(tmp_path / "model").set_params(iterations=3)
-    parts.fit(ratings, warm_start=True, validation=ratings, **QUIET)
+    held_out = sparse.csr_array(([2.0], ([39], [29])), ratings.shape)
+    parts.fit(ratings, warm_start=True, validation=held_out, **QUIET)
     np.testing.assert_array_equal(parts.item_biases, whole.item_biases)
     assert [entry.iteration for entry in parts.history] == [1, 2, 3, 4, 5]
     parts.save(tmp_path / "model")

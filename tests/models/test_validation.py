@@ -134,8 +134,9 @@ def bad():
     yield {"validation": validation, "patience": 0}, ValueError, "patience must be at least 1"
     yield {"validation": validation, "patience": 1.5}, TypeError, "patience must be an integer"
     yield {"validation": validation, "validate_every": 0}, ValueError, "validate_every must be"
-    for metric in ("ndcg", "ndcg@0", "ndcg@ten", "nddcg@10", "coverage@10", "rmse@10", 10):
+    for metric in ("ndcg", "ndcg@0", "ndcg@ten", "coverage@10", "rmse@10", 10, ["ndcg@10"]):
         yield {"validation": validation, "metric": metric}, ValueError, "metric must be one of prec"
+    yield {"validation": validation, "metric": "ndgc@10"}, ValueError, "did you mean 'ndcg'"
     yield {"validation": validation, "metric": "rmse"}, ValueError, "are for ExplicitALS and Expl"
     yield {"validation": validation.T}, ValueError, r"validation has shape .* looks transposed"
     yield {"validation": few}, ValueError, "validation has no entry greater than zero"
@@ -150,3 +151,14 @@ def test_bad_input_changes_nothing(options, error, message):
     with pytest.raises(error, match=message):
         model.fit(split()[0], **options, **QUIET)
     assert learned(model) == before
+
+
+@pytest.mark.parametrize("name", RATE)
+def test_ratings_trained_on_are_no_validation(name):
+    train, _ = split()
+    user, item = (ids[0] for ids in train.nonzero())
+    known = sparse.csr_array(([1.0, 2.0], ([user, 79], [item, 2])), shape=(80, 50))
+    with pytest.raises(ValueError, match="entries are in user_items and in validation, such as"):
+        make(name).fit(train, validation=known, **QUIET)
+    more_users = sparse.csr_array(([1.0], ([79], [49])), shape=(80, 50))
+    assert make(name).fit(train, validation=more_users, **QUIET).history[-1].validation > 0

@@ -352,3 +352,19 @@ def test_nothing_of_it_is_imported_before_it_is_used():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.split() == ["False"] * 3, done.stderr
     assert recsys.tuning.tune is tune
+
+
+def test_a_study_knows_a_function_by_its_code(tmp_path):
+    def options(factor):
+        schemes = {1: lambda counts: 1 + counts.data, 2: lambda counts: 1 + 2 * counts.data}
+        return {"fixed": {**SMALL, "confidence": schemes[factor]}, "study": tmp_path / "study.json"}
+
+    search(ImplicitALS, trials=1, **options(1))
+    search(ImplicitALS, trials=2, **options(1))
+    with pytest.raises(ValueError, match="fixed"):
+        search(ImplicitALS, trials=3, **options(2))
+
+
+def test_every_choice_is_tried_before_anything_is_trained():
+    with pytest.raises(ValueError, match="unknown confidence 'foo'"):
+        search(ImplicitALS, space={"confidence": ["log", "foo", "linear"]}, trials=1)
