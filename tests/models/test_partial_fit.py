@@ -141,7 +141,7 @@ def test_bad_arguments(model):
     new = some(2, 30)
     for error, message, call in [
         (ValueError, "users names 3 more than once", lambda: model.partial_fit_users([3, 3], new)),
-        (IndexError, "users not known to the model: -1",
+        (IndexError, "users holds -1; expected at least 0",
          lambda: model.partial_fit_users([-1], new)),
         (ValueError, r"\(2, 30\); expected one row for each of the 3 users",
          lambda: model.partial_fit_users([1, 2, 3], new)),
