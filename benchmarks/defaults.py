@@ -22,6 +22,8 @@ from typing import Any, NamedTuple
 import machine
 import quality_data
 from harness import (
+    add_seed,
+    add_threads,
     earlier_experiments,
     markdown_table,
     now,
@@ -148,10 +150,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--quick", action="store_true", help="a trial: one setting, one iteration or epoch"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the models; default: 0")
-    parser.add_argument(
-        "--threads", type=int, default=0, help="default: 0, all this process may use"
-    )
+    add_seed(parser)
+    add_threads(parser)
     parser.add_argument(
         "--update-docs", action="store_true", help=f"write the tables into docs/{DOCS.name}"
     )

@@ -19,7 +19,16 @@ import machine
 import numpy as np
 import quality_data
 import scipy.sparse as sp
-from harness import Turn, markdown_table, run, single_blas, take_turns, timed, write_report
+from harness import (
+    Turn,
+    add_threads,
+    markdown_table,
+    run,
+    single_blas,
+    take_turns,
+    timed,
+    write_report,
+)
 from peer_models import installed
 from quality_data import Data
 
@@ -44,9 +53,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     quality_data.add_folder(parser)
     parser.add_argument("--rounds", type=int, default=5, help="turns of each; default: 5")
-    parser.add_argument(
-        "--threads", type=int, default=0, help="default: 0, all this process may use"
-    )
+    add_threads(parser)
     parser.add_argument("--no-peers", action="store_true", help="only ours")
     parser.add_argument("--output", type=Path, default=Path("results/evaluation.json"))
     return parser.parse_args()

@@ -49,10 +49,8 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
         help="use the synthetic twin, S times the size of lastfm-360K (0.01 for a trial), "
         "without looking for the real data; default: not set",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of all random numbers; default: 0")
-    parser.add_argument(
-        "--threads", type=int, default=0, help="default: 0, all this process may use"
-    )
+    add_seed(parser)
+    add_threads(parser)
 
 
 def parser_of_turns(about: str | None, output: str) -> argparse.ArgumentParser:
@@ -72,6 +70,16 @@ def parser_of_turns(about: str | None, output: str) -> argparse.ArgumentParser:
 
 def add_no_peers(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-peers", action="store_true", help="only ours")
+
+
+def add_seed(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--seed", type=int, default=0, help="of all random numbers; default: 0")
+
+
+def add_threads(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--threads", type=int, default=0, help="default: 0, all this process may use"
+    )
 
 
 def open_data(options: argparse.Namespace) -> Dataset:

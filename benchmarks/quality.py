@@ -25,7 +25,7 @@ import machine
 import numpy as np
 import quality_data
 import quality_report
-from harness import now, run, write_report
+from harness import add_seed, add_threads, now, run, write_report
 from peer_models import installed
 from quality_data import Data
 from quality_models import CONTENDERS, Bench, Contender, Parameters
@@ -70,10 +70,8 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--no-peers", action="store_true", help="only ours")
     lightfm_peer.add_option(parser)
-    parser.add_argument("--seed", type=int, default=0, help="of the models; default: 0")
-    parser.add_argument(
-        "--threads", type=int, default=0, help="default: 0, all this process may use"
-    )
+    add_seed(parser)
+    add_threads(parser)
     parser.add_argument(
         "--report-only", action="store_true", help="table and picture of what --output holds"
     )

@@ -188,12 +188,12 @@ typedef struct {
     int64_t lanes;
 } recsys_table;
 
-/* Instruction sets by rank; a set that this build or this CPU lacks has no table. */
 enum {
     RECSYS_TOPK_QUERIES = 512, /* of a span at most: enough of them to pay for packing the items */
     RECSYS_TOPK_FEW = 4,       /* queries that are better screened one by one, by codes */
 };
 
+/* Instruction sets by rank; a set that this build or this CPU lacks has no table. */
 enum { RECSYS_BASELINE, RECSYS_AVX2, RECSYS_AVX512, RECSYS_ISA_COUNT };
 
 const char *recsys_isa_name(int isa);

@@ -419,17 +419,13 @@ def row_numbers(name: str, ids: Any, count: int) -> np.ndarray:
     array = np.asarray(ids)
     if array.ndim == 1 and array.size == 0:
         return np.empty(0, np.int64)
+    wanted = f"{name} must be a row number or a 1-D array of row numbers"
     if array.dtype.kind not in "iu":
         got = array.dtype if array.dtype.kind != "O" else type(ids).__name__
-        raise TypeError(
-            f"{name} must be a row number or a 1-D array of row numbers (integers "
-            f"{'of at least 0' if count == ANYONE else f'from 0 to {count - 1}'}); got {got}"
-        )
+        known = "of at least 0" if count == ANYONE else f"from 0 to {count - 1}"
+        raise TypeError(f"{wanted} (integers {known}); got {got}")
     if array.ndim > 1:
-        raise ValueError(
-            f"{name} must be a row number or a 1-D array of row numbers; got an array of shape "
-            f"{array.shape}. Flatten it with .ravel()"
-        )
+        raise ValueError(f"{wanted}; got an array of shape {array.shape}. Flatten it with .ravel()")
     unknown = np.unique(array[(array < 0) | (array >= count)])
     if len(unknown):
         shown = ", ".join(map(str, unknown[:5])) + (", ..." if len(unknown) > 5 else "")

@@ -42,11 +42,12 @@ def keep(matrix: sparse.csr_array, kept: np.ndarray) -> sparse.csr_array:
     return checks.assemble(matrix.data[kept], matrix.indices[kept], indptr, matrix.shape)
 
 
-def entry_keys(matrix: sparse.csr_array, rows: slice) -> np.ndarray:
-    """``(row - rows.start) * n_columns + column`` of the entries of some rows, ascending."""
+def entry_keys(matrix: sparse.csr_array, rows: slice, width: int | None = None) -> np.ndarray:
+    """``(row - rows.start) * width + column`` of the entries of some rows, ascending; `width` is
+    the number of columns, or more."""
     indptr = matrix.indptr[rows.start : rows.stop + 1]
     row = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
-    return row * np.int64(matrix.shape[1]) + matrix.indices[indptr[0] : indptr[-1]]
+    return row * np.int64(width or matrix.shape[1]) + matrix.indices[indptr[0] : indptr[-1]]
 
 
 def among(wanted: np.ndarray, keys: np.ndarray) -> np.ndarray:
@@ -59,22 +60,37 @@ def among(wanted: np.ndarray, keys: np.ndarray) -> np.ndarray:
 def shared_entries(
     first: sparse.csr_array, second: sparse.csr_array
 ) -> tuple[np.ndarray, tuple[int, int] | None]:
-    """Where two matrices of one shape both have an entry.
+    """Where two matrices both have an entry; one may have more rows or columns than the other.
 
     Returns
     -------
     counts : ndarray of int64, shape (n_rows,)
-        How many a row.
+        How many a row, of the rows that both have.
     example : (row, column) or None
         One of them.
     """
-    counts, example = np.zeros(first.shape[0], np.int64), None
-    for rows, _ in checks.row_blocks(first.indptr):
-        keys = entry_keys(second, rows)
-        both = keys[among(keys, entry_keys(first, rows))]
+    n_rows = min(first.shape[0], second.shape[0])
+    width = max(first.shape[1], second.shape[1])
+    counts, example = np.zeros(n_rows, np.int64), None
+    for rows, _ in checks.row_blocks(first.indptr[: n_rows + 1]):
+        keys = entry_keys(second, rows, width)
+        both = keys[among(keys, entry_keys(first, rows, width))]
         if not len(both):
             continue
-        row, column = np.divmod(both, first.shape[1])
+        row, column = np.divmod(both, width)
         counts[rows] = np.bincount(row, minlength=rows.stop - rows.start)
         example = example or (rows.start + int(row[0]), int(column[0]))
     return counts, example
+
+
+def check_apart(
+    train: sparse.csr_array, test: sparse.csr_array, names: tuple[str, str], advice: str = ""
+) -> None:
+    """ValueError if what is to be measured on was trained on; `names` are those of the matrices."""
+    counts, example = shared_entries(train, test)
+    if example is not None:
+        raise ValueError(
+            f"{counts.sum()} entries are in {names[0]} and in {names[1]}, such as user "
+            f"{example[0]}, item {example[1]}: what was trained on says nothing about the rest. "
+            f"Take them out of {names[1]}{advice}"
+        )

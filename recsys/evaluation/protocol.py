@@ -10,7 +10,7 @@ import numpy as np
 
 from recsys import checks
 
-from .entries import among, canonical, entry_keys, keep, plain, shared_entries
+from .entries import among, canonical, check_apart, entry_keys, keep, plain
 from .lists import Judged, judge, same_shape, self_information
 from .metrics import OVERALL_METRICS, USER_METRICS, Totals, totals_of
 from .results import Evaluation
@@ -248,14 +248,9 @@ def _matrices(
             f"{names[1]} has no entry greater than zero, so nobody has a relevant item; expected "
             "at least one. Look at the split that produced it"
         )
-    counts, example = shared_entries(train, test)
-    if example is not None and not allow_overlap:
-        also = ", or pass allow_overlap=True to count them as relevant" if names == NAMES else ""
-        raise ValueError(
-            f"{counts.sum()} entries are in {names[0]} and in {names[1]}, such as user "
-            f"{example[0]}, item {example[1]}: what was trained on says nothing about new items, "
-            f"and is left out of lists. Take them out of {names[1]}{also}"
-        )
+    if not allow_overlap:
+        advice = ", or pass allow_overlap=True to count them as relevant" if names == NAMES else ""
+        check_apart(train, test, names, advice)
     return train, test
 
 

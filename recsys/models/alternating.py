@@ -9,7 +9,7 @@ import numpy as np
 
 from recsys import checks, kernels
 from recsys.models.base import Iteration
-from recsys.models.candidates import ANYONE, Seen
+from recsys.models.candidates import Seen
 from recsys.models.factor_model import FactorModel, both_or_factors
 
 if TYPE_CHECKING:
@@ -256,7 +256,7 @@ class AlternatingModel(FactorModel):
 
 
 def _distinct(name: str, ids: Any) -> np.ndarray:
-    rows = checks.row_numbers(name, ids, ANYONE).reshape(-1)
+    rows = checks.row_numbers(name, ids, checks.ANYONE).reshape(-1)
     values, counts = np.unique(rows, return_counts=True)
     if np.any(counts > 1):
         raise ValueError(f"{name} names {values[np.argmax(counts)]} more than once")

@@ -142,9 +142,14 @@ class Recommender:
 
     def _with(self, state: dict[str, Any]) -> Self:
         """The model as it is to be published."""
-        twin = object.__new__(type(self))  # copy.copy would look at the parameters
-        vars(twin).update(vars(self))
+        twin = self._twin()
         twin._publish(state, ())
+        return twin
+
+    def _twin(self, **changed: Any) -> Self:
+        """The same model, some of its attributes changed."""
+        twin = object.__new__(type(self))  # copy.copy would look at the parameters: 0.15 ms a list
+        vars(twin).update(vars(self), **changed)
         return twin
 
     def _iterate(

@@ -11,8 +11,6 @@ from recsys import checks, kernels
 if TYPE_CHECKING:
     from scipy import sparse
 
-ANYONE = checks.ANYONE
-
 LONGEST = 1000  # lists may always be this long, however few items there are
 
 Entries = tuple[np.ndarray, np.ndarray]  # indptr int64, indices int32: some rows of a CSR matrix

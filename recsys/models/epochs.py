@@ -89,10 +89,7 @@ class EpochTraining:
     ) -> None:
         self.model, self.problem, self.engine = model, problem, None
         entries = problem.entries
-        random = checks.random_generator(model.random_state)
-        # first: the same for a warm start
-        self.seed = int(random.integers(2**64, dtype=np.uint64))
-        self.current = model._start(shape, entries.dtype, None if continues else random)
+        self.seed, self.current = model._seeded_start(shape, entries.dtype, continues)
         if not continues:  # nothing is going to be learned of these
             self.current[0][np.diff(entries.indptr) == 0] = 0
             self.current[1][np.bincount(entries.indices, minlength=shape[1]) == 0] = 0

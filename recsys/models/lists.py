@@ -10,7 +10,7 @@ import numpy as np
 
 from recsys import checks
 from recsys.models.base import NotFittedError, Recommender
-from recsys.models.candidates import ANYONE, Choice, Seen, list_length, rows_meant
+from recsys.models.candidates import Choice, Seen, list_length, rows_meant
 from recsys.serving import write_lists
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class ListMaker(Recommender):
             that do not go together.
         """
         shape, dtype = self._known_shape(), checks.floating_dtype(self.dtype)
-        rows = checks.row_numbers("users", users, ANYONE if fold_in else shape[0])
+        rows = checks.row_numbers("users", users, checks.ANYONE if fold_in else shape[0])
         list_length(N, shape[1])
         choice = Choice(items, filter_items, shape[1])
         flat = rows.reshape(-1)

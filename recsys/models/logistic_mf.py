@@ -214,10 +214,7 @@ class LogisticTraining:
 
     def __init__(self, model: LogisticMF, signed: sparse.csr_array, continues: bool) -> None:
         self.model, self.signed = model, signed
-        random = checks.random_generator(model.random_state)
-        # first: the same for a warm start
-        self.seed = int(random.integers(2**64, dtype=np.uint64))
-        start = model._start(signed.shape, signed.dtype, None if continues else random)
+        self.seed, start = model._seeded_start(signed.shape, signed.dtype, continues)
         self.current = Learned.of(start[0]), Learned.of(start[1])
         for own, biases in zip(self.current, start[2:], strict=True):
             own.biases[:] = biases

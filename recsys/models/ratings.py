@@ -10,7 +10,6 @@ import numpy as np
 
 from recsys import checks
 from recsys.models.base import Iteration
-from recsys.models.candidates import ANYONE
 from recsys.models.factor_model import FactorModel
 
 if TYPE_CHECKING:
@@ -64,7 +63,7 @@ class RatingModel(FactorModel):
             not as described.
         """
         self._known_shape()
-        rows, columns = checks.pairs(users, items, (ANYONE, ANYONE))
+        rows, columns = checks.pairs(users, items, (checks.ANYONE,) * 2)
         ratings = self._predicted(rows.reshape(-1), columns.reshape(-1), self._bounds(clip))
         return ratings.reshape(rows.shape)[()]
 

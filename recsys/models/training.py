@@ -238,6 +238,14 @@ class IterativeModel(FactorModel):
             for has, count, own in wanted
         )
 
+    def _seeded_start(
+        self, shape: tuple[int, int], dtype: np.dtype, continues: bool
+    ) -> tuple[int, Start]:
+        """What all that is drawn in training follows from, and `_start`."""
+        random = checks.random_generator(self.random_state)
+        seed = int(random.integers(2**64, dtype=np.uint64))  # first: the same for a warm start
+        return seed, self._start(shape, dtype, None if continues else random)
+
 
 def _drawn(
     random: np.random.Generator,

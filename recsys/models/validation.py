@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from recsys.models.factor_model import FactorModel
 
 USERS = 5000  # whose lists are looked at, at most
+NAMES = ("user_items", "validation")  # of the matrices, in errors
 ERRORS = ("rmse", "mae")  # of ratings: the lower, the better
 
 
@@ -31,10 +32,12 @@ class Validation:
         self.missed = 0  # validations since
         self._ratings = self._lists = None
         if metric in ERRORS:
+            from recsys.evaluation.entries import check_apart  # not before it is asked for
+
             self._ratings = model._held_out(held_out, train.dtype, train.shape)
-            _check_apart(train, self._ratings)
+            check_apart(train, self._ratings, NAMES)
         else:
-            self._lists = held_out_lists(train, held_out, metric, "user_items")
+            self._lists = held_out_lists(train, held_out, metric, NAMES)
 
     @classmethod
     def of(
@@ -91,12 +94,11 @@ class Validation:
         return self.patience is not None and self.missed >= self.patience
 
 
-def held_out_lists(train: Any, held_out: Any, metric: str, train_name: str) -> HeldOut:
+def held_out_lists(train: Any, held_out: Any, metric: str, names: tuple[str, str]) -> HeldOut:
     """What lists are measured on by a metric such as "ndcg@10"."""
     from recsys.evaluation import HeldOut  # not before it is asked for
 
     name, _, cut = metric.partition("@")
-    names = train_name, "validation"
     return HeldOut(train, held_out, name, int(cut), most_users=USERS, names=names)
 
 
@@ -118,28 +120,6 @@ def check_metric(metric: str, rates: bool) -> None:
         expected += f"; {name} is of all lists together, and says nothing of how good they are"
     hint = checks.nearest(name.lower(), [*USER_METRICS, *ERRORS]) if name else ""
     raise ValueError(f"metric must be {expected}; got {metric!r}{hint}")
-
-
-def _check_apart(train: sparse.csr_array, held_out: sparse.csr_array) -> None:
-    """ValueError if ratings to measure by were trained on; there may be more users or items."""
-    from recsys.evaluation.entries import shared_entries
-
-    rows = min(train.shape[0], held_out.shape[0])
-    columns = max(train.shape[1], held_out.shape[1])
-    parts = (
-        checks.assemble(
-            m.data[: m.indptr[rows]], m.indices[: m.indptr[rows]], m.indptr[: rows + 1],
-            (rows, columns),
-        )
-        for m in (train, held_out)
-    )  # fmt: skip
-    counts, example = shared_entries(*parts)
-    if example is not None:
-        raise ValueError(
-            f"{counts.sum()} entries are in user_items and in validation, such as user "
-            f"{example[0]}, item {example[1]}: their errors say nothing about others. Take them "
-            "out of one of the two"
-        )
 
 
 def _copied(value: Any) -> Any:

@@ -203,7 +203,11 @@ class Task:
         drawn = "random_state" in model_class._parameter_names()
         seed = {"random_state": random_state} if drawn else {}
         train, validation = canonical(train, "train"), canonical(validation, "validation")
-        lists = None if metric in ERRORS else held_out_lists(train, validation, metric, "train")
+        lists = (
+            None
+            if metric in ERRORS
+            else held_out_lists(train, validation, metric, ("train", "validation"))
+        )
         return cls(
             model_class,
             train,
