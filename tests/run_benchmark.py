@@ -1,4 +1,4 @@
-"""Runs a benchmark as a user does: in a process of its own, with the recsys the tests import."""
+"""Runs a benchmark or an example as a user does: in a process of its own, with our recsys."""
 
 import json
 import os
@@ -11,8 +11,8 @@ import recsys
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 
 
-def run(script, *options, cwd, check=True):
-    command = [sys.executable, str(FOLDER / script), *map(str, options)]
+def run(script, *options, cwd, check=True, folder=FOLDER):
+    command = [sys.executable, str(folder / script), *map(str, options)]
     # The same recsys as here, also where it was found by a relative path.
     paths = [str(Path(recsys.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}

@@ -1,23 +1,14 @@
 """The examples as a user runs them."""
 
-import os
-import subprocess
-import sys
+import functools
 from pathlib import Path
 
 import pytest
+import run_benchmark
 
-import recsys
-
-FOLDER = Path(__file__).parents[1] / "examples"
-
-
-def run(script, *options, cwd):
-    # The same recsys as here, also where it was found by a relative path.
-    paths = [str(Path(recsys.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
-    command = [sys.executable, str(FOLDER / script), *map(str, options)]
-    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=120)
+run = functools.partial(
+    run_benchmark.run, folder=Path(__file__).parents[1] / "examples", check=False
+)
 
 
 def test_milvus(tmp_path):
