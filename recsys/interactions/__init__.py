@@ -1,0 +1,5 @@
+"""The front door: tables of events with ids in, a matrix of rows and columns out, and back."""
+
+from recsys.interactions.ids import Ids, UnknownIdError
+
+__all__ = ["Ids", "UnknownIdError"]

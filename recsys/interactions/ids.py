@@ -1,0 +1,416 @@
+"""Ids of users or items, and the rows they stand for."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+from collections.abc import Hashable, Iterable, Iterator
+from typing import Any, ClassVar
+
+import numpy as np
+
+NAMED = 5  # unknown ids that an error lists
+_NEAR = 50  # ids that are compared letter by letter with an unknown one
+_BELOW = 2**63
+
+
+class UnknownIdError(KeyError):
+    """Ids that are not there. Its message is readable, where KeyError's own is in quotes."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class Ids:
+    """The id of each row, and the row of each id; it never changes. `Ids.of` makes one.
+
+    Attributes
+    ----------
+    kind : {"string", "integer", "object"}
+        What the ids are. Strings are held as one block of UTF-8 and integers as int64, which can
+        be mapped into memory; ids of any other hashable type cannot be written to files.
+    """
+
+    kind: ClassVar[str]
+
+    @staticmethod
+    def of(values: Iterable[Hashable]) -> Ids:
+        """Ids of rows 0, 1, 2, ...
+
+        Parameters
+        ----------
+        values : iterable of str, of int, or of other hashable objects
+            No two the same.
+
+        Raises
+        ------
+        TypeError
+            More than one kind of id; None, NaN, floats or booleans; something not hashable.
+        ValueError
+            An id that comes twice, or an integer that 64 bits do not hold.
+        """
+        array = as_objects(values)
+        kind = kind_of(array)
+        if kind == "string":
+            ids: Ids = StringIds.of_objects(array)
+        elif kind == "integer":
+            ids = IntegerIds(_int64(array))
+        else:
+            ids = ObjectIds(array)
+        ids.check_unique()
+        return ids
+
+    @staticmethod
+    def from_arrays(arrays: dict[str, np.ndarray]) -> Ids:
+        """What `arrays` gave, from a file: checked, as long as that needs no index."""
+        if "integers" in arrays:
+            return IntegerIds(arrays["integers"])
+        return StringIds(arrays["offsets"], arrays["letters"])
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """For a file: ``integers``, or the ``offsets`` and ``letters`` of strings.
+
+        Raises
+        ------
+        TypeError
+            They are neither integers nor strings.
+        """
+        raise NotImplementedError
+
+    def take(self, rows: Any) -> np.ndarray:
+        """The ids of rows, of int64 or objects, in the shape of `rows`.
+
+        A row of -1, an empty place in a list, is None among strings and objects, and -1 among
+        integers.
+        """
+        raise NotImplementedError
+
+    def check_unique(self) -> None:
+        """ValueError if an id comes twice."""
+        raise NotImplementedError
+
+    def _find(self, wanted: np.ndarray) -> np.ndarray:
+        """The row of each of a 1-D array of objects, -1 where there is none."""
+        raise NotImplementedError
+
+    def rows(self, wanted: Any, name: str = "ids") -> np.ndarray:
+        """The rows of ids.
+
+        Parameters
+        ----------
+        wanted : an id, or an array, list or series of them
+            A tuple is one id where ids are tuples.
+        name : str
+            What the error calls them.
+
+        Returns
+        -------
+        ndarray of int64, in the shape of `wanted` (no dimension for a single id)
+
+        Raises
+        ------
+        UnknownIdError
+            A KeyError that lists up to five ids which are not there, and what is spelled like them.
+        """
+        array = self._as_given(wanted)
+        found = self._find(array.reshape(-1)).reshape(array.shape)
+        if (found < 0).any():
+            raise UnknownIdError(self._unknown(array[found < 0], name))
+        return found
+
+    def find(self, wanted: Any) -> np.ndarray:
+        """As `rows`, with -1 for an id that is not there."""
+        array = self._as_given(wanted)
+        return self._find(array.reshape(-1)).reshape(array.shape)
+
+    def subset(self, rows: Any) -> Ids:
+        """The ids of some rows, in that order."""
+        return Ids.of(self.take(rows))
+
+    def extended(self, values: Iterable[Hashable]) -> Ids:
+        """These, and further ones after them."""
+        return Ids.of(np.concatenate([self.take(np.arange(len(self))), as_objects(values)]))
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def __getitem__(self, row: int) -> Hashable:
+        return self.take([range(len(self))[row]]).tolist()[0]
+
+    def __iter__(self) -> Iterator[Hashable]:
+        return iter(self.take(np.arange(len(self))).tolist())
+
+    def __contains__(self, value: object) -> bool:
+        array = np.empty(1, object)
+        array[0] = value
+        return bool(self._find(array)[0] >= 0)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Ids):
+            return NotImplemented
+        return self is other or (self.kind == other.kind and list(self) == list(other))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        first = ", ".join(repr(self[row]) for row in range(min(3, len(self))))
+        return f"<{len(self)} {self.kind} ids: {first}{', ...' if len(self) > 3 else ''}>"
+
+    def _as_given(self, wanted: Any) -> np.ndarray:
+        single = isinstance(wanted, str | bytes) or not hasattr(wanted, "__iter__")
+        if single or (isinstance(wanted, Hashable) and wanted in self):
+            array = np.empty((), object)
+            array[()] = wanted
+            return array
+        return as_objects(wanted, flat=False)
+
+    def _unknown(self, missing: np.ndarray, name: str) -> str:
+        shown = list(dict.fromkeys(map(repr, missing)))
+        near = {hint for value in missing[:NAMED] if (hint := self._nearest(value)) is not None}
+        message = f"{name} not known: {', '.join(shown[:NAMED])}"
+        if len(shown) > NAMED:
+            message += f", and {len(shown) - NAMED} more"
+        if near:
+            return f"{message}; did you mean {', '.join(sorted(map(repr, near)))}?"
+        example = f", such as {self[0]!r}" if len(self) else ""
+        return f"{message}; there are {len(self)} {self.kind} ids{example}"
+
+    def _nearest(self, value: Any) -> Hashable | None:
+        """An id that may have been meant."""
+        return None
+
+
+class StringIds(Ids):
+    """Strings: that of row i is the UTF-8 ``letters[offsets[i]:offsets[i + 1]]``.
+
+    Parameters
+    ----------
+    offsets : ndarray of int64, shape (n + 1,)
+    letters : ndarray of uint8
+        Both may be read-only, and are not copied.
+    """
+
+    kind = "string"
+
+    def __init__(self, offsets: np.ndarray, letters: np.ndarray) -> None:
+        ends = len(offsets) and offsets[0] == 0 and offsets[-1] == len(letters)
+        if not ends or (np.diff(offsets) < 0).any():
+            raise ValueError("offsets of strings must rise from 0 to the number of letters")
+        self._offsets, self._letters = offsets, letters
+
+    @classmethod
+    def of_objects(cls, values: np.ndarray) -> StringIds:
+        parts = [value.encode() for value in values]
+        offsets = np.zeros(len(parts) + 1, np.int64)
+        np.cumsum([len(part) for part in parts], out=offsets[1:])
+        return cls(offsets, np.frombuffer(b"".join(parts), np.uint8))
+
+    def __len__(self) -> int:
+        return len(self._offsets) - 1
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        return {"offsets": self._offsets, "letters": self._letters}
+
+    def take(self, rows: Any) -> np.ndarray:
+        rows = np.asarray(rows, np.int64)
+        begin, end = (self._offsets[part].ravel().tolist() for part in (rows, rows + 1))
+        out = np.empty(rows.size, object)
+        if rows.size * 4 < len(self):
+            pieces = (self._letters[b:e].tobytes() for b, e in zip(begin, end, strict=True))
+        else:
+            whole = self._letters.tobytes()
+            pieces = (whole[b:e] for b, e in zip(begin, end, strict=True))
+        out[:] = [piece.decode() for piece in pieces]
+        out[rows.ravel() < 0] = None
+        return out.reshape(rows.shape)
+
+    def check_unique(self) -> None:
+        _check_no_twice(self._index, len(self), self)
+
+    def _find(self, wanted: np.ndarray) -> np.ndarray:
+        index = self._index
+        return np.array([index.get(v, -1) if isinstance(v, str) else -1 for v in wanted], np.int64)
+
+    @functools.cached_property
+    def _index(self) -> dict[Hashable, int]:
+        return {value: row for row, value in enumerate(self)}
+
+    def _nearest(self, value: Any) -> str | None:
+        """By letters in any order first, which takes no loop; then by difflib among a few."""
+        text = str(value)
+        if not isinstance(value, str):
+            return text if text in self else None
+        lengths = np.diff(self._offsets)
+        slack = max(2, len(text) // 4)
+        near = np.flatnonzero(np.abs(lengths - len(text.encode())) <= slack)
+        if len(near) > _NEAR:
+            at = np.repeat(self._offsets[near], lengths[near]) + _counted(lengths[near])
+            owner = np.repeat(np.arange(len(near)), lengths[near])
+            counts = np.zeros((len(near), 32), np.int16)
+            np.add.at(counts, (owner, self._letters[at] & 31), 1)  # & 31: in either case
+            own = np.bincount(np.frombuffer(text.encode(), np.uint8) & 31, minlength=32)
+            apart = np.abs(counts - own).sum(axis=1)
+            near = near[np.argsort(apart, kind="stable")[:_NEAR]]
+        options = {name.casefold(): name for name in self.take(near)}
+        match = difflib.get_close_matches(text.casefold().strip(), options, n=1)
+        return options[match[0]] if match else None
+
+
+class IntegerIds(Ids):
+    """Integers, an int64 array that is not copied."""
+
+    kind = "integer"
+
+    def __init__(self, values: np.ndarray) -> None:
+        self._values = values
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        return {"integers": self._values}
+
+    def take(self, rows: Any) -> np.ndarray:
+        rows = np.asarray(rows, np.int64)
+        if not len(self):
+            return np.full(rows.shape, -1)
+        return np.where(rows < 0, -1, self._values[rows])
+
+    def check_unique(self) -> None:
+        ordered = self._values[self._order]
+        twice = np.flatnonzero(ordered[1:] == ordered[:-1])
+        if len(twice):
+            raise ValueError(f"the id {ordered[twice[0]]} comes twice; expected each once")
+
+    def subset(self, rows: Any) -> Ids:
+        return IntegerIds(self._values[rows])
+
+    def _find(self, wanted: np.ndarray) -> np.ndarray:
+        whole = np.array([_is_integer(v) and -_BELOW <= v < _BELOW for v in wanted], bool)
+        found = np.full(len(wanted), -1, np.int64)
+        if not len(self):
+            return found
+        values = wanted[whole].astype(np.int64)
+        at = np.searchsorted(self._values, values, sorter=self._order).clip(max=len(self) - 1)
+        rows = self._order[at]
+        found[whole] = np.where(self._values[rows] == values, rows, -1)
+        return found
+
+    @functools.cached_property
+    def _order(self) -> np.ndarray:
+        return np.argsort(self._values, kind="stable")
+
+    def _nearest(self, value: Any) -> int | None:
+        text = str(value).strip()
+        number = int(text) if text.lstrip("-").isdecimal() and not _is_integer(value) else None
+        return number if number in self else None
+
+
+class ObjectIds(Ids):
+    """Any other hashable objects, a 1-D array of them."""
+
+    kind = "object"
+
+    def __init__(self, values: np.ndarray) -> None:
+        self._values = values
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        raise TypeError(
+            f"ids of type {type(self._values[0]).__name__} cannot be written to a file; expected "
+            "strings or integers: turn them into strings before they become Interactions"
+        )
+
+    def take(self, rows: Any) -> np.ndarray:
+        rows = np.asarray(rows, np.int64)
+        with_none = np.append(self._values, None)
+        out = np.empty(rows.shape, object)
+        out[...] = with_none[rows]
+        return out
+
+    def check_unique(self) -> None:
+        _check_no_twice(self._index, len(self), self)
+
+    def _find(self, wanted: np.ndarray) -> np.ndarray:
+        index = self._index
+        return np.array([index.get(v, -1) if isinstance(v, Hashable) else -1 for v in wanted], int)
+
+    @functools.cached_property
+    def _index(self) -> dict[Hashable, int]:
+        return {value: row for row, value in enumerate(self._values)}
+
+
+# ---- values as they come -----------------------------------------------------------------------
+
+
+def as_objects(values: Any, flat: bool = True) -> np.ndarray:
+    """Any array, series or iterable of ids as an array of objects; 1-D where `flat`, so that
+    tuples stay what they are."""
+    if isinstance(values, np.ndarray) or hasattr(values, "__array__"):
+        array = np.asarray(values)
+        array = array.astype(object) if array.dtype != object else array
+        return array.reshape(-1) if flat else array
+    own = list(values)
+    array = np.empty(len(own), object)
+    for place, value in enumerate(own):  # an assignment in one would look into tuples
+        array[place] = value
+    return array
+
+
+def kind_of(values: np.ndarray) -> str:
+    """The kind of ids in a 1-D array of objects, which must all be of the same.
+
+    Raises
+    ------
+    TypeError
+        More than one kind, None, NaN, floats, booleans, something not hashable.
+    """
+    types = dict(zip(map(type, values), range(len(values)), strict=True))  # type -> last place
+    kinds = {}
+    for own, place in types.items():
+        if own is type(None) or (
+            issubclass(own, float | np.floating) and values[place] != values[place]
+        ):
+            raise TypeError(f"id {place} is {values[place]!r}; expected every id to be there")
+        if issubclass(own, float | np.floating | bool | np.bool_) or not issubclass(own, Hashable):
+            raise TypeError(
+                f"id {place} is {values[place]!r}, a {own.__name__}; expected strings, integers or "
+                "other hashable objects"
+            )
+        kinds[_kind(own)] = place
+    if len(kinds) > 1:
+        shown = ", ".join(f"{values[place]!r} ({kind})" for kind, place in kinds.items())
+        raise TypeError(f"ids are of more than one kind: {shown}; turn all of them into strings")
+    return next(iter(kinds), "string")
+
+
+def _kind(own: type) -> str:
+    if issubclass(own, str):
+        return "string"
+    return "integer" if issubclass(own, int | np.integer) else "object"
+
+
+def _is_integer(value: object) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def _int64(values: np.ndarray) -> np.ndarray:
+    try:
+        return values.astype(np.int64)
+    except OverflowError:
+        large = next(value for value in values if not -_BELOW <= value < _BELOW)
+        raise ValueError(f"the id {large} does not fit into 64 bits; expected strings") from None
+
+
+def _check_no_twice(index: dict[Hashable, int], count: int, ids: Ids) -> None:
+    if len(index) == count:
+        return
+    twice = next(value for row, value in enumerate(ids) if index[value] != row)
+    raise ValueError(f"the id {twice!r} comes twice; expected each once")
+
+
+def _counted(lengths: np.ndarray) -> np.ndarray:
+    """0, 1, ... of each length, one after the other."""
+    return np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
