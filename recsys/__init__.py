@@ -9,6 +9,7 @@ from importlib import import_module
 from types import ModuleType
 
 from recsys._version import __version__
+from recsys.interactions import Interactions, UnknownIdError
 from recsys.kernels.config import show_config
 from recsys.models import (
     BPR,
@@ -42,10 +43,12 @@ __all__ = [
     "ExplicitALS",
     "ExplicitSGD",
     "ImplicitALS",
+    "Interactions",
     "ItemNeighbors",
     "LogisticMF",
     "NotFittedError",
     "NumericalWarning",
+    "UnknownIdError",
     "__version__",
     "load",
     "show_config",

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .entries import among, canonical, entry_keys, keep, shared_entries
+from recsys.entries import among, canonical, entry_keys, keep, shared_entries
 
 
 @dataclass(frozen=True, eq=False)

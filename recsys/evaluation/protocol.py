@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from recsys import checks
+from recsys.entries import among, canonical, check_apart, entry_keys, keep, plain
 
-from .entries import among, canonical, check_apart, entry_keys, keep, plain
 from .lists import Judged, judge, same_shape, self_information
 from .metrics import OVERALL_METRICS, USER_METRICS, Totals, totals_of
 from .results import Evaluation

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from recsys import checks
-
-from .entries import canonical, keep, plain, row_of_entries
+from recsys.entries import canonical, keep, plain, row_of_entries
 
 if TYPE_CHECKING:
     from scipy import sparse

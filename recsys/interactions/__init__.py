@@ -1,5 +1,6 @@
 """The front door: tables of events with ids in, a matrix of rows and columns out, and back."""
 
 from recsys.interactions.ids import Ids, UnknownIdError
+from recsys.interactions.interactions import Interactions
 
-__all__ = ["Ids", "UnknownIdError"]
+__all__ = ["Ids", "Interactions", "UnknownIdError"]

@@ -54,7 +54,7 @@ class Ids:
         if kind == "string":
             ids: Ids = StringIds.of_objects(array)
         elif kind == "integer":
-            ids = IntegerIds(_int64(array))
+            ids = IntegerIds(int64(array))
         else:
             ids = ObjectIds(array)
         ids.check_unique()
@@ -204,6 +204,18 @@ class StringIds(Ids):
         offsets = np.zeros(len(parts) + 1, np.int64)
         np.cumsum([len(part) for part in parts], out=offsets[1:])
         return cls(offsets, np.frombuffer(b"".join(parts), np.uint8))
+
+    @classmethod
+    def of_arrow(cls, array: Any) -> StringIds:
+        """A pyarrow LargeStringArray without nulls, whose memory is shared."""
+        _, offsets, letters = array.buffers()
+        if not len(array):
+            return cls(np.zeros(1, np.int64), np.empty(0, np.uint8))
+        offsets = np.frombuffer(offsets, np.int64, len(array) + 1, 8 * array.offset)
+        begin, end = int(offsets[0]), int(offsets[-1])
+        if letters is None:  # nothing but empty strings
+            return cls(offsets, np.empty(0, np.uint8))
+        return cls(offsets - begin, np.frombuffer(letters, np.uint8, end - begin, begin))
 
     def __len__(self) -> int:
         return len(self._offsets) - 1
@@ -359,8 +371,9 @@ def as_objects(values: Any, flat: bool = True) -> np.ndarray:
     return array
 
 
-def kind_of(values: np.ndarray) -> str:
-    """The kind of ids in a 1-D array of objects, which must all be of the same.
+def kind_of(values: np.ndarray, first: int = 0) -> str:
+    """The kind of ids in a 1-D array of objects, which must all be of the same; `first` is the
+    number of the first of them.
 
     Raises
     ------
@@ -373,11 +386,13 @@ def kind_of(values: np.ndarray) -> str:
         if own is type(None) or (
             issubclass(own, float | np.floating) and values[place] != values[place]
         ):
-            raise TypeError(f"id {place} is {values[place]!r}; expected every id to be there")
+            raise TypeError(
+                f"id {first + place} is {values[place]!r}; expected every id to be there"
+            )
         if issubclass(own, float | np.floating | bool | np.bool_) or not issubclass(own, Hashable):
             raise TypeError(
-                f"id {place} is {values[place]!r}, a {own.__name__}; expected strings, integers or "
-                "other hashable objects"
+                f"id {first + place} is {values[place]!r}, a {own.__name__}; expected strings, "
+                "integers or other hashable objects"
             )
         kinds[_kind(own)] = place
     if len(kinds) > 1:
@@ -396,9 +411,12 @@ def _is_integer(value: object) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
-def _int64(values: np.ndarray) -> np.ndarray:
+def int64(values: np.ndarray) -> np.ndarray:
+    """Integers, also Python's own, as int64; ValueError where that cannot hold one."""
     try:
-        return values.astype(np.int64)
+        if values.dtype != np.uint64 or (values < _BELOW).all():
+            return values.astype(np.int64, copy=False)
+        raise OverflowError
     except OverflowError:
         large = next(value for value in values if not -_BELOW <= value < _BELOW)
         raise ValueError(f"the id {large} does not fit into 64 bits; expected strings") from None

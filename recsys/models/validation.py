@@ -32,7 +32,7 @@ class Validation:
         self.missed = 0  # validations since
         self._ratings = self._lists = None
         if metric in ERRORS:
-            from recsys.evaluation.entries import check_apart  # not before it is asked for
+            from recsys.entries import check_apart  # not before it is asked for
 
             self._ratings = model._held_out(held_out, train.dtype, train.shape)
             check_apart(train, self._ratings, NAMES)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recsys import checks
-from recsys.evaluation.entries import canonical, row_of_entries
+from recsys.entries import canonical, row_of_entries
 from recsys.models import NumericalWarning
 from recsys.models.base import Recommender
 from recsys.models.training import IterativeModel

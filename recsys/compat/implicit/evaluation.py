@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recsys import checks, evaluation
-from recsys.evaluation.entries import canonical, keep, plain
+from recsys.entries import canonical, keep, plain
 
 if TYPE_CHECKING:
     from scipy import sparse

@@ -1,0 +1,327 @@
+"""Interactions: who had to do with what, how much and when, by the ids of the caller."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recsys import checks
+from recsys.entries import canonical, plain, row_of_entries
+from recsys.interactions.events import Events, Names, entries, narrowed
+from recsys.interactions.frames import ROWS, read_frame, to_frame
+from recsys.interactions.ids import Ids, IntegerIds, as_objects
+
+if TYPE_CHECKING:
+    from scipy import sparse
+
+NAMES = Names("user", "item", None, None)  # of what did not come from a table
+# How the libraries of tables drop rows of which a column is missing
+_DROP = {
+    "pandas": "drop such rows with frame.dropna(subset=[{!r}])",
+    "polars": "drop such rows with frame.drop_nulls({!r})",
+    "pyarrow": "drop such rows with table.filter(pyarrow.compute.field({!r}).is_valid())",
+}
+_DROP_ANY = "expected none: drop such rows"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Interactions:
+    """A users x items matrix with the ids of its rows and columns. It never changes.
+
+    Made by `from_frame`, `from_arrays` and `from_csr`.
+
+    Attributes
+    ----------
+    user_items : scipy.sparse.csr_matrix, n_users x n_items
+        Canonical, and read-only. float32; float64 where that would round whole numbers.
+    users, items : Ids
+        The ids of rows and columns, in order of first appearance.
+    times : ndarray of numbers or datetime64, shape (nnz,), or None
+        The latest time of each entry, in the order of ``user_items.data``. Times with a zone
+        are in UTC.
+    names : Names
+        What the columns of the table were called: user, item, value, time.
+    frame_kind : {"pandas", "polars", "pyarrow"} or None
+        The caller's kind of table, which results take on.
+    """
+
+    user_items: sparse.csr_matrix
+    users: Ids
+    items: Ids
+    times: np.ndarray | None = None
+    names: Names = NAMES
+    frame_kind: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("data", "indices", "indptr"):
+            shared = getattr(self.user_items, name).view()
+            shared.flags.writeable = False
+            setattr(self.user_items, name, shared)
+        if self.times is not None:
+            times = self.times.view()
+            times.flags.writeable = False
+            object.__setattr__(self, "times", times)
+
+    # ---- from what there is ----------------------------------------------------------------------
+
+    @classmethod
+    def from_frame(
+        cls,
+        frame: Any,
+        user: str = "user",
+        item: str = "item",
+        value: str | None = None,
+        time: str | None = None,
+        aggregate: str = "sum",
+        *,
+        allow_negative: bool = False,
+    ) -> Interactions:
+        """From a table with a row an event.
+
+        Parameters
+        ----------
+        frame : pandas, polars (also lazy), pyarrow, DuckDB or other table
+            Whatever narwhals reads, or has ``__arrow_c_stream__``. It is not changed.
+        user, item : str, default "user", "item"
+            The columns of ids: strings, integers or other hashable objects, of one kind each;
+            also as categories.
+        value : str, optional
+            The column of values (counts, ratings). None: each event is 1. Zeros are kept as
+            entries: somebody met the item, and it counts nothing.
+        time : str, optional
+            The column of dates or numbers, for splits by time.
+        aggregate : {"sum", "max", "mean", "last", "raise"}, default "sum"
+            The value of several events of one user and item. "last": of the latest, the one
+            further down where times are equal. "raise": there must be none.
+        allow_negative : bool, default False
+            Whether values may be negative (the implicit models take them as dislikes).
+
+        Raises
+        ------
+        TypeError
+            No table; ids of more than one kind, floats or booleans; values that are no numbers,
+            times that are neither numbers nor dates.
+        ValueError
+            A column that is not there; no rows; missing ids, values or times; values that are
+            negative or not finite.
+        ImportError
+            A table that only pyarrow can read, and there is none.
+        """
+        names = _names(user, item, value, time)
+        events = Events(names, aggregate, allow_negative)
+        kind, batches = read_frame(frame, names.given)
+        for batch in batches:
+            events.add(batch)
+        return cls(*events.finish(_DROP.get(kind, _DROP_ANY)), names, kind)
+
+    @classmethod
+    def from_arrays(
+        cls,
+        users: Any,
+        items: Any,
+        values: Any = None,
+        times: Any = None,
+        aggregate: str = "sum",
+        *,
+        allow_negative: bool = False,
+    ) -> Interactions:
+        """From arrays, lists or series of one length, an element an event.
+
+        Parameters
+        ----------
+        users, items : 1-D array, list or series of ids
+        values : 1-D array, list or series of numbers, optional
+        times : 1-D array, list or series of datetime64 or numbers, optional
+        aggregate, allow_negative
+            And what is raised: as in `from_frame`.
+        """
+        names = Names(
+            "user", "item", None if values is None else "value", None if times is None else "time"
+        )
+        events = Events(names, aggregate, allow_negative)
+        columns = [_column("users", users, ids=True), _column("items", items, ids=True)]
+        columns += [
+            _column(name, part)
+            for name, part in (("values", values), ("times", times))
+            if part is not None
+        ]
+        lengths = list(map(len, columns))
+        if len(set(lengths)) > 1:
+            raise ValueError(f"users, items, values and times must be of one length; got {lengths}")
+        for begin in range(0, lengths[0], ROWS):
+            events.add([column[begin : begin + ROWS] for column in columns])
+        return cls(*events.finish(_DROP_ANY), names)
+
+    @classmethod
+    def from_csr(
+        cls,
+        user_items: Any,
+        users: Iterable[Hashable] | None = None,
+        items: Iterable[Hashable] | None = None,
+        *,
+        allow_negative: bool = False,
+    ) -> Interactions:
+        """From a SciPy sparse matrix, users x items, of any format; duplicates are summed.
+
+        Parameters
+        ----------
+        user_items : scipy sparse matrix or array, n_users x n_items
+        users, items : Ids or iterable of ids, optional
+            Of its rows and columns. None: their numbers 0, 1, 2, ...
+        allow_negative : bool, default False
+            Whether values may be negative.
+
+        Raises
+        ------
+        TypeError, ValueError
+            No sparse matrix of finite numbers, negative ones; as many ids as rows are expected,
+            each once.
+        """
+        checks.flag("allow_negative", allow_negative)
+        matrix = canonical(user_items, "user_items")
+        if not allow_negative and matrix.nnz and matrix.data.min() < 0:
+            bad = matrix.data < 0
+            at = int(np.argmax(bad))
+            raise ValueError(
+                f"user_items holds {bad.sum()} negative values, the first at "
+                f"{checks.entry_name(at, matrix.indptr, matrix.indices)} ({matrix.data[at]:g}); "
+                "expected none: allow_negative=True takes them, as dislikes"
+            )
+        matrix.data = narrowed(matrix.data)
+        users = _ids_of_rows("users", users, matrix.shape[0], "rows")
+        items = _ids_of_rows("items", items, matrix.shape[1], "columns")
+        return cls(plain(matrix), users, items)
+
+    # ---- what it is ------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Numbers of users and of items."""
+        return self.user_items.shape
+
+    @property
+    def nnz(self) -> int:
+        """The number of entries."""
+        return self.user_items.nnz
+
+    @property
+    def density(self) -> float:
+        """The share of all pairs of a user and an item that have an entry."""
+        return self.nnz / (self.shape[0] * self.shape[1])
+
+    # ---- other forms of it -----------------------------------------------------------------------
+
+    def to_frame(self, kind: str | None = None) -> Any:
+        """A table with a row for each entry: user, item, value and, where there are any, times.
+
+        Parameters
+        ----------
+        kind : {"pandas", "polars", "pyarrow"}, optional
+            Of the table. None: what this came from, or else the first of these installed.
+
+        Raises
+        ------
+        ImportError, ValueError
+            That library is not installed; an unknown kind.
+        """
+        rows = row_of_entries(self.user_items)
+        n_users, n_items = self.shape
+        columns = {
+            self.names.user: self.users.take(np.arange(n_users))[rows],
+            self.names.item: self.items.take(np.arange(n_items))[self.user_items.indices],
+            self.names.value or "count": self.user_items.data,
+        }
+        if self.times is not None:
+            columns[self.names.time or "time"] = self.times
+        return to_frame(columns, kind or self.frame_kind)
+
+    def aligned(
+        self, users: Ids | None = None, items: Ids | None = None, unknown: str = "raise"
+    ) -> Interactions:
+        """The same entries in other rows and columns, such as those of a model.
+
+        Parameters
+        ----------
+        users, items : Ids, optional
+            Those of the rows and columns of the result. None: as they are.
+        unknown : {"raise", "drop"}, default "raise"
+            What becomes of entries whose user or item is not among them.
+
+        Raises
+        ------
+        UnknownIdError
+            Entries of users or items that are not among `users` or `items`.
+        """
+        checks.choice("unknown", unknown, ("raise", "drop"))
+        rows, columns = row_of_entries(self.user_items), self.user_items.indices
+        rows = _moved(rows, self.users, users, "users", unknown)
+        columns = _moved(columns, self.items, items, "items", unknown)
+        users = self.users if users is None else users
+        items = self.items if items is None else items
+        kept = (rows >= 0) & (columns >= 0)
+        keys = rows[kept].astype(np.int64) * len(items) + columns[kept]
+        times = None if self.times is None else self.times[kept]
+        made = entries(keys, self.user_items.data[kept], times, users, items, "raise")
+        return Interactions(*made, self.names, self.frame_kind)
+
+    def __repr__(self) -> str:
+        times = ", with times" if self.times is not None else ""
+        return (
+            f"Interactions({self.shape[0]:,} users x {self.shape[1]:,} items, {self.nnz:,} "
+            f"entries{times})"
+        )
+
+
+# ---- arguments -----------------------------------------------------------------------------------
+
+
+def _names(user: str, item: str, value: str | None, time: str | None) -> Names:
+    names = Names(user, item, value, time)
+    for what, name in zip(Names._fields, names, strict=True):
+        if not isinstance(name, str) and (name is not None or what in ("user", "item")):
+            raise TypeError(
+                f"{what} must be the name of a column; got {name!r} ({type(name).__name__})"
+            )
+    twice = [name for name in names.given if names.given.count(name) > 1]
+    if twice:
+        raise ValueError(f"the column {twice[0]!r} is named twice; expected another one for each")
+    return names
+
+
+def _column(name: str, values: Any, ids: bool = False) -> Any:
+    """A 1-D array, or a narwhals Series of what is another library's."""
+    if not isinstance(values, np.ndarray | list | tuple):
+        import narwhals.stable.v2 as nw
+
+        values = nw.from_native(values, series_only=True, pass_through=True)
+        if isinstance(values, nw.Series):
+            return values
+    if ids and not isinstance(values, np.ndarray):
+        return as_objects(values)
+    array = np.asarray(values)
+    if array.ndim != 1:
+        raise ValueError(f"{name} must be 1-D, an element an event; got shape {array.shape}")
+    return array
+
+
+def _moved(places: np.ndarray, own: Ids, other: Ids | None, name: str, unknown: str) -> np.ndarray:
+    """The rows among `other` of entries with ids in rows `places` of `own`."""
+    if other is None or other is own:
+        return places
+    used = np.flatnonzero(np.bincount(places, minlength=len(own)))
+    find = other.find(own.take(used)) if unknown == "drop" else other.rows(own.take(used), name)
+    moved = np.full(len(own), -1, np.int64)
+    moved[used] = find
+    return moved[places]
+
+
+def _ids_of_rows(name: str, ids: Iterable[Hashable] | None, count: int, noun: str) -> Ids:
+    if ids is None:
+        return IntegerIds(np.arange(count))
+    own = ids if isinstance(ids, Ids) else Ids.of(ids)
+    if len(own) != count:
+        raise ValueError(f"{name} has {len(own)} ids, user_items has {count} {noun}")
+    return own
