@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from recsys import checks
-from recsys.entries import plain
 from recsys.interactions.columns import Times, Values
 from recsys.interactions.encode import Encoder
 from recsys.interactions.ids import Ids
@@ -35,7 +34,7 @@ class Names(NamedTuple):
 class Entries(NamedTuple):
     """What events come to. `times` go with the values, as the latest of each pair's events."""
 
-    user_items: sparse.csr_matrix
+    user_items: sparse.csr_array
     users: Ids
     items: Ids
     times: np.ndarray | None
@@ -141,7 +140,7 @@ def entries(
     indices = (keys % len(items)).astype(np.int32)
     indptr = np.searchsorted(keys, np.arange(len(users) + 1) * np.int64(len(items)))
     matrix = checks.assemble(narrowed(values), indices, indptr, (len(users), len(items)))
-    return Entries(plain(matrix), users, items, times)
+    return Entries(matrix, users, items, times)
 
 
 def narrowed(values: np.ndarray) -> np.ndarray:

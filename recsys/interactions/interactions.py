@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from recsys import checks
 from recsys.entries import canonical, plain, row_of_entries
-from recsys.interactions.events import Events, Names, entries, narrowed
+from recsys.interactions import rearrange
+from recsys.interactions.events import Events, Names, narrowed
 from recsys.interactions.frames import ROWS, read_frame, to_frame
 from recsys.interactions.ids import Ids, IntegerIds, as_objects
 
 if TYPE_CHECKING:
     from scipy import sparse
+
+    from recsys.interactions.summary import Summary
 
 NAMES = Names("user", "item", None, None)  # of what did not come from a table
 # How the libraries of tables drop rows of which a column is missing
@@ -56,14 +59,13 @@ class Interactions:
     frame_kind: str | None = None
 
     def __post_init__(self) -> None:
-        for name in ("data", "indices", "indptr"):
-            shared = getattr(self.user_items, name).view()
-            shared.flags.writeable = False
-            setattr(self.user_items, name, shared)
+        matrix = plain(self.user_items)  # an object of its own, which shares the arrays
+        matrix.data, matrix.indices, matrix.indptr = map(
+            _read_only, (matrix.data, matrix.indices, matrix.indptr)
+        )
+        object.__setattr__(self, "user_items", matrix)
         if self.times is not None:
-            times = self.times.view()
-            times.flags.writeable = False
-            object.__setattr__(self, "times", times)
+            object.__setattr__(self, "times", _read_only(self.times))
 
     # ---- from what there is ----------------------------------------------------------------------
 
@@ -193,7 +195,7 @@ class Interactions:
         matrix.data = narrowed(matrix.data)
         users = _ids_of_rows("users", users, matrix.shape[0], "rows")
         items = _ids_of_rows("items", items, matrix.shape[1], "columns")
-        return cls(plain(matrix), users, items)
+        return cls(matrix, users, items)
 
     # ---- what it is ------------------------------------------------------------------------------
 
@@ -211,6 +213,18 @@ class Interactions:
     def density(self) -> float:
         """The share of all pairs of a user and an item that have an entry."""
         return self.nnz / (self.shape[0] * self.shape[1])
+
+    def describe(self) -> Summary:
+        """How many entries users and items have, what values, from when to when.
+
+        Returns
+        -------
+        Summary
+            Printed, a table; ``.to_dict()`` has its numbers.
+        """
+        from recsys.interactions.summary import Summary
+
+        return Summary.of(self)
 
     # ---- other forms of it -----------------------------------------------------------------------
 
@@ -255,17 +269,88 @@ class Interactions:
         UnknownIdError
             Entries of users or items that are not among `users` or `items`.
         """
-        checks.choice("unknown", unknown, ("raise", "drop"))
-        rows, columns = row_of_entries(self.user_items), self.user_items.indices
-        rows = _moved(rows, self.users, users, "users", unknown)
-        columns = _moved(columns, self.items, items, "items", unknown)
-        users = self.users if users is None else users
-        items = self.items if items is None else items
-        kept = (rows >= 0) & (columns >= 0)
-        keys = rows[kept].astype(np.int64) * len(items) + columns[kept]
-        times = None if self.times is None else self.times[kept]
-        made = entries(keys, self.user_items.data[kept], times, users, items, "raise")
+        made = rearrange.with_ids(self, users, items, unknown)
         return Interactions(*made, self.names, self.frame_kind)
+
+    def filter(self, *, min_user: int = 1, min_item: int = 1) -> Interactions:
+        """Without users and items that have too few entries.
+
+        Those that go take entries of the others with them: it is repeated until every user left
+        has at least `min_user` entries and every item left `min_item` (the k-core of the graph).
+
+        Parameters
+        ----------
+        min_user, min_item : int, default 1
+            The least number of entries. 1 removes users and items without any.
+
+        Raises
+        ------
+        TypeError, ValueError
+            No such integers; nothing would be left.
+        """
+        made = rearrange.core(self, min_user, min_item)
+        return Interactions(*made, self.names, self.frame_kind)
+
+    def split(self, how: str = "random", **options: Any) -> Any:
+        """Parts to train and to measure on, with the same users and items as the whole.
+
+        Parameters
+        ----------
+        how : str, default "random"
+            "random", "per_user", "leave_k_out", "leave_last", "time", "user" or "user_folds":
+            what `recsys.evaluation` offers as ``random_split`` and so on. "leave_last" and
+            "time" need `times`.
+        **options
+            Those of that function, such as ``test_share=0.2, random_state=0``.
+
+        Returns
+        -------
+        Split, UserSplit or iterator of UserSplit
+            As of that function, of Interactions in place of matrices.
+
+        Raises
+        ------
+        TypeError, ValueError
+            An unknown way to split, no times, options of that function out of range.
+        """
+        made = rearrange.split(self, how, options)
+        if how == "user_folds":
+            return map(self._parts, made)
+        return self._parts(made)
+
+    def concat(self, *others: Interactions, aggregate: str = "sum") -> Interactions:
+        """These entries and those of others, with the users and items of all.
+
+        Parameters
+        ----------
+        *others : Interactions
+            With ids of the same kinds; all with times or all without. New users and items come
+            after the old ones.
+        aggregate : {"sum", "max", "mean", "last", "raise"}, default "sum"
+            The value of a pair that several have, as in `from_frame`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Other things than Interactions, other kinds of ids, times in some only.
+        """
+        for other in others:
+            if not isinstance(other, Interactions):
+                raise TypeError(
+                    f"expected Interactions to put together; got {type(other).__qualname__}. "
+                    "Interactions.from_frame makes them of a table, from_csr of a matrix"
+                )
+        made = rearrange.united([self, *others], aggregate)
+        return Interactions(*made, self.names, self.frame_kind)
+
+    def _parts(self, made: Any) -> Any:
+        """A named tuple of matrices as one of Interactions."""
+        return made._make(
+            part
+            if isinstance(part, np.ndarray)
+            else replace(self, user_items=part, times=rearrange.times_of(part, self))
+            for part in made
+        )
 
     def __repr__(self) -> str:
         times = ", with times" if self.times is not None else ""
@@ -307,15 +392,10 @@ def _column(name: str, values: Any, ids: bool = False) -> Any:
     return array
 
 
-def _moved(places: np.ndarray, own: Ids, other: Ids | None, name: str, unknown: str) -> np.ndarray:
-    """The rows among `other` of entries with ids in rows `places` of `own`."""
-    if other is None or other is own:
-        return places
-    used = np.flatnonzero(np.bincount(places, minlength=len(own)))
-    find = other.find(own.take(used)) if unknown == "drop" else other.rows(own.take(used), name)
-    moved = np.full(len(own), -1, np.int64)
-    moved[used] = find
-    return moved[places]
+def _read_only(array: np.ndarray) -> np.ndarray:
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def _ids_of_rows(name: str, ids: Iterable[Hashable] | None, count: int, noun: str) -> Ids:

@@ -1,0 +1,138 @@
+"""The entries of Interactions in other rows and columns: aligned, filtered, split, put together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recsys import checks
+from recsys.entries import entry_keys, keep, row_of_entries
+from recsys.interactions.encode import Encoder
+from recsys.interactions.events import AGGREGATES, Entries, entries
+from recsys.interactions.ids import Ids
+
+if TYPE_CHECKING:
+    from scipy import sparse
+
+    from recsys.interactions.interactions import Interactions
+
+SPLITS = ("random", "per_user", "leave_k_out", "leave_last", "time", "user", "user_folds")
+_BY_TIME = ("leave_last", "time")
+
+
+def with_ids(data: Interactions, users: Ids | None, items: Ids | None, unknown: str) -> Entries:
+    """The entries in the rows and columns of other ids; None: as they are."""
+    checks.choice("unknown", unknown, ("raise", "drop"))
+    rows, columns = row_of_entries(data.user_items), data.user_items.indices
+    rows = _moved(rows, data.users, users, "users", unknown)
+    columns = _moved(columns, data.items, items, "items", unknown)
+    users = data.users if users is None else users
+    items = data.items if items is None else items
+    kept = (rows >= 0) & (columns >= 0)
+    keys = rows[kept].astype(np.int64) * len(items) + columns[kept]
+    times = None if data.times is None else data.times[kept]
+    return entries(keys, data.user_items.data[kept], times, users, items, "raise")
+
+
+def _moved(places: np.ndarray, own: Ids, other: Ids | None, name: str, unknown: str) -> np.ndarray:
+    """The rows among `other` of entries in rows `places` of `own`; -1 where there is none."""
+    if other is None or other is own:
+        return places
+    used = np.flatnonzero(np.bincount(places, minlength=len(own)))
+    wanted = own.take(used)
+    moved = np.full(len(own), -1, np.int64)
+    moved[used] = other.find(wanted) if unknown == "drop" else other.rows(wanted, name)
+    return moved[places]
+
+
+def core(data: Interactions, min_user: int, min_item: int) -> Entries:
+    """What is left when users and items with too few entries are removed until there are none."""
+    least = checks.integer("min_user", min_user, 1), checks.integer("min_item", min_item, 1)
+    matrix = data.user_items
+    places = row_of_entries(matrix), matrix.indices
+    kept = np.ones(matrix.nnz, bool)
+    while True:
+        enough = [
+            np.bincount(at[kept], minlength=size) >= few
+            for at, size, few in zip(places, matrix.shape, least, strict=True)
+        ]
+        still = kept & enough[0][places[0]] & enough[1][places[1]]
+        if still.sum() == kept.sum():
+            break
+        kept = still
+    if not kept.any():
+        raise ValueError(
+            f"min_user={min_user} and min_item={min_item} leave no entries of {matrix.nnz}; "
+            "expected lower numbers: those that go take entries of the others with them"
+        )
+    left = [np.flatnonzero(each) for each in enough]
+    part = keep(matrix, kept)[left[0]][:, left[1]]
+    times = None if data.times is None else data.times[kept]
+    return Entries(part, data.users.subset(left[0]), data.items.subset(left[1]), times)
+
+
+def split(data: Interactions, how: str, options: dict[str, Any]) -> Any:
+    """What `recsys.evaluation` makes of the matrix."""
+    from recsys import evaluation  # not before it is asked for
+
+    checks.choice("how", how, SPLITS)
+    function = getattr(evaluation, how if how == "user_folds" else f"{how}_split")
+    if how not in _BY_TIME:
+        return function(data.user_items, **options)
+    if data.times is None:
+        raise ValueError(
+            f"split({how!r}) needs times, and there are none; name their column: "
+            "Interactions.from_frame(..., time='timestamp')"
+        )
+    return function(data.user_items, data.times, **options)
+
+
+def times_of(part: sparse.csr_matrix, data: Interactions) -> np.ndarray | None:
+    """The times of entries that are some of those of `data`, in the same rows and columns."""
+    if data.times is None:
+        return None
+    own = np.empty(part.nnz, data.times.dtype)
+    for rows, span in checks.row_blocks(part.indptr):
+        first, last = (data.user_items.indptr[at] for at in (rows.start, rows.stop))
+        at = np.searchsorted(entry_keys(data.user_items, rows), entry_keys(part, rows))
+        own[span] = data.times[first:last][at]
+    return own
+
+
+def united(parts: Sequence[Interactions], aggregate: str) -> Entries:
+    """The entries of several, with the users and items of all."""
+    checks.choice("aggregate", aggregate, AGGREGATES)
+    timed = [part.times is not None for part in parts]
+    if any(timed) != all(timed):
+        raise ValueError(
+            f"the Interactions in places {_places(timed, True)} have times, those in "
+            f"{_places(timed, False)} have none; expected times in all or in none"
+        )
+    if aggregate == "last" and not all(timed):
+        raise ValueError("aggregate='last' needs times, and there are none")
+    rows, users = _joined_ids([part.users for part in parts], parts[0].names.user)
+    columns, items = _joined_ids([part.items for part in parts], parts[0].names.item)
+    keys = [
+        row[row_of_entries(part.user_items)].astype(np.int64) * len(items)
+        + column[part.user_items.indices]
+        for part, row, column in zip(parts, rows, columns, strict=True)
+    ]
+    values = np.concatenate([part.user_items.data for part in parts])
+    times = np.concatenate([part.times for part in parts]) if all(timed) else None
+    return entries(np.concatenate(keys), values, times, users, items, aggregate)
+
+
+def _joined_ids(parts: Sequence[Ids], name: str) -> tuple[Iterator[np.ndarray], Ids]:
+    """The rows of each part's ids among those of all, and these."""
+    encoder = Encoder(name)
+    for ids in parts:
+        encoder.add(ids.take(np.arange(len(ids))))
+    rows, ids = encoder.finish()
+    ends = np.cumsum([len(part) for part in parts])
+    return iter(np.split(rows, ends[:-1])), ids
+
+
+def _places(flags: Sequence[bool], which: bool) -> list[int]:
+    return [place for place, flag in enumerate(flags) if flag == which]

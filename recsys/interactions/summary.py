@@ -1,0 +1,106 @@
+"""What there is in Interactions, in a few lines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recsys.evaluation.results import aligned
+
+if TYPE_CHECKING:
+    from recsys.interactions.interactions import Interactions
+
+_SHARES = {"min": 0, "25%": 0.25, "median": 0.5, "75%": 0.75, "max": 1}
+
+
+@dataclass(frozen=True, repr=False)
+class Summary:
+    """What `Interactions.describe` returns.
+
+    Attributes
+    ----------
+    n_users, n_items, nnz : int
+        Users, items and entries.
+    density : float
+        The share of pairs that have an entry.
+    columns : dict of str to dict of str to float
+        Of "entries of a user", "entries of an item" and "value": "mean", "min", "25%",
+        "median", "75%", "max". Users and items without entries count as 0.
+    first_time, last_time : number, datetime64 or None
+    """
+
+    n_users: int
+    n_items: int
+    nnz: int
+    density: float
+    columns: dict[str, dict[str, float]]
+    first_time: Any
+    last_time: Any
+
+    @classmethod
+    def of(cls, data: Interactions) -> Summary:
+        matrix = data.user_items
+        columns = {
+            "entries of a user": np.diff(matrix.indptr),
+            "entries of an item": np.bincount(matrix.indices, minlength=matrix.shape[1]),
+        }
+        if matrix.nnz:
+            columns["value"] = matrix.data
+        timed = data.times is not None and matrix.nnz
+        span = (data.times.min(), data.times.max()) if timed else (None, None)
+        figures = {name: _figures(values) for name, values in columns.items()}
+        return cls(*matrix.shape, matrix.nnz, data.density, figures, *span)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it in plain Python numbers and, for dates, strings: ready for JSON."""
+        times = {"first_time": self.first_time, "last_time": self.last_time}
+        plain = {
+            name: str(value) if isinstance(value, np.datetime64) else value.item()
+            for name, value in times.items()
+            if value is not None
+        }
+        counts = {"n_users": self.n_users, "n_items": self.n_items, "nnz": self.nnz}
+        return counts | {"density": self.density, **self.columns, **plain}
+
+    def __repr__(self) -> str:
+        lines = [self._headline(), aligned(self._rows())]
+        if self.first_time is not None:
+            lines.append(self._times())
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        first, *rows = self._rows()
+        body = "".join(f"<tr><th>{escape(row[0])}</th>{_cells('td', row[1:])}</tr>" for row in rows)
+        last = f"<p>{self._times()}</p>" if self.first_time is not None else ""
+        return f"<p>{self._headline()}</p><table><tr>{_cells('th', first)}</tr>{body}</table>{last}"
+
+    def _headline(self) -> str:
+        return (
+            f"{self.n_users:,} users x {self.n_items:,} items, {self.nnz:,} entries "
+            f"({self.density:.3%} of all pairs)"
+        )
+
+    def _times(self) -> str:
+        return f"from {self.first_time} to {self.last_time}"
+
+    def _rows(self) -> list[list[str]]:
+        names = ["mean", *_SHARES]
+        rows = [
+            [column, *(f"{figures[name]:,.6g}" for name in names)]
+            for column, figures in self.columns.items()
+        ]
+        return [["", *names], *rows]
+
+
+def _figures(values: np.ndarray) -> dict[str, float]:
+    shares = np.quantile(values, list(_SHARES.values()))
+    return {"mean": float(values.mean(dtype=np.float64))} | dict(
+        zip(_SHARES, shares.tolist(), strict=True)
+    )
+
+
+def _cells(tag: str, texts: list[str]) -> str:
+    return "".join(f"<{tag}>{escape(text)}</{tag}>" for text in texts)
