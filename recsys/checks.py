@@ -163,7 +163,9 @@ def _not_sparse(user_items: Any, name: str) -> TypeError:
     else:
         kind = type(user_items)
         module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
-        fix, got = _BUILD_CSR, f"{module}{kind.__qualname__}"
+        known = hasattr(user_items, "user_items")  # Interactions, where there are no ids
+        fix = f"pass {name}.user_items, a matrix" if known else _BUILD_CSR
+        got = f"{module}{kind.__qualname__}"
     return TypeError(f"{name} must be a SciPy sparse matrix; got {got}: {fix}")
 
 

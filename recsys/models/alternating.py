@@ -11,6 +11,7 @@ from recsys import checks, kernels
 from recsys.models.base import Iteration
 from recsys.models.candidates import Seen
 from recsys.models.factor_model import FactorModel, both_or_factors
+from recsys.models.vocabulary import Vocabulary, learns_ids, speaks_ids
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -36,6 +37,7 @@ class AlternatingModel(FactorModel):
     _entry = AlternatingIteration
     _ratings: ClassVar[bool] = False  # entries are no counts: later ones replace earlier ones
 
+    @speaks_ids(Vocabulary.of_newcomers)
     def fold_in_items(self, item_users: Any) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         """Factors of items the model was not trained on, and their biases if it has such; users
         held fixed.
@@ -67,6 +69,7 @@ class AlternatingModel(FactorModel):
         added = np.arange(n_items, n_items + given.shape[0])
         return both_or_factors(self._solve_items(self._with_columns(known, added, given), added))
 
+    @learns_ids
     def partial_fit_users(self, users: Any, user_items: Any, *, keep_known: bool = True) -> None:
         """Learn new users, or what is new about known ones, item factors held fixed.
 
@@ -104,6 +107,7 @@ class AlternatingModel(FactorModel):
         solved = self._solve_rows(self._signed(given), "item")
         self._learned("user", rows, solved, _with_rows(known, rows, given))
 
+    @learns_ids
     def partial_fit_items(self, items: Any, item_users: Any, *, keep_known: bool = True) -> None:
         """Learn new items, or what is new about known ones, user factors held fixed.
 

@@ -12,7 +12,7 @@ from recsys import checks, kernels
 from recsys.models.base import Iteration, NotFittedError
 from recsys.models.candidates import Choice, Entries, Seen, entries_of, list_length
 from recsys.models.lists import USERS, ListMaker
-from recsys.serving import write_model_file
+from recsys.models.vocabulary import Vocabulary, speaks_ids
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -35,7 +35,7 @@ class FactorModel(ListMaker):
     _user_biases: np.ndarray | None = None
     _item_biases: np.ndarray | None = None
     _mean: float = 0.0
-    _prepared: dict[str, Any] | None = None  # from the present factors; see `_once`
+    _prepared: dict[str, Any]  # from the present factors; see `_once`
     _topk = staticmethod(kernels.topk)  # another where an index answers, see `_listing_with`
 
     @property
@@ -75,6 +75,7 @@ class FactorModel(ListMaker):
         """What every score has in common beside the biases; 0 where there is no such thing."""
         return self._mean
 
+    @speaks_ids(answer=Vocabulary.lists_of_items)
     def similar_items(
         self, items: Any, N: int = 10, *, among: Any = None, filter_items: Any = None
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -106,6 +107,7 @@ class FactorModel(ListMaker):
         """
         return self._similar("items", items, N, among, filter_items)
 
+    @speaks_ids(answer=Vocabulary.lists_of_users)
     def similar_users(
         self, users: Any, N: int = 10, *, among: Any = None, filter_users: Any = None
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -122,6 +124,7 @@ class FactorModel(ListMaker):
         """
         return self._similar("users", users, N, among, filter_users)
 
+    @speaks_ids()
     def score(self, users: Any, items: Any) -> np.ndarray:
         """x_u . y_i, and mean + b_u + b_i where there are biases, for pairs of users and items.
 
@@ -148,6 +151,7 @@ class FactorModel(ListMaker):
             scores[at] = self._pair_scores(pairs[0][at], pairs[1][at])
         return scores.reshape(rows.shape)[()]
 
+    @speaks_ids(Vocabulary.of_newcomers)
     def fold_in(self, user_items: Any) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         """Factors of users the model was not trained on, and their biases if it has such; items
         held fixed.
@@ -202,7 +206,7 @@ class FactorModel(ListMaker):
             header["seen_shape"], arrays = self._seen.shape, self._seen.arrays()
         learned = {name: getattr(self, f"_{name}") for name in (*_FACTORS, *_BIASES)}
         learned = {name: array for name, array in learned.items() if array is not None}
-        write_model_file(path, header | {"shape": shape}, learned | arrays)
+        self._write(path, header | {"shape": shape}, learned | arrays)
 
     def _restore(
         self, header: dict[str, Any], arrays: dict[str, np.ndarray], history: list[Iteration]
@@ -225,7 +229,7 @@ class FactorModel(ListMaker):
         self._publish({**state, "_seen": seen, "_mean": mean, "_best_iteration": best}, history)
 
     def _publish(self, state: dict[str, Any], history: Iterable[Iteration]) -> None:
-        super()._publish({**state, "_prepared": None}, history)
+        super()._publish({**state, "_prepared": {}}, history)
 
     def _assign(self, name: str, value: Any) -> None:
         factors = checks.factor_matrix(name, value, checks.floating_dtype(self.dtype))
@@ -233,12 +237,10 @@ class FactorModel(ListMaker):
         if biases is not None:
             _check_length(name, factors, len(biases))
         own = factors.copy() if np.may_share_memory(factors, value) else factors
-        vars(self).update({f"_{name}": own, "_prepared": None})
+        vars(self).update({f"_{name}": own, "_prepared": {}})
 
     def _once(self, what: str, factors: np.ndarray, make: Callable[[], Any]) -> Any:
         """What `make` makes of `factors`, kept until there are others."""
-        if self._prepared is None:
-            self._prepared = {}
         of, made = self._prepared.get(what, (None, None))
         if of is not factors:
             made = make()

@@ -9,6 +9,7 @@ import numpy as np
 from recsys import checks, kernels
 from recsys.models.confidence import SCHEMES, Scheme, signed_confidence
 from recsys.models.least_squares import LeastSquaresModel
+from recsys.models.vocabulary import Vocabulary, speaks_ids
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -164,6 +165,7 @@ class ImplicitALS(LeastSquaresModel):
         self.random_state = random_state
         self.compute_loss = compute_loss
 
+    @speaks_ids(Vocabulary.with_history, Vocabulary.parts)
     def explain(
         self, user: int, item: int, N: int = 10, *, user_items: Any = None
     ) -> tuple[float, np.ndarray, np.ndarray]:
@@ -235,6 +237,7 @@ class ImplicitALS(LeastSquaresModel):
         )
         return held @ x.astype(np.float64) + offsets
 
+    @speaks_ids(Vocabulary.of_everyone)
     def objective(self, user_items: Any) -> float:
         """The objective on a matrix, over all its cells, at the present factors and parameters.
 

@@ -11,7 +11,7 @@ from recsys import checks, kernels
 from recsys.models.base import Iteration, NotFittedError
 from recsys.models.candidates import Choice, Seen, list_length
 from recsys.models.lists import USERS, ListMaker
-from recsys.serving import write_model_file
+from recsys.models.vocabulary import Vocabulary, speaks_ids
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -128,12 +128,14 @@ class ItemNeighbors(ListMaker):
             The counts are too large for `dtype`; nothing has been changed.
         """
         dtype = self._check_parameters()
+        user_items, ids = Vocabulary.of(user_items)
         counts = checks.interactions(user_items, dtype)
         seen = Seen.of(counts)
         similarity = self._neighbors(counts)
-        self._become(similarity, seen.copied(dtype))
+        self._become(similarity, seen.copied(dtype), ids)
         return self
 
+    @speaks_ids(answer=Vocabulary.lists_of_items)
     def similar_items(
         self, items: Any, N: int = 10, *, among: Any = None, filter_items: Any = None
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -177,6 +179,7 @@ class ItemNeighbors(ListMaker):
         )
         return ids.reshape(*rows.shape, N), scores.reshape(*rows.shape, N)
 
+    @speaks_ids()
     def score(self, users: Any, items: Any) -> np.ndarray:
         """Scores of pairs of users and items, broadcast against each other.
 
@@ -195,6 +198,7 @@ class ItemNeighbors(ListMaker):
             scores[at] = counts[pairs[0][at]].multiply(by_item[pairs[1][at]]).sum(axis=1)
         return scores.reshape(rows.shape)[()]
 
+    @speaks_ids(Vocabulary.with_history, Vocabulary.parts)
     def explain(
         self, user: int, item: int, N: int = 10, *, user_items: Any = None
     ) -> tuple[float, np.ndarray, np.ndarray]:
@@ -220,7 +224,7 @@ class ItemNeighbors(ListMaker):
             f"similarity_{name}": getattr(self._similarity, name)
             for name in ("indptr", "indices", "data")
         }
-        write_model_file(path, header, self._seen.arrays() | similarity)
+        self._write(path, header, self._seen.arrays() | similarity)
 
     def _restore(
         self, header: dict[str, Any], arrays: dict[str, np.ndarray], history: list[Iteration]
@@ -229,11 +233,10 @@ class ItemNeighbors(ListMaker):
         parts = (arrays[f"similarity_{name}"] for name in ("data", "indices", "indptr"))
         similarity = checks.assemble(*parts, (seen.shape[1], seen.shape[1]))
         dtype = checks.floating_dtype(self.dtype)
-        self._become(
-            checks.interactions(similarity, dtype, may_be_empty=True, name="similarity"), seen
-        )
+        whole = checks.interactions(similarity, dtype, may_be_empty=True, name="similarity")
+        self._become(whole, seen, None)
 
-    def _become(self, similarity: sparse.csr_array, seen: Seen) -> None:
+    def _become(self, similarity: sparse.csr_array, seen: Seen, ids: Vocabulary | None) -> None:
         votes = similarity
         if self.normalize_rows:
             rows = np.repeat(np.arange(votes.shape[0]), np.diff(votes.indptr))
@@ -242,7 +245,8 @@ class ItemNeighbors(ListMaker):
             votes = checks.assemble(data, votes.indices, votes.indptr, votes.shape)
         if self.orientation == "target":
             votes = kernels.transposed(votes)
-        self._publish({"_similarity": similarity, "_votes": votes, "_seen": seen}, ())
+        state = {"_similarity": similarity, "_votes": votes, "_seen": seen, "_ids": ids}
+        self._publish(state, ())
 
     def _neighbors(self, counts: sparse.csr_array) -> sparse.csr_array:
         """The k largest entries of each row of V'V, in no order."""

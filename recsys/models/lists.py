@@ -11,7 +11,8 @@ import numpy as np
 from recsys import checks
 from recsys.models.base import NotFittedError, Recommender
 from recsys.models.candidates import Choice, Seen, list_length, rows_meant
-from recsys.serving import write_lists
+from recsys.models.vocabulary import SpeaksIds, Vocabulary, speaks_ids
+from recsys.serving import write_lists, write_model_file
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -19,13 +20,14 @@ if TYPE_CHECKING:
 USERS = 1 << 13  # whose lists are made together
 
 
-class ListMaker(Recommender):
+class ListMaker(SpeaksIds, Recommender):
     """A model that recommends; a subclass has `_known_shape` and `_lists`."""
 
     dtype: Any
     _default_metric: ClassVar[str] = "ndcg@10"  # of what is held out for validation
     _seen: Seen | None = None
 
+    @speaks_ids(Vocabulary.with_history, Vocabulary.lists_of_items)
     def recommend(
         self,
         users: Any,
@@ -136,22 +138,25 @@ class ListMaker(Recommender):
         n_users, n_items = self._known_shape()
         list_length(N, n_items)
         options = {"filter_seen": filter_seen, "filter_items": filter_items, "items": items}
+        ids, by_number = self._ids, self.without_ids()
+        if ids is not None:
+            options = self._spoken().rows(options)
 
         def blocks() -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
             with tqdm(total=n_users, unit=" users", disable=None if show_progress else True) as bar:
                 for begin in range(0, n_users, USERS):
                     users = np.arange(begin, min(begin + USERS, n_users))
-                    yield begin, *self.recommend(users, N=N, **options)
+                    yield begin, *by_number.recommend(users, N=N, **options)
                     bar.update(len(users))
 
         if path is not None:
-            write_lists(path, blocks())
+            write_lists(path, blocks(), self.users, self.items)
             return None
-        ids = np.empty((n_users, N), np.int32)
+        rows = np.empty((n_users, N), np.int32)
         scores = np.empty((n_users, N), checks.floating_dtype(self.dtype))
         for begin, found, own in blocks():
-            ids[begin : begin + len(found)], scores[begin : begin + len(found)] = found, own
-        return ids, scores
+            rows[begin : begin + len(found)], scores[begin : begin + len(found)] = found, own
+        return (rows, scores) if ids is None else ids.lists_of_all(rows, scores)
 
     # ---- what a model of this kind provides ----------------------------------------------------
 
@@ -174,6 +179,15 @@ class ListMaker(Recommender):
         raise NotImplementedError
 
     # ---- helpers -------------------------------------------------------------------------------
+
+    def _write(
+        self, path: str | os.PathLike, header: dict[str, Any], arrays: dict[str, np.ndarray]
+    ) -> None:
+        """A model file; the ids, if there are any, are added."""
+        if self._ids is not None:
+            ids = self._spoken()
+            header, arrays = header | ids.header(), arrays | ids.arrays()
+        write_model_file(path, header, arrays)
 
     def _one_history(self, user: Any, user_items: Any) -> sparse.csr_array:
         """The one row of `user`: of a matrix that has it, or only it, or of what is remembered."""

@@ -13,6 +13,7 @@ from recsys.models.factor_model import FactorModel
 from recsys.models.implicit_als import ImplicitALS
 from recsys.models.item_neighbors import ItemNeighbors
 from recsys.models.logistic_mf import LogisticMF
+from recsys.models.vocabulary import Vocabulary
 from recsys.serving import read_model_file
 
 MODELS = (BPR, ExplicitALS, ExplicitSGD, ImplicitALS, ItemNeighbors, LogisticMF)
@@ -48,6 +49,7 @@ def load(path: str | os.PathLike) -> FactorModel | ItemNeighbors:
         model = cls(**parameters)
         model._check_parameters()
         model._restore(header, arrays, [cls._entry(**entry) for entry in header["history"]])
+        model._ids = Vocabulary.from_file(header, arrays, model._known_shape())
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise ValueError(
             f"{os.fspath(path)!r} is damaged: {error}. Save the model again, or copy the file anew"

@@ -11,6 +11,7 @@ import numpy as np
 from recsys import checks
 from recsys.models.base import Iteration
 from recsys.models.factor_model import FactorModel
+from recsys.models.vocabulary import Vocabulary, speaks_ids
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -34,6 +35,7 @@ class RatingModel(FactorModel):
 
     _default_metric = "rmse"
 
+    @speaks_ids(Vocabulary.known_or_not)
     def predict(
         self, users: Any, items: Any, *, clip: bool | tuple[float, float] = False
     ) -> np.ndarray:
@@ -67,6 +69,7 @@ class RatingModel(FactorModel):
         ratings = self._predicted(rows.reshape(-1), columns.reshape(-1), self._bounds(clip))
         return ratings.reshape(rows.shape)[()]
 
+    @speaks_ids(Vocabulary.known_or_not)
     def rmse(self, user_items: Any, *, clip: bool | tuple[float, float] = False) -> float:
         """sqrt(mean (r_ui - predicted r_ui)^2) over the stored entries of a matrix.
 

@@ -12,6 +12,7 @@ from recsys.models.base import Callback, Iteration, Step
 from recsys.models.candidates import Seen
 from recsys.models.factor_model import FactorModel
 from recsys.models.validation import Validation
+from recsys.models.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -114,10 +115,12 @@ class IterativeModel(FactorModel):
                 "callback must be a function of (iteration, seconds, loss); got "
                 f"{callback!r} ({type(callback).__name__})"
             )
+        user_items, ids = Vocabulary.of(user_items)
         counts = checks.interactions(user_items, dtype)
         self._check_counts(counts)
+        validation = validation if ids is None else ids.held_out(validation)
         judge = Validation.of(self, counts, validation, metric, patience, validate_every)
-        continues = warm_start and self._can_continue(counts.shape, dtype)
+        continues = warm_start and self._can_continue(counts.shape, dtype, ids)
         history = self.history if continues else []
         seen = Seen.of(counts)
         if np.may_share_memory(counts.indices, getattr(user_items, "indices", None)):
@@ -127,7 +130,8 @@ class IterativeModel(FactorModel):
                 problem = self._problem(counts)
                 del counts  # a copy of values goes now, before the factors come
                 training = self._training(problem, seen.shape, continues)
-                self._run(training, seen, history, callback, show_progress, judge)
+                kept = {"_seen": seen, "_ids": ids}
+                self._run(training, kept, history, callback, show_progress, judge)
         finally:
             # Only now, when the memory of training is free again, is there room for a copy.
             problem = training = judge = None
@@ -161,20 +165,21 @@ class IterativeModel(FactorModel):
     def _run(
         self,
         training: Training,
-        seen: Seen,
+        kept: dict[str, Any],
         history: list[Iteration],
         callback: Callback | None,
         show_progress: bool,
         judge: Validation | None,
     ) -> None:
+        """Train; what else the model is to have, `kept`, it gets with the first iteration."""
         times = self._iterations()
         if not times:
-            self._publish({**training.state(), "_seen": seen, "_best_iteration": None}, history)
+            self._publish({**training.state(), **kept, "_best_iteration": None}, history)
             return
 
         def step() -> Step:
             done = training.step(len(history) + 1)
-            return done._replace(state={**done.state, "_seen": seen})
+            return done._replace(state={**done.state, **kept})
 
         self._iterate(step, times, history, callback, show_progress, judge)
         training.finish()
@@ -187,14 +192,16 @@ class IterativeModel(FactorModel):
         checks.random_state(self.random_state)
         return checks.floating_dtype(self.dtype)
 
-    def _can_continue(self, shape: tuple[int, int], dtype: np.dtype) -> bool:
+    def _can_continue(
+        self, shape: tuple[int, int], dtype: np.dtype, ids: Vocabulary | None
+    ) -> bool:
         """Whether there is something to continue from, for a matrix of `shape`.
 
         Raises
         ------
         NotFittedError, ValueError
             There is, but one side has no factors, or some of another shape, or not finite; or
-            there are biases that the model is not to have.
+            there are biases that the model is not to have; or its rows have other ids.
         """
         if self._user_factors is None and self._item_factors is None:
             return False
@@ -207,6 +214,7 @@ class IterativeModel(FactorModel):
                     f"factors={self.factors}. Fit with warm_start=False to start fresh"
                 )
             checks.factor_matrix(f"{noun}_factors", present, dtype)
+        self._check_same_ids(ids)
         biases = self._user_biases, self._item_biases
         if any(
             own is not None and not has

@@ -67,7 +67,7 @@ class Validation:
 
     def measure(self, model: FactorModel, iteration: int, state: dict[str, Any]) -> float:
         """The metric of a model in this state; the state is copied if it is the best so far."""
-        twin = model._with(state)
+        twin = model._with({**state, "_ids": None})
         if self._lists is not None:
             [value] = self._lists.evaluate(twin, show_progress=False).mean.values()
             gain = value

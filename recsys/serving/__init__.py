@@ -3,7 +3,7 @@
 from typing import Any
 
 from .list_file import write_lists
-from .model_file import read_model_file, write_model_file
+from .model_file import digest, read_model_file, write_model_file
 
 
 def __getattr__(name: str) -> Any:
@@ -15,4 +15,4 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module 'recsys.serving' has no attribute {name!r}")
 
 
-__all__ = ["AnnIndex", "read_model_file", "write_lists", "write_model_file"]
+__all__ = ["AnnIndex", "digest", "read_model_file", "write_lists", "write_model_file"]

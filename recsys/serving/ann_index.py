@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator
 from typing import Any, Self
@@ -12,7 +11,7 @@ import numpy as np
 from recsys import checks, kernels
 
 from .ann_backends import BACKENDS, Graph
-from .model_file import read_model_file, write_model_file
+from .model_file import digest, read_model_file, write_model_file
 
 KINDS = ("recommend", "similar")
 _CLASS = "AnnIndex"  # in the header of its files
@@ -130,8 +129,8 @@ class AnnIndex:
             "backend": self.backend,
             "kind": self.kind,
             "expansion_search": checks.integer("expansion_search", self.expansion_search, 1),
-            "item_factors": _digest(self._factors),
-            "graph": _digest(graph),
+            "item_factors": digest(self._factors),
+            "graph": digest(graph),
         }
         write_model_file(path, header, {"graph": graph})
 
@@ -164,13 +163,13 @@ class AnnIndex:
                 f"kinds {', '.join(KINDS)} and backends {', '.join(BACKENDS)}"
             )
         factors = _checked_factors(model, kind)
-        if header.get("item_factors") != _digest(factors):
+        if header.get("item_factors") != digest(factors):
             raise ValueError(
                 f"{name} is an index of other item factors than the model has: load the model it "
                 f"was built from, or rebuild it with {_CLASS}.build(model, ...)"
             )
         data = arrays.get("graph", np.empty(0, np.uint8))
-        if header.get("graph") != _digest(data):  # libraries crash on what they cannot read
+        if header.get("graph") != digest(data):  # libraries crash on what they cannot read
             raise ValueError(f"{name} is damaged: rebuild it with {_CLASS}.build(model, ...)")
         try:
             graph = BACKENDS[backend].of_bytes(data)
@@ -393,10 +392,3 @@ def _best(
     scores[near == kernels.NO_ID] = -np.inf
     best = np.lexsort((near, scores), axis=-1)[:, : -n - 1 : -1]
     return np.take_along_axis(near, best, axis=1), np.take_along_axis(scores, best, axis=1)
-
-
-def _digest(array: np.ndarray) -> str:
-    """Of shape, dtype and bytes."""
-    digest = hashlib.blake2b(f"{array.dtype.str} {array.shape}".encode(), digest_size=16)
-    digest.update(np.ascontiguousarray(array).data.cast("B"))
-    return digest.hexdigest()

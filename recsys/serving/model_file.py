@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -12,7 +13,8 @@ import numpy as np
 from recsys._version import __version__
 from recsys.whole_file import whole_file
 
-FORMAT = 1  # raise it when an older recsys could not make sense of a new file
+FORMAT = 2  # the newest; raise it when an older recsys could not make sense of a new file
+_WITHOUT_IDS = 1  # a recsys that reads no more than this would take ids for row numbers
 _KEY = "recsys"  # of the header in the file's metadata
 
 
@@ -26,7 +28,8 @@ def write_model_file(
     from safetensors.numpy import save_file
 
     path = Path(path)
-    header = {"format": FORMAT, "version": __version__, **header}
+    newest = FORMAT if "ids" in header else _WITHOUT_IDS
+    header = {"format": newest, "version": __version__, **header}
     own = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     with whole_file(path) as temporary:
         save_file(own, temporary, metadata={_KEY: json.dumps(header)})
@@ -66,6 +69,13 @@ def read_model_file(path: str | os.PathLike) -> tuple[dict[str, Any], dict[str, 
             f"{FORMAT}: upgrade recsys-engine"
         )
     return header, _mapped(path)
+
+
+def digest(array: np.ndarray) -> str:
+    """Of shape, dtype and bytes."""
+    found = hashlib.blake2b(f"{array.dtype.str} {array.shape}".encode(), digest_size=16)
+    found.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+    return found.hexdigest()
 
 
 def _mapped(path: Path) -> dict[str, np.ndarray]:

@@ -1,0 +1,113 @@
+"""Lists in ids: what `recommend` and its like return where a model was fitted on Interactions."""
+
+from __future__ import annotations
+
+import html
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+
+from recsys.interactions.frames import to_frame
+
+_SHOWN = 5  # lists, and places of each, that are printed
+
+
+class IdLists(tuple):
+    """A pair of arrays, ``ids, scores = lists``, that knows whose lists they are.
+
+    Attributes
+    ----------
+    ids : ndarray, shape (N,) for a single user or item, else (n, N)
+        Best first. Strings and other objects in an array of objects, integers in one of int64.
+        Places that stay empty, at the end, hold None, or -1 among integers.
+    scores : ndarray of the model's dtype, same shape
+        -inf in empty places.
+    """
+
+    def __new__(
+        cls,
+        ids: np.ndarray,
+        scores: np.ndarray,
+        whose: np.ndarray,
+        names: tuple[str, str],
+        frame_kind: str | None,
+    ) -> IdLists:
+        self = super().__new__(cls, (ids, scores))
+        self._whose, self._names, self._frame_kind = whose, names, frame_kind
+        return self
+
+    def __getnewargs__(self) -> tuple[Any, ...]:  # for copies and pickles
+        return *self, self._whose, self._names, self._frame_kind
+
+    @property
+    def ids(self) -> np.ndarray:
+        return self[0]
+
+    @property
+    def scores(self) -> np.ndarray:
+        return self[1]
+
+    def to_frame(self, kind: str | None = None) -> Any:
+        """A table with one row for each place that is not empty.
+
+        Columns: whose list it is and what is listed, under the names of the caller's own columns
+        (of `similar_items` the second is called "similar_" and that name), then "rank", counted
+        from 1, and "score". A name that is taken already gets a "_" behind it.
+
+        Parameters
+        ----------
+        kind : {"pandas", "polars", "pyarrow"}, optional
+            By default what the model was fitted on, or else what is installed.
+
+        Raises
+        ------
+        ImportError, ValueError
+            That library is not installed; there is no such kind.
+        """
+        ids, scores = map(np.atleast_2d, self)
+        filled = scores > -np.inf
+        listing, place = np.nonzero(filled)
+        values = (self._whose.reshape(-1)[listing], ids[filled], place + 1, scores[filled])
+        columns: dict[str, np.ndarray] = {}
+        for name, column in zip((*self._names, "rank", "score"), values, strict=True):
+            while name in columns:
+                name += "_"
+            columns[name] = column
+        return to_frame(columns, kind or self._frame_kind)
+
+    def __repr__(self) -> str:
+        rows = self._cells()
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+        return "\n".join([*lines, *self._rest()])
+
+    def _repr_html_(self) -> str:
+        head, *rows = [[html.escape(cell) for cell in row] for row in self._cells()]
+        lines = ["".join(f"<td>{cell}</td>" for cell in row) for row in rows]
+        body = "".join(f"<tr>{line}</tr>" for line in ["".join(f"<th>{c}</th>" for c in head), *lines])
+        return f"<table>{body}</table>" + "".join(f"<p>{line}</p>" for line in self._rest())
+
+    def _cells(self) -> list[list[str]]:
+        """A heading, and the beginning of the first lists."""
+        ids, scores = (np.atleast_2d(each)[:_SHOWN, :_SHOWN] for each in self)
+        head = [self._names[0], *map(str, range(1, ids.shape[1] + 1))]
+        whose = map(str, self._whose.reshape(-1))
+        return [head] + [
+            [name, *(f"{i} {s:.4g}" if s > -np.inf else "" for i, s in zip(*both, strict=True))]
+            for name, *both in zip(whose, ids, scores, strict=False)
+        ]
+
+    def _rest(self) -> list[str]:
+        """What was left out of the cells."""
+        count, length = np.atleast_2d(self[0]).shape
+        if count <= _SHOWN and length <= _SHOWN:
+            return []
+        return [f"({count} {'list' if count == 1 else 'lists'} of {length}, {self._names[1]} and score)"]
+
+
+def whose(ids: np.ndarray) -> np.ndarray:
+    """Ids as the caller gave them, an array of objects, in an array of integers if they are such."""
+    if ids.size and all(isinstance(each, Integral) for each in ids.reshape(-1)):
+        return ids.astype(np.int64)
+    return ids
