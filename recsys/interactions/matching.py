@@ -11,9 +11,7 @@ from recsys.interactions.interactions import Interactions
 logger = logging.getLogger("recsys")
 
 
-def in_rows(
-    given: Any, users: Ids | None, items: Ids | None, name: str = "user_items"
-) -> Any:
+def in_rows(given: Any, users: Ids | None, items: Ids | None, name: str = "user_items") -> Any:
     """The matrix of `Interactions`; whatever else is given stays what it is.
 
     Its rows are `users` and its columns `items`; None leaves its own. Entries of other ids are

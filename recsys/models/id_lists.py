@@ -83,10 +83,12 @@ class IdLists(tuple):
         return "\n".join([*lines, *self._rest()])
 
     def _repr_html_(self) -> str:
-        head, *rows = [[html.escape(cell) for cell in row] for row in self._cells()]
-        lines = ["".join(f"<td>{cell}</td>" for cell in row) for row in rows]
-        body = "".join(f"<tr>{line}</tr>" for line in ["".join(f"<th>{c}</th>" for c in head), *lines])
-        return f"<table>{body}</table>" + "".join(f"<p>{line}</p>" for line in self._rest())
+        head, *rows = ([html.escape(cell) for cell in row] for row in self._cells())
+        lines = [f"<tr><th>{'</th><th>'.join(head)}</th></tr>"]
+        lines += [f"<tr><td>{'</td><td>'.join(row)}</td></tr>" for row in rows]
+        return f"<table>{''.join(lines)}</table>" + "".join(
+            f"<p>{line}</p>" for line in self._rest()
+        )
 
     def _cells(self) -> list[list[str]]:
         """A heading, and the beginning of the first lists."""
@@ -103,11 +105,13 @@ class IdLists(tuple):
         count, length = np.atleast_2d(self[0]).shape
         if count <= _SHOWN and length <= _SHOWN:
             return []
-        return [f"({count} {'list' if count == 1 else 'lists'} of {length}, {self._names[1]} and score)"]
+        return [
+            f"({count} {'list' if count == 1 else 'lists'} of {length}, {self._names[1]} and score)"
+        ]
 
 
-def whose(ids: np.ndarray) -> np.ndarray:
-    """Ids as the caller gave them, an array of objects, in an array of integers if they are such."""
+def narrowed(ids: np.ndarray) -> np.ndarray:
+    """Ids that are all integers, in an array of objects, as an array of int64."""
     if ids.size and all(isinstance(each, Integral) for each in ids.reshape(-1)):
         return ids.astype(np.int64)
     return ids

@@ -16,7 +16,7 @@ import numpy as np
 
 from recsys.interactions import Ids, Interactions
 from recsys.interactions.matching import in_rows
-from recsys.models.id_lists import IdLists, whose
+from recsys.models.id_lists import IdLists, narrowed
 from recsys.serving import digest
 
 # Which ids an argument holds; of `among` the method's first argument tells it.
@@ -146,20 +146,17 @@ class Vocabulary(NamedTuple):
         users = self.users.take(np.arange(len(self.users)))
         return IdLists(self.items.take(ids), scores, users, self.names, self.frame_kind)
 
-    def _lists(
-        self, listed: str, asked: Asked, found: tuple[np.ndarray, np.ndarray]
-    ) -> IdLists:
+    def _lists(self, listed: str, asked: Asked, found: tuple[np.ndarray, np.ndarray]) -> IdLists:
         called = dict(zip(("users", "items"), self.names, strict=True))
         who, ids = next(iter(asked.items()))
         of = called[listed] if who != listed else f"similar_{called[listed]}"
         return IdLists(
             getattr(self, listed).take(found[0]),
             found[1],
-            whose(getattr(self, who)._as_given(ids)),
+            narrowed(getattr(self, who)._as_given(ids)),
             (called[who], of),
             self.frame_kind,
         )
-
 
     # ---- files ---------------------------------------------------------------------------------
 

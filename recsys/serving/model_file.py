@@ -14,7 +14,7 @@ from recsys._version import __version__
 from recsys.whole_file import whole_file
 
 FORMAT = 2  # the newest; raise it when an older recsys could not make sense of a new file
-_WITHOUT_IDS = 1  # a recsys that reads no more than this would take ids for row numbers
+WITHOUT_IDS = 1  # a recsys that reads no more than this would take ids for row numbers
 _KEY = "recsys"  # of the header in the file's metadata
 
 
@@ -28,7 +28,7 @@ def write_model_file(
     from safetensors.numpy import save_file
 
     path = Path(path)
-    newest = FORMAT if "ids" in header else _WITHOUT_IDS
+    newest = FORMAT if "ids" in header else WITHOUT_IDS
     header = {"format": newest, "version": __version__, **header}
     own = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     with whole_file(path) as temporary:
