@@ -7,7 +7,7 @@ from scipy import sparse
 import recsys
 from recsys import ImplicitALS
 from recsys.datasets import lastfm360k_twin
-from recsys.serving import AnnIndex, write_model_file
+from recsys.serving import AnnIndex, digest, write_model_file
 from recsys.serving import model_file as file_module
 from recsys.serving.ann_backends import BACKENDS
 
@@ -254,16 +254,14 @@ def test_files_that_are_no_indexes(backend, tmp_path, monkeypatch):
 
 
 def test_other_backends_in_a_file(backend, tmp_path):
-    from recsys.serving.ann_index import _digest
-
     model = random_model()
     header = {
         "class": "AnnIndex",
         "backend": "abacus",
         "kind": "similar",
         "expansion_search": 5,
-        "item_factors": _digest(model.item_factors),
-        "graph": _digest(np.arange(99, dtype=np.uint8)),
+        "item_factors": digest(model.item_factors),
+        "graph": digest(np.arange(99, dtype=np.uint8)),
     }
     arrays = {"graph": np.arange(99, dtype=np.uint8)}
     write_model_file(tmp_path / "m", header, arrays)
