@@ -12,21 +12,25 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import machine
 import numpy as np
 from harness import (
     markdown_table,
-    matplotlib_pyplot,
     open_data,
     parser_of_turns,
     run,
     write_json,
+    write_picture,
 )
 
 import recsys
+from recsys import plots
 from recsys.serving import AnnIndex
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 LIBRARIES = {"faiss": "faiss-cpu", "usearch": "usearch"}  # backends, and who brings them
 N = 10
@@ -156,17 +160,12 @@ def table(points: Sequence[Point]) -> str:
     return markdown_table([*head, "queries/s one at a time", "of exact", "build"], rows)
 
 
-def plot(path: Path, points: Sequence[Point], title: str) -> None:
+def plot(points: Sequence[Point], title: str) -> Figure:
     """Queries a second against recall, a picture for each kind and way of asking."""
-    pyplot = matplotlib_pyplot()
-    if pyplot is None:
-        return
     kinds = list(dict.fromkeys(point.kind for point in points))
-    figure, axes = pyplot.subplots(
-        len(kinds), 2, figsize=(11, 4.5 * len(kinds)), layout="constrained", squeeze=False
-    )
+    figure, grid = plots.subplots(len(kinds), 2, size=(11, 4.5 * len(kinds)))
     ways = {"together": "in one call", "alone": "one at a time"}
-    for row, kind in zip(axes, kinds, strict=True):
+    for row, kind in zip(grid, kinds, strict=True):
         for axis, (way, words) in zip(row, ways.items(), strict=True):
             for name in dict.fromkeys(point.backend for point in points):
                 own = [p for p in points if p.kind == kind and p.backend == name]
@@ -182,13 +181,10 @@ def plot(path: Path, points: Sequence[Point], title: str) -> None:
                 xlabel=f"recall@{N}", ylabel="queries a second", title=f"{kind}, {words}",
                 yscale="log",
             )  # fmt: skip
-            axis.grid(True, which="both", alpha=0.3)
+            axis.grid(True, which="both")
             axis.legend()
     figure.suptitle(title)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
-    pyplot.close(figure)
-    print(f"wrote {path}")
+    return figure
 
 
 def main() -> None:
@@ -214,7 +210,8 @@ def main() -> None:
     report = [asdict(point) for point in points]
     libraries = {name: machine.version(LIBRARIES[name]) for name in backends}
     write_json(options.output.with_suffix(".json"), dataset, facts, points=report, by=libraries)
-    plot(options.output.with_suffix(".png"), points, f"{dataset.name}, {options.factors} factors")
+    title = f"{dataset.name}, {options.factors} factors"
+    write_picture(options.output.with_suffix(".png"), lambda: plot(points, title))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import itertools
 import json
 import os
@@ -14,13 +15,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
+from recsys import plots
 from recsys.datasets import (
     Dataset,
     DatasetUnavailableError,
@@ -28,6 +29,9 @@ from recsys.datasets import (
     lastfm360k_twin,
     read_interactions,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 INTERRUPTED = 130  # exit status of a program that was interrupted
 
@@ -311,35 +315,30 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     return "\n".join(lines)
 
 
-def matplotlib_pyplot() -> ModuleType | None:
-    """For pictures in files; without matplotlib, says so and returns None."""
-    try:
-        import matplotlib
-    except ImportError:
+def write_picture(path: Path, draw: Callable[[], Figure]) -> bool:
+    """Write what `draw` makes in the style of recsys, and whether it could be: without matplotlib
+    there is no picture."""
+    if importlib.util.find_spec("matplotlib") is None:
         print("no picture: matplotlib is not installed (pip install 'recsys-engine[plot]')")
-        return None
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
+        return False
+    with plots.style():
+        figure = draw()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    plots.save(figure, path)
+    print(f"wrote {path}")
+    return True
 
-    return pyplot
 
-
-def plot_losses(path: Path, traces: Iterable[Trace], title: str) -> None:
+def plot_losses(traces: Iterable[Trace], title: str) -> Figure:
     """Loss against seconds, one line a contender."""
-    pyplot = matplotlib_pyplot()
-    if pyplot is None:
-        return
-    figure, axes = pyplot.subplots(figsize=(8, 5), layout="constrained")
+    figure, [[axes]] = plots.subplots(size=(8, 5))
     for trace in traces:
-        axes.plot(trace.elapsed, trace.losses, marker="o", markersize=3, label=trace.name)
+        axes.plot(trace.elapsed, trace.losses, marker="o", label=trace.name)
     axes.set(xlabel="seconds", ylabel="objective over all cells", title=title, yscale="log")
     axes.minorticks_on()
-    axes.grid(True, which="both", alpha=0.3)
+    axes.grid(True, which="both")
     axes.legend()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
-    pyplot.close(figure)
-    print(f"wrote {path}")
+    return figure
 
 
 def run(main: Callable[[], int | None]) -> None:

@@ -25,6 +25,7 @@ from harness import (
     plot_losses,
     run,
     write_json,
+    write_picture,
 )
 from peer_models import Implicit, Problem
 
@@ -139,7 +140,7 @@ def main() -> None:
     )
     print(f"\nwrote {report}")
     title = f"{dataset.name}, {options.factors} factors, {facts['threads']} threads"
-    plot_losses(output.with_name(output.name + ".png"), traces, title)
+    write_picture(output.with_name(output.name + ".png"), lambda: plot_losses(traces, title))
 
 
 # ---- training ----------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ import machine
 import numpy as np
 import quality_data
 import quality_report
-from harness import add_seed, add_threads, now, run, write_report
+from harness import add_seed, add_threads, now, run, write_picture, write_report
 from peer_models import installed
 from quality_data import Data
 from quality_models import CONTENDERS, Bench, Contender, Parameters
@@ -302,7 +302,7 @@ def main() -> None:
     print(f"wrote {options.output}\n")
     report = json.loads(options.output.read_text(encoding="utf-8"))
     print(quality_report.tables(report))
-    quality_report.picture(options.output.with_suffix(".svg"), report)
+    write_picture(options.output.with_suffix(".svg"), lambda: quality_report.picture(report))
     if options.update_docs:
         quality_report.update_docs(report, machine.one_line(facts))
 

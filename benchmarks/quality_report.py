@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from harness import markdown_table, matplotlib_pyplot, replace_between
+from harness import markdown_table, replace_between, write_picture
 from quality_data import Data
 from quality_models import CONTENDERS
 
+from recsys import plots
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 DOCS = Path(__file__).resolve().parents[1] / "docs"
-COLOURS = {
-    "recsys": "#1f5fa8",
-    "NumPy": "#555555",
-    "implicit": "#c2571a",
-    "irspack": "#2f8f4e",
-    "lightfm": "#8e4a9e",
-}
+_PEERS = ("recsys", "implicit", "irspack", "lightfm")
+COLOURS = {**dict(zip(_PEERS, plots.COLOURS, strict=False)), "NumPy": plots.FAINT}
 
 Report = dict[str, Any]
 Row = dict[str, Any]
@@ -117,34 +117,17 @@ def same_settings(report: Report) -> str:
 # ---- the picture -------------------------------------------------------------------------------
 
 
-def picture(path: Path, report: Report) -> bool:
-    """NDCG@20 against the seconds of the fit, a panel for each data set; whether it was made."""
-    pyplot = matplotlib_pyplot()
-    if pyplot is None:
-        return False
+def picture(report: Report) -> Figure:
+    """NDCG@20 against the seconds of the fit, a panel for each data set."""
     names = list(report["data"])
     columns = min(2, len(names))
     lines = -(-len(names) // columns)
-    settings = {
-        "svg.fonttype": "none",  # text stays text: small, and what a reader's font makes of it
-        "svg.hashsalt": "quality",
-        "font.sans-serif": ["DejaVu Sans"],
-        "font.size": 8,
-    }
-    with pyplot.rc_context(settings):
-        size = 6.4 * columns, 4.6 * lines
-        figure, grid = pyplot.subplots(
-            lines, columns, figsize=size, squeeze=False, layout="constrained"
-        )
-        for axes, name in zip(grid.flat, names, strict=False):
-            panel(axes, ranked(report, name), name, report["data"][name]["synthetic"])
-        for axes in grid.flat[len(names) :]:
-            axes.set_visible(False)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
-        pyplot.close(figure)
-    print(f"wrote {path}")
-    return True
+    figure, grid = plots.subplots(lines, columns, size=(8 * columns, 5.75 * lines))
+    for axes, name in zip(grid.flat, names, strict=False):
+        panel(axes, ranked(report, name), name, report["data"][name]["synthetic"])
+    for axes in grid.flat[len(names) :]:
+        axes.set_visible(False)
+    return figure
 
 
 def panel(axes: Any, rows: list[Row], name: str, synthetic: bool) -> None:
@@ -152,13 +135,12 @@ def panel(axes: Any, rows: list[Row], name: str, synthetic: bool) -> None:
     axes.set(xscale="log", xlabel="seconds of the fit", ylabel="NDCG@20")
     axes.set_title(f"{name}, synthetic twin" if synthetic else name)
     axes.minorticks_off()
-    axes.grid(True, alpha=0.25)
     heights = []
     for row in rows:
         ndcg, colour = row["measured"]["ndcg@20"], COLOURS[row["by"]]
         bars = [[ndcg["mean"] - ndcg["low"]], [ndcg["high"] - ndcg["mean"]]]
         at = max(row["seconds"], 1e-2), ndcg["mean"]
-        axes.errorbar(*at, yerr=bars, fmt="o", markersize=4, color=colour, elinewidth=0.8)
+        axes.errorbar(*at, yerr=bars, fmt="o", color=colour, elinewidth=0.8)
         heights.append(ndcg["mean"])
     low, high = axes.get_ylim()
     share = (np.array(heights) - low) / (high - low)
@@ -216,4 +198,4 @@ def update_docs(report: Report, machine: str) -> None:
     )
     replace_between(DOCS / "quality.md", (f"<!-- {name}:begin -->", f"<!-- {name}:end -->"), text)
     if not on_test:
-        picture(DOCS / "quality.svg", report)
+        write_picture(DOCS / "quality.svg", lambda: picture(report))

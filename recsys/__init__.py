@@ -24,7 +24,7 @@ from recsys.models import (
 )
 
 # Which an attribute imports
-_MODULES = ("datasets", "evaluation", "serving", "tuning", "weighting")
+_MODULES = ("datasets", "evaluation", "plots", "serving", "tuning", "weighting")
 
 
 def __getattr__(name: str) -> ModuleType:

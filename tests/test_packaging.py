@@ -48,6 +48,6 @@ def test_datasets_come_with_the_package():
 
 
 def test_names_that_are_shown():
-    public = {*recsys.__all__, "datasets", "evaluation", "serving", "tuning", "weighting"}
+    public = {*recsys.__all__, "datasets", "evaluation", "plots", "serving", "tuning", "weighting"}
     assert set(dir(recsys)) == public
     assert all(getattr(recsys, name) is not None for name in public)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from recsys.evaluation.results import aligned
 from recsys.models.base import Recommender, shown
 from recsys.models.validation import ERRORS
-from recsys.whole_file import whole_file
+from recsys.plots import COLOURS, FAINT, save, style, subplots
 
 from .spaces import Axis
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from optuna.study import Study
 
-_COLOURS = {"complete": "C0", "pruned": "0.7"}
+_STATES = {"complete": COLOURS[0], "pruned": FAINT}  # and their colours
 
 
 class Trial(NamedTuple):
@@ -113,26 +112,19 @@ class TuningResult:
         ImportError
             matplotlib is not installed.
         """
-        try:
-            from matplotlib.figure import Figure
-        except ImportError:
-            raise ImportError(
-                "a picture needs matplotlib: pip install 'recsys-engine[plot]'"
-            ) from None
         names = [name for name in self.trials[0].params if len(self._drawn(name)) > 1]
         columns = min(3, 1 + len(names))
         rows = -(-(1 + len(names)) // columns)
-        figure = Figure(figsize=(4 * columns, 3 * rows), layout="constrained")
-        first, *others = figure.subplots(rows, columns, squeeze=False).flat
-        self._plot_order(first)
-        for name, axes in zip(names, others, strict=False):
-            self._plot_parameter(axes, name)
-        for axes in others[len(names) :]:
-            axes.set_axis_off()
+        with style():
+            figure, grid = subplots(rows, columns, size=(4 * columns, 3 * rows))
+            first, *others = grid.flat
+            self._plot_order(first)
+            for name, axes in zip(names, others, strict=False):
+                self._plot_parameter(axes, name)
+            for axes in others[len(names) :]:
+                axes.set_axis_off()
         if path is not None:
-            path = Path(path)
-            with whole_file(path) as temporary:
-                figure.savefig(temporary, format=path.suffix[1:] or "png")
+            save(figure, path)
         return figure
 
     def _drawn(self, name: str) -> set[str]:
@@ -145,7 +137,9 @@ class TuningResult:
         better = min if self.metric in ERRORS else max
         done = [trial for trial in self.trials if trial.state == "complete"]
         best = [better(earlier.value for earlier in done[: n + 1]) for n in range(len(done))]
-        axes.step([trial.number for trial in done], best, where="post", color="C1", label="best")
+        axes.step(
+            [trial.number for trial in done], best, where="post", color=COLOURS[1], label="best"
+        )
         axes.set_xlabel("trial")
         axes.legend()
 
@@ -164,7 +158,7 @@ class TuningResult:
         axes.set_xlabel(name)
 
     def _scatter(self, axes: Axes, trials: list[Trial], places: list[float]) -> None:
-        for state, colour in _COLOURS.items():
+        for state, colour in _STATES.items():
             points = [
                 (place, trial.value)
                 for place, trial in zip(places, trials, strict=True)

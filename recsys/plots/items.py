@@ -1,0 +1,207 @@
+"""What a model has learned of items."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recsys import checks
+from recsys.models.factor_model import FactorModel
+
+from .style import COLOURS, brief, place, style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_AROUND_NAME = np.array([-4, 0, 4, 0])  # pixels that stay free left, below, right and above
+
+
+def plot_neighbors(
+    model: Any, item: Any, N: int = 20, *, names: Sequence[str] | None = None, ax: Any = None
+) -> Any:
+    """The items most similar to one, and how similar they are.
+
+    Parameters
+    ----------
+    model : model with ``similar_items``
+    item : int, or an id where the model speaks ids
+    N : int, default 20
+        How many, without the item itself.
+    names : sequence of str, optional
+        What items are called, by column number; by default what the model calls them.
+    ax : matplotlib.axes.Axes, optional
+        Draw there.
+
+    Returns
+    -------
+    matplotlib.figure.Figure, or `ax` if that is given
+
+    Raises
+    ------
+    ImportError
+        matplotlib is not installed.
+    NotFittedError, IndexError, TypeError, ValueError
+        As `similar_items` of the model; ValueError also where it finds no neighbour.
+    """
+    found, scores = model.similar_items(item, N, filter_items=[item])
+    listed = np.isfinite(scores)  # places that stay empty are not
+    found, scores = found[listed], scores[listed]
+    if not len(found):
+        raise ValueError(f"item {item!r} has no neighbours to show: nothing was learned of it")
+    own, *labels = _named_items([item, *found], names)
+    with style():
+        shown_by, [axes] = place(ax, 1, (8, 1.2 + 0.27 * len(found)))
+        places = np.arange(len(found))
+        bars = axes.barh(places, scores, height=0.7, color=COLOURS[0])
+        axes.bar_label(bars, [f"{score:.3g}" for score in scores], padding=3, fontsize="small")
+        axes.set_yticks(places, labels, parse_math=False)
+        axes.tick_params(axis="y", length=0)
+        axes.grid(False, axis="y")
+        axes.set_ylim(len(found) - 0.4, -0.6)  # the nearest at the top
+        axes.margins(x=0.1)
+        cosine = isinstance(model, FactorModel)
+        axes.set_xlabel("cosine of the factors" if cosine else "similarity")
+        axes.set_title(f"Nearest to {own}", parse_math=False)
+    return shown_by
+
+
+def plot_map(
+    model: Any,
+    items: Any = None,
+    *,
+    N: int = 60,
+    names: Sequence[str] | None = None,
+    ax: Any = None,
+) -> Any:
+    """A map of items: near each other is what the same users like.
+
+    Shows the first two principal components of the items' factors, each of unit length (as their
+    cosines are what `similar_items` goes by). The axes say how much of the variance they show;
+    what is near in the map may be apart in what it does not show.
+
+    Parameters
+    ----------
+    model : model with ``item_factors``
+    items : array of int, shape (n,), optional
+        Which items, at least 3; by default the `N` of the most users in training.
+    N : int, default 60
+        How many, at least 3, where `items` is not given.
+    names : sequence of str, optional
+        What items are called, by column number; by default what the model calls them. A name that
+        would cover another one, or a point, is left out.
+    ax : matplotlib.axes.Axes, optional
+        Draw there.
+
+    Returns
+    -------
+    matplotlib.figure.Figure, or `ax` if that is given
+
+    Raises
+    ------
+    ImportError
+        matplotlib is not installed.
+    NotFittedError, IndexError, TypeError, ValueError
+        The model has no factors; items are not as described; or there are too few.
+    """
+    if not isinstance(model, FactorModel):
+        raise TypeError(
+            f"a map is made of item_factors, which {type(model).__name__} does not have; use "
+            "a factor model, or plot_neighbors"
+        )
+    factors = model.item_factors
+    if items is None:
+        chosen = _most_users(model, N)
+    else:
+        chosen = checks.row_numbers("items", items, len(factors)).reshape(-1)
+    if len(chosen) < 3:
+        raise ValueError(f"a map needs at least 3 items; got {len(chosen)}")
+    points, shares = _principal(factors[chosen])
+    labels = _named_items(chosen, names)
+    with style():
+        shown_by, [axes] = place(ax, 1, (8, 6))
+        axes.scatter(*points.T, s=14, color=COLOURS[0])
+        axes.set_aspect("equal", "datalim")  # near is near in any direction
+        axes.margins(0.06)
+        axes.grid(False)
+        axes.tick_params(labelbottom=False, labelleft=False, length=0)
+        for axis, share, what in zip((axes.xaxis, axes.yaxis), shares, ("1st", "2nd"), strict=True):
+            axis.set_label_text(f"{what} principal component ({share:.0%} of variance)")
+        _write_names(axes, points, labels)
+    return shown_by
+
+
+def _most_users(model: FactorModel, N: int) -> np.ndarray:
+    """Items, that of the most users first."""
+    checks.integer("N", N, 3)
+    seen = model._checked_seen()
+    users = np.bincount(seen.indices, minlength=seen.shape[1])
+    return np.argsort(-users, kind="stable")[:N]
+
+
+def _principal(factors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The rows of unit length in their first two principal components, (n, 2), and the shares of
+    the variance that these have."""
+    rows = factors.astype(np.float64)
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    rows /= np.where(lengths > 0, lengths, 1)
+    rows -= rows.mean(axis=0)
+    left, sizes, _ = np.linalg.svd(rows, full_matrices=False)
+    left *= np.sign(left[np.abs(left).argmax(axis=0), np.arange(left.shape[1])])  # one of two
+    shares = sizes**2 / max(float(sizes @ sizes), np.finfo(float).tiny)
+    points, two = np.zeros((len(rows), 2)), min(2, len(sizes))
+    points[:, :two] = (left * sizes)[:, :two]
+    return points, np.append(shares, 0)[:2]
+
+
+def _named_items(items: Iterable[Any], names: Sequence[str] | None) -> list[str]:
+    if names is None:
+        numbered = "item {}" if all(isinstance(i, int | np.integer) for i in items) else "{}"
+        return [brief(numbered.format(item)) for item in items]
+    if isinstance(names, str):
+        raise TypeError(f"names must be a sequence with a name for each item; got {names!r}")
+    try:
+        return [brief(names[item]) for item in items]
+    except IndexError:
+        raise ValueError(
+            f"names has {len(names)} names, none for item {max(items)}; expected one for each "
+            "column of the matrix trained on"
+        ) from None
+
+
+def _write_names(axes: Axes, points: np.ndarray, names: list[str]) -> None:
+    """Beside each point, where that covers neither a point nor a name already there; else not."""
+    axes.figure.figure.draw_without_rendering()  # settles where in the picture points are
+    centres, frame = axes.transData.transform(points), axes.get_window_extent().extents
+    taken = np.hstack([centres - 4, centres + 4])
+    for name, point, centre in zip(names, points, centres, strict=True):
+        text = axes.annotate(
+            name, point, (0, 0), textcoords="offset points", va="bottom", fontsize="small",
+            parse_math=False,
+        )  # fmt: skip
+        extent = text.get_window_extent()
+        box = _free_place(centre, extent.width, extent.height, taken, frame)
+        if box is None:
+            text.remove()
+            continue
+        text.set_position((box[:2] - centre) * 72 / axes.figure.dpi)
+        taken = np.vstack([taken, box + _AROUND_NAME])
+
+
+def _free_place(
+    centre: np.ndarray, width: float, height: float, taken: np.ndarray, frame: np.ndarray
+) -> np.ndarray | None:
+    """Left, bottom, right and top of a text at one of eight places around a point, in pixels;
+    None where all of them cover something or leave the frame."""
+    gap, x, y = 6, *centre
+    across = {"right": x + gap, "left": x - gap - width, "middle": x - width / 2}
+    up = {"middle": y - height / 2, "above": y + gap, "below": y - gap - height}
+    sides = [(h, v) for v in up for h in across if (h, v) != ("middle", "middle")]
+    for h, v in sides:
+        box = np.array([across[h], up[v], across[h] + width, up[v] + height])
+        inside = (box[:2] >= frame[:2]).all() and (box[2:] <= frame[2:]).all()
+        apart = (box[:2] >= taken[:, 2:]) | (box[2:] <= taken[:, :2])
+        if inside and apart.any(axis=1).all():
+            return box
+    return None
