@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from recsys import checks
+from recsys.tables import aligned, html_table
 
 
 class Difference(NamedTuple):
@@ -31,6 +32,12 @@ class Difference(NamedTuple):
     low: float
     high: float
     p_value: float
+
+    def __repr__(self) -> str:
+        return (
+            f"Difference({self.mean:+.4f} ±{self.standard_error:.4f}, interval {self.low:+.4f} to "
+            f"{self.high:+.4f}, p={self.p_value:.2g})"
+        )
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -107,14 +114,19 @@ class Evaluation:
 
     def table(self) -> str:
         """One row a metric, one column a k: the mean and its standard error."""
+        return aligned(self._rows())
+
+    def _repr_html_(self) -> str:
+        return html_table(self._rows())
+
+    def _rows(self) -> list[list[str]]:
         errors = self.standard_error
         cells = {key: f"{mean:.4f} ±{errors[key]:.4f}" for key, mean in self.mean.items()}
         cells |= {key: f"{value:.4f}" for key, value in self.overall.items()}
         names = list(dict.fromkeys(key.rpartition("@")[0] for key in cells))
         cuts = sorted({int(key.rpartition("@")[2]) for key in cells})
         head = [f"{len(self.users)} users", *(f"@{cut}" for cut in cuts)]
-        rows = [head, *([name, *(cells[f"{name}@{cut}"] for cut in cuts)] for name in names)]
-        return aligned(rows)
+        return [head, *([name, *(cells[f"{name}@{cut}"] for cut in cuts)] for name in names)]
 
     def __repr__(self) -> str:
         values = {**self.mean, **self.overall}
@@ -170,14 +182,6 @@ def compare(
         key: Difference(float(gap.mean()), _standard_error(gap), low, high, _p_value(gap))
         for key, gap, (low, high) in zip(shared, gaps, bounds, strict=True)
     }
-
-
-def aligned(rows: list[list[str]]) -> str:
-    """A table: the first column to the left, the others to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
-    )
 
 
 def _standard_error(values: np.ndarray) -> float:

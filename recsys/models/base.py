@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 import numpy as np
 
 from recsys import checks
+from recsys.models.display import parameters, shown
 
 if TYPE_CHECKING:
     from recsys.models.validation import Validation
@@ -119,13 +120,9 @@ class Recommender:
         return self._best_iteration
 
     def __repr__(self) -> str:
-        parameters = inspect.signature(type(self).__init__).parameters
-        changed = (
-            f"{name}={shown(value)}"
-            for name, value in self.get_params().items()
-            if shown(value) != shown(parameters[name].default)
-        )
-        return f"{type(self).__name__}({', '.join(changed)})"
+        changed, _ = parameters(self)
+        shown_ones = ", ".join(f"{name}={value}" for name, value in changed.items())
+        return f"{type(self).__name__}({shown_ones})"
 
     def _header(self) -> dict[str, Any]:
         """What a model file says of any model."""
@@ -212,11 +209,6 @@ def _postfix(entry: Iteration, judge: Validation | None) -> dict[str, str]:
     if judge is not None:
         known[judge.metric] = entry.validation
     return {name: f"{value:.6g}" for name, value in known.items() if value is not None}
-
-
-def shown(value: Any) -> str:
-    """`np.float64` rather than `<class 'numpy.float64'>`, `my_scheme` rather than its address."""
-    return getattr(value, "__name__", None) or repr(value)
 
 
 def _plain(name: str, value: Any) -> Any:

@@ -11,6 +11,7 @@ import numpy as np
 from recsys import checks
 from recsys.models.base import NotFittedError, Recommender
 from recsys.models.candidates import Choice, Seen, list_length, rows_meant
+from recsys.models.display import model_html
 from recsys.models.vocabulary import SpeaksIds, Vocabulary, speaks_ids
 from recsys.serving import write_lists, write_model_file
 
@@ -157,6 +158,9 @@ class ListMaker(SpeaksIds, Recommender):
         for begin, found, own in blocks():
             rows[begin : begin + len(found)], scores[begin : begin + len(found)] = found, own
         return (rows, scores) if ids is None else ids.lists_of_all(rows, scores)
+
+    def _repr_html_(self) -> str:
+        return model_html(self)
 
     # ---- what a model of this kind provides ----------------------------------------------------
 

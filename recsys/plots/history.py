@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from recsys.models.base import Recommender, shown
+from recsys.models.base import Recommender
+from recsys.models.display import shown
 
 from .style import brief, line_styles, place, style
 

@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from recsys.evaluation.results import aligned
-from recsys.models.base import Recommender, shown
+from recsys.models.base import Recommender
+from recsys.models.display import shown
 from recsys.models.validation import ERRORS
 from recsys.plots import COLOURS, FAINT, save, style, subplots
+from recsys.tables import aligned, html_table
 
 from .spaces import Axis
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from optuna.study import Study
 
 _STATES = {"complete": COLOURS[0], "pruned": FAINT}  # and their colours
+_SHOWN = 10  # best trials in a notebook
 
 
 class Trial(NamedTuple):
@@ -90,10 +92,19 @@ class TuningResult:
 
     def table(self) -> str:
         """One row a trial, the best one first, then those pruned and diverged."""
+        return aligned(self._rows())
+
+    def _repr_html_(self) -> str:
+        head, *trials = self._rows()
+        more = len(trials) - _SHOWN
+        note = f"<small>and {more} more: print(result.table())</small>" if more > 0 else ""
+        return html_table([head, *trials[:_SHOWN]]) + note
+
+    def _rows(self) -> list[list[str]]:
         names = list(self.trials[0].params)
         head = ["trial", self.metric, "iterations", "seconds", "state", *names]
         ranked = sorted(self.trials, key=lambda trial: _rank(trial, self.metric))
-        return aligned([head, *(_row(trial, names) for trial in ranked)])
+        return [head, *(_row(trial, names) for trial in ranked)]
 
     def plot(self, path: str | os.PathLike | None = None) -> Figure:
         """The values of the trials in their order, and against each parameter, in its space.

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from recsys.models import BPR, ExplicitALS, ExplicitSGD, ImplicitALS, ItemNeighbors, LogisticMF
-from recsys.models.base import Recommender, shown
+from recsys.models.base import Recommender
+from recsys.models.display import shown
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

@@ -1,4 +1,5 @@
 import json
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -99,3 +100,11 @@ def test_to_be_read_and_kept():
     assert recall.split() == ["recall", "0.5000", "±0.2041"]
     assert coverage.split() == ["coverage", "0.2500"]
     assert repr(found).startswith("Evaluation(4 users: recall@10=0.5000, ")
+    table = ElementTree.fromstring(found._repr_html_())
+    assert [cell.text for cell in table[1]] == ["recall", "0.5000 ±0.2041"]
+
+
+def test_a_difference_in_one_line():
+    gap = compare(result(recall=[0, 1, 1, 1]), result(recall=[0, 0, 1, 1]))["recall@10"]
+    words = "Difference(+0.2500 ±0.2500, interval +0.0000 to +0.7500, p=0.39)"
+    assert repr(gap) == words

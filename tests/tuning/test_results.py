@@ -1,6 +1,7 @@
 """The table and the picture of a search."""
 
 import sys
+from xml.etree import ElementTree
 
 import pytest
 from every_model import counts
@@ -32,6 +33,10 @@ def test_table(result):
     assert values == sorted(values) and values[0] == pytest.approx(result.best_value, abs=1e-4)
     assert rows[0][-1] == "deterministic" and rows[0][-2] in ("True", "False")
     assert repr(result) == f"TuningResult(20 trials: rmse={result.best_value:.4f})"
+    html = ElementTree.fromstring(f"<div>{result._repr_html_()}</div>")
+    cells = [[cell.text or "" for cell in row] for row in html.find("table")]
+    assert [" ".join(row).split() for row in cells] == [head, *rows[:10]]
+    assert html.find("small").text == "and 10 more: print(result.table())"
 
 
 @pytest.mark.parametrize(
