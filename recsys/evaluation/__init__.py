@@ -11,6 +11,7 @@ Recommendation", KDD 2020).
 >>> print(result.table())                                                  # doctest: +SKIP
 """
 
+from .cross_validation import FoldInScorer, UserFolds
 from .lists import Judged, judge, self_information
 from .metrics import OVERALL_METRICS, USER_METRICS, Totals
 from .protocol import HeldOut, evaluate
@@ -33,10 +34,12 @@ __all__ = [
     "USER_METRICS",
     "Difference",
     "Evaluation",
+    "FoldInScorer",
     "HeldOut",
     "Judged",
     "Split",
     "Totals",
+    "UserFolds",
     "UserSplit",
     "compare",
     "evaluate",

@@ -178,6 +178,27 @@ OVERALL_METRICS: dict[str, Callable[[Totals], float]] = {
 }
 
 
+ERRORS = ("rmse", "mae")  # of ratings: the lower, the better
+
+
+def check_metric(metric: str, rates: bool) -> None:
+    """ValueError unless `metric` can be measured of a model whose scores are ratings, or not."""
+    name, at, cut = metric.partition("@") if isinstance(metric, str) else ("", "", "")
+    if name in ERRORS and not at and rates:
+        return
+    if name in USER_METRICS and cut.isdecimal() and int(cut) > 0:
+        return
+    expected = f"one of {', '.join(USER_METRICS)} with a length of the lists, such as 'ndcg@10'"
+    if rates:
+        expected += ", or 'rmse' or 'mae'"
+    if name in ERRORS and not rates:
+        expected += "; errors of ratings are for ExplicitALS and ExplicitSGD"
+    elif name in OVERALL_METRICS:
+        expected += f"; {name} is of all lists together, and says nothing of how good they are"
+    hint = checks.nearest(name.lower(), [*USER_METRICS, *ERRORS]) if name else ""
+    raise ValueError(f"metric must be {expected}; got {metric!r}{hint}")
+
+
 def totals_of(judged: Judged, k: int) -> Totals:
     """The totals of some lists; those of several blocks of users add up."""
     listed = judged.items[:, :k]

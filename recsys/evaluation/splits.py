@@ -189,7 +189,7 @@ def user_split(
     """
     share = checks.number("test_share", test_share, above=0, below=1)
     user_items = canonical(user_items, "user_items")
-    able = _able(user_items)
+    able = able_users(user_items)
     if isinstance(held_out, float | np.floating):
         held = checks.number("held_out", held_out, above=0, below=1)
         count = int(_parts(np.array(len(able)), held))
@@ -214,16 +214,34 @@ def user_folds(
     """
     share = checks.number("test_share", test_share, above=0, below=1)
     user_items = canonical(user_items, "user_items")
-    able = _able(user_items)
-    checks.integer("n_folds", n_folds, 2)
+    rng = checks.random_generator(random_state)
+    folds = users_of_folds(user_items, "n_folds", n_folds, rng)
+    return (_users_out(user_items, users, share, rng) for users in folds)
+
+
+def users_of_folds(
+    user_items: sparse.csr_array, name: str, n_folds: int, rng: np.random.Generator
+) -> list[np.ndarray]:
+    """The users of each fold, ascending; `name` is what errors call `n_folds`."""
+    able = able_users(user_items)
+    checks.integer(name, n_folds, 2)
     if n_folds > len(able):
         raise ValueError(
-            f"n_folds must be at most the number of users with two interactions, {len(able)}; got "
+            f"{name} must be at most the number of users with two interactions, {len(able)}; got "
             f"{n_folds}"
         )
-    rng = checks.random_generator(random_state)
-    folds = np.array_split(rng.permutation(able), n_folds)
-    return (_users_out(user_items, np.sort(users), share, rng) for users in folds)
+    return [np.sort(users) for users in np.array_split(rng.permutation(able), n_folds)]
+
+
+def able_users(user_items: sparse.csr_array) -> np.ndarray:
+    """Those who can be held out; ValueError if there are none."""
+    able = np.flatnonzero(np.diff(user_items.indptr) >= 2)
+    if not len(able):
+        raise ValueError(
+            "no user has two interactions, one to fold in and one to name; expected some. Look at "
+            "the filter that produced user_items"
+        )
+    return able
 
 
 # ---- shared ------------------------------------------------------------------------------------
@@ -260,16 +278,6 @@ def _k_a_user(user_items: Any, k: int, min_train: int) -> tuple[sparse.csr_array
     user_items = canonical(user_items, "user_items")
     enough = np.diff(user_items.indptr) >= k + min_train
     return user_items, np.where(enough, k, 0)
-
-
-def _able(user_items: sparse.csr_array) -> np.ndarray:
-    able = np.flatnonzero(np.diff(user_items.indptr) >= 2)
-    if not len(able):
-        raise ValueError(
-            "no user has two interactions, one to fold in and one to name; expected some. Look at "
-            "the filter that produced user_items"
-        )
-    return able
 
 
 def _users_out(

@@ -11,6 +11,7 @@ import numpy as np
 from recsys import checks, kernels
 from recsys.models.base import Iteration, NotFittedError
 from recsys.models.candidates import Choice, Entries, Seen, entries_of, list_length
+from recsys.models.estimator import scored_pairs
 from recsys.models.lists import USERS, ListMaker
 from recsys.models.vocabulary import Vocabulary, speaks_ids
 
@@ -125,7 +126,7 @@ class FactorModel(ListMaker):
         return self._similar("users", users, N, among, filter_users)
 
     @speaks_ids()
-    def score(self, users: Any, items: Any) -> np.ndarray:
+    def score(self, users: Any, items: Any = None) -> np.ndarray:
         """x_u . y_i, and mean + b_u + b_i where there are biases, for pairs of users and items.
 
         Parameters
@@ -143,7 +144,7 @@ class FactorModel(ListMaker):
         NotFittedError, IndexError, TypeError, ValueError
             As in `recommend`; ValueError also where the shapes do not broadcast.
         """
-        rows, columns = checks.pairs(users, items, self._known_shape())
+        rows, columns = scored_pairs(users, items, self._known_shape())
         scores = np.empty(rows.size, np.result_type(self._user_factors, self._item_factors))
         pairs = rows.reshape(-1), columns.reshape(-1)
         for begin in range(0, len(scores), _BLOCK):

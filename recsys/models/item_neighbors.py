@@ -10,6 +10,7 @@ import numpy as np
 from recsys import checks, kernels
 from recsys.models.base import Iteration, NotFittedError
 from recsys.models.candidates import Choice, Seen, list_length
+from recsys.models.estimator import no_target, scored_pairs
 from recsys.models.lists import USERS, ListMaker
 from recsys.models.vocabulary import Vocabulary, speaks_ids
 
@@ -105,7 +106,7 @@ class ItemNeighbors(ListMaker):
         similarity.sort_indices()
         return similarity
 
-    def fit(self, user_items: Any, *, show_progress: bool = True) -> Self:
+    def fit(self, user_items: Any, y: None = None, *, show_progress: bool = True) -> Self:
         """Find the neighbours of every item.
 
         Parameters
@@ -113,6 +114,8 @@ class ItemNeighbors(ListMaker):
         user_items : scipy sparse matrix or array, n_users x n_items
             Counts r_ui, one row a user; not negative for "tfidf" and "bm25". Never changed; the
             model keeps a copy.
+        y : None
+            There is no target: this is where scikit-learn's pipelines pass None.
         show_progress : bool, default True
             As in other models; there is nothing to show here.
 
@@ -127,6 +130,7 @@ class ItemNeighbors(ListMaker):
         FloatingPointError
             The counts are too large for `dtype`; nothing has been changed.
         """
+        no_target(y)
         dtype = self._check_parameters()
         user_items, ids = Vocabulary.of(user_items)
         counts = checks.interactions(user_items, dtype)
@@ -180,7 +184,7 @@ class ItemNeighbors(ListMaker):
         return ids.reshape(*rows.shape, N), scores.reshape(*rows.shape, N)
 
     @speaks_ids()
-    def score(self, users: Any, items: Any) -> np.ndarray:
+    def score(self, users: Any, items: Any = None) -> np.ndarray:
         """Scores of pairs of users and items, broadcast against each other.
 
         Raises
@@ -188,7 +192,7 @@ class ItemNeighbors(ListMaker):
         NotFittedError, IndexError, TypeError, ValueError
             As in `recommend`; ValueError also where the shapes do not broadcast.
         """
-        rows, columns = checks.pairs(users, items, self._known_shape())
+        rows, columns = scored_pairs(users, items, self._known_shape())
         counts = self._seen.counts(self._votes.dtype)
         by_item = kernels.transposed(self._votes)
         scores = np.empty(rows.size, counts.dtype)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from recsys import checks
-from recsys.models.base import NotFittedError, Recommender
+from recsys.models.base import NotFittedError
 from recsys.models.candidates import Choice, Seen, list_length, rows_meant
 from recsys.models.display import model_html
+from recsys.models.estimator import Estimator
 from recsys.models.vocabulary import SpeaksIds, Vocabulary, speaks_ids
 from recsys.serving import write_lists, write_model_file
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 USERS = 1 << 13  # whose lists are made together
 
 
-class ListMaker(SpeaksIds, Recommender):
+class ListMaker(SpeaksIds, Estimator):
     """A model that recommends; a subclass has `_known_shape` and `_lists`."""
 
     dtype: Any
@@ -163,10 +164,6 @@ class ListMaker(SpeaksIds, Recommender):
         return model_html(self)
 
     # ---- what a model of this kind provides ----------------------------------------------------
-
-    def _known_shape(self) -> tuple[int, int]:
-        """Users and items of the model; NotFittedError where there are none yet."""
-        raise NotImplementedError
 
     def _lists(
         self,

@@ -10,6 +10,7 @@ import numpy as np
 from recsys import checks, kernels
 from recsys.models.base import Callback, Iteration, Step
 from recsys.models.candidates import Seen
+from recsys.models.estimator import no_target
 from recsys.models.factor_model import FactorModel
 from recsys.models.validation import Validation
 from recsys.models.vocabulary import Vocabulary
@@ -46,6 +47,7 @@ class IterativeModel(FactorModel):
     def fit(
         self,
         user_items: Any,
+        y: None = None,
         *,
         validation: Any = None,
         metric: str | None = None,
@@ -62,6 +64,8 @@ class IterativeModel(FactorModel):
         user_items : scipy sparse matrix or array, n_users x n_items
             Counts r_ui, or ratings, one row a user; any format (CSR is best) and any real dtype.
             Duplicates are summed.
+        y : None
+            There is no target: this is where scikit-learn's pipelines pass None.
         validation : scipy sparse matrix or array, optional
             What was held out of `user_items`, to measure the model by; training does not see it.
         metric : str, default "ndcg@10", of models of ratings "rmse"
@@ -109,6 +113,7 @@ class IterativeModel(FactorModel):
             The counts spread too far for the dtype, rows had to be solved again in double, or
             hardly any step could be made.
         """
+        no_target(y)
         dtype = self._check_parameters()
         if callback is not None and not callable(callback):
             raise TypeError(

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 USERS = 5000  # whose lists are looked at, at most
 NAMES = ("user_items", "validation")  # of the matrices, in errors
-ERRORS = ("rmse", "mae")  # of ratings: the lower, the better
 
 
 class Validation:
@@ -31,9 +30,11 @@ class Validation:
         self.best: tuple[float, int, dict[str, Any]] | None = None  # value, iteration, state
         self.missed = 0  # validations since
         self._ratings = self._lists = None
-        if metric in ERRORS:
-            from recsys.entries import check_apart  # not before it is asked for
+        # not before it is asked for
+        from recsys.entries import check_apart
+        from recsys.evaluation.metrics import ERRORS
 
+        if metric in ERRORS:
             self._ratings = model._held_out(held_out, train.dtype, train.shape)
             check_apart(train, self._ratings, NAMES)
         else:
@@ -59,6 +60,8 @@ class Validation:
                     "of interactions that are not in user_items"
                 )
             return None
+        from recsys.evaluation.metrics import ERRORS, check_metric  # not before it is asked for
+
         check_metric(metric, model._default_metric in ERRORS)
         return cls(model, train, held_out, metric, patience, every)
 
@@ -100,26 +103,6 @@ def held_out_lists(train: Any, held_out: Any, metric: str, names: tuple[str, str
 
     name, _, cut = metric.partition("@")
     return HeldOut(train, held_out, name, int(cut), most_users=USERS, names=names)
-
-
-def check_metric(metric: str, rates: bool) -> None:
-    """ValueError unless `metric` can be measured of a model whose scores are ratings, or not."""
-    from recsys.evaluation import OVERALL_METRICS, USER_METRICS
-
-    name, at, cut = metric.partition("@") if isinstance(metric, str) else ("", "", "")
-    if name in ERRORS and not at and rates:
-        return
-    if name in USER_METRICS and cut.isdecimal() and int(cut) > 0:
-        return
-    expected = f"one of {', '.join(USER_METRICS)} with a length of the lists, such as 'ndcg@10'"
-    if rates:
-        expected += ", or 'rmse' or 'mae'"
-    if name in ERRORS and not rates:
-        expected += "; errors of ratings are for ExplicitALS and ExplicitSGD"
-    elif name in OVERALL_METRICS:
-        expected += f"; {name} is of all lists together, and says nothing of how good they are"
-    hint = checks.nearest(name.lower(), [*USER_METRICS, *ERRORS]) if name else ""
-    raise ValueError(f"metric must be {expected}; got {metric!r}{hint}")
 
 
 def _copied(value: Any) -> Any:

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from recsys.evaluation.metrics import ERRORS
 from recsys.models.base import Recommender
 from recsys.models.display import shown
-from recsys.models.validation import ERRORS
 from recsys.plots import COLOURS, FAINT, save, style, subplots
 from recsys.tables import aligned, html_table
 

@@ -16,10 +16,11 @@ import numpy as np
 
 from recsys import checks
 from recsys.entries import canonical, row_of_entries
+from recsys.evaluation.metrics import ERRORS, check_metric
 from recsys.models import NumericalWarning
 from recsys.models.base import Recommender
 from recsys.models.training import IterativeModel
-from recsys.models.validation import ERRORS, check_metric, held_out_lists
+from recsys.models.validation import held_out_lists
 
 from .results import Trial, TuningResult, best_of
 from .spaces import Axis, axes_of, described, start_of

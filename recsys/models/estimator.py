@@ -1,0 +1,64 @@
+"""What scikit-learn asks of an estimator, beside its parameters and `fit`, without needing it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recsys import checks
+from recsys.models.base import NotFittedError, Recommender
+
+if TYPE_CHECKING:
+    from sklearn.utils import Tags
+
+
+class Estimator(Recommender):
+    """A model that `clone`, `Pipeline` and `GridSearchCV` take; docs/integrations.md."""
+
+    def _known_shape(self) -> tuple[int, int]:
+        """Users and items of the model; NotFittedError where there are none yet."""
+        raise NotImplementedError
+
+    @property
+    def n_features_in_(self) -> int:
+        """Items of the model, by the name that scikit-learn has for columns."""
+        return self._known_shape()[1]
+
+    def __sklearn_is_fitted__(self) -> bool:
+        try:
+            self._known_shape()
+        except NotFittedError:
+            return False
+        return True
+
+    def __sklearn_tags__(self) -> Tags:
+        from sklearn.utils import InputTags, Tags, TargetTags
+
+        return Tags(
+            estimator_type=None,
+            target_tags=TargetTags(required=False),
+            input_tags=InputTags(sparse=True),
+        )
+
+
+def no_target(y: Any) -> None:
+    """TypeError if `fit` is given something beside the matrix to learn from."""
+    if y is not None:
+        raise TypeError(
+            "fit takes one matrix, users x items, and no target; got y of type "
+            f"{type(y).__name__}. Pass what was held out as validation=..., and make one sparse "
+            "matrix of lists of users, items and counts"
+        )
+
+
+def scored_pairs(users: Any, items: Any, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """`checks.pairs`, where nothing but a matrix means that scikit-learn wants to be given one
+    number."""
+    if items is None:
+        raise TypeError(
+            f"score takes users and items; got only {type(users).__name__}. It is no default for "
+            "scikit-learn to choose models by: pass scoring=recsys.evaluation.FoldInScorer() to "
+            "GridSearchCV, cross_val_score and the like"
+        )
+    return checks.pairs(users, items, shape)
