@@ -6,7 +6,9 @@ import logging
 import math
 import operator
 import os
-from contextlib import AbstractContextManager
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -20,9 +22,19 @@ _MOST = 4096  # threads: more would not help anybody, and could not be started
 _after_fork = False
 
 
+class _Limit:
+    """Of BLAS's threads: who is inside, and what takes the limit back."""
+
+    def __init__(self) -> None:
+        self.lock, self.inside, self.undo = threading.Lock(), 0, ExitStack()
+
+
+_limit = _Limit()
+
+
 def _forked() -> None:
-    global _after_fork
-    _after_fork = True
+    global _after_fork, _limit
+    _after_fork, _limit = True, _Limit()  # another thread of the parent may have held the lock
 
 
 # An OpenMP runtime that ran in the parent waits, in a forked child, for threads that are not there.
@@ -100,7 +112,23 @@ def _controller() -> ThreadpoolController:
     return ThreadpoolController()
 
 
-def single_threaded_blas() -> AbstractContextManager:
+@contextmanager
+def single_threaded_blas() -> Iterator[None]:
     """Keep BLAS to one thread: its spinning workers would take CPUs from ours, and the bits of a
-    decomposition would depend on how many there are."""
-    return _controller().limit(limits=1, user_api="blas")
+    decomposition would depend on how many there are.
+
+    The limit is the whole process's. Of threads that are inside together the first sets it and the
+    last takes it back: each for itself, they would leave what another one had set.
+    """
+    limit = _limit
+    with limit.lock:
+        if not limit.inside:
+            limit.undo.enter_context(_controller().limit(limits=1, user_api="blas"))
+        limit.inside += 1
+    try:
+        yield
+    finally:
+        with limit.lock:
+            limit.inside -= 1
+            if not limit.inside:
+                limit.undo.close()

@@ -229,6 +229,10 @@ class FactorModel(ListMaker):
             checks.integer("best_iteration", best, 1)
         self._publish({**state, "_seen": seen, "_mean": mean, "_best_iteration": best}, history)
 
+    def __getstate__(self) -> dict[str, Any]:
+        # What is prepared can be prepared again: copies and workers are spared it.
+        return {**vars(self), "_prepared": None}
+
     def _publish(self, state: dict[str, Any], history: Iterable[Iteration]) -> None:
         super()._publish({**state, "_prepared": {}}, history)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import mmap
 import os
 from pathlib import Path
 from typing import Any
@@ -38,7 +40,8 @@ def write_model_file(
 def read_model_file(path: str | os.PathLike) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """The header and the arrays of a file that `write_model_file` wrote.
 
-    The arrays are mapped into memory, read-only: reading takes no time.
+    The arrays are mapped into memory, read-only: reading takes no time. They stay what they are
+    when `write_model_file` puts another file in the place of this one.
 
     Raises
     ------
@@ -80,20 +83,19 @@ def digest(array: np.ndarray) -> str:
 
 def _mapped(path: Path) -> dict[str, np.ndarray]:
     # safetensors' own reader copies. The layout: 8 bytes of length, so much JSON, the arrays.
+    # No np.memmap: joblib would have its workers map whatever file has this name by then.
     kinds = {"F32": "<f4", "F64": "<f8", "I32": "<i4", "I64": "<i8", "U8": "u1"}
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         entries = json.loads(file.read(length))
+        whole = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     entries.pop("__metadata__", None)
     return {
-        name: np.memmap(
-            path,
+        name: np.frombuffer(
+            whole,
             kinds[entry["dtype"]],
-            mode="r",
-            offset=8 + length + entry["data_offsets"][0],
-            shape=tuple(entry["shape"]),
-        )
-        if 0 not in entry["shape"]
-        else np.empty(entry["shape"], kinds[entry["dtype"]])
+            math.prod(entry["shape"]),
+            8 + length + entry["data_offsets"][0],
+        ).reshape(entry["shape"])
         for name, entry in entries.items()
     }

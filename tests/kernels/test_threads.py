@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import recsys
 from recsys.kernels import _als, resolve_num_threads, threads
@@ -92,3 +92,19 @@ def test_absurd_numbers_are_refused():
     for number in (4097, 2**31, 2**70):
         with pytest.raises(ValueError, match="num_threads must be at most 4096"):
             resolve_num_threads(number)
+
+
+def _blas_threads():
+    return [each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"]
+
+
+def test_threads_that_limit_blas_together_leave_it_as_it_was():
+    with threadpool_limits(2, user_api="blas"):
+        before = _blas_threads()
+        first, second = threads.single_threaded_blas(), threads.single_threaded_blas()
+        first.__enter__()
+        second.__enter__()
+        first.__exit__(None, None, None)
+        assert set(_blas_threads()) == {1}
+        second.__exit__(None, None, None)
+        assert _blas_threads() == before and 2 in before
