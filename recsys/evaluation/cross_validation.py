@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recsys import checks
+from recsys.entries import canonical
 
-from .entries import canonical
 from .metrics import ERRORS, check_metric
 from .protocol import evaluate
 from .ratings import mae, rmse
