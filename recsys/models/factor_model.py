@@ -231,7 +231,7 @@ class FactorModel(ListMaker):
 
     def __getstate__(self) -> dict[str, Any]:
         # What is prepared can be prepared again: copies and workers are spared it.
-        return {**vars(self), "_prepared": None}
+        return {**vars(self), "_prepared": {}}
 
     def _publish(self, state: dict[str, Any], history: Iterable[Iteration]) -> None:
         super()._publish({**state, "_prepared": {}}, history)
