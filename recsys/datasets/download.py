@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import logging
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from recsys.progress import progress_bar
 from recsys.whole_file import whole_file
 
 from .dataset import DatasetUnavailableError
@@ -104,10 +104,10 @@ def fetch(url: str, target: Path, check: Callable[[Path], None], show_progress: 
 
     target.parent.mkdir(parents=True, exist_ok=True)
     logger.info("downloading %s to %s", url, target)
-    get = pooch.HTTPDownloader(
-        progressbar=show_progress and sys.stderr.isatty(), chunk_size=1 << 20, timeout=_TIMEOUT
-    )
-    with whole_file(target) as temporary:
+    # pooch puts the real total in, and asks before whether the bar is true.
+    options = {"total": 1, "unit": "B", "unit_scale": True, "desc": target.name}
+    with progress_bar(show_progress, **options) as bar, whole_file(target) as temporary:
+        get = pooch.HTTPDownloader(progressbar=bar, chunk_size=1 << 20, timeout=_TIMEOUT)
         get(url, str(temporary), None)
         check(temporary)
         verify_checksum(temporary, _record_path(target), came_from=url)

@@ -67,7 +67,7 @@ def lastfm360k(
         Download the data where it is not found. Needs ``pip install 'recsys-engine[datasets]'``.
         The SHA-256 of a download is recorded beside it, and verified from then on.
     show_progress : bool, default True
-        Progress bars, on a terminal.
+        Progress bars, on a terminal or in a notebook.
 
     Returns
     -------

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from tqdm import tqdm
+
+from recsys.progress import progress_bar
 
 MEMBER = "usersha1-artmbid-artname-plays.tsv"
 PUBLISHED_MD5 = "be672526eb7c69495c27ad27803148f1"  # of the member, in the archive's README
@@ -132,12 +133,12 @@ def read_tsv(path: Path, kind: str, show_progress: bool) -> tuple[TsvRows, dict[
         If the file is damaged, holds no such rows, or no such member.
     """
     rows, md5 = TsvRows(), hashlib.md5(usedforsecurity=False)
-    bar = tqdm(
+    bar = progress_bar(
+        show_progress,
         total=path.stat().st_size,
         unit="B",
         unit_scale=True,
         desc=f"reading {path.name}",
-        disable=None if show_progress else True,
     )
     try:
         with bar, open(path, "rb") as raw, _open_rows(path, kind, raw) as stream:

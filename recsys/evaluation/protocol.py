@@ -10,6 +10,7 @@ import numpy as np
 
 from recsys import checks
 from recsys.entries import among, canonical, check_apart, entry_keys, keep, plain
+from recsys.progress import progress_bar
 
 from .lists import Judged, judge, same_shape, self_information
 from .metrics import OVERALL_METRICS, USER_METRICS, Totals, totals_of
@@ -80,7 +81,7 @@ def evaluate(
     options : mapping, optional
         Further arguments of ``model.recommend``, such as ``{"fold_in": True}``.
     show_progress : bool, default True
-        Show a progress bar where the output is a terminal.
+        Show a progress bar where the output is a terminal or a notebook.
 
     Returns
     -------
@@ -264,10 +265,8 @@ def _unseen(train: sparse.csr_array, test: sparse.csr_array) -> int:
 
 
 def _blocks(n_users: int, length: int, show_progress: bool) -> Iterator[slice]:
-    from tqdm import tqdm
-
     step = max(1, min(_USERS, _PLACES // length))
-    with tqdm(total=n_users, unit=" users", disable=None if show_progress else True) as bar:
+    with progress_bar(show_progress, total=n_users, unit=" users") as bar:
         for begin in range(0, n_users, step):
             at = slice(begin, min(begin + step, n_users))
             yield at

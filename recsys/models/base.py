@@ -14,6 +14,7 @@ import numpy as np
 
 from recsys import checks
 from recsys.models.display import parameters, shown
+from recsys.progress import progress_bar
 
 if TYPE_CHECKING:
     from recsys.models.validation import Validation
@@ -164,12 +165,8 @@ class Recommender:
         it (or as it was before `fit`) and goes on to the caller. Where `judge` has found a best
         one, that is what is left in any case.
         """
-        from tqdm import tqdm  # slow to import, so not before a model is trained
-
-        # None: a bar on a terminal only.
-        disable = None if show_progress else True
         try:
-            with tqdm(total=times, desc=type(self).__name__, disable=disable) as bar:
+            with progress_bar(show_progress, total=times, desc=type(self).__name__) as bar:
                 for left in reversed(range(times)):
                     entry = self._finish_one(step, history, judge, is_last=not left)
                     bar.set_postfix(_postfix(entry, judge), refresh=False)

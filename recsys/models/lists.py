@@ -14,6 +14,7 @@ from recsys.models.candidates import Choice, Seen, list_length, rows_meant
 from recsys.models.display import model_html
 from recsys.models.estimator import Estimator
 from recsys.models.vocabulary import SpeaksIds, Vocabulary, speaks_ids
+from recsys.progress import progress_bar
 from recsys.serving import write_lists, write_model_file
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ class ListMaker(SpeaksIds, Estimator):
             then does not grow with the number of users. Columns: user, items and scores (lists,
             without empty places). Needs pyarrow.
         show_progress : bool, default True
-            Show a progress bar where the output is a terminal.
+            Show a progress bar where the output is a terminal or a notebook.
 
         Returns
         -------
@@ -135,8 +136,6 @@ class ListMaker(SpeaksIds, Estimator):
         NotFittedError, IndexError, TypeError, ValueError, OSError
             As in `recommend` and `save`.
         """
-        from tqdm import tqdm
-
         n_users, n_items = self._known_shape()
         list_length(N, n_items)
         options = {"filter_seen": filter_seen, "filter_items": filter_items, "items": items}
@@ -145,7 +144,7 @@ class ListMaker(SpeaksIds, Estimator):
             options = self._spoken().rows(options)
 
         def blocks() -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-            with tqdm(total=n_users, unit=" users", disable=None if show_progress else True) as bar:
+            with progress_bar(show_progress, total=n_users, unit=" users") as bar:
                 for begin in range(0, n_users, USERS):
                     users = np.arange(begin, min(begin + USERS, n_users))
                     yield begin, *by_number.recommend(users, N=N, **options)

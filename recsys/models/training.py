@@ -86,7 +86,7 @@ class IterativeModel(FactorModel):
             counted from 1; loss is None where it is not computed. The model may be used inside it.
             Returning a true value stops the training.
         show_progress : bool, default True
-            Show a progress bar where the output is a terminal.
+            Show a progress bar where the output is a terminal or a notebook.
         warm_start : bool, default False
             Continue from what the model has, which must have the shapes of `user_items` and
             `factors`, and go on counting iterations: with an int as `random_state`, fits of 3 and

@@ -21,6 +21,7 @@ from recsys.models import NumericalWarning
 from recsys.models.base import Recommender
 from recsys.models.training import IterativeModel
 from recsys.models.validation import held_out_lists
+from recsys.progress import progress_bar
 
 from .results import Trial, TuningResult, best_of
 from .spaces import Axis, axes_of, described, start_of
@@ -108,7 +109,7 @@ def tune(
     callback : callable, optional
         ``callback(trial)`` after each `Trial`. Returning a true value ends the search.
     show_progress : bool, default True
-        Show a progress bar where the output is a terminal.
+        Show a progress bar where the output is a terminal or a notebook.
 
     Returns
     -------
@@ -317,12 +318,10 @@ class Search:
         show_progress: bool,
     ) -> None:
         """Make trials until there are so many, or until something else ends the search."""
-        from tqdm import tqdm
-
         began, name = time.monotonic(), self.task.model_class.__name__
-        disable = None if show_progress else True
         try:
-            with tqdm(total=trials, initial=len(self.trials), desc=name, disable=disable) as bar:
+            done = len(self.trials)
+            with progress_bar(show_progress, total=trials, initial=done, desc=name) as bar:
                 while len(self.trials) < trials:
                     trial = self._make_one()
                     bar.set_postfix(self._postfix(), refresh=False)

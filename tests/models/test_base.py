@@ -1,7 +1,5 @@
 import copy
-import io
 import pickle
-import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -110,22 +108,6 @@ def test_interrupt_keeps_the_last_finished_step():
     with pytest.raises(RuntimeError, match="mine"):
         model.fit(callback=fail)
     assert model.value == len(model.history) == 1
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
-
-
-def test_progress_only_on_a_terminal(monkeypatch):
-    shown = {}
-    for kind in (io.StringIO, Terminal):
-        for wanted in (True, False):
-            monkeypatch.setattr(sys, "stderr", kind())
-            Counting().fit(show_progress=wanted)
-            shown[kind, wanted] = sys.stderr.getvalue()
-    assert "Counting: 100%" in shown.pop((Terminal, True))
-    assert set(shown.values()) == {""}
 
 
 def test_copies():

@@ -109,7 +109,7 @@ def ranking_metrics_at_k(
     K : int, default 10
         Length of the lists.
     show_progress : bool, default True
-        Show a progress bar where the output is a terminal.
+        Show a progress bar where the output is a terminal or a notebook.
     num_threads : int, default 1
         Not used, as in implicit: lists are made with as many threads as the model has.
 
