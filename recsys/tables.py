@@ -14,22 +14,20 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
     )
 
 
-def html_table(rows: Sequence[Sequence[str]], *, headed: bool = True) -> str:
+def html_table(rows: Sequence[Sequence[str]], *, headed: bool = True, numbers: bool = True) -> str:
     """As HTML without colours of its own, so that it suits light and dark pages; all is escaped.
 
-    Where it is `headed`, the first row is bold and all but the first column to the right, as
-    numbers are; else all is to the left.
+    The first row is bold where it is `headed`. All but the first column is to the right where it
+    holds `numbers`.
     """
+    style = "text-align:{};padding:0 .6em"
     lines = []
-    for number, row in enumerate(rows):
-        tag = "th" if headed and number == 0 else "td"
+    for at, row in enumerate(rows):
+        tag = "th" if headed and not at else "td"
+        sides = ["left", *["right" if numbers else "left"] * (len(row) - 1)]
         cells = (
-            f'<{tag} style="text-align:{side};padding:0 .6em">{escape(cell)}</{tag}>'
-            for cell, side in zip(row, _sides(len(row), headed), strict=True)
+            f'<{tag} style="{style.format(side)}">{escape(cell)}</{tag}>'
+            for cell, side in zip(row, sides, strict=True)
         )
         lines.append(f"<tr>{''.join(cells)}</tr>")
     return f'<table style="color:inherit">{"".join(lines)}</table>'
-
-
-def _sides(count: int, headed: bool) -> list[str]:
-    return ["left", *["right" if headed else "left"] * (count - 1)]

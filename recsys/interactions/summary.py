@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recsys.evaluation.results import aligned
+from recsys.evaluation.results import aligned, html_table
 
 if TYPE_CHECKING:
     from recsys.interactions.interactions import Interactions
@@ -72,10 +71,8 @@ class Summary:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        first, *rows = self._rows()
-        body = "".join(f"<tr><th>{escape(row[0])}</th>{_cells('td', row[1:])}</tr>" for row in rows)
         last = f"<p>{self._times()}</p>" if self.first_time is not None else ""
-        return f"<p>{self._headline()}</p><table><tr>{_cells('th', first)}</tr>{body}</table>{last}"
+        return f"<p>{self._headline()}</p>{html_table(self._rows())}{last}"
 
     def _headline(self) -> str:
         return (
@@ -100,7 +97,3 @@ def _figures(values: np.ndarray) -> dict[str, float]:
     return {"mean": float(values.mean(dtype=np.float64))} | dict(
         zip(_SHARES, shares.tolist(), strict=True)
     )
-
-
-def _cells(tag: str, texts: list[str]) -> str:
-    return "".join(f"<{tag}>{escape(text)}</{tag}>" for text in texts)

@@ -51,12 +51,12 @@ def model_html(model: ListMaker) -> str:
     changed, others = parameters(model)
     parts = [f"<b>{escape(type(model).__name__)}</b>, {escape(_data(model))}"]
     if changed:
-        parts.append(html_table(list(changed.items()), headed=False))
+        parts.append(html_table(list(changed.items()), headed=False, numbers=False))
     if model.history:
         parts.append(f"<div>{escape(_training(model))}</div>")
         parts += [_curve(model, "loss"), _curve(model, "validation")]
     summary = f"{len(others)} parameters at their defaults"
-    folded = html_table(list(others.items()), headed=False)
+    folded = html_table(list(others.items()), headed=False, numbers=False)
     parts.append(f"<details><summary>{summary}</summary>{folded}</details>")
     return f"<div>{''.join(parts)}</div>"
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from recsys.interactions.frames import to_frame
+from recsys.tables import html_table
 
 _SHOWN = 5  # lists, and places of each, that are printed
 
@@ -83,12 +84,8 @@ class IdLists(tuple):
         return "\n".join([*lines, *self._rest()])
 
     def _repr_html_(self) -> str:
-        head, *rows = ([html.escape(cell) for cell in row] for row in self._cells())
-        lines = [f"<tr><th>{'</th><th>'.join(head)}</th></tr>"]
-        lines += [f"<tr><td>{'</td><td>'.join(row)}</td></tr>" for row in rows]
-        return f"<table>{''.join(lines)}</table>" + "".join(
-            f"<p>{line}</p>" for line in self._rest()
-        )
+        rest = (f"<p>{html.escape(line)}</p>" for line in self._rest())
+        return html_table(self._cells(), numbers=False) + "".join(rest)
 
     def _cells(self) -> list[list[str]]:
         """A heading, and the beginning of the first lists."""

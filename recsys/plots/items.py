@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,11 +15,12 @@ from .style import COLOURS, brief, place, style
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+Names = Sequence[str] | Mapping[Any, str] | None
 _AROUND_NAME = np.array([-4, 0, 4, 0])  # pixels that stay free left, below, right and above
 
 
 def plot_neighbors(
-    model: Any, item: Any, N: int = 20, *, names: Sequence[str] | None = None, ax: Any = None
+    model: Any, item: Any, N: int = 20, *, names: Names = None, ax: Any = None
 ) -> Any:
     """The items most similar to one, and how similar they are.
 
@@ -29,8 +30,9 @@ def plot_neighbors(
     item : int, or an id where the model speaks ids
     N : int, default 20
         How many, without the item itself.
-    names : sequence of str, optional
-        What items are called, by column number; by default what the model calls them.
+    names : sequence of str, or dict of id -> str, optional
+        What items are called: by column number, or by id where the model speaks ids; by default
+        what the model calls them.
     ax : matplotlib.axes.Axes, optional
         Draw there.
 
@@ -72,7 +74,7 @@ def plot_map(
     items: Any = None,
     *,
     N: int = 60,
-    names: Sequence[str] | None = None,
+    names: Names = None,
     ax: Any = None,
 ) -> Any:
     """A map of items: near each other is what the same users like.
@@ -84,12 +86,13 @@ def plot_map(
     Parameters
     ----------
     model : model with ``item_factors``
-    items : array of int, shape (n,), optional
+    items : array of int, or of ids, shape (n,), optional
         Which items, at least 3; by default the `N` of the most users in training.
     N : int, default 60
         How many, at least 3, where `items` is not given.
-    names : sequence of str, optional
-        What items are called, by column number; by default what the model calls them. A name that
+    names : sequence of str, or dict of id -> str, optional
+        What items are called: by column number, or by id where the model speaks ids; by default
+        what the model calls them. A name that
         would cover another one, or a point, is left out.
     ax : matplotlib.axes.Axes, optional
         Draw there.
@@ -110,15 +113,16 @@ def plot_map(
             f"a map is made of item_factors, which {type(model).__name__} does not have; use "
             "a factor model, or plot_neighbors"
         )
-    factors = model.item_factors
+    factors, ids = model.item_factors, model.items
     if items is None:
         chosen = _most_users(model, N)
     else:
-        chosen = checks.row_numbers("items", items, len(factors)).reshape(-1)
+        rows = items if ids is None else ids.rows(items, "items")
+        chosen = checks.row_numbers("items", rows, len(factors)).reshape(-1)
     if len(chosen) < 3:
         raise ValueError(f"a map needs at least 3 items; got {len(chosen)}")
     points, shares = _principal(factors[chosen])
-    labels = _named_items(chosen, names)
+    labels = _named_items(chosen if ids is None else ids.take(chosen), names)
     with style():
         shown_by, [axes] = place(ax, 1, (8, 6))
         axes.scatter(*points.T, s=14, color=COLOURS[0])
@@ -155,19 +159,21 @@ def _principal(factors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return points, np.append(shares, 0)[:2]
 
 
-def _named_items(items: Iterable[Any], names: Sequence[str] | None) -> list[str]:
+def _named_items(items: Iterable[Any], names: Names) -> list[str]:
     if names is None:
-        numbered = "item {}" if all(isinstance(i, int | np.integer) for i in items) else "{}"
-        return [brief(numbered.format(item)) for item in items]
+        return [f"item {i}" if isinstance(i, int | np.integer) else brief(i) for i in items]
     if isinstance(names, str):
-        raise TypeError(f"names must be a sequence with a name for each item; got {names!r}")
-    try:
-        return [brief(names[item]) for item in items]
-    except IndexError:
-        raise ValueError(
-            f"names has {len(names)} names, none for item {max(items)}; expected one for each "
-            "column of the matrix trained on"
-        ) from None
+        raise TypeError(f"names must be a sequence or a dict with a name for each; got {names!r}")
+    labels = []
+    for item in items:
+        try:
+            labels.append(brief(names[item]))
+        except (IndexError, KeyError):
+            raise ValueError(
+                f"names has {len(names)} names, none for item {item!r}; expected a sequence with "
+                "one for each column number, or a dict of id -> name where the model speaks ids"
+            ) from None
+    return labels
 
 
 def _write_names(axes: Axes, points: np.ndarray, names: list[str]) -> None:

@@ -8,6 +8,7 @@ from every_model import counts, trained
 from matplotlib.figure import Figure
 
 from recsys import BPR, ImplicitALS, ItemNeighbors, NotFittedError, plots
+from recsys.interactions import Interactions
 
 NAMES = [f"name {item} ¥$a$" for item in range(30)]
 
@@ -39,6 +40,28 @@ def test_neighbors_without_names():
     assert plots.plot_neighbors(trained("BPR"), 4, ax=own) is own and own.patches
 
 
+def test_models_that_speak_ids():
+    shown = [f"a{item}" for item in range(30)]
+    matrix = counts()
+    model = BPR(4, epochs=2, random_state=0)
+    ids = Interactions.from_csr(matrix, items=shown)
+    model.fit(ids, show_progress=False)
+    [axes] = plots.plot_neighbors(model, "a4", 3).axes
+    assert [text.get_text() for text in axes.get_yticklabels()] == (
+        model.similar_items("a4", 4)[0][1:].tolist()
+    )
+    assert axes.get_title("left") == "Nearest to a4"
+    names = {name: name.upper() for name in shown}
+    [axes] = plots.plot_neighbors(model, "a4", 3, names=names).axes
+    assert axes.get_title("left") == "Nearest to A4"
+    [axes] = plots.plot_map(model, ["a9", "a2", "a11"]).axes
+    assert {text.get_text() for text in axes.texts} == {"a9", "a2", "a11"}
+    [axes] = plots.plot_map(model, names=names).axes
+    assert {text.get_text() for text in axes.texts} <= set(names.values())
+    with pytest.raises(ValueError, match="names has 1 names, none for item 'a4'"):
+        plots.plot_neighbors(model, "a4", names={"x": "y"})
+
+
 def test_neighbors_errors():
     with pytest.raises(NotFittedError):
         plots.plot_neighbors(BPR(), 0)
@@ -48,7 +71,7 @@ def test_neighbors_errors():
         plots.plot_neighbors(trained("ItemNeighbors"), 7)
     with pytest.raises(ValueError, match="names has 3 names, none for item"):
         plots.plot_neighbors(trained("BPR"), 1, names=["a", "b", "c"])
-    with pytest.raises(TypeError, match="names must be a sequence with a name for each item"):
+    with pytest.raises(TypeError, match="names must be a sequence or a dict with a name for each"):
         plots.plot_neighbors(trained("BPR"), 1, names="abc")
 
 
