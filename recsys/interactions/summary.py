@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recsys.evaluation.results import aligned, html_table
+from recsys.tables import aligned, html_table
 
 if TYPE_CHECKING:
     from recsys.interactions.interactions import Interactions
