@@ -37,17 +37,17 @@ def measure(user_items: sp.csr_matrix, **parameters: object) -> dict[str, float]
 def peak_of_fit(user_items: sp.csr_matrix, **parameters: object) -> dict[str, float]:
     """The same in this process: a true figure only where nothing else has run in it."""
     ImplicitALS(4, iterations=1).fit(user_items[: min(100, user_items.shape[0])])
-    _reset_peak()
-    before = _megabytes("VmRSS") or _peak()
+    reset_peak()
+    before = megabytes("VmRSS") or peak()
     ImplicitALS(**parameters).fit(user_items, show_progress=False)
     parts = (user_items.data, user_items.indices, user_items.indptr)
     return {
-        "fit_mb": _peak() - before,
+        "fit_mb": peak() - before,
         "matrix_mb": sum(part.nbytes for part in parts) / 1e6,
     }
 
 
-def _reset_peak() -> None:
+def reset_peak() -> None:
     """Let the peak start anew from here (Linux). Elsewhere it is that of the process so far, which
     loading the matrix does not pass."""
     try:
@@ -56,12 +56,12 @@ def _reset_peak() -> None:
         return
 
 
-def _peak() -> float:
+def peak() -> float:
     unit = 1 if sys.platform == "darwin" else 1024
-    return _megabytes("VmHWM") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+    return megabytes("VmHWM") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
-def _megabytes(name: str) -> float | None:
+def megabytes(name: str) -> float | None:
     try:
         lines = _STATUS.read_text().splitlines()
     except OSError:

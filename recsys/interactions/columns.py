@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from recsys.interactions.ids import as_objects
+
 
 class Faults:
     """Rows of one column that are not as they should be: how many, and which is the first."""
@@ -30,14 +32,14 @@ class Faults:
     def check(self, hints: dict[str, str]) -> None:
         """Raise ValueError for what was noted; `hints` say what to do about each thing."""
         for what, (count, row, shown) in self._found.items():
-            got = "" if shown is None else f" ({shown})"
+            got = "" if shown is None else f" ({shown:g})"
             raise ValueError(
-                f"column {self.name!r} holds {count} {what}, the first in row {row}{got}; "
-                f"{hints.get(what, 'expected none')}"
+                f"column {self.name!r} is {what} in {count} row{'s' * (count > 1)}, first in row "
+                f"{row}{got}; {hints[what]}"
             )
 
 
-MISSING, NEGATIVE, INFINITE = "missing values", "negative values", "values that are not finite"
+MISSING, NEGATIVE, INFINITE = "missing", "negative", "not finite"  # what a row can be
 _HINTS = {
     INFINITE: "expected finite numbers: remove such rows or replace their values",
     NEGATIVE: "expected none: allow_negative=True takes them, as dislikes",
@@ -156,3 +158,19 @@ def _no_moments(faults: Faults, dtype: Any, batch: Any) -> TypeError:
         f"column {faults.name!r} is of type {dtype}{shown}; expected dates, or numbers such as "
         "seconds: convert it with pandas.to_datetime or the like first"
     )
+
+
+def as_column(name: str, values: Any, ids: bool = False) -> Any:
+    """A 1-D array, or a narwhals Series of what is another library's."""
+    if not isinstance(values, np.ndarray | list | tuple):
+        import narwhals.stable.v2 as nw
+
+        values = nw.from_native(values, series_only=True, pass_through=True)
+        if isinstance(values, nw.Series):
+            return values
+    if ids and not isinstance(values, np.ndarray):
+        return as_objects(values)
+    array = np.asarray(values)
+    if array.ndim != 1:
+        raise ValueError(f"{name} must be 1-D, an element an event; got shape {array.shape}")
+    return array

@@ -198,6 +198,8 @@ def _values(batch: Any) -> Any:
             values = batch.to_arrow()
         except (arrow.ArrowInvalid, arrow.ArrowTypeError):  # a few of them are no strings
             return as_objects(batch.to_list())
+        if isinstance(values, arrow.ChunkedArray):
+            values = values.combine_chunks()
         inner = values.type.value_type if arrow.types.is_dictionary(values.type) else values.type
         if inner in (arrow.string(), arrow.large_string(), arrow.string_view()):
             return values

@@ -31,6 +31,28 @@ class Names(NamedTuple):
         return [name for name in self if name is not None]
 
 
+def checked_names(user: Any, item: Any, value: Any, time: Any, of: type = str) -> Names:
+    """The names of columns, or their numbers."""
+    names = Names(user, item, value, time)
+    for what, name in zip(Names._fields, names, strict=True):
+        if not isinstance(name, of) and (name is not None or what in ("user", "item")):
+            expected = "name" if of is str else "number, counted from 0, for there is no header"
+            raise TypeError(
+                f"{what} is a column by its {expected}; got {name!r} ({type(name).__name__})"
+            )
+    twice = [name for name in names.given if names.given.count(name) > 1]
+    if twice:
+        raise ValueError(f"the column {twice[0]!r} is named twice; expected another one for each")
+    return names
+
+
+def default_names(given: Sequence[Any]) -> Names:
+    """Of users, items, values and times that have none; None for those not given."""
+    return Names(
+        *(None if each is None else name for name, each in zip(Names._fields, given, strict=True))
+    )
+
+
 class Entries(NamedTuple):
     """What events come to. `times` go with the values, as the latest of each pair's events."""
 
@@ -90,15 +112,11 @@ class Events:
             )
         for column in self._columns():
             column.check(drop)
-        keys, users = self._users.finish()
+        rows, users = self._users.finish()
         columns, items = self._items.finish()
-        keys = keys.astype(np.int64)
-        keys *= len(items)
-        keys += columns
-        del columns
         values = None if self._values is None else self._values.finish()
         times = None if self._times is None else self._times.finish()
-        return entries(keys, values, times, users, items, self._aggregate)
+        return entries(rows, columns, values, times, users, items, self._aggregate)
 
     def _columns(self) -> list[Any]:
         own = (self._users, self._items, self._values, self._times)
@@ -106,7 +124,8 @@ class Events:
 
 
 def entries(
-    keys: np.ndarray,
+    rows: np.ndarray,
+    columns: np.ndarray,
     values: np.ndarray | None,
     times: np.ndarray | None,
     users: Ids,
@@ -117,30 +136,59 @@ def entries(
 
     Parameters
     ----------
-    keys : ndarray of int64, shape (n_events,)
-        ``row * len(items) + column`` of each.
+    rows, columns : ndarray of int32, shape (n_events,)
     values, times : ndarray, shape (n_events,), or None
     users, items : Ids
     aggregate : one of AGGREGATES
     """
-    by_time = aggregate == "last"
-    order = np.lexsort((times, keys)) if by_time else np.argsort(keys, kind="stable")
-    keys = keys[order]
-    begin = np.flatnonzero(np.diff(keys, prepend=-1))  # of each pair
-    if len(begin) == len(keys):
-        values = np.ones(len(keys)) if values is None else values[order]
+    shape, count = (len(users), len(items)), len(rows)
+    first = np.argsort(times, kind="stable") if aggregate == "last" else None
+    order, indices, indptr = _in_order(rows, columns, shape, first)
+    begin = _pairs(indices, indptr)
+    if len(begin) == count:
+        values = np.ones(count, np.float32) if values is None else values[order]
         times = None if times is None else times[order]
     elif aggregate == "raise":
-        raise ValueError(_twice(keys, begin, users, items))
+        raise ValueError(_twice(begin, indices, indptr, users, items))
     else:
-        values = _aggregated(None if values is None else values[order], begin, len(keys), aggregate)
+        values = _aggregated(None if values is None else values[order], begin, count, aggregate)
         times = None if times is None else np.maximum.reduceat(times[order], begin)
-    keys = keys[begin]
-    del order, begin
-    indices = (keys % len(items)).astype(np.int32)
-    indptr = np.searchsorted(keys, np.arange(len(users) + 1) * np.int64(len(items)))
-    matrix = checks.assemble(narrowed(values), indices, indptr, (len(users), len(items)))
+        indices, indptr = indices[begin], np.searchsorted(begin, indptr)
+    matrix = checks.assemble(narrowed(values), indices, indptr, shape)
     return Entries(matrix, users, items, times)
+
+
+def _in_order(
+    rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int], first: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Events by row, then by column, then in the order `first` (None: as they come).
+
+    Returns
+    -------
+    order : ndarray
+        Which event is where.
+    indices, indptr : ndarray
+        Of the CSR matrix with an entry for each event.
+    """
+    from scipy import sparse
+
+    places = np.arange(len(rows), dtype=np.int32 if len(rows) < 2**31 else np.int64)
+    if first is not None:
+        places, rows, columns = places[first], rows[first], columns[first]
+    # SciPy's conversions are counting sorts, which keep the order of equals: a radix sort in two
+    events = sparse.coo_array((places, (rows, columns)), shape)
+    events.has_canonical_format = True  # or it would add up the places
+    by_row = events.tocsc().tocsr()
+    return by_row.data, by_row.indices, by_row.indptr
+
+
+def _pairs(indices: np.ndarray, indptr: np.ndarray) -> np.ndarray:
+    """Where the events of each pair begin."""
+    new = np.empty(len(indices), bool)
+    new[:1] = True
+    np.not_equal(indices[1:], indices[:-1], out=new[1:])
+    new[indptr[:-1][indptr[:-1] < indptr[1:]]] = True
+    return np.flatnonzero(new)
 
 
 def narrowed(values: np.ndarray) -> np.ndarray:
@@ -169,12 +217,13 @@ def _aggregated(
     return total / lengths if aggregate == "mean" else total
 
 
-def _twice(keys: np.ndarray, begin: np.ndarray, users: Ids, items: Ids) -> str:
-    again = np.ones(len(keys), bool)
-    again[begin] = False
-    row, column = divmod(int(keys[np.argmax(again)]), len(items))
+def _twice(
+    begin: np.ndarray, indices: np.ndarray, indptr: np.ndarray, users: Ids, items: Ids
+) -> str:
+    at = int(np.argmax(np.diff(begin, append=len(indices)) > 1))
+    row = int(np.searchsorted(indptr, begin[at], side="right")) - 1
     return (
-        f"{again.sum()} events are of a pair that was there before, such as user {users[row]!r} "
-        f"and item {items[column]!r}; expected each pair once. aggregate='sum', 'max', 'mean' or "
-        "'last' makes one of them"
+        f"{len(indices) - len(begin)} events are of a pair that was there before, such as user "
+        f"{users[row]!r} and item {items[int(indices[begin[at]])]!r}; expected each pair once. "
+        "aggregate='sum', 'max', 'mean' or 'last' makes one entry of them"
     )

@@ -12,6 +12,7 @@ import numpy as np
 from recsys import checks
 
 KINDS = ("pandas", "polars", "pyarrow")  # of frames, in the order in which one is chosen
+_SHOWN = 30  # names of columns that an error lists
 ROWS = 1 << 20  # of a batch: what is held beside the caller's table stays small
 
 
@@ -97,9 +98,10 @@ def check_columns(columns: Sequence[str], there: Sequence[str], owner: str) -> N
     for name in columns:
         if name not in there:
             names = [str(each) for each in there]
+            shown = ", ".join(repr(each[:40]) for each in names[:_SHOWN])
+            more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
             raise ValueError(
-                f"{owner} has no column {name!r}; it has {', '.join(map(repr, names))}"
-                f"{checks.nearest(name, names)}"
+                f"{owner} has no column {name!r}; it has {shown}{more}{checks.nearest(name, names)}"
             )
 
 

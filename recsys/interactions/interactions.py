@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -10,10 +11,11 @@ import numpy as np
 
 from recsys import checks
 from recsys.entries import canonical, plain, row_of_entries
-from recsys.interactions import rearrange
-from recsys.interactions.events import Events, Names, narrowed
+from recsys.interactions import files, rearrange
+from recsys.interactions.columns import as_column
+from recsys.interactions.events import Events, Names, checked_names, default_names, narrowed
 from recsys.interactions.frames import ROWS, read_frame, to_frame
-from recsys.interactions.ids import Ids, IntegerIds, as_objects
+from recsys.interactions.ids import Ids, IntegerIds
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -112,7 +114,7 @@ class Interactions:
         ImportError
             A table that only pyarrow can read, and there is none.
         """
-        names = _names(user, item, value, time)
+        names = checked_names(user, item, value, time)
         events = Events(names, aggregate, allow_negative)
         kind, batches = read_frame(frame, names.given)
         for batch in batches:
@@ -140,13 +142,11 @@ class Interactions:
         aggregate, allow_negative
             And what is raised: as in `from_frame`.
         """
-        names = Names(
-            "user", "item", None if values is None else "value", None if times is None else "time"
-        )
+        names = default_names((users, items, values, times))
         events = Events(names, aggregate, allow_negative)
-        columns = [_column("users", users, ids=True), _column("items", items, ids=True)]
+        columns = [as_column("users", users, ids=True), as_column("items", items, ids=True)]
         columns += [
-            _column(name, part)
+            as_column(name, part)
             for name, part in (("values", values), ("times", times))
             if part is not None
         ]
@@ -196,6 +196,97 @@ class Interactions:
         users = _ids_of_rows("users", users, matrix.shape[0], "rows")
         items = _ids_of_rows("items", items, matrix.shape[1], "columns")
         return cls(matrix, users, items)
+
+    @classmethod
+    def from_csv(
+        cls,
+        path: str | os.PathLike,
+        user: str | int = "user",
+        item: str | int = "item",
+        value: str | int | None = None,
+        time: str | int | None = None,
+        aggregate: str = "sum",
+        *,
+        separator: str | None = None,
+        header: bool = True,
+        quote: str | None = '"',
+        encoding: str = "utf-8",
+        allow_negative: bool = False,
+    ) -> Interactions:
+        """From a text file with a row an event, in blocks: it need not fit into memory.
+
+        Ids are strings, whatever they look like; an empty one is missing. Read by pyarrow where
+        that is installed, many times faster, else by Python's csv.
+
+        Parameters
+        ----------
+        path : path
+            Text, or text packed by gzip.
+        user, item, value, time : str or int
+            Columns, as in `from_frame`; without a header their numbers, counted from 0. Times
+            are numbers, or dates as in ISO 8601.
+        separator : str, optional
+            None: tab, semicolon, comma or bar, whichever is most frequent in the first line.
+        header : bool, default True
+            Whether the first line names the columns.
+        quote : str or None, default '"'
+            What encloses fields that hold separators. None: nothing does, as in many files
+            separated by tabs.
+        encoding : str, default "utf-8"
+        aggregate, allow_negative
+            As in `from_frame`.
+
+        Raises
+        ------
+        FileNotFoundError, IsADirectoryError
+        TypeError, ValueError
+            As `from_frame`, with the path; no such text file. Rows are counted from 0, without
+            the header.
+        """
+        path = files.existing(path)
+        checks.flag("header", header)
+        given = checked_names(user, item, value, time, of=str if header else int)
+        names = given if header else default_names(given)
+        events = Events(names, aggregate, allow_negative)
+        kinds = "iivt" if value is not None else "iit"
+        with files.naming(path):
+            layout = files.csv_layout(path, separator, header, quote, encoding)
+            places = files.csv_columns(layout, given.given)
+            for batch in files.read_csv(path, layout, places, kinds[: len(places)]):
+                events.add(batch)
+            return cls(*events.finish(_DROP_ANY), names)
+
+    @classmethod
+    def from_parquet(
+        cls,
+        path: str | os.PathLike,
+        user: str = "user",
+        item: str = "item",
+        value: str | None = None,
+        time: str | None = None,
+        aggregate: str = "sum",
+        *,
+        allow_negative: bool = False,
+    ) -> Interactions:
+        """From a Parquet file with a row an event, in batches: it need not fit into memory.
+
+        Only the columns named are read. Parameters as in `from_frame`.
+
+        Raises
+        ------
+        FileNotFoundError, IsADirectoryError
+        TypeError, ValueError
+            As `from_frame`, with the path; no Parquet file.
+        ImportError
+            pyarrow is not installed.
+        """
+        path = files.existing(path)
+        names = checked_names(user, item, value, time)
+        events = Events(names, aggregate, allow_negative)
+        with files.naming(path):
+            for batch in files.read_parquet(path, names.given):
+                events.add(batch)
+            return cls(*events.finish(_DROP_ANY), names)
 
     # ---- what it is ------------------------------------------------------------------------------
 
@@ -361,35 +452,6 @@ class Interactions:
 
 
 # ---- arguments -----------------------------------------------------------------------------------
-
-
-def _names(user: str, item: str, value: str | None, time: str | None) -> Names:
-    names = Names(user, item, value, time)
-    for what, name in zip(Names._fields, names, strict=True):
-        if not isinstance(name, str) and (name is not None or what in ("user", "item")):
-            raise TypeError(
-                f"{what} must be the name of a column; got {name!r} ({type(name).__name__})"
-            )
-    twice = [name for name in names.given if names.given.count(name) > 1]
-    if twice:
-        raise ValueError(f"the column {twice[0]!r} is named twice; expected another one for each")
-    return names
-
-
-def _column(name: str, values: Any, ids: bool = False) -> Any:
-    """A 1-D array, or a narwhals Series of what is another library's."""
-    if not isinstance(values, np.ndarray | list | tuple):
-        import narwhals.stable.v2 as nw
-
-        values = nw.from_native(values, series_only=True, pass_through=True)
-        if isinstance(values, nw.Series):
-            return values
-    if ids and not isinstance(values, np.ndarray):
-        return as_objects(values)
-    array = np.asarray(values)
-    if array.ndim != 1:
-        raise ValueError(f"{name} must be 1-D, an element an event; got shape {array.shape}")
-    return array
 
 
 def _read_only(array: np.ndarray) -> np.ndarray:

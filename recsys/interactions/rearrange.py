@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,9 +31,9 @@ def with_ids(data: Interactions, users: Ids | None, items: Ids | None, unknown: 
     users = data.users if users is None else users
     items = data.items if items is None else items
     kept = (rows >= 0) & (columns >= 0)
-    keys = rows[kept].astype(np.int64) * len(items) + columns[kept]
+    values = data.user_items.data[kept]
     times = None if data.times is None else data.times[kept]
-    return entries(keys, data.user_items.data[kept], times, users, items, "raise")
+    return entries(rows[kept], columns[kept], values, times, users, items, "raise")
 
 
 def _moved(places: np.ndarray, own: Ids, other: Ids | None, name: str, unknown: str) -> np.ndarray:
@@ -114,24 +114,23 @@ def united(parts: Sequence[Interactions], aggregate: str) -> Entries:
         raise ValueError("aggregate='last' needs times, and there are none")
     rows, users = _joined_ids([part.users for part in parts], parts[0].names.user)
     columns, items = _joined_ids([part.items for part in parts], parts[0].names.item)
-    keys = [
-        row[row_of_entries(part.user_items)].astype(np.int64) * len(items)
-        + column[part.user_items.indices]
-        for part, row, column in zip(parts, rows, columns, strict=True)
-    ]
-    values = np.concatenate([part.user_items.data for part in parts])
+    matrices = [part.user_items for part in parts]
+    rows = [own[row_of_entries(each)] for own, each in zip(rows, matrices, strict=True)]
+    columns = [own[each.indices] for own, each in zip(columns, matrices, strict=True)]
+    values = np.concatenate([each.data for each in matrices])
     times = np.concatenate([part.times for part in parts]) if all(timed) else None
-    return entries(np.concatenate(keys), values, times, users, items, aggregate)
+    rows, columns = np.concatenate(rows), np.concatenate(columns)
+    return entries(rows, columns, values, times, users, items, aggregate)
 
 
-def _joined_ids(parts: Sequence[Ids], name: str) -> tuple[Iterator[np.ndarray], Ids]:
+def _joined_ids(parts: Sequence[Ids], name: str) -> tuple[list[np.ndarray], Ids]:
     """The rows of each part's ids among those of all, and these."""
     encoder = Encoder(name)
     for ids in parts:
         encoder.add(ids.take(np.arange(len(ids))))
     rows, ids = encoder.finish()
     ends = np.cumsum([len(part) for part in parts])
-    return iter(np.split(rows, ends[:-1])), ids
+    return np.split(rows, ends[:-1]), ids
 
 
 def _places(flags: Sequence[bool], which: bool) -> list[int]:

@@ -1,0 +1,311 @@
+"""Rows of files in batches, whatever their size: CSV and Parquet."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import itertools
+import os
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+
+from recsys import checks
+from recsys.interactions.encode import pyarrow_or_none
+from recsys.interactions.frames import ROWS, check_columns
+
+_BYTES = 16 << 20  # of a block of a CSV that Arrow reads
+_LINES = 1 << 16  # of one that Python reads
+_SEPARATORS = "\t;,|"
+_GZIP = b"\x1f\x8b"
+_OTHERS = {
+    b"PAR1": "is a Parquet file: read it by from_parquet",
+    b"PK\x03\x04": "is a zip archive, such as an .npz or a spreadsheet; expected text",
+    b"\x89HDF": "is an HDF5 file; expected text",
+    b"<": "is a web page; expected rows of text. Download it again",
+}
+
+
+class Csv(NamedTuple):
+    """How a text file is written.
+
+    Attributes
+    ----------
+    separator : str
+    header : bool
+    quote : str or None
+    encoding : str
+    names : list of str
+        Of all columns; their numbers where there is no header.
+    """
+
+    separator: str
+    header: bool
+    quote: str | None
+    encoding: str
+    names: list[str]
+
+
+def existing(path: str | os.PathLike) -> Path:
+    """`path`, of which there must be a file."""
+    path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; expected a file")
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    return path
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """What goes wrong within is said of this file, as TypeError or ValueError."""
+    damage = (EOFError, zlib.error, gzip.BadGzipFile, csv.Error)
+    arrow = pyarrow_or_none()
+    if arrow is not None:
+        damage += (arrow.ArrowException,)
+    try:
+        yield
+    except UnicodeError as error:
+        raise ValueError(f"{path} is not in the encoding expected: {error}{_ENCODING}") from None
+    except damage as error:
+        hint = _ENCODING if "UTF8" in str(error) else ""
+        raise ValueError(f"{path} is damaged or something else: {error}{hint}") from error
+    except TypeError as error:
+        raise TypeError(f"{path}: {error}") from None
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+_ENCODING = ". Name the right one, such as encoding='latin-1'"
+
+
+# ---- Parquet -----------------------------------------------------------------------------------
+
+
+def read_parquet(path: Path, columns: Sequence[str]) -> Iterator[list[Any]]:
+    """Some columns of a Parquet file, as batches of narwhals Series."""
+    with open(path, "rb") as file:
+        if file.read(4) != b"PAR1":
+            raise ValueError("no Parquet file; text is read by from_csv")
+    try:
+        from pyarrow import parquet
+    except ImportError:
+        raise ImportError(
+            "reading Parquet needs pyarrow: pip install 'recsys-engine[arrow]'"
+        ) from None
+    with parquet.ParquetFile(path) as file:
+        check_columns(columns, file.schema_arrow.names, "the file")
+        for batch in file.iter_batches(ROWS, columns=list(columns)):
+            yield [_series(batch.column(name)) for name in columns]
+
+
+def _series(array: Any) -> Any:
+    import narwhals.stable.v2 as nw
+    import pyarrow
+
+    return nw.from_native(pyarrow.chunked_array([array]), series_only=True)
+
+
+# ---- CSV ---------------------------------------------------------------------------------------
+
+
+def csv_layout(
+    path: Path, separator: str | None, header: bool, quote: str | None, encoding: str
+) -> Csv:
+    """How a text file is written, from its first line and from what is known of it."""
+    checks.flag("header", header)
+    for name, value in (("separator", separator), ("quote", quote)):
+        if value is not None and (not isinstance(value, str) or len(value) != 1):
+            raise ValueError(f"{name} must be a single character or None; got {value!r}")
+    encoding = "utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding
+    with _text(path, encoding) as file:
+        first = file.readline(1 << 20)
+    if not first.strip():
+        raise ValueError("the file is empty, or begins with an empty line; expected rows of text")
+    if "\0" in first:
+        raise ValueError("the file is no text; expected rows of it")
+    if separator is None:
+        separator = max(_SEPARATORS, key=first.count)
+    layout = Csv(separator, header, quote, encoding, [])
+    fields = next(_rows(layout, [first]))
+    return layout._replace(names=fields if header else [str(n) for n in range(len(fields))])
+
+
+def csv_columns(layout: Csv, columns: Sequence[str | int]) -> list[int]:
+    """The places of columns, which are named by the header or numbered where there is none."""
+    if layout.header:
+        numbers = any(name.strip().replace(".", "", 1).isdecimal() for name in layout.names)
+        try:
+            check_columns(columns, layout.names, "the header")
+        except ValueError as error:
+            hint = ". If that is no header: header=False, user=0, item=1" if numbers else ""
+            raise ValueError(f"{error}{hint}") from None
+        return [layout.names.index(name) for name in columns]
+    for column in columns:
+        checks.integer("a column of a file without a header", column, 0)
+        if column >= len(layout.names):
+            raise ValueError(
+                f"there is no column {column}; the first line has {len(layout.names)}, counted "
+                f"from 0, by the separator {layout.separator!r}"
+            )
+    return list(columns)
+
+
+def read_csv(path: Path, layout: Csv, places: Sequence[int], kinds: str) -> Iterator[list[Any]]:
+    """Columns of a text file in batches.
+
+    Parameters
+    ----------
+    path, layout
+    places : sequence of int
+        Which columns.
+    kinds : str
+        A letter a column: ``i`` for ids, ``v`` for values, ``t`` for times.
+    """
+    by_arrow = pyarrow_or_none() is not None
+    blocks = (_by_arrow if by_arrow else _by_python)(path, layout, places)
+    row = 0
+    for block in blocks:
+        yield [
+            part if kind == "i" else _parsed(part, kind, layout.names[place], row)
+            for part, kind, place in zip(block, kinds, places, strict=True)
+        ]
+        row += len(block[0])
+
+
+def _by_arrow(path: Path, layout: Csv, places: Sequence[int]) -> Iterator[list[Any]]:
+    """Narwhals Series of strings, null where empty."""
+    import pyarrow
+    from pyarrow import csv
+
+    names = [str(n) for n in range(len(layout.names))]
+    used = [names[place] for place in places]
+    utf8 = layout.encoding == "utf-8-sig"
+    with _binary(path) as file:
+        stream = csv.open_csv(
+            file,
+            csv.ReadOptions(
+                block_size=_BYTES,
+                column_names=names,
+                skip_rows=int(layout.header),
+                encoding="utf8" if utf8 else layout.encoding,
+            ),
+            csv.ParseOptions(
+                delimiter=layout.separator,
+                quote_char=layout.quote or False,
+                newlines_in_values=layout.quote is not None,
+            ),
+            csv.ConvertOptions(
+                include_columns=list(dict.fromkeys(used)),
+                column_types=dict.fromkeys(used, pyarrow.string()),
+                null_values=[""],
+                strings_can_be_null=True,
+            ),
+        )
+        for batch in stream:
+            yield [_series(batch.column(name)) for name in used]
+
+
+def _by_python(path: Path, layout: Csv, places: Sequence[int]) -> Iterator[list[Any]]:
+    """Arrays of strings, None where empty."""
+    width, row = len(layout.names), 0
+    with _text(path, layout.encoding) as file:
+        rows = _rows(layout, file)
+        if layout.header:
+            next(rows)
+        while block := [fields for fields in itertools.islice(rows, _LINES) if fields]:
+            for at, fields in enumerate(block, row):
+                if len(fields) != width:
+                    raise ValueError(
+                        f"row {at} has {len(fields)} fields, expected {width}: "
+                        f"{layout.separator.join(fields)[:100]}"
+                    )
+            yield [np.array([f[place] or None for f in block], object) for place in places]
+            row += len(block)
+
+
+def _rows(layout: Csv, lines: Any) -> Iterator[list[str]]:
+    quoting = csv.QUOTE_MINIMAL if layout.quote else csv.QUOTE_NONE
+    return csv.reader(
+        lines, delimiter=layout.separator, quotechar=layout.quote or '"', quoting=quoting
+    )
+
+
+@contextmanager
+def _binary(path: Path) -> Iterator[IO[bytes]]:
+    """The bytes, unpacked where gzip packed them."""
+    with open(path, "rb") as file:
+        packed = file.read(2) == _GZIP
+    with gzip.open(path) if packed else open(path, "rb") as file:
+        start = file.read(4)
+        for signature, what in _OTHERS.items():
+            if start.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(signature):
+                raise ValueError(f"the file {what}")
+        file.seek(0)
+        yield file
+
+
+@contextmanager
+def _text(path: Path, encoding: str) -> Iterator[IO[str]]:
+    with _binary(path) as file:
+        yield io.TextIOWrapper(file, encoding, newline="")
+
+
+# ---- fields ------------------------------------------------------------------------------------
+
+
+def _parsed(texts: Any, kind: str, name: str, row: int) -> np.ndarray:
+    """Values or times from strings, of which the first is in `row`."""
+    if not isinstance(texts, np.ndarray):
+        quick = _parsed_by_arrow(texts, kind)
+        if quick is not None:
+            return quick
+        texts = np.array(texts.to_list(), object)
+    ways = {"v": (float,), "t": (int, float, _moment)}[kind]
+    for way in ways:
+        try:
+            return np.array([way(text or "") for text in texts])
+        except ValueError:
+            continue
+    bad = next(at for at, text in enumerate(texts) if not _reads(ways[-1], text))
+    expected = "a number" if kind == "v" else "a number or a date such as 2026-01-31 18:00:00"
+    raise ValueError(
+        f"column {name!r} holds {texts[bad] or ''!r} in row {row + bad}; expected {expected}"
+    )
+
+
+def _parsed_by_arrow(texts: Any, kind: str) -> np.ndarray | None:
+    import pyarrow
+
+    if texts.null_count():
+        return None
+    types = [pyarrow.float64()]
+    if kind == "t":
+        types = [pyarrow.int64(), *types, pyarrow.timestamp("us"), pyarrow.timestamp("us", "UTC")]
+    for own in types:
+        try:
+            return texts.to_native().cast(own).to_numpy()
+        except pyarrow.ArrowInvalid:
+            continue
+    return None
+
+
+def _moment(text: str) -> np.datetime64:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is not None:
+        moment = moment.astimezone(UTC).replace(tzinfo=None)
+    return np.datetime64(moment, "us")
+
+
+def _reads(way: Callable[[str], Any], text: str | None) -> bool:
+    try:
+        way(text or "")
+    except ValueError:
+        return False
+    return True
