@@ -10,6 +10,8 @@ import numpy as np
 
 from recsys import checks
 from recsys.entries import among, canonical, check_apart, entry_keys, keep, plain
+from recsys.interactions.ids import Ids
+from recsys.interactions.matching import pair_in_rows
 from recsys.progress import progress_bar
 
 from .lists import Judged, judge, same_shape, self_information
@@ -97,6 +99,9 @@ def evaluate(
         model gives a NaN score, an unknown item or an item twice.
     """
     _check_model(model)
+    folds_in = bool(options and options.get("fold_in"))
+    users, items = _ids_of(model)
+    train, test = pair_in_rows(train, test, NAMES, None if folds_in else users, items)
     held_out = HeldOut(train, test, metrics, k, allow_overlap=allow_overlap)
     return held_out.evaluate(
         model, ties=ties, random_state=random_state, options=options, show_progress=show_progress
@@ -130,6 +135,7 @@ class HeldOut:
         names: tuple[str, str] = NAMES,
     ) -> None:
         self._metrics, self._cuts, self._allow_overlap = _names(metrics), _cuts(k), allow_overlap
+        train, test = pair_in_rows(train, test, names)
         train, test = _matrices(train, test, allow_overlap, names)
         self._users = np.flatnonzero(np.diff(test.indptr))
         self._n_without_test = test.shape[0] - len(self._users)
@@ -151,6 +157,8 @@ class HeldOut:
     ) -> Evaluation:
         """What `evaluate` returns for this model."""
         _check_model(model)
+        if _ids_of(model) != (None, None):
+            model = model.without_ids()
         checks.choice("ties", ties, ("random", "model"))
         rng = checks.random_generator(random_state) if ties == "random" else None
         users, longest = self._users, max(self._cuts)
@@ -189,6 +197,13 @@ def _check_model(model: Any) -> None:
         raise TypeError(
             f"model must have a method recommend(users, user_items, N=...); got {model!r}"
         )
+
+
+def _ids_of(model: Any) -> tuple[Ids | None, Ids | None]:
+    """The ids of users and items that a model of recsys speaks."""
+    if not hasattr(model, "without_ids"):
+        return None, None
+    return model.users, model.items
 
 
 class _Tally:

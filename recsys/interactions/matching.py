@@ -1,4 +1,4 @@
-"""Matrices in the rows and columns of given ids."""
+"""Interactions as matrices in the rows and columns of given ids."""
 
 from __future__ import annotations
 
@@ -11,24 +11,50 @@ from recsys.interactions.interactions import Interactions
 logger = logging.getLogger("recsys")
 
 
-def in_rows(given: Any, users: Ids | None, items: Ids | None, name: str = "user_items") -> Any:
-    """The matrix of `Interactions`; whatever else is given stays what it is.
+def in_rows(
+    given: Any, users: Ids | None = None, items: Ids | None = None, name: str = "user_items"
+) -> Any:
+    """The matrix of Interactions; whatever else is given stays what it is.
 
     Its rows are `users` and its columns `items`; None leaves its own. Entries of other ids are
     left out, and the log says how many.
     """
     if not isinstance(given, Interactions):
         return given
-    same = users in (None, given.users) and items in (None, given.items)
-    if same:
+    if (users is None or users is given.users) and (items is None or items is given.items):
         return given.user_items
-    matrix = given.aligned(users=users, items=items, unknown="drop").user_items
-    lost = given.user_items.nnz - matrix.nnz
+    matrix = given.aligned(users, items, unknown="drop").user_items
+    lost = given.nnz - matrix.nnz
     if lost:
         logger.warning(
             "%s: %d of %d entries are of unknown users or items, and left out",
             name,
             lost,
-            given.user_items.nnz,
+            given.nnz,
         )
     return matrix
+
+
+def pair_in_rows(
+    train: Any,
+    test: Any,
+    names: tuple[str, str],
+    users: Ids | None = None,
+    items: Ids | None = None,
+) -> tuple[Any, Any]:
+    """As `in_rows`, of two that belong together: where no ids are given, those of `train` count.
+
+    Raises
+    ------
+    TypeError
+        `test` has ids, and there are none to go by.
+    """
+    if isinstance(train, Interactions):
+        users = train.users if users is None else users
+        items = train.items if items is None else items
+    if isinstance(test, Interactions) and (users is None or items is None):
+        raise TypeError(
+            f"{names[1]} has ids, but {names[0]} is a matrix without: pass both as Interactions, "
+            f"or {names[1]}.user_items, if its rows and columns are those of {names[0]}"
+        )
+    return in_rows(train, users, items, names[0]), in_rows(test, users, items, names[1])

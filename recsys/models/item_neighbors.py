@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from recsys import checks, kernels
+from recsys.interactions.matching import in_rows
 from recsys.models.base import Iteration, NotFittedError
 from recsys.models.candidates import Choice, Seen, list_length
 from recsys.models.estimator import no_target, scored_pairs
@@ -132,8 +133,8 @@ class ItemNeighbors(ListMaker):
         """
         no_target(y)
         dtype = self._check_parameters()
-        user_items, ids = Vocabulary.of(user_items)
-        counts = checks.interactions(user_items, dtype)
+        ids = Vocabulary.of(user_items)
+        counts = checks.interactions(in_rows(user_items), dtype)
         seen = Seen.of(counts)
         similarity = self._neighbors(counts)
         self._become(similarity, seen.copied(dtype), ids)

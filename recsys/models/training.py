@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 import numpy as np
 
 from recsys import checks, kernels
+from recsys.interactions.matching import pair_in_rows
 from recsys.models.base import Callback, Iteration, Step
 from recsys.models.candidates import Seen
 from recsys.models.estimator import no_target
 from recsys.models.factor_model import FactorModel
-from recsys.models.validation import Validation
+from recsys.models.validation import NAMES, Validation
 from recsys.models.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -120,10 +121,10 @@ class IterativeModel(FactorModel):
                 "callback must be a function of (iteration, seconds, loss); got "
                 f"{callback!r} ({type(callback).__name__})"
             )
-        user_items, ids = Vocabulary.of(user_items)
+        ids = Vocabulary.of(user_items)
+        user_items, validation = pair_in_rows(user_items, validation, NAMES)
         counts = checks.interactions(user_items, dtype)
         self._check_counts(counts)
-        validation = validation if ids is None else ids.held_out(validation)
         judge = Validation.of(self, counts, validation, metric, patience, validate_every)
         continues = warm_start and self._can_continue(counts.shape, dtype, ids)
         history = self.history if continues else []

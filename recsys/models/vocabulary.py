@@ -36,12 +36,14 @@ class Vocabulary(NamedTuple):
     frame_kind: str | None
 
     @classmethod
-    def of(cls, user_items: Any) -> tuple[Any, Vocabulary | None]:
-        """What `fit` was given: the matrix, and the ids if it came with such."""
+    def of(cls, user_items: Any) -> Vocabulary | None:
+        """The ids in what `fit` was given; None for a matrix."""
         if not isinstance(user_items, Interactions):
-            return user_items, None
-        own = user_items
-        return own.user_items, cls(own.users, own.items, tuple(own.names[:2]), own.frame_kind)
+            return None
+        names = user_items.names
+        return cls(
+            user_items.users, user_items.items, (names.user, names.item), user_items.frame_kind
+        )
 
     # ---- arguments -----------------------------------------------------------------------------
 
@@ -119,10 +121,6 @@ class Vocabulary(NamedTuple):
         if count == found.size and not by_number:
             return _counted(found.shape), given
         return self.users.rows(users, "users"), given
-
-    def held_out(self, validation: Any) -> Any:
-        """A matrix of what was held out of the training with these ids."""
-        return in_rows(validation, self.users, self.items, "validation")
 
     # ---- answers -------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Iterator
 from typing import Any, Self
@@ -9,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 
 from recsys import checks, kernels
+from recsys.interactions.ids import Ids
 
 from .ann_backends import BACKENDS, Graph
 from .model_file import digest, read_model_file, write_model_file
@@ -185,6 +187,22 @@ class AnnIndex:
             f"{_CLASS}({self.backend!r}, {self.kind!r}, {len(self._factors):,} items, "
             f"expansion_search={self.expansion_search})"
         )
+
+    @property
+    def users(self) -> Ids | None:
+        """The model's ids of users, if it has such."""
+        return self._model.users
+
+    @property
+    def items(self) -> Ids | None:
+        """The model's ids of items, if it has such."""
+        return self._model.items
+
+    def without_ids(self) -> Self:
+        """The same index speaking row numbers, see the model's `without_ids`."""
+        twin = copy.copy(self)
+        twin._model = self._model.without_ids()
+        return twin
 
     def recommend(
         self,

@@ -7,7 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recsys import checks
-from recsys.entries import canonical, row_of_entries
+from recsys.entries import canonical, plain, row_of_entries
 from recsys.evaluation.metrics import ERRORS, check_metric
+from recsys.interactions import Interactions
+from recsys.interactions.matching import pair_in_rows
 from recsys.models import NumericalWarning
 from recsys.models.base import Recommender
 from recsys.models.training import IterativeModel
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("recsys")
 
+_NAMES = ("train", "validation")  # what errors call the matrices
 STARTUP = 5  # trials before the values of others count, for drawing and for giving up
 Report = Callable[[int, float], bool]  # of an iteration's value; returns whether to stop
 
@@ -180,6 +183,7 @@ class Task:
     patience: int | None
     validate_every: int
     lists: HeldOut | None  # of errors of ratings there are none
+    source: Interactions | None  # what `train` came from, if it had ids
 
     @classmethod
     def of(
@@ -204,12 +208,10 @@ class Task:
         check_metric(metric, model_class._default_metric in ERRORS)
         drawn = "random_state" in model_class._parameter_names()
         seed = {"random_state": random_state} if drawn else {}
-        train, validation = canonical(train, "train"), canonical(validation, "validation")
-        lists = (
-            None
-            if metric in ERRORS
-            else held_out_lists(train, validation, metric, ("train", "validation"))
-        )
+        source = train if isinstance(train, Interactions) else None
+        matrices = pair_in_rows(train, validation, _NAMES)
+        train, validation = map(canonical, matrices, _NAMES)
+        lists = None if metric in ERRORS else held_out_lists(train, validation, metric, _NAMES)
         return cls(
             model_class,
             train,
@@ -219,6 +221,7 @@ class Task:
             patience,
             validate_every,
             lists,
+            source,
         )
 
     def settings(self) -> dict[str, Any]:
@@ -291,6 +294,9 @@ class Task:
         # The sum of two matrices would be without the entries that are 0.
         data = np.concatenate([matrix.data for matrix in both])
         union = sparse.coo_array((data, (rows, columns)), shape=self.train.shape).tocsr()
+        if self.source is not None:
+            whole = plain(canonical(union, "train and validation"))
+            union = replace(self.source, user_items=whole, times=None)
         return self.model_class(**params).fit(union, show_progress=show_progress)
 
 
