@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import html
+from html import escape
 from numbers import Integral
 from typing import Any
 
 import numpy as np
 
 from recsys.interactions.frames import to_frame
-from recsys.tables import html_table
+from recsys.tables import aligned, html_table
 
 _SHOWN = 5  # lists, and places of each, that are printed
 
@@ -78,13 +78,10 @@ class IdLists(tuple):
         return to_frame(columns, kind or self._frame_kind)
 
     def __repr__(self) -> str:
-        rows = self._cells()
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-        return "\n".join([*lines, *self._rest()])
+        return "\n".join([aligned(self._cells()), *self._rest()])
 
     def _repr_html_(self) -> str:
-        rest = (f"<p>{html.escape(line)}</p>" for line in self._rest())
+        rest = (f"<p>{escape(line)}</p>" for line in self._rest())
         return html_table(self._cells(), numbers=False) + "".join(rest)
 
     def _cells(self) -> list[list[str]]:
