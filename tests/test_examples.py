@@ -25,3 +25,15 @@ def test_milvus(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["counts.csv"]
     done = run("milvus.py", "--data", data, "--user", 30, cwd=tmp_path)
     assert done.returncode == 1 and "expected 0 to 29" in done.stderr
+
+
+def test_mlflow(tmp_path):
+    for name in ("mlflow", "pandas"):
+        pytest.importorskip(name, reason=f"{name} is not installed")
+    done = run("mlflow_model.py", "--factors", 4, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "the model's own lists are the same" in done.stdout
+    assert [line.split()[:2] for line in done.stdout.splitlines()[2:5]] == [
+        ["0", "1"], ["0", "2"], ["0", "3"],
+    ]  # fmt: skip
+    assert not list(tmp_path.iterdir())
