@@ -387,13 +387,17 @@ def as_dict(result: Result) -> dict[str, Any]:
     }
 
 
-def table(experiments: dict[str, dict[str, Any]]) -> str:
-    """The Markdown table of experiments as `as_dict` gives them, in the order above."""
-    rows = [
+def rows(experiments: dict[str, dict[str, Any]]) -> list[Row]:
+    """All rows of experiments as `as_dict` gives them, in the order above."""
+    return [
         Row(**row)
         for name in EXPERIMENTS
         if name in experiments
         for row in experiments[name]["rows"]
     ]
+
+
+def table(experiments: dict[str, dict[str, Any]]) -> str:
+    """`rows` as a Markdown table."""
     header = ("what", "measured", "bar", "aim", "verdict", "note")
-    return markdown_table(header, (row.cells() for row in rows))
+    return markdown_table(header, (row.cells() for row in rows(experiments)))

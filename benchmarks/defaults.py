@@ -22,8 +22,10 @@ from typing import Any, NamedTuple
 import machine
 import quality_data
 from harness import (
+    DOCS,
     add_seed,
     add_threads,
+    days,
     earlier_experiments,
     markdown_table,
     now,
@@ -37,7 +39,7 @@ from quality_report import described, facts_of, words
 
 import recsys
 
-DOCS = Path(__file__).resolve().parents[1] / "docs" / "defaults.md"
+PAGE = DOCS / "defaults.md"
 MARKS = ("<!-- defaults:begin -->", "<!-- defaults:end -->")
 JUDGED_BY = "ndcg@10"
 QUICK = {"iterations": 1, "epochs": 1}
@@ -153,7 +155,7 @@ def parse() -> argparse.Namespace:
     add_seed(parser)
     add_threads(parser)
     parser.add_argument(
-        "--update-docs", action="store_true", help=f"write the tables into docs/{DOCS.name}"
+        "--update-docs", action="store_true", help=f"write the tables into docs/{PAGE.name}"
     )
     parser.add_argument(
         "--output",
@@ -275,11 +277,11 @@ def main() -> None:
     text = tables(rows)
     print(f"{text}\nwrote {options.output}")
     if options.update_docs:
-        days = sorted(row["measured"][:10] for row in rows)
+        measured = days(row["measured"] for row in rows)
         command = "`python benchmarks/defaults.py FOLDER --update-docs`"
-        head = f"{machine.one_line(facts)}; {days[0]} to {days[-1]}, {command}."
+        head = f"{machine.one_line(facts)}; {measured}, {command}."
         text = f"{head}\n\n{text}"
-        replace_between(DOCS, MARKS, text)
+        replace_between(PAGE, MARKS, text)
 
 
 if __name__ == "__main__":

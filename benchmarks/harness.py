@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INTERRUPTED = 130  # exit status of a program that was interrupted
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+_PEERS = ("recsys", "implicit", "irspack", "lightfm", "cmfrec")
+COLOURS = {**dict(zip(_PEERS, plots.COLOURS, strict=False)), "numpy": plots.FAINT}  # in pictures
 
 # ---- data --------------------------------------------------------------------------------------
 
@@ -103,7 +106,7 @@ def open_data(options: argparse.Namespace) -> Dataset:
         dataset = lastfm360k_twin(1.0, options.seed)
     except (OSError, ValueError, ImportError) as error:
         raise SystemExit(f"cannot use that data: {error}") from error
-    print(headline(dataset))
+    print(headline(described(dataset)))
     if reason:
         print(f"the real data: {reason}")
     return dataset
@@ -116,12 +119,24 @@ def _read(path: Path) -> Dataset:
     return read_interactions(path)
 
 
-def headline(dataset: Dataset) -> str:
+def described(dataset: Dataset) -> dict[str, Any]:
+    """A data set in a report."""
     n_users, n_items = dataset.user_items.shape
-    kind = "SYNTHETIC data" if dataset.synthetic else "real data"
+    return {
+        "name": dataset.name,
+        "synthetic": dataset.synthetic,
+        "users": n_users,
+        "items": n_items,
+        "entries": dataset.user_items.nnz,
+    }
+
+
+def headline(data: dict[str, Any]) -> str:
+    """A line about what `described` gives."""
+    kind = "SYNTHETIC data" if data["synthetic"] else "real data"
     return (
-        f"{kind}: {dataset.name}, {n_users:,} users x {n_items:,} items, "
-        f"{dataset.user_items.nnz:,} entries"
+        f"{kind}: {data['name']}, {data['users']:,} users x {data['items']:,} items, "
+        f"{data['entries']:,} entries"
     )
 
 
@@ -243,6 +258,12 @@ def now() -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S %z")
 
 
+def days(times: Iterable[str]) -> str:
+    """The first and the last day of what `now` gave."""
+    first, *others = sorted({time[:10] for time in times})
+    return f"{first} to {others[-1]}" if others else first
+
+
 def write_text(path: Path, text: str) -> None:
     """Write all of it or nothing: beside the final name first, then renamed."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -258,15 +279,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, dataset: Dataset, machine: dict[str, Any], **content: Any) -> None:
-    n_users, n_items = dataset.user_items.shape
-    described = {
-        "name": dataset.name,
-        "synthetic": dataset.synthetic,
-        "users": n_users,
-        "items": n_items,
-        "entries": dataset.user_items.nnz,
-    }
-    write_report(path, dataset=described, machine=machine, **content)
+    write_report(path, dataset=described(dataset), machine=machine, **content)
 
 
 def write_report(path: Path, **content: Any) -> None:
@@ -275,14 +288,21 @@ def write_report(path: Path, **content: Any) -> None:
     write_text(path, json.dumps(report, indent=1, default=_plain) + "\n")
 
 
-def earlier_experiments(path: Path, same: dict[str, Any]) -> dict[str, Any]:
-    """Those of an earlier report that were measured `on` the same."""
+def read_experiments(path: Path) -> dict[str, Any]:
+    """A report that has experiments."""
     try:
-        kept = json.loads(path.read_text(encoding="utf-8"))["experiments"]
-    except FileNotFoundError:
+        report = json.loads(path.read_text(encoding="utf-8"))
+        report["experiments"].items()
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise SystemExit(f"{path} is no report of experiments ({error})") from error
+    return report
+
+
+def earlier_experiments(path: Path, same: dict[str, Any]) -> dict[str, Any]:
+    """Those of an earlier report, if there is one, that were measured `on` the same."""
+    if not path.exists():
         return {}
-    except (OSError, ValueError, KeyError) as error:
-        raise SystemExit(f"{path} is no report of experiments ({error}): move it away") from error
+    kept = read_experiments(path)["experiments"]
     return {name: each for name, each in kept.items() if each.get("on") == same}
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import bars
+import bars_report
 import epoch_peers
 import lightfm_peer
 import machine
@@ -22,19 +23,17 @@ from harness import (
     add_data_options,
     add_no_peers,
     earlier_experiments,
-    headline,
     interleave,
     markdown_table,
     now,
     open_data,
-    replace_between,
+    read_experiments,
     run,
     write_json,
 )
 from peer_models import Cmfrec, Ours, Problem, installed, stepping_peers
 
-README = Path(__file__).resolve().parents[1] / "README.md"
-MARKS = ("<!-- bars:begin -->", "<!-- bars:end -->")
+BARS = "results/bars.json"
 
 
 def parse() -> argparse.Namespace:
@@ -94,9 +93,10 @@ def parse() -> argparse.Namespace:
         f"holds of the same data and machine: {', '.join(bars.EXPERIMENTS)}",
     )
     parser.add_argument(
-        "--update-readme",
+        "--update-docs",
         action="store_true",
-        help="with --bars: write the table between the marks in README.md",
+        help="write table and picture of the bars into docs/; without --bars from what --output "
+        "holds",
     )
     parser.add_argument(
         "--output",
@@ -104,8 +104,8 @@ def parse() -> argparse.Namespace:
         help="default: results/bars.json with --bars, else results/peers.json",
     )
     options = parser.parse_args()
-    if (options.only or options.update_readme) and not options.bars:
-        parser.error("--only and --update-readme go with --bars")
+    if options.only and not options.bars:
+        parser.error("--only goes with --bars")
     if options.rounds < 1:
         parser.error("--rounds must be at least 1")
     if options.no_peers and options.lightfm:
@@ -117,6 +117,9 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     options = parse()
+    if options.update_docs and not options.bars:
+        bars_report.update_docs(read_experiments(Path(options.output or BARS)))
+        return
     dataset = open_data(options)
     facts = machine.facts(options.threads)
     print(machine.one_line(facts))
@@ -223,7 +226,7 @@ def lines_of(traces: dict[str, Trace], alpha: float, f: int) -> list[list[str]]:
 
 
 def measure_bars(bench: bars.Bench, facts: dict[str, Any], options: argparse.Namespace) -> None:
-    path, dataset = Path(options.output or "results/bars.json"), bench.dataset
+    path, dataset = Path(options.output or BARS), bench.dataset
     same = {"name": dataset.name, "cpu": facts["cpu"], "threads": facts["threads"]}
     wanted = options.only or list(bars.EXPERIMENTS)
     experiments = {
@@ -238,17 +241,9 @@ def measure_bars(bench: bars.Bench, facts: dict[str, Any], options: argparse.Nam
         }
         # After each one, so that an interrupted run keeps what it has.
         write_json(path, dataset, facts, experiments=experiments)
-    text = bars.table(experiments)
-    print(f"{text}\nwrote {path}")
-    if options.update_readme:
-        update_readme(f"{headline(dataset)}.\n{machine.one_line(facts)}.\n\n{text}", experiments)
-
-
-def update_readme(text: str, experiments: dict[str, Any]) -> None:
-    dates = sorted(each["measured"][:10] for each in experiments.values())
-    text = f"{text}\n\nMeasured {dates[0]}" + (f" to {dates[-1]}" if dates[0] != dates[-1] else "")
-    command = "`python benchmarks/peers.py --bars --update-readme`"
-    replace_between(README, MARKS, f"{text} by {command}.")
+    print(f"{bars.table(experiments)}\nwrote {path}")
+    if options.update_docs:
+        bars_report.update_docs(read_experiments(path))
 
 
 if __name__ == "__main__":

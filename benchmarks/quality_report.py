@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from harness import markdown_table, replace_between, write_picture
+from harness import COLOURS, DOCS, days, markdown_table, replace_between, write_picture
 from quality_data import Data
 from quality_models import CONTENDERS
 
@@ -14,10 +13,6 @@ from recsys import plots
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-DOCS = Path(__file__).resolve().parents[1] / "docs"
-_PEERS = ("recsys", "implicit", "irspack", "lightfm")
-COLOURS = {**dict(zip(_PEERS, plots.COLOURS, strict=False)), "NumPy": plots.FAINT}
 
 Report = dict[str, Any]
 Row = dict[str, Any]
@@ -137,7 +132,7 @@ def panel(axes: Any, rows: list[Row], name: str, synthetic: bool) -> None:
     axes.minorticks_off()
     heights = []
     for row in rows:
-        ndcg, colour = row["measured"]["ndcg@20"], COLOURS[row["by"]]
+        ndcg, colour = row["measured"]["ndcg@20"], COLOURS[row["by"].lower()]
         bars = [[ndcg["mean"] - ndcg["low"]], [ndcg["high"] - ndcg["mean"]]]
         at = max(row["seconds"], 1e-2), ndcg["mean"]
         axes.errorbar(*at, yerr=bars, fmt="o", color=colour, elinewidth=0.8)
@@ -146,7 +141,7 @@ def panel(axes: Any, rows: list[Row], name: str, synthetic: bool) -> None:
     share = (np.array(heights) - low) / (high - low)
     for row, place in zip(rows, spread(share, 0.042), strict=True):
         at = max(row["seconds"], 1e-2), row["measured"]["ndcg@20"]["mean"]
-        colour = COLOURS[row["by"]]
+        colour = COLOURS[row["by"].lower()]
         axes.annotate(
             row["who"],
             at,
@@ -188,12 +183,11 @@ def update_docs(report: Report, machine: str) -> None:
     """Put the tables between the marks of docs/quality.md, and make its picture."""
     on_test = report["kind"]["chosen_on"] == "test"
     name = "tuned-on-test" if on_test else "quality"
-    dates = sorted(row["at"][:10] for row in report["rows"])
-    days = dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}"
     chosen = "the test items" if on_test else "a part of the training data"
     option = " --tune-on-test" if on_test else ""
     text = (
-        f"Settings chosen on {chosen}. {machine}, {days}, "
+        f"Settings chosen on {chosen}. {machine}, "
+        f"{days(row['at'] for row in report['rows'])}, "
         f"`python benchmarks/quality.py{option} --update-docs`.\n\n{tables(report)}"
     )
     replace_between(DOCS / "quality.md", (f"<!-- {name}:begin -->", f"<!-- {name}:end -->"), text)

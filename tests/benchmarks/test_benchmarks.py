@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from run_benchmark import FOLDER, report, run
+from run_benchmark import report, run
 
 
 def test_main_job_on_the_twin(tmp_path):
@@ -270,20 +270,68 @@ def test_verdicts(benchmarks):
     assert Row("", 12.0, "M/s", "at least", 10).verdict() == "met"
 
 
-def test_readme_table_is_replaced_between_its_marks(benchmarks, tmp_path, monkeypatch):
-    peers = benchmarks("peers")
-    readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{peers.MARKS[0]}\nold\n{peers.MARKS[1]}\nafter\n", encoding="utf-8")
-    monkeypatch.setattr(peers, "README", readme)
-    peers.update_readme("new", {"one": {"measured": "2026-01-02 03:04:05 +0000"}})
-    text = readme.read_text(encoding="utf-8")
-    assert text.startswith(f"before\n{peers.MARKS[0]}\n") and text.endswith("\nafter\n")
-    assert "new" in text and "old" not in text and "Measured 2026-01-02" in text
+@pytest.fixture
+def bars_report(benchmarks, tmp_path, monkeypatch):
+    """bars_report.py, with a folder of its own for what it writes."""
+    module = benchmarks("bars_report")
+    page = tmp_path / "performance.md"
+    page.write_text(f"before\n{module.MARKS[0]}\nold\n{module.MARKS[1]}\nafter\n", "utf-8")
+    monkeypatch.setattr(module, "PAGE", page)
+    monkeypatch.setattr(module, "PICTURE", tmp_path / "performance.svg")
+    return module
 
 
-def test_readme_has_the_marks():
-    text = (FOLDER.parent / "README.md").read_text(encoding="utf-8")
-    assert 0 < text.find("<!-- bars:begin -->") < text.find("<!-- bars:end -->")
+MACHINE = {
+    "cpu": "a CPU",
+    "cpus": 2,
+    "threads": 1,
+    "recsys": "0.1.0",
+    "versions": {"numpy": "2.0"},
+    "config": ["instruction set: avx2 (available: baseline, avx2)"],
+}
+
+
+def measured_bars(benchmarks):
+    """A report with a comparison that counts, one at a higher objective, and a plain figure."""
+    Row = benchmarks("bars").Row
+    rows = [
+        Row("CG(3), f = 64: implicit / ours", 2.5, "x", "at least", 2),
+        Row("Cholesky, f = 64: irspack / ours", 3.5, "x", "at least", 2, valid=False),
+        Row("f = 256: ours exact / ours CG(3)", 1.5, "x", "at most", 4),
+    ]
+    experiment = {"measured": "2026-01-02 03:04:05 +0000", "rows": [vars(row) for row in rows]}
+    data = {"name": "twin", "synthetic": True, "users": 3, "items": 2, "entries": 4}
+    return {"dataset": data, "machine": MACHINE, "experiments": {"cg-64": experiment}}
+
+
+def test_bars_in_docs(benchmarks, bars_report):
+    bars_report.update_docs(measured_bars(benchmarks))
+    text = bars_report.PAGE.read_text("utf-8")
+    assert text.startswith(f"before\n{bars_report.MARKS[0]}\n") and text.endswith("\nafter\n")
+    assert "SYNTHETIC data: twin, 3 users x 2 items, 4 entries" in text and "old" not in text
+    assert "Measured 2026-01-02 by" in text and "| 2.50x" in text and "**not met**" in text
+
+
+def test_the_picture_of_bars(benchmarks, bars_report):
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    report = measured_bars(benchmarks)
+    assert bars_report.ratios(report["experiments"]) == [("CG(3), f = 64", "implicit", 2.5)]
+    bars_report.update_docs(report)
+    first = bars_report.PICTURE.read_text("utf-8")
+    assert "CG(3), f = 64" in first and "irspack" not in first
+    bars_report.update_docs(report)
+    assert bars_report.PICTURE.read_text("utf-8") == first
+
+
+def test_docs_of_bars_without_measuring(tmp_path):
+    done = run("peers.py", "--update-docs", cwd=tmp_path, check=False)
+    assert done.returncode == 1 and "results/bars.json is no report of experiments" in done.stderr
+
+
+def test_docs_have_the_marks_of_bars(benchmarks):
+    module = benchmarks("bars_report")
+    text = module.PAGE.read_text(encoding="utf-8")
+    assert 0 < text.find(module.MARKS[0]) < text.find(module.MARKS[1])
 
 
 def test_approximate_lists(tmp_path):

@@ -52,5 +52,5 @@ def test_every_setting_is_one_of_the_model(benchmarks):
 
 def test_docs_have_the_marks(benchmarks):
     defaults = benchmarks("defaults")
-    begin, end = (defaults.DOCS.read_text(encoding="utf-8").find(mark) for mark in defaults.MARKS)
+    begin, end = (defaults.PAGE.read_text(encoding="utf-8").find(mark) for mark in defaults.MARKS)
     assert 0 < begin < end

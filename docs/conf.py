@@ -1,0 +1,46 @@
+"""How Sphinx builds the documentation.
+
+    pip install '.[docs]'
+    sphinx-build -W --keep-going docs build/docs
+
+Nothing is downloaded while building. A reader's browser loads MathJax, which sets the formulas,
+from the address that Sphinx gives by default.
+"""
+
+from recsys import __version__
+
+project = "recsys"
+author = "the recsys authors"
+release = __version__
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "myst_nb",
+    "numpydoc",
+]
+templates_path = ["_templates"]
+exclude_patterns = ["_templates"]
+
+# ---- pages in Markdown, which are to be read on GitHub as well ----------------------------------
+
+myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 3
+nb_execution_mode = "force"
+nb_execution_raise_on_error = True
+nb_execution_timeout = 300
+nb_merge_streams = True
+
+# ---- the reference, from docstrings -------------------------------------------------------------
+
+default_role = "code"  # `x` in a docstring is code
+autodoc_typehints = "none"  # the docstrings have them, with shapes and dtypes
+autodoc_class_signature = "separated"
+autodoc_member_order = "bysource"
+numpydoc_show_class_members = False  # the templates list them
+html_theme = "pydata_sphinx_theme"
+html_title = f"recsys {release}"
+html_copy_source = False
+html_show_sourcelink = False
+html_theme_options = {"show_nav_level": 2, "navigation_with_keys": False}
