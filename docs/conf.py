@@ -34,13 +34,19 @@ nb_merge_streams = True
 
 # ---- the reference, from docstrings -------------------------------------------------------------
 
+highlight_language = "none"  # an indented block is a formula
 default_role = "code"  # `x` in a docstring is code
 autodoc_typehints = "none"  # the docstrings have them, with shapes and dtypes
 autodoc_class_signature = "separated"
 autodoc_member_order = "bysource"
 numpydoc_show_class_members = False  # the templates list them
+
+# ---- the pages -----------------------------------------------------------------------------------
+
 html_theme = "pydata_sphinx_theme"
 html_title = f"recsys {release}"
-html_copy_source = False
+html_static_path = ["_static"]
+html_css_files = ["wide.css"]
 html_show_sourcelink = False
-html_theme_options = {"show_nav_level": 2, "navigation_with_keys": False}
+html_sidebars = {"index": [], "quickstart": []}
+html_theme_options = {"header_links_before_dropdown": 6}

@@ -21,7 +21,7 @@ class Judged:
     hits : ndarray of bool, shape (n, length)
         Whether the item in this place is relevant. Never in an empty place.
     n_relevant : ndarray of int64, shape (n,)
-        |T|, the relevant items of each user, listed or not; at least 1.
+        ``|T|``, the relevant items of each user, listed or not; at least 1.
     n_candidates : ndarray of int64, shape (n,)
         The items that could have been listed: relevant, or not seen.
     n_items : int

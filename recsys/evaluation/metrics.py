@@ -27,7 +27,7 @@ class Totals(NamedTuple):
     hits : int
         Hits in all lists.
     attainable : int
-        Hits of perfect lists: the sum of min(k, |T|).
+        Hits of perfect lists: the sum of ``min(k, |T|)``.
     """
 
     exposure: np.ndarray

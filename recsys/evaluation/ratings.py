@@ -8,7 +8,7 @@ import numpy as np
 
 
 def rmse(predicted: Any, actual: Any) -> float:
-    """Root of the mean squared error: sqrt(mean((predicted - actual)^2)).
+    """Root of the mean squared error: ``sqrt(mean((predicted - actual)^2))``.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ def rmse(predicted: Any, actual: Any) -> float:
 
 
 def mae(predicted: Any, actual: Any) -> float:
-    """Mean absolute error: mean(|predicted - actual|); parameters and errors as of `rmse`."""
+    """Mean absolute error: ``mean(|predicted - actual|)``; parameters and errors as of `rmse`."""
     return float(np.mean(np.abs(_errors(predicted, actual))))
 
 

@@ -55,12 +55,12 @@ class BPR(EpochModel):
 
     An item i that a user u likes (a stored count r_ui > 0; a count that is not positive is no like,
     but its item is not recommended) is compared with an item j that u does
-    not like, by
+    not like, by::
 
         s_uij = x_u . (y_i - y_j) + b_i - b_j
 
     and a step goes down the gradient of log(1 + e^-s_uij) (Rendle et al. 2009, section 4), with
-    z = sigma(-s_uij) and rate eta:
+    z = sigma(-s_uij) and rate eta::
 
         x_u += eta (z (y_i - y_j) - lambda_u x_u)
         y_i += eta (z x_u - lambda_i y_i)      b_i += eta (z - lambda_i b_i)

@@ -30,13 +30,13 @@ class ExplicitALSIteration(RatingIteration, AlternatingIteration):
 class ExplicitALS(RatingModel, LeastSquaresModel):
     """Matrix factorization of explicit feedback: stars, grades, any numbers users gave to items.
 
-    Finds factors X, Y and biases b that minimize, over the **stored** entries r_ui,
+    Finds factors X, Y and biases b that minimize, over the **stored** entries r_ui::
 
         sum_ui (r_ui - mean - b_u - b_i - x_u . y_i)^2
             + sum_u lambda_u (|x_u|^2 + b_u^2) + sum_i lambda_i (|y_i|^2 + b_i^2)
 
     with ``lambda_u = lambda n_u``, ``lambda_i = lambda n_i``, n being numbers of ratings (ALS-WR,
-    Zhou et al. 2008), or plain lambda. With the items fixed, x_u and b_u solve
+    Zhou et al. 2008), or plain lambda. With the items fixed, x_u and b_u solve::
 
         (sum_i z_i z_i' + lambda_u I) (x_u, b_u) = sum_i (r_ui - mean - b_i) z_i,   z_i = (y_i, 1)
 

@@ -38,14 +38,15 @@ class ExplicitSGD(EpochModel, RatingModel, AlternatingModel):
     """Matrix factorization of explicit feedback: stars, grades, any numbers users gave to items.
 
     Predicts r_ui by mean + b_u + b_i + x_u . y_i, and for each **stored** entry, with e the error
-    of its prediction, takes a step (Koren, Bell and Volinsky 2009)
+    of its prediction, takes a step (Koren, Bell and Volinsky 2009)::
 
         x_u += eta (e y_i - lambda x_u)    b_u += eta (e - lambda b_u)
         y_i += eta (e x_u - lambda y_i)    b_i += eta (e - lambda b_i)
 
-    which goes down the gradient of half of e^2 + lambda (|x_u|^2 + |y_i|^2 + b_u^2 + b_i^2). The
-    sum of that over all ratings is what `ExplicitALS` minimizes with ``weighted_regularization``.
-    All stored entries are ratings, zeros and negative numbers too; what is not stored is unknown.
+    which goes down the gradient of half of ``e^2 + lambda (|x_u|^2 + |y_i|^2 + b_u^2 + b_i^2)``.
+    The sum of that over all ratings is what `ExplicitALS` minimizes with
+    ``weighted_regularization``. All stored entries are ratings, zeros and negative numbers too;
+    what is not stored is unknown.
 
     The order of an epoch's steps follows from `random_state` alone: users and items form a grid of
     bands whose cells are gone through in rounds, all cells of a round being independent of each

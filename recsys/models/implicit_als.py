@@ -25,7 +25,7 @@ DEFAULT_INIT_SCALE = 0.1
 class ImplicitALS(LeastSquaresModel):
     """Matrix factorization of implicit feedback (plays, clicks, purchases).
 
-    Finds user factors X and item factors Y that minimize, over **all** cells of the matrix,
+    Finds user factors X and item factors Y that minimize, over **all** cells of the matrix::
 
         sum_ui w_ui (p_ui - x_u . y_i)^2 + sum_u lambda_u |x_u|^2 + sum_i lambda_i |y_i|^2
 
@@ -62,8 +62,8 @@ class ImplicitALS(LeastSquaresModel):
         The confidences of Hu, Koren and Volinsky are ``lambda counts: 1 + 40 * counts.data``, or
         ``"linear"`` with ``alpha=40``; all else that defines their objective is the default.
     epsilon : float or None, default None
-        Count at which "log" bends, > 0. None takes each user's own mean |r| over stored entries,
-        so that neither the unit of the counts nor heavy users matter.
+        Count at which "log" bends, > 0. None takes each user's own mean ``|r|`` over stored
+        entries, so that neither the unit of the counts nor heavy users matter.
     unobserved_weight : float, default 1.0
         w0 >= 0, the weight of cells without an entry.
     regularization_exponent : float, default 0.0
@@ -74,8 +74,8 @@ class ImplicitALS(LeastSquaresModel):
         Learn biases too: scores are ``mean + b_u + b_i + x_u . y_i`` in **all** cells, mean being
         that of p_ui weighted by w_ui, and ``lambda_u b_u^2``, ``lambda_i b_i^2`` are added. What
         all users or items have in common then needs no factor. With all else at its default
-        (docs/defaults.md) NDCG@10 goes from 0.1112 to 0.1127 on gowalla, and from 0.2518 to 0.2433
-        on lastfm-2k; a fit takes up to half as long again.
+        (docs/defaults.md) ``NDCG@10`` goes from 0.1112 to 0.1127 on gowalla, and from 0.2518 to
+        0.2433 on lastfm-2k; a fit takes up to half as long again.
     solver : {"cholesky", "cg"}, default "cholesky"
         Solve rows exactly, or by `cg_steps` steps of conjugate gradients from their last values.
     cg_steps : int, default 3

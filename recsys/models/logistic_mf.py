@@ -27,11 +27,11 @@ _FOLD_IN_SEED = 0
 class LogisticMF(IterativeModel):
     """Logistic matrix factorization of implicit feedback (plays, clicks, purchases).
 
-    Models the probability that user u likes item i as sigma(s_ui) = 1 / (1 + e^-s_ui), with
+    Models the probability that user u likes item i as sigma(s_ui) = 1 / (1 + e^-s_ui), with::
 
         s_ui = x_u . y_i + b_u + b_i
 
-    and finds factors X and Y and biases that minimize, over **all** cells of the matrix,
+    and finds factors X and Y and biases that minimize, over **all** cells of the matrix::
 
         sum_{ui stored} c_ui (log(1 + e^s_ui) - p_ui s_ui) + sum_ui log(1 + e^s_ui)
             + lambda/2 (sum_u |x_u|^2 + sum_i |y_i|^2)
@@ -66,7 +66,8 @@ class LogisticMF(IterativeModel):
         As in `ImplicitALS`: "log" is ``c = 1 + alpha log(1 + |r| / epsilon)``, "linear"
         ``c = 1 + alpha |r|``, "scaled" (Johnson's) ``c = alpha |r|``.
     epsilon : float or None, default None
-        Count at which "log" bends, > 0; None takes each user's own mean |r| over stored entries.
+        Count at which "log" bends, > 0; None takes each user's own mean ``|r|`` over stored
+        entries.
     negatives : int, default 30
         Cells drawn for each stored entry of a row, at least 1; a row without entries draws as many
         as one with a single one. Time grows with it.

@@ -35,8 +35,8 @@ class AnnIndex:
     products it is of the item factors themselves, by inner product, which is no distance, but
     leads a search to the large factors that most lists are made of (Morozov & Babenko,
     "Non-metric similarity graphs for maximum inner product search", NeurIPS 2018). The usual way
-    to a distance, another coordinate sqrt(M^2 - |y|^2) (Bachrach et al., RecSys 2014, section 3),
-    finds far less where few norms are large: the many small items all end up at one place.
+    to a distance, another coordinate ``sqrt(M^2 - |y|^2)`` (Bachrach et al., RecSys 2014, section
+    3), finds far less where few norms are large: the many small items all end up at one place.
 
     Attributes
     ----------
