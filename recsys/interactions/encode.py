@@ -43,7 +43,7 @@ class Encoder:
 
     def __init__(self, name: str) -> None:
         self.name, self._faults = name, Faults(name)
-        self._example: Any = None
+        self._example = ""
         self._numbers: _ByArrow | _ByDict | None = None
 
     def add(self, batch: Any) -> None:
@@ -86,14 +86,14 @@ class Encoder:
             kind = _kind(values, self.rows)
         except TypeError as error:
             raise TypeError(f"column {self.name!r}: {error}") from None
+        example = f"{as_objects(batch[:1])[0]!r} ({kind})"
         if self._numbers is None:
             by_arrow = kind != "object" and pyarrow_or_none() is not None
-            self._numbers = (_ByArrow if by_arrow else _ByDict)(kind)
-            self._example = batch[0]
+            self._numbers, self._example = (_ByArrow if by_arrow else _ByDict)(kind), example
         elif kind != self._numbers.kind:
             raise TypeError(
-                f"column {self.name!r}: ids are of more than one kind: {self._example!r} "
-                f"({self._numbers.kind}), {batch[0]!r} ({kind}); turn all of them into strings"
+                f"column {self.name!r}: ids are of more than one kind: {self._example}, {example}; "
+                "turn all of them into strings"
             )
         self._numbers.add(values)
 

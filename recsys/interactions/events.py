@@ -211,7 +211,8 @@ def _aggregated(
         return np.maximum.reduceat(values, begin)
     if aggregate == "last":
         return values[begin + lengths - 1]
-    total = np.add.reduceat(values.astype(np.float64, copy=False), begin)
+    with np.errstate(over="ignore"):
+        total = np.add.reduceat(values.astype(np.float64, copy=False), begin)
     if not np.isfinite(total).all():
         raise ValueError("the values of a pair add up to more than float64 holds")
     return total / lengths if aggregate == "mean" else total

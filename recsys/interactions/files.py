@@ -65,7 +65,7 @@ def existing(path: str | os.PathLike) -> Path:
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
     """What goes wrong within is said of this file, as TypeError or ValueError."""
-    damage = (EOFError, zlib.error, gzip.BadGzipFile, csv.Error)
+    damage = (EOFError, zlib.error, OSError, csv.Error)
     arrow = pyarrow_or_none()
     if arrow is not None:
         damage += (arrow.ArrowException,)
@@ -74,6 +74,8 @@ def naming(path: Path) -> Iterator[None]:
     except UnicodeError as error:
         raise ValueError(f"{path} is not in the encoding expected: {error}{_ENCODING}") from None
     except damage as error:
+        if getattr(error, "errno", None) is not None:  # the system's, which names the file
+            raise
         hint = _ENCODING if "UTF8" in str(error) else ""
         raise ValueError(f"{path} is damaged or something else: {error}{hint}") from error
     except TypeError as error:
@@ -202,19 +204,23 @@ def _by_arrow(path: Path, layout: Csv, places: Sequence[int]) -> Iterator[list[A
                 newlines_in_values=layout.quote is not None,
             ),
             csv.ConvertOptions(
-                include_columns=list(dict.fromkeys(used)),
-                column_types=dict.fromkeys(used, pyarrow.string()),
+                include_columns=list(dict.fromkeys([*used, names[-1]])),
+                column_types=dict.fromkeys([*used, names[-1]], pyarrow.string()),
                 null_values=[""],
                 strings_can_be_null=True,
             ),
         )
+        last = None
         for batch in stream:
+            if len(batch):
+                last = batch.column(names[-1])[-1].as_py()
             yield [_series(batch.column(name)) for name in used]
+    _check_closed(last, layout)
 
 
 def _by_python(path: Path, layout: Csv, places: Sequence[int]) -> Iterator[list[Any]]:
     """Arrays of strings, None where empty."""
-    width, row = len(layout.names), 0
+    width, row, last = len(layout.names), 0, None
     with _text(path, layout.encoding) as file:
         rows = _rows(layout, file)
         if layout.header:
@@ -227,7 +233,17 @@ def _by_python(path: Path, layout: Csv, places: Sequence[int]) -> Iterator[list[
                         f"{layout.separator.join(fields)[:100]}"
                     )
             yield [np.array([f[place] or None for f in block], object) for place in places]
-            row += len(block)
+            row, last = row + len(block), block[-1][-1]
+    _check_closed(last, layout)
+
+
+def _check_closed(last: str | None, layout: Csv) -> None:
+    """That the last field of a file ends before the file does."""
+    if last and layout.quote and last.endswith("\n"):
+        raise ValueError(
+            f"a {layout.quote} that is never closed, before {last[:40]!r}, makes one field of the "
+            "rest of the file; expected pairs. If they enclose nothing here: quote=None"
+        )
 
 
 def _rows(layout: Csv, lines: Any) -> Iterator[list[str]]:

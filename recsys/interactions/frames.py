@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 from collections.abc import Iterator, Sequence
@@ -124,7 +125,8 @@ def _narwhals(nw: Any, frame: Any) -> Any:
                 f"reading {type(frame).__qualname__} needs pyarrow: "
                 "pip install 'recsys-engine[arrow]'"
             ) from None
-        return nw.from_native(pyarrow.table(frame))
+        with contextlib.suppress(pyarrow.ArrowInvalid):  # a single column
+            return nw.from_native(pyarrow.table(frame))
     raise TypeError(
         f"expected a pandas, polars, pyarrow or DuckDB table; got {type(frame).__qualname__}. "
         "Arrays and lists go to Interactions.from_arrays, SciPy matrices to Interactions.from_csr"

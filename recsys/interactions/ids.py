@@ -389,10 +389,12 @@ def kind_of(values: np.ndarray, first: int = 0) -> str:
             raise TypeError(
                 f"id {first + place} is {values[place]!r}; expected every id to be there"
             )
-        if issubclass(own, float | np.floating | bool | np.bool_) or not issubclass(own, Hashable):
+        real = issubclass(own, float | np.floating)
+        if real or issubclass(own, bool | np.bool_) or not issubclass(own, Hashable):
+            hint = ": drop rows without an id, then .astype('int64')" if real else ""
             raise TypeError(
                 f"id {first + place} is {values[place]!r}, a {own.__name__}; expected strings, "
-                "integers or other hashable objects"
+                f"integers or other hashable objects{hint}"
             )
         kinds[_kind(own)] = place
     if len(kinds) > 1:
