@@ -64,6 +64,7 @@ def load(source: Path, cache_dir: Path) -> Dataset | None:
                 (stored["data"], stored["indices"], stored["indptr"]), shape=tuple(stored["shape"])
             )
             matrix.has_canonical_format = True
+            logger.info("taken from %s, the parsed copy of %s", path, source)
             return Dataset(
                 user_items=matrix,
                 users=_unpack(stored["users"]),

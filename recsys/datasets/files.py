@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import logging
 import os
 import zipfile
 from array import array
@@ -16,6 +17,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from .dataset import Dataset, names_array
+
+logger = logging.getLogger("recsys")
 
 # The names under which each thing is recognised, in an .npz and in the header of a CSV.
 _COUNTS = ("plays", "count", "counts", "data", "rating", "ratings", "value", "values", "weight")
@@ -53,6 +56,12 @@ def read_interactions(path: str | os.PathLike[str]) -> Dataset:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
+    dataset = _read(path)
+    logger.info("read %r from %s: %s", dataset, path, dataset.report)
+    return dataset
+
+
+def _read(path: Path) -> Dataset:
     with open(path, "rb") as file:
         start = file.read(4)
     if start == b"PK\x03\x04":

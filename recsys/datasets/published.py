@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +12,8 @@ import scipy.sparse as sp
 from . import cache
 from .download import Source, fetch_any, verify_if_recorded
 from .hdf5 import HDF5_START, read_hdf5
+
+logger = logging.getLogger("recsys")
 
 RELEASE = "https://github.com/benfred/recommender_data/releases/download/v1.0/"
 
@@ -66,6 +69,7 @@ def read_published(
         source = Source(filename, RELEASE + filename, "hdf5", layout.least_bytes)
         path = fetch_any(filename, [source], folder, _kind, allowed=True, show_progress=True)
     verify_if_recorded(path)
+    logger.info("reading %s", path)
     return read_hdf5(path, filename, layout.group, layout.rows, layout.columns, text=layout.text)
 
 

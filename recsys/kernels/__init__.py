@@ -6,11 +6,12 @@ from .biases import Biased, biased_half_sweep, with_ones
 from .bpr import EpochSums, PairwiseFoldIn, PairwiseSGD, Rates, epoch_key
 from .config import current_isa, show_config, use_isa
 from .lmf import Fixed, Learned, LmfSide, lmf_half_sweep, lmf_sides, row_keys
+from .paths import row_paths
 from .product import product_topk
 from .ratings import RatingSGD
 from .rows import padded
 from .sides import Side, make_sides, scaled_lambda, transposed
-from .threads import resolve_num_threads, single_threaded_blas
+from .threads import resolve_num_threads, single_threaded_blas, threads_in_words
 from .topk import NO_ID, NormOrder, norm_order, norms, topk
 
 __all__ = [
@@ -44,9 +45,11 @@ __all__ = [
     "product_topk",
     "resolve_num_threads",
     "row_keys",
+    "row_paths",
     "scaled_lambda",
     "show_config",
     "single_threaded_blas",
+    "threads_in_words",
     "topk",
     "transposed",
     "use_isa",

@@ -119,7 +119,13 @@ def half_sweep(
             **problem, **how,
         )  # fmt: skip
     bad = np.flatnonzero(failed)
-    jittered = _solve_again(side, indices, bad, rotated, out, problem, how) if len(bad) else 0
+    jittered = 0
+    if len(bad):
+        jittered = _solve_again(side, indices, bad, rotated, out, problem, how)
+        logger.debug(
+            "%d of %d rows solved again in double precision, %d of them with a larger diagonal",
+            len(bad), rows, jittered,
+        )  # fmt: skip
     total = entries = None
     if loss:
         entries = float(row_loss.sum())

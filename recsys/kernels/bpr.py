@@ -92,6 +92,7 @@ class PairwiseSGD:
             liked.indptr, liked.indices, shares, weights, 1 if bands == 0 else bands
         )
         self._hogwild = bands == 0
+        self._grid.log(self._hogwild)
         self._factors = x.shape[1]
         item_at = np.argsort(self._grid.place)
         self._x = padded(x)

@@ -10,9 +10,12 @@ has met every pair. The grid follows from the shape of the data alone.
 from __future__ import annotations
 
 import itertools
+import logging
 from dataclasses import dataclass
 
 import numpy as np
+
+logger = logging.getLogger("recsys")
 
 BANDS = 16  # at most: threads that can work at a time
 _BAND_USERS, _BAND_ITEMS = 32, 64  # at least, on average: less is not worth a round
@@ -38,6 +41,19 @@ class Grid:
     @property
     def bands(self) -> int:
         return len(self.begins)
+
+    def log(self, hogwild: bool) -> None:
+        """Tell how threads are going to share the work."""
+        if hogwild:
+            logger.info("no grid: all threads write where they like")
+        elif self.bands == 1:
+            logger.info("a grid of one cell, for one thread: there are too few users or items")
+        else:
+            logger.info(
+                "a grid of %d bands of users x %d groups of items: %d rounds an epoch, in each "
+                "of which up to %d threads find work",
+                self.bands, len(self.bounds) - 1, self.bands, self.bands,
+            )  # fmt: skip
 
     def rounds(self, rng: np.random.Generator) -> np.ndarray:
         """(bands, bands, 10) int64: the rounds of an epoch, each of as many cells; see

@@ -45,6 +45,7 @@ class RatingSGD:
             ratings.indptr, ratings.indices, everything, ratings.data, 1 if bands == 0 else bands
         )
         self._hogwild = bands == 0
+        self._grid.log(self._hogwild)
         self._factors = x.shape[1]
         item_at = np.argsort(self._grid.place)
         self._x, self._y = padded(x), padded(y[item_at])

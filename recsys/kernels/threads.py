@@ -82,7 +82,30 @@ def resolve_num_threads(num_threads: int) -> int:
         if wanted != 1:
             logger.info("forked process: using 1 thread, OpenMP cannot restart its own here")
         return 1
-    return wanted or max(1, min(_als.max_threads(), _affinity(), _cgroup_cpus()))
+    return wanted or max(1, min(_limits().values()))
+
+
+def threads_in_words(num_threads: int) -> str:
+    """How many threads `resolve_num_threads` says, and why."""
+    count = resolve_num_threads(num_threads)
+    if not _als.OPENMP:
+        why = "a build without OpenMP"
+    elif _after_fork:
+        why = "in a forked process"
+    elif num_threads:
+        why = "as asked for"
+    else:
+        limits = _limits()
+        why = f"limit: {min(limits, key=limits.get)}"
+    return f"{count} thread{'s' if count > 1 else ''} ({why})"
+
+
+def _limits() -> dict[str, int]:
+    return {
+        "the CPUs this process may run on": _affinity(),
+        "the CPU limit of its container": _cgroup_cpus(),
+        "OMP_NUM_THREADS or another limit of OpenMP": _als.max_threads(),
+    }
 
 
 def _affinity() -> int:

@@ -172,13 +172,24 @@ class Recommender:
                     bar.set_postfix(_postfix(entry, judge), refresh=False)
                     bar.update()
                     if callback and callback(entry.iteration, entry.seconds, entry.loss):
+                        self._log("stopped by the callback after iteration %d", entry.iteration)
                         break
                     if judge is not None and judge.is_over():
+                        self._log(
+                            "stopped after iteration %d: no better %s in the last %d validations",
+                            entry.iteration, judge.metric, judge.missed,
+                        )  # fmt: skip
                         break
         finally:
             if judge is not None and judge.best is not None:
                 _, number, state = judge.best
                 self._publish({**state, "_best_iteration": number}, history)
+                self._log("takes its best iteration, %d", number)
+            seconds = sum(entry.seconds for entry in history)
+            self._log("has learned in %d iterations, %.3g s in all", len(history), seconds)
+
+    def _log(self, message: str, *details: Any) -> None:
+        logger.info(f"%s {message}", type(self).__name__, *details)
 
     def _finish_one(
         self,
@@ -196,7 +207,13 @@ class Recommender:
         entry = self._entry(number, seconds, done.loss, value, **done.details)
         history.append(entry)
         self._publish({**done.state, "_best_iteration": None}, history)
-        logger.debug("%s: %s", type(self).__name__, entry)
+        if logger.isEnabledFor(logging.DEBUG):
+            known = {name: value for name, value in asdict(entry).items() if value is not None}
+            told = (
+                f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+                for name, value in known.items()
+            )  # fmt: skip
+            logger.debug("%s: %s", type(self).__name__, ", ".join(told))
         return entry
 
 

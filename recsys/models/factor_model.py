@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Self
@@ -18,6 +19,8 @@ from recsys.models.vocabulary import Vocabulary, speaks_ids
 if TYPE_CHECKING:
     from scipy import sparse
 
+logger = logging.getLogger("recsys")
+
 _BLOCK = 1 << 16  # pairs scored together
 _FACTORS, _BIASES = ("user_factors", "item_factors"), ("user_biases", "item_biases")
 
@@ -30,7 +33,6 @@ class FactorModel(ListMaker):
     that single users and items can be learned later without it.
     """
 
-    num_threads: int
     _user_factors: np.ndarray | None = None
     _item_factors: np.ndarray | None = None
     _user_biases: np.ndarray | None = None
@@ -182,7 +184,7 @@ class FactorModel(ListMaker):
         """
         counts = checks.interactions(user_items, self._check_parameters(), may_be_empty=True)
         checks.columns("user_items", counts.shape, len(self.item_factors), "items")
-        return both_or_factors(self._folded(counts))
+        return both_or_factors(self._fold(counts))
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the model to a file that `recsys.load` reads.
@@ -298,7 +300,7 @@ class FactorModel(ListMaker):
 
         def block(at: slice) -> tuple[np.ndarray, Entries | None]:
             if fold_in:
-                queries, biases = self._folded(given[own[at]])
+                queries, biases = self._fold(given[own[at]])
             else:
                 queries, biases = self._user_factors[users[at]], self._user_biases
                 biases = None if biases is None else biases[users[at]]
@@ -317,6 +319,12 @@ class FactorModel(ListMaker):
     def _check_parameters(self) -> np.dtype:
         """Check every parameter; returns the dtype."""
         raise NotImplementedError
+
+    def _fold(self, rows: sparse.csr_array) -> tuple[np.ndarray, np.ndarray | None]:
+        logger.debug(
+            "%s folds in %d users of %d entries", type(self).__name__, rows.shape[0], rows.nnz
+        )
+        return self._folded(rows)
 
     def _folded(self, rows: sparse.csr_array) -> tuple[np.ndarray, np.ndarray | None]:
         """Factors, and biases if the model has them, of users with these entries."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -136,8 +137,12 @@ class ItemNeighbors(ListMaker):
         ids = Vocabulary.of(user_items)
         counts = checks.interactions(in_rows(user_items), dtype)
         seen = Seen.of(counts)
+        self._log_start(counts)
+        began = time.perf_counter()
         similarity = self._neighbors(counts)
         self._become(similarity, seen.copied(dtype), ids)
+        seconds = time.perf_counter() - began
+        self._log("has found %s neighbours in %.3g s", f"{similarity.nnz:,}", seconds)
         return self
 
     @speaks_ids(answer=Vocabulary.lists_of_items)

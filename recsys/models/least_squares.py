@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,6 +16,8 @@ from recsys.models.training import IterativeModel
 
 if TYPE_CHECKING:
     from scipy import sparse
+
+logger = logging.getLogger("recsys")
 
 SOLVERS = ("cholesky", "cg")
 
@@ -108,12 +111,23 @@ class LeastSquaresTraining:
         users, items, *biases = model._start(shape, problem.dtype, random)
         self.current = Both(*map(kernels.Biased, (users, items), biases))
         self.spare: Both | None = None
+        self._log_paths()
         self.retried = self.jittered = 0
         self.how = {
             "solver": model.solver,
             "cg_steps": model.cg_steps,
             "num_threads": model.num_threads,
         }
+
+    def _log_paths(self) -> None:
+        if not logger.isEnabledFor(logging.INFO):
+            return  # as it looks at every entry
+        model = self.model
+        steps = model.cg_steps if model.solver == "cg" else 0
+        for noun, side in zip(("users", "items"), self.problem.sides, strict=True):
+            paths = kernels.row_paths(side, model.factors + model.bias, steps)
+            told = ", ".join(f"{count:,} {path}" for path, count in paths.items())
+            model._log("solves %s by %s: %s", noun, model.solver, told)
 
     def state(self) -> dict[str, Any]:
         return {**self.current.state(), "_mean": self.problem.mean}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from recsys import checks
+from recsys import checks, kernels
 from recsys.models.base import NotFittedError
 from recsys.models.candidates import Choice, Seen, list_length, rows_meant
 from recsys.models.display import model_html
@@ -20,6 +21,8 @@ from recsys.serving import write_lists, write_model_file
 if TYPE_CHECKING:
     from scipy import sparse
 
+logger = logging.getLogger("recsys")
+
 USERS = 1 << 13  # whose lists are made together
 
 
@@ -27,6 +30,7 @@ class ListMaker(SpeaksIds, Estimator):
     """A model that recommends; a subclass has `_known_shape` and `_lists`."""
 
     dtype: Any
+    num_threads: int
     _default_metric: ClassVar[str] = "ndcg@10"  # of what is held out for validation
     _seen: Seen | None = None
 
@@ -179,6 +183,16 @@ class ListMaker(SpeaksIds, Estimator):
         raise NotImplementedError
 
     # ---- helpers -------------------------------------------------------------------------------
+
+    def _log_start(self, counts: sparse.csr_array, done: int = 0) -> None:
+        """Tell what is going to be learned, from what and how; `done` iterations were made."""
+        if logger.isEnabledFor(logging.INFO):
+            logger.info(
+                "%r learns from %s users x %s items, %s entries, %s; %s; %s%s",
+                self, *(f"{n:,}" for n in (*counts.shape, counts.nnz)), counts.dtype,
+                kernels.threads_in_words(self.num_threads), kernels.current_isa(),
+                f"; goes on after iteration {done}" if done else "",
+            )  # fmt: skip
 
     def _write(
         self, path: str | os.PathLike, header: dict[str, Any], arrays: dict[str, np.ndarray]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 
 import numpy as np
@@ -15,6 +16,8 @@ from recsys.models.item_neighbors import ItemNeighbors
 from recsys.models.logistic_mf import LogisticMF
 from recsys.models.vocabulary import Vocabulary
 from recsys.serving import read_model_file
+
+logger = logging.getLogger("recsys")
 
 MODELS = (BPR, ExplicitALS, ExplicitSGD, ImplicitALS, ItemNeighbors, LogisticMF)
 _CLASSES = {cls.__name__: cls for cls in MODELS}
@@ -54,4 +57,5 @@ def load(path: str | os.PathLike) -> FactorModel | ItemNeighbors:
         raise ValueError(
             f"{os.fspath(path)!r} is damaged: {error}. Save the model again, or copy the file anew"
         ) from error
+    logger.info("loaded %r from %s, saved by recsys %s", model, path, header.get("version"))
     return model

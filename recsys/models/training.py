@@ -128,6 +128,7 @@ class IterativeModel(FactorModel):
         judge = Validation.of(self, counts, validation, metric, patience, validate_every)
         continues = warm_start and self._can_continue(counts.shape, dtype, ids)
         history = self.history if continues else []
+        self._log_start(counts, len(history))
         seen = Seen.of(counts)
         if np.may_share_memory(counts.indices, getattr(user_items, "indices", None)):
             seen = seen._replace(data=user_items.data)  # the caller's own, where values were cast
