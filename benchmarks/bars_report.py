@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import bars
 import machine
-from harness import COLOURS, DOCS, days, headline, replace_between, write_picture
+from harness import COLOURS, DOCS, days, replace_between, write_picture
 
 from recsys import plots
+from recsys.benchmark import headline
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

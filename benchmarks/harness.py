@@ -21,14 +21,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from recsys import plots
-from recsys.datasets import (
-    Dataset,
-    DatasetUnavailableError,
-    lastfm360k,
-    lastfm360k_twin,
-    read_interactions,
-)
+from recsys import benchmark, plots
+from recsys.datasets import Dataset, lastfm360k, read_interactions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -93,20 +87,14 @@ def open_data(options: argparse.Namespace) -> Dataset:
     """What the options ask for; says what it is, real or synthetic, in the first line printed."""
     if options.data is not None and options.scale is not None:
         raise SystemExit("--data and --scale (the synthetic twin) exclude each other")
-    reason = None
     try:
         if options.data is not None:
-            dataset = _read(Path(options.data))
-        elif options.scale is not None:
-            dataset = lastfm360k_twin(options.scale, options.seed)
+            dataset, reason = _read(Path(options.data)), None
         else:
-            dataset = lastfm360k()
-    except DatasetUnavailableError as error:
-        reason = str(error)
-        dataset = lastfm360k_twin(1.0, options.seed)
+            dataset, reason = benchmark.lastfm360k_or_twin(options.scale, options.seed)
     except (OSError, ValueError, ImportError) as error:
         raise SystemExit(f"cannot use that data: {error}") from error
-    print(headline(described(dataset)))
+    print(benchmark.headline(benchmark.described(dataset)))
     if reason:
         print(f"the real data: {reason}")
     return dataset
@@ -117,27 +105,6 @@ def _read(path: Path) -> Dataset:
     if lastfm or path.name.startswith("usersha1-"):
         return lastfm360k(path)
     return read_interactions(path)
-
-
-def described(dataset: Dataset) -> dict[str, Any]:
-    """A data set in a report."""
-    n_users, n_items = dataset.user_items.shape
-    return {
-        "name": dataset.name,
-        "synthetic": dataset.synthetic,
-        "users": n_users,
-        "items": n_items,
-        "entries": dataset.user_items.nnz,
-    }
-
-
-def headline(data: dict[str, Any]) -> str:
-    """A line about what `described` gives."""
-    kind = "SYNTHETIC data" if data["synthetic"] else "real data"
-    return (
-        f"{kind}: {data['name']}, {data['users']:,} users x {data['items']:,} items, "
-        f"{data['entries']:,} entries"
-    )
 
 
 # ---- timing ------------------------------------------------------------------------------------
@@ -279,7 +246,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, dataset: Dataset, machine: dict[str, Any], **content: Any) -> None:
-    write_report(path, dataset=described(dataset), machine=machine, **content)
+    write_report(path, dataset=benchmark.described(dataset), machine=machine, **content)
 
 
 def write_report(path: Path, **content: Any) -> None:

@@ -15,11 +15,11 @@ from typing import NamedTuple
 
 import machine
 import numpy as np
-import rows
 import scipy.sparse as sp
 from harness import command_line, markdown_table, now, run, single_blas, write_text
 from tqdm import tqdm
 
+from recsys.benchmark import rows
 from recsys.kernels import _als, make_sides, reference, resolve_num_threads
 
 COLUMNS = 20_000

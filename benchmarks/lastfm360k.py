@@ -7,15 +7,12 @@ first line says which one it is.
 from __future__ import annotations
 
 import argparse
-import difflib
-import time
 from pathlib import Path
 
 import fit_memory
 import machine
 import numpy as np
 import peer_models
-import rows
 from harness import (
     Trace,
     add_data_options,
@@ -29,12 +26,20 @@ from harness import (
 )
 from peer_models import Implicit, Problem
 
-from recsys import ImplicitALS, kernels
+from recsys import ImplicitALS
+from recsys.benchmark import (
+    EXAMPLE_ARTIST,
+    choose_artists,
+    choose_user,
+    numpy_reference,
+    reference_text,
+    similar_text,
+    timed_fit,
+    user_text,
+)
 from recsys.datasets import Dataset
 
 PEER_SECONDS = 40.0  # of implicit's iterations, so that all of this ends in about two minutes
-SAMPLE = 100  # rows of each side that the NumPy reference solves
-EXAMPLE_ARTIST = "Joy Division"
 
 
 def parse() -> argparse.Namespace:
@@ -101,8 +106,11 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     options = parse()
     dataset = open_data(options)
-    artists = choose_artists(dataset, options.artist)
-    user = choose_user(dataset, options.user)
+    try:
+        artists = choose_artists(dataset, options.artist)
+        user = choose_user(dataset, options.user)
+    except ValueError as error:
+        raise SystemExit(str(error)) from None
     facts = machine.facts(options.threads)
     print(machine.one_line(facts))
 
@@ -115,11 +123,12 @@ def main() -> None:
     )
     model, ours = train(dataset, problem, options)
     numpy_seconds, difference = numpy_reference(problem, model)
-    show_reference(ours, numpy_seconds, difference, facts["threads"])
+    seconds = ours.seconds_an_iteration
+    print("\n" + reference_text(seconds, numpy_seconds, difference, facts["threads"]))
     theirs = None if options.no_peers else train_implicit(problem, ours, options)
     for artist in artists:
-        show_similar(dataset, model, artist, options.listeners)
-    show_recommendations(dataset, model, user)
+        print("\n" + similar_text(dataset, model, artist, options.listeners))
+    print("\n" + user_text(dataset, model, user))
     memory = show_memory(dataset, options)
     where = show_where_time_goes(problem, ours, options)
 
@@ -149,7 +158,7 @@ def main() -> None:
 def train(
     dataset: Dataset, problem: Problem, options: argparse.Namespace
 ) -> tuple[ImplicitALS, Trace]:
-    """Fit with a progress bar; the objective is computed in the callback, outside the time."""
+    """Fit with a progress bar."""
     model = ImplicitALS(
         options.factors,
         regularization=options.regularization,
@@ -161,13 +170,7 @@ def train(
         random_state=options.seed,
     )
     print(f"\ntraining {model!r}")
-    trace = Trace(f"recsys {options.solver}")
-
-    def note(iteration: int, seconds: float, loss: float | None) -> None:
-        trace.seconds.append(seconds)
-        trace.losses.append(problem.objective(model.user_factors, model.item_factors))
-
-    model.fit(dataset.user_items, callback=note)
+    trace = Trace(f"recsys {options.solver}", *timed_fit(model, dataset.user_items, problem))
     lines = zip(range(1, len(trace.seconds) + 1), trace.seconds, trace.losses, strict=True)
     print(
         markdown_table(
@@ -177,38 +180,6 @@ def train(
     )
     print(f"{trace.seconds_an_iteration:.3f} s an iteration (median)")
     return model, trace
-
-
-def numpy_reference(problem: Problem, model: ImplicitALS) -> tuple[float, float]:
-    """Seconds an iteration of the NumPy reference would take, and how far our rows are from its.
-
-    It solves some rows of each side, drawn with probability proportional to their work, from which
-    the time of all rows follows (Hansen and Hurwitz 1943: mean of seconds over probability).
-    """
-    total, difference = 0.0, 0.0
-    factors = (model.user_factors, model.item_factors)
-    random = np.random.default_rng(0)
-    for side, solved, fixed in zip(problem.sides, factors, factors[::-1], strict=True):
-        work = model.factors + np.diff(side.indptr)
-        probability = work / work.sum()
-        drawn = random.choice(len(work), size=min(SAMPLE, len(work)), p=probability)
-        with kernels.single_threaded_blas():
-            setup = time.perf_counter()
-            arguments = rows.arguments(side, fixed, solved, drawn, model.solver, model.cg_steps)
-            total += time.perf_counter() - setup
-            expected, seconds = rows.by_reference(arguments)
-        total += float(np.mean(seconds / probability[drawn]))
-        found, _ = rows.native(arguments, problem.num_threads)
-        difference = max(difference, rows.relative_difference(found, expected))
-    return total, difference
-
-
-def show_reference(ours: Trace, numpy_seconds: float, difference: float, threads: int) -> None:
-    print(
-        f"\nNumPy reference, row by row: {numpy_seconds:.1f} s an iteration, extrapolated from "
-        f"{SAMPLE} rows a side: {numpy_seconds / ours.seconds_an_iteration:.0f} times ours with "
-        f"{threads} threads. Largest relative difference of a row: {difference:.1e}"
-    )
 
 
 def train_implicit(problem: Problem, ours: Trace, options: argparse.Namespace) -> Trace | None:
@@ -236,67 +207,6 @@ def train_implicit(problem: Problem, ours: Trace, options: argparse.Namespace) -
             f"{needed / reached:.1f} times ours"
         )
     return trace
-
-
-# ---- what the model says -----------------------------------------------------------------------
-
-
-def item_name(dataset: Dataset, item: int) -> str:
-    return f"item {item}" if dataset.items is None else str(dataset.items[item])
-
-
-def choose_artists(dataset: Dataset, names: list[str] | None) -> list[int]:
-    """Columns of the artists named, in any case; SystemExit with the nearest names if unknown."""
-    known = [item_name(dataset, i).lower() for i in range(dataset.user_items.shape[1])]
-    column = {name: i for i, name in reversed(list(enumerate(known)))}
-    if names is None:
-        if EXAMPLE_ARTIST.lower() in column:
-            return [column[EXAMPLE_ARTIST.lower()]]
-        audience = np.bincount(dataset.user_items.indices, minlength=len(known))
-        return [int(np.argsort(-audience, kind="stable")[min(100, len(known) - 1)])]
-    for name in names:
-        if name.lower() not in column:
-            near = difflib.get_close_matches(name.lower(), known, n=3)
-            near = ", ".join(repr(item_name(dataset, column[each])) for each in near)
-            raise SystemExit(
-                f"no artist is named {name!r} in {dataset.name}"
-                + (f"; did you mean {near}?" if near else "")
-            )
-    return [column[name.lower()] for name in names]
-
-
-def choose_user(dataset: Dataset, row: int | None) -> int:
-    lengths = np.diff(dataset.user_items.indptr)
-    if row is None:
-        return int(np.argmin(np.abs(lengths - 50)))
-    if not 0 <= row < len(lengths):
-        raise SystemExit(f"--user {row}: rows go from 0 to {len(lengths) - 1}")
-    return row
-
-
-def show_similar(dataset: Dataset, model: ImplicitALS, artist: int, listeners: int) -> None:
-    n_items = dataset.user_items.shape[1]
-    ids, scores = model.similar_items(artist, n_items)
-    audience = np.bincount(dataset.user_items.indices, minlength=n_items)
-    known = np.flatnonzero((audience[ids] >= listeners) & (ids != artist))[:10]
-    name = item_name(dataset, artist)
-    print(f"\nnearest to {name}, of artists with at least {listeners} listeners:")
-    show_list(dataset, ids[known], scores[known], "{:.3f}")
-
-
-def show_recommendations(dataset: Dataset, model: ImplicitALS, user: int) -> None:
-    row = dataset.user_items[[user]]
-    heard = np.argsort(-row.data, kind="stable")[:10]
-    print(f"\nuser {user} listened to {row.nnz} artists, most to:")
-    show_list(dataset, row.indices[heard], row.data[heard], "{:,.0f}")
-    print("and is recommended:")
-    show_list(dataset, *model.recommend(user), "{:.3f}")
-
-
-def show_list(dataset: Dataset, ids: np.ndarray, scores: np.ndarray, form: str) -> None:
-    for item, score in zip(ids, scores, strict=True):
-        if item >= 0:
-            print(f"  {form.format(score):>9}  {item_name(dataset, item)}")
 
 
 # ---- what it costs -----------------------------------------------------------------------------

@@ -32,30 +32,13 @@ import numpy as np
 import scipy.sparse as sp
 from harness import Contender, Trace, single_blas
 
-from recsys import BPR, ImplicitALS, checks, kernels
-from recsys.models.confidence import signed_confidence
+from recsys import BPR, ImplicitALS, benchmark, kernels
 
 PEERS = ("implicit", "irspack", "cmfrec")
 
 
-class Problem:
-    """A matrix and an objective on it. The contenders share its arrays where their types allow.
-
-    Parameters
-    ----------
-    user_items : sparse matrix of counts
-    confidence, alpha, regularization
-        As for `recsys.ImplicitALS`.
-    """
-
-    def __init__(self, user_items, confidence, alpha, regularization, num_threads=0) -> None:
-        counts = checks.interactions(user_items, np.dtype(np.float32))
-        signed = signed_confidence(counts, confidence, alpha, None)
-        self.shape = counts.shape
-        self.regularization = regularization
-        self.num_threads = kernels.resolve_num_threads(num_threads)
-        self.sides = kernels.make_sides(signed, regularization, 0.0, 1.0)
-        self.has_dislikes = bool((signed.data <= 0).any())
+class Problem(benchmark.Problem):
+    """A matrix and an objective on it. The contenders share its arrays where their types allow."""
 
     def matrices(self, less: float = 0.0) -> tuple[sp.csr_matrix, sp.csr_matrix]:
         """Signed confidences, less a number: users x items and its transpose, int32 indices."""
@@ -71,9 +54,6 @@ class Problem:
             )
             for side, shape in zip(self.sides, shapes, strict=True)
         )
-
-    def objective(self, user_factors: np.ndarray, item_factors: np.ndarray) -> float:
-        return kernels.objective(*self.sides, user_factors, item_factors, self.num_threads)
 
     def start(self, factors: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Initial factors as those of `ImplicitALS`: normal, of mean zero."""

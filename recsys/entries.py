@@ -83,6 +83,14 @@ def shared_entries(
     return counts, example
 
 
+def without(matrix: sparse.csr_array, other: sparse.csr_array) -> sparse.csr_array:
+    """A matrix without the entries that another one of the same shape has."""
+    kept = np.empty(matrix.nnz, bool)
+    for rows, span in checks.row_blocks(matrix.indptr):
+        kept[span] = ~among(entry_keys(matrix, rows), entry_keys(other, rows))
+    return keep(matrix, kept)
+
+
 def check_apart(
     train: sparse.csr_array, test: sparse.csr_array, names: tuple[str, str], advice: str = ""
 ) -> None:

@@ -49,6 +49,23 @@ def use_isa(name: str) -> Iterator[None]:
         _isa = before
 
 
+def configuration() -> dict[str, str | int]:
+    """What this installation is and uses, by name."""
+    import scipy
+
+    return {
+        "recsys": __version__,
+        "instruction set": f"{_isa} (available: {', '.join(_als.AVAILABLE_ISAS)})",
+        "OpenMP": f"yes ({_als.OPENMP})" if _als.OPENMP else "no (serial build)",
+        "threads": resolve_num_threads(0),
+        "compiler": _als.COMPILER,
+        "Python": platform.python_version(),
+        "NumPy": np.__version__,
+        "SciPy": scipy.__version__,
+        "platform": platform.platform(),
+    }
+
+
 def show_config(file: TextIO | None = None) -> None:
     """Write what this installation is and uses, one fact a line.
 
@@ -57,19 +74,5 @@ def show_config(file: TextIO | None = None) -> None:
     file : text file, optional
         Where to write; standard output by default.
     """
-    import scipy
-
-    openmp = f"yes ({_als.OPENMP})" if _als.OPENMP else "no (serial build)"
-    facts = {
-        "recsys": __version__,
-        "instruction set": f"{_isa} (available: {', '.join(_als.AVAILABLE_ISAS)})",
-        "OpenMP": openmp,
-        "threads": resolve_num_threads(0),
-        "compiler": _als.COMPILER,
-        "Python": platform.python_version(),
-        "NumPy": np.__version__,
-        "SciPy": scipy.__version__,
-        "platform": platform.platform(),
-    }
-    lines = (f"{name + ':':<17}{value}\n" for name, value in facts.items())
+    lines = (f"{name + ':':<17}{value}\n" for name, value in configuration().items())
     (file or sys.stdout).write("".join(lines))

@@ -49,6 +49,19 @@ class IdLists(tuple):
     def scores(self) -> np.ndarray:
         return self[1]
 
+    def columns(self) -> dict[str, np.ndarray]:
+        """What `to_frame` makes a table of, by name."""
+        ids, scores = map(np.atleast_2d, self)
+        filled = scores > -np.inf
+        listing, place = np.nonzero(filled)
+        values = (self._whose.reshape(-1)[listing], ids[filled], place + 1, scores[filled])
+        columns: dict[str, np.ndarray] = {}
+        for name, column in zip((*self._names, "rank", "score"), values, strict=True):
+            while name in columns:
+                name += "_"
+            columns[name] = column
+        return columns
+
     def to_frame(self, kind: str | None = None) -> Any:
         """A table with one row for each place that is not empty.
 
@@ -66,16 +79,7 @@ class IdLists(tuple):
         ImportError, ValueError
             That library is not installed; there is no such kind.
         """
-        ids, scores = map(np.atleast_2d, self)
-        filled = scores > -np.inf
-        listing, place = np.nonzero(filled)
-        values = (self._whose.reshape(-1)[listing], ids[filled], place + 1, scores[filled])
-        columns: dict[str, np.ndarray] = {}
-        for name, column in zip((*self._names, "rank", "score"), values, strict=True):
-            while name in columns:
-                name += "_"
-            columns[name] = column
-        return to_frame(columns, kind or self._frame_kind)
+        return to_frame(self.columns(), kind or self._frame_kind)
 
     def __repr__(self) -> str:
         return "\n".join([aligned(self._cells()), *self._rest()])

@@ -90,8 +90,13 @@ class TuningResult:
         """Of equals the first."""
         return best_of(self.trials, self.metric)
 
+    @property
+    def ranked(self) -> list[Trial]:
+        """The best one first, then those pruned and diverged."""
+        return sorted(self.trials, key=lambda trial: _rank(trial, self.metric))
+
     def table(self) -> str:
-        """One row a trial, the best one first, then those pruned and diverged."""
+        """One row a trial, as `ranked`."""
         return aligned(self._rows())
 
     def _repr_html_(self) -> str:
@@ -103,8 +108,7 @@ class TuningResult:
     def _rows(self) -> list[list[str]]:
         names = list(self.trials[0].params)
         head = ["trial", self.metric, "iterations", "seconds", "state", *names]
-        ranked = sorted(self.trials, key=lambda trial: _rank(trial, self.metric))
-        return [head, *(_row(trial, names) for trial in ranked)]
+        return [head, *(_row(trial, names) for trial in self.ranked)]
 
     def plot(self, path: str | os.PathLike | None = None) -> Figure:
         """The values of the trials in their order, and against each parameter, in its space.

@@ -1,0 +1,52 @@
+"""`config` and `info`: what is installed, and what is in a model file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import recsys
+from recsys.cli.command import Talk, command
+from recsys.cli.inputs import ModelFile
+from recsys.cli.output import AsJson, print_facts, print_json
+from recsys.kernels.config import configuration
+from recsys.models.base import Recommender
+from recsys.serving import read_model_file
+
+
+@command("config")
+def config(talk: Talk, as_json: AsJson = False) -> None:
+    """Show what this installation is and uses."""
+    if as_json:
+        print_json(configuration())
+    else:
+        recsys.show_config()
+
+
+@command("info")
+def info(path: ModelFile, talk: Talk, as_json: AsJson = False) -> None:
+    """Show what is in a model file."""
+    model, (header, _) = recsys.load(path), read_model_file(path)
+    facts = about(model)
+    facts |= {"saved_by_recsys": header["version"], "bytes": path.stat().st_size}
+    if as_json:
+        print_json({"file": str(path), **facts, "parameters": header["parameters"]})
+        return
+    facts["model"] = repr(model)
+    print_facts(facts)
+
+
+def about(model: Recommender) -> dict[str, Any]:
+    """What a fitted model can say of itself, for people and machines."""
+    users, items = model._known_shape()
+    facts: dict[str, Any] = {"model": type(model).__name__, "users": users, "items": items}
+    for side in ("users", "items"):
+        ids = getattr(model, side, None)
+        facts[f"{side[:-1]}_ids"] = "row numbers" if ids is None else ids.kind
+    facts["entries"] = None if model._seen is None else len(model._seen.indices)
+    if model.history:
+        last = model.history[(model.best_iteration or len(model.history)) - 1]
+        facts["iterations"] = len(model.history)
+        facts["best_iteration"] = model.best_iteration
+        facts["seconds"] = sum(entry.seconds for entry in model.history)
+        facts["loss"], facts["validation"] = last.loss, last.validation
+    return facts

@@ -1,0 +1,77 @@
+"""`benchmark`: how fast this machine trains, and that it computes what NumPy does."""
+
+from __future__ import annotations
+
+import statistics
+from typing import Annotated
+
+import typer
+
+from recsys import ImplicitALS, benchmark, checks
+from recsys.cli.command import Talk, command
+from recsys.cli.output import AsJson, print_json, print_table
+from recsys.kernels.config import configuration
+
+JOBS = ("lastfm-360k",)
+
+
+@command("benchmark")
+def run(
+    job: Annotated[str, typer.Argument(help="lastfm-360k, which is downloaded.")],
+    talk: Talk,
+    scale: Annotated[
+        float | None,
+        typer.Option(help="Take a synthetic twin, so many times the size (0.01 for a trial)."),
+    ] = None,
+    factors: Annotated[int, typer.Option(help="Latent factors.")] = 64,
+    iterations: Annotated[int, typer.Option(help="Iterations.")] = 15,
+    solver: Annotated[str, typer.Option(help="cholesky or cg.")] = "cholesky",
+    artist: Annotated[
+        list[str] | None,
+        typer.Option(help="Show artists similar to this one; repeatable.", show_default=False),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of all that is drawn.")] = 0,
+    threads: Annotated[int, typer.Option(help="0: all that this process may use.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Time implicit ALS on lastfm-360K, or on a synthetic twin where that cannot be had."""
+    checks.choice("benchmark", job, JOBS)
+    model = ImplicitALS(
+        factors, iterations=iterations, solver=solver, num_threads=threads, random_state=seed
+    )
+    model._check_parameters()
+    dataset, reason = benchmark.lastfm360k_or_twin(scale, seed, show_progress=not talk.quiet)
+    if not as_json:
+        typer.echo(benchmark.headline(benchmark.described(dataset)))  # no figure without it
+    if reason:
+        talk.say(f"the real data: {reason}")
+    artists = benchmark.choose_artists(dataset, artist)
+    counts = dataset.user_items
+    problem = benchmark.Problem(
+        counts, model.confidence, model.alpha, model.regularization, threads
+    )
+    talk.say(f"training {model!r}")
+    seconds, losses = benchmark.timed_fit(model, counts, problem, show_progress=not talk.quiet)
+    ours = statistics.median(seconds)
+    theirs, difference = benchmark.numpy_reference(problem, model)
+    if as_json:
+        content = {
+            "dataset": benchmark.described(dataset),
+            "config": configuration(),
+            "parameters": model._header()["parameters"],
+            "threads": problem.num_threads,
+            "seconds": seconds, "losses": losses,
+            "seconds_an_iteration": ours,
+            "numpy_reference": {"seconds_an_iteration": theirs, "max_difference": difference},
+        }  # fmt: skip
+        print_json(content)
+        return
+    numbered = zip(range(1, len(seconds) + 1), seconds, losses, strict=True)
+    print_table(
+        ("iteration", "seconds", "loss"), [(i, s, f"{loss:.7g}") for i, s, loss in numbered]
+    )
+    typer.echo(f"{ours:.3f} s an iteration (median)")
+    typer.echo(benchmark.reference_text(ours, theirs, difference, problem.num_threads))
+    for each in artists:
+        typer.echo("\n" + benchmark.similar_text(dataset, model, each, listeners=10))
+    typer.echo("\n" + benchmark.user_text(dataset, model, benchmark.choose_user(dataset, None)))

@@ -1,0 +1,169 @@
+"""What all commands share: options in groups, what they say, and errors in one line."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Annotated, Any, get_type_hints
+
+import typer
+from tqdm import tqdm
+
+import recsys
+from recsys.cli import INTERRUPTED
+
+# What the library raises where input, files or the machine are at fault, and not the program.
+EXPECTED = (ValueError, TypeError, LookupError, OSError, ImportError, ArithmeticError, MemoryError)
+BROKEN_PIPE = 141  # exit status of a program whose output nobody reads any more
+
+app = typer.Typer(
+    name="recsys",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Train recommenders on plays, clicks, purchases or ratings, and ask them.",
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"recsys {recsys.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _recsys(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Say which it is."),
+    ] = False,
+) -> None:
+    """What can be said before a command."""
+
+
+@dataclass(frozen=True)
+class Talk:
+    """How much a command says, on standard error."""
+
+    verbose: Annotated[
+        int,
+        typer.Option(
+            "--verbose",
+            "-v",
+            count=True,
+            show_default=False,
+            help="Say what is being done, and where an error comes from; -vv: in detail.",
+        ),
+    ] = 0
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No progress, no remarks: only results.")
+    ] = False
+
+    def say(self, text: str) -> None:
+        if not self.quiet:
+            typer.echo(text, err=True)
+
+
+def command(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Decorator: the function becomes the command `name`.
+
+    A parameter annotated with a dataclass stands for the options that are its fields. Every command
+    has those of `Talk`, and ends as `reported` says.
+    """
+
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        given = inspect.signature(function, eval_str=True).parameters.values()
+        groups = {p.name: p.annotation for p in given if is_dataclass(p.annotation)}
+        options = [each for parameter in given for each in _options(parameter)]
+
+        @functools.wraps(function)
+        def run(**values: Any) -> None:
+            made = {
+                each: kind(**{field.name: values.pop(field.name) for field in fields(kind)})
+                for each, kind in groups.items()
+            }
+            with reported(next(group for group in made.values() if isinstance(group, Talk))):
+                function(**values, **made)
+
+        del run.__wrapped__  # or its signature would be the function's
+        keyword = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in options]
+        run.__signature__ = inspect.Signature(keyword)
+        run.__annotations__ = {each.name: each.annotation for each in keyword}
+        return app.command(name)(run)
+
+    return decorate
+
+
+def _options(parameter: inspect.Parameter) -> list[inspect.Parameter]:
+    """The fields of a group, or the parameter itself."""
+    group = parameter.annotation
+    if not is_dataclass(group):
+        return [parameter]
+    hints = get_type_hints(group, include_extras=True)
+    parameters = inspect.signature(group).parameters.values()
+    return [each.replace(annotation=hints[each.name]) for each in parameters]
+
+
+@contextmanager
+def reported(talk: Talk) -> Iterator[None]:
+    """Log as `talk` says, and turn what goes wrong into one line and an exit status."""
+    with _logging(talk), warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: _write("warning", str(message))
+        try:
+            yield
+            sys.stdout.flush()  # here a closed pipe is an error that can be caught
+        except KeyboardInterrupt as interrupt:
+            _write("interrupted", str(interrupt) or "nothing was written")
+            raise typer.Exit(INTERRUPTED) from None
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(BROKEN_PIPE) from None
+        except EXPECTED as error:
+            if talk.verbose:
+                traceback.print_exc()
+            _write("error", described(error))
+            raise typer.Exit(1) from None
+
+
+def described(error: BaseException) -> str:
+    """What an error says, in one line."""
+    if isinstance(error, OSError) and error.strerror:
+        text = error.strerror + (f": {error.filename}" if error.filename else "")
+    elif isinstance(error, KeyError) and type(error).__str__ is KeyError.__str__:
+        text = str(error.args[0]) if error.args else ""  # its own is in quotes
+    else:
+        text = str(error)
+    if isinstance(error, MemoryError):
+        text = f"not enough memory. {text}"
+    return " ".join(text.split()) or type(error).__name__
+
+
+@contextmanager
+def _logging(talk: Talk) -> Iterator[None]:
+    """The library's log on standard error, from warnings on or as far as `talk` wants it."""
+    logger, handler = logging.getLogger("recsys"), _Lines()
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel([logging.WARNING, logging.INFO, logging.DEBUG][min(talk.verbose, 2)])
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+class _Lines(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        _write(record.levelname.lower(), record.getMessage())
+
+
+def _write(kind: str, text: str) -> None:
+    tqdm.write(f"{kind}: {text}", file=sys.stderr)  # above a progress bar, if there is one

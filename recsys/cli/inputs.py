@@ -1,0 +1,151 @@
+"""What commands read: events, model files, and lists of ids."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from recsys import checks
+from recsys.datasets import read_interactions
+from recsys.interactions import Ids, Interactions
+
+FORMATS = {"csv": "csv", "tsv": "csv", "txt": "csv", "parquet": "parquet", "npz": "npz"}
+_PANEL = "Columns and rows of the events"
+
+
+def _column(flag: str, text: str) -> Any:
+    return typer.Option(flag, metavar="COLUMN", help=text, rich_help_panel=_PANEL)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a file of events is read."""
+
+    user: Annotated[str, _column("--user", "Who.")] = "user"
+    item: Annotated[str, _column("--item", "What.")] = "item"
+    value: Annotated[
+        str | None, _column("--value", "How much: plays, ratings. Without it each event is 1.")
+    ] = None
+    time: Annotated[str | None, _column("--time", "When: dates or numbers.")] = None
+    format: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FORMAT",
+            help="csv, parquet or npz, where the file's name does not end in it.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None
+    separator: Annotated[
+        str | None,
+        typer.Option(
+            help="Between the fields of a CSV, where that is not to be found out.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None
+    header: Annotated[
+        bool,
+        typer.Option(
+            " /--no-header",
+            help="A CSV without names of columns, which go by number then, from 0.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = True
+    aggregate: Annotated[
+        str,
+        typer.Option(
+            help="What several events of one user and item come to: "
+            "sum, max, mean, last, or raise for an error.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = "sum"
+    allow_negative: Annotated[
+        bool,
+        typer.Option(
+            "--allow-negative", help="Take negative values, as dislikes.", rich_help_panel=_PANEL
+        ),
+    ] = False
+    min_user: Annotated[
+        int,
+        typer.Option(help="Only users of so many items at least.", rich_help_panel=_PANEL, min=1),
+    ] = 1
+    min_item: Annotated[
+        int,
+        typer.Option(help="Only items of so many users at least.", rich_help_panel=_PANEL, min=1),
+    ] = 1
+
+    def events(self, path: Path) -> Interactions:
+        """The events of a file, without those that `min_user` and `min_item` leave out."""
+        kind = _format(path, self.format)
+        options = {"aggregate": self.aggregate, "allow_negative": self.allow_negative}
+        columns = (self.user, self.item, self.value, self.time)
+        if kind == "npz":
+            own = read_interactions(path)
+            found = Interactions.from_csr(
+                own.user_items, own.users, own.items, allow_negative=self.allow_negative
+            )
+        elif kind == "parquet":
+            found = Interactions.from_parquet(path, *columns, **options)
+        else:
+            if not self.header:
+                columns = [name if name is None else _place(name) for name in columns]
+            options |= {"separator": self.separator, "header": self.header}
+            found = Interactions.from_csv(path, *columns, **options)
+        if self.min_user > 1 or self.min_item > 1:
+            found = found.filter(min_user=self.min_user, min_item=self.min_item)
+        return found
+
+
+EventFile = Annotated[
+    Path, typer.Argument(metavar="FILE", help="Events: .parquet, .csv, .tsv, .csv.gz or .npz.")
+]
+ModelFile = Annotated[
+    Path, typer.Argument(metavar="MODEL", help="A file that `train` or `save` wrote.")
+]
+
+
+def _place(text: str) -> int:
+    if not text.isdecimal():
+        raise ValueError(
+            f"without a header columns go by number, from 0; got {text!r}: "
+            "--no-header --user 0 --item 1"
+        )
+    return int(text)
+
+
+def _format(path: Path, given: str | None) -> str:
+    if given is not None:
+        checks.choice("format", given, tuple(dict.fromkeys(FORMATS.values())))
+        return given
+    ending = path.name.removesuffix(".gz").rpartition(".")[2].lower()
+    if ending not in FORMATS:
+        raise ValueError(
+            f"the ending of {str(path)!r} says nothing of its format; expected "
+            f"{', '.join(f'.{each}' for each in FORMATS)}, or --format"
+        )
+    return FORMATS[ending]
+
+
+def ids_of_file(path: Path) -> list[str]:
+    """One id a line, of standard input if the path is "-"; empty lines are passed over."""
+    text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8-sig")
+    found = [line.strip() for line in text.splitlines() if line.strip()]
+    if not found:
+        raise ValueError(f"{str(path)!r} names nobody; expected one id a line")
+    return found
+
+
+def as_ids(texts: Sequence[str], known: Ids | None, name: str) -> Any:
+    """What was typed as ids of the kind there is; numbers where rows have no ids."""
+    if known is not None and known.kind != "integer":
+        return list(texts)
+    noun = "ids" if known is not None else "row numbers, as the model knows no ids"
+    for text in texts:
+        if not text.removeprefix("-").isdecimal():
+            raise ValueError(f"{name} are integers here ({noun}); got {text!r}")
+    return np.array(list(map(int, texts)), np.int64)

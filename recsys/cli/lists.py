@@ -1,0 +1,153 @@
+"""`recommend` and `similar`: ask a model."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from tqdm import tqdm
+
+import recsys
+from recsys.cli.command import Talk, command
+from recsys.cli.inputs import ModelFile, Reading, as_ids, ids_of_file
+from recsys.cli.list_files import Columns, check_list_file, rows_of, write_list_file
+from recsys.cli.output import AsJson, print_json, print_table
+from recsys.interactions import Interactions
+from recsys.models.base import Recommender
+from recsys.models.id_lists import IdLists
+
+logger = logging.getLogger("recsys")
+
+USERS = 1 << 13  # whose lists are made together
+_SHOWN = 100  # users whose lists are printed, at most
+
+Length = Annotated[int, typer.Option("-N", min=1, help="Length of each list.")]
+
+
+@command("recommend")
+def recommend(
+    path: ModelFile,
+    talk: Talk,
+    users: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="For these users, one id a line; - is standard input."),
+    ] = None,
+    user: Annotated[
+        list[str] | None, typer.Option(metavar="ID", help="For this user; repeatable.")
+    ] = None,
+    n: Length = 10,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Write a .parquet, .csv, .tsv or .jsonl."
+        ),
+    ] = None,
+    keep_seen: Annotated[
+        bool, typer.Option("--keep-seen", help="List what users have met already, too.")
+    ] = False,
+    histories: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Events of users the model need not know, in columns named as those trained "
+            "on: lists go by these alone.",
+        ),
+    ] = None,
+    value: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="The column of values in the file of --histories."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the best items for users, by default for all of them."""
+    if output is not None:
+        check_list_file(output)
+    model = recsys.load(path)
+    events = None if histories is None else _histories(model, histories, value)
+    named = [*(user or ()), *(ids_of_file(users) if users is not None else ())]
+    everyone = model.users if events is None else events.users
+    if named:
+        who = as_ids(named, everyone, "users")
+    else:
+        count = model._known_shape()[0] if events is None else len(events.users)
+        if output is None and count > _SHOWN:
+            raise ValueError(
+                f"lists for all {count:,} users are for a file: name one by -o, or some users by "
+                "--user or --users"
+            )
+        who = np.arange(count) if everyone is None else everyone.take(np.arange(count))
+    lists = _lists(model, who, events, n, keep_seen, talk)
+    if output is not None:
+        write_list_file(output, lists)
+        talk.say(f"wrote lists for {len(who):,} users to {output}")
+        return
+    rows = [row for columns in lists for row in rows_of(columns)]
+    _show(rows, as_json)
+
+
+@command("similar")
+def similar(
+    path: ModelFile,
+    names: Annotated[list[str], typer.Argument(metavar="ITEM...", help="Ids of items.")],
+    talk: Talk,
+    n: Length = 10,
+    as_json: AsJson = False,
+) -> None:
+    """List the items most similar to some."""
+    model = recsys.load(path)
+    items = as_ids(names, model.items, "items")
+    model.similar_items(items, 1)  # unknown ones are told of all together
+    rows = []
+    for item in items:
+        found = model.similar_items([item], n, filter_items=[item])
+        rows += rows_of(_columns(model, found, [item], ("item", "similar_item")))
+    _show(rows, as_json)
+
+
+def _histories(model: Recommender, path: Path, value: str | None) -> Interactions:
+    """Events of newcomers, in the columns of the model's items."""
+    if model._ids is None:
+        raise ValueError(
+            "the model knows no ids of items, which --histories needs: train it by `recsys train`, "
+            "or fit it on Interactions"
+        )
+    user, item = model._ids.names
+    events = Reading(user=user, item=item, value=value).events(path)
+    known = events.aligned(items=model.items, unknown="drop")
+    if lost := events.nnz - known.nnz:
+        logger.warning("%s: %d of %d entries are of unknown items", path, lost, events.nnz)
+    return known
+
+
+def _lists(
+    model: Recommender, who: Any, events: Interactions | None, n: int, keep_seen: bool, talk: Talk
+) -> Iterator[Columns]:
+    """Columns of some users at a time."""
+    options = {"N": n, "filter_seen": not keep_seen}
+    if events is not None:
+        options |= {"user_items": events, "fold_in": True}
+    with tqdm(total=len(who), unit=" users", disable=True if talk.quiet else None) as bar:
+        for begin in range(0, len(who), USERS):
+            some = who[begin : begin + USERS]
+            yield _columns(model, model.recommend(some, **options), some, ("user", "item"))
+            bar.update(len(some))
+
+
+def _columns(model: Recommender, found: Any, whose: Any, names: tuple[str, str]) -> Columns:
+    if not isinstance(found, IdLists):  # of a model that knows row numbers only
+        found = IdLists(*found, np.asarray(whose), names, None)
+    return found.columns()
+
+
+def _show(rows: list[dict], as_json: bool) -> None:
+    if as_json:
+        print_json(rows)
+    elif not rows:
+        typer.echo("nothing to list")
+    else:
+        head = [name for name in rows[0] if name != "rank"]
+        print_table(head, [[row[name] for name in head] for row in rows])

@@ -1,0 +1,151 @@
+"""`evaluate`: how good models are on what was held out."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+import recsys
+from recsys.cli.command import Talk, command
+from recsys.cli.inputs import Reading
+from recsys.cli.output import AsJson, print_json, print_table
+from recsys.cli.parameters import KINDS, Parameters
+from recsys.cli.splitting import PANEL, Share, Splitting
+from recsys.entries import canonical, without
+from recsys.evaluation import Evaluation, HeldOut, compare
+from recsys.interactions import Interactions
+from recsys.interactions.matching import in_rows
+from recsys.models.base import Recommender
+
+METRICS, CUTS = ["precision", "recall", "map", "ndcg"], [10, 20]
+
+
+@command("evaluate")
+def evaluate(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE...", help="Models to measure, or one file of events to train on."
+        ),
+    ],
+    reading: Reading,
+    parameters: Parameters,
+    splitting: Splitting,
+    talk: Talk,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="NAME",
+            help=f"Train this on FILE first; repeatable, to compare. "
+            f"One of {', '.join(sorted(KINDS))}.",
+            autocompletion=lambda: sorted(KINDS),
+        ),
+    ] = None,
+    test: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Events to measure on; those that were trained on do not count.",
+            rich_help_panel=PANEL,
+        ),
+    ] = None,
+    test_share: Share = 0.2,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(help="Repeatable.", show_default=", ".join(METRICS), rich_help_panel=PANEL),
+    ] = None,
+    k: Annotated[
+        list[int] | None,
+        typer.Option(
+            "-k",
+            help="Where lists are cut; repeatable.",
+            show_default="10, 20",
+            rich_help_panel=PANEL,
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure models on held-out events, and compare them.
+
+    recsys evaluate plays.parquet --model implicit-als --model bpr
+
+    recsys evaluate model.safetensors --test later.parquet
+    """
+    measure = functools.partial(_measured, metrics=metric or METRICS, k=k or CUTS, talk=talk)
+    if model:
+        if len(files) > 1:
+            raise ValueError(f"--model is trained on one file of events; got {len(files)} files")
+        models = parameters.models(model)
+        events = reading.events(files[0])
+        if test is None:
+            parts = splitting.parts(events, test_share, parameters.seed)
+        else:
+            parts = events, reading.events(test)
+        found = {}
+        for name, own in models.items():
+            own.fit(parts[0], show_progress=not talk.quiet)
+            found[name] = measure(own, parts[1])
+    elif test is not None:
+        held_out = reading.events(test)
+        found = {str(path): measure(recsys.load(path), held_out) for path in files}
+    else:
+        raise ValueError(
+            "nothing to measure on: models of files take --test FILE; to train on a file of "
+            "events, name --model"
+        )
+    _show(found, as_json)
+
+
+def _measured(
+    model: Recommender, test: Interactions, metrics: list[str], k: list[int], talk: Talk
+) -> Evaluation:
+    """The metrics of a model on those of `test` that it was not trained on."""
+    if model.users is None:
+        raise ValueError(
+            "the model knows no ids, by which it could be asked about these users: train it by "
+            "`recsys train`, or fit it on Interactions"
+        )
+    seen = model._checked_seen().counts(np.dtype(np.float32))
+    own = in_rows(test, model.users, model.items, "the events to measure on")
+    new = without(canonical(own, "test"), seen)
+    if not new.nnz:
+        raise ValueError("all that there is to measure on was trained on; expected other events")
+    if own.nnz > new.nnz:
+        talk.say(f"{own.nnz - new.nnz:,} of {own.nnz:,} entries were trained on, and left out")
+    held_out = HeldOut(seen, new, metrics, k)
+    return held_out.evaluate(model.without_ids(), show_progress=not talk.quiet)
+
+
+def _show(found: dict[str, Evaluation], as_json: bool) -> None:
+    """The metrics of each, and how the others differ from the first."""
+    (first, reference), *others = found.items()
+    gaps = {name: compare(other, reference) for name, other in others}
+    if as_json:
+        models = {name: own.to_dict() for name, own in found.items()}
+        differences = {
+            f"{name} - {first}": {key: gap._asdict() for key, gap in own.items()}
+            for name, own in gaps.items()
+        }
+        print_json({"models": models, "differences": differences})
+        return
+    errors = {name: own.standard_error for name, own in found.items()}
+    values = {name: {**own.mean, **own.overall} for name, own in found.items()}
+    rows = [
+        [key, *(_cell(values[name][key], errors[name].get(key)) for name in found)]
+        for key in values[first]
+    ]
+    print_table([f"{len(reference.users):,} users", *found], rows)
+    for name, own in gaps.items():
+        head = (f"{name} - {first}", "difference", "95 % from", "to", "p")
+        typer.echo()
+        print_table(head, [(key, g.mean, g.low, g.high, g.p_value) for key, g in own.items()])
+
+
+def _cell(value: float, error: float | None) -> str:
+    return f"{value:.4f}" if error is None else f"{value:.4f} ±{error:.4f}"

@@ -1,0 +1,127 @@
+"""`train`: events in, a model file out."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from recsys.cli.about import about
+from recsys.cli.command import Talk, command
+from recsys.cli.inputs import EventFile, Reading
+from recsys.cli.output import AsJson, print_facts, print_json
+from recsys.cli.parameters import DEFAULT, ModelName, Parameters, parameter_name
+from recsys.cli.splitting import PANEL, Metric, Patience, Splitting, ValidateEvery
+from recsys.interactions import Interactions
+from recsys.models.base import Recommender
+from recsys.models.training import IterativeModel
+from recsys.models.validation import check_metric, held_out_lists
+from recsys.whole_file import check_place
+
+ModelOutput = Annotated[
+    Path, typer.Option("--output", "-o", metavar="MODEL", help="The model file to write.")
+]
+
+
+@command("train")
+def train(
+    path: EventFile,
+    output: ModelOutput,
+    reading: Reading,
+    parameters: Parameters,
+    splitting: Splitting,
+    talk: Talk,
+    model: ModelName = DEFAULT,
+    validation: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="Hold out this share of the entries, and measure the model on them.",
+            rich_help_panel=PANEL,
+        ),
+    ] = None,
+    metric: Metric = None,
+    patience: Patience = None,
+    validate_every: ValidateEvery = 5,
+    refit: Annotated[
+        bool,
+        typer.Option(
+            "--refit",
+            help="Then train on all entries, for as many iterations as were best.",
+            rich_help_panel=PANEL,
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train a model and write it to a file."""
+    check_place(output)
+    own = parameters.models([model])[model]
+    stops = {"metric": metric, "patience": patience, "refit": refit or None}
+    for name, value in stops.items():
+        if validation is None and value is not None:
+            raise ValueError(f"--{name} goes by what is held out: give --validation as well")
+    if patience is not None and not isinstance(own, IterativeModel):
+        raise ValueError(f"{model} has no iterations to stop after: leave out --patience")
+    began = time.perf_counter()
+    events = reading.events(path)
+    talk.say(f"read {events!r} in {time.perf_counter() - began:.1f} s")
+    found: dict[str, Any] = {"trained_on": "all entries"}
+    began = time.perf_counter()
+    if validation is None:
+        fit(own, events, output, talk)
+    else:
+        parts = splitting.parts(events, validation, parameters.seed)
+        options = {"metric": metric, "patience": patience, "validate_every": validate_every}
+        name, value = fit_and_measure(own, parts, output, talk, options)
+        left = f"{parts[0].nnz:,} of {events.nnz:,} entries"
+        found = {name: value, "trained_on": f"{left}; --refit trains on all"}
+        if refit:
+            own = again(own)
+            fit(own, events, output, talk)
+            found["trained_on"] = f"all entries, after {name} was measured with {left}"
+    found["seconds"] = time.perf_counter() - began
+    own.save(output)
+    facts = {"wrote": str(output), **about(own), "validation": None, **found}
+    if as_json:
+        print_json({**facts, "parameters": own._header()["parameters"]})
+    elif not talk.quiet:
+        print_facts({**facts, "model": repr(own)})
+
+
+def fit(model: Recommender, events: Interactions, output: Path, talk: Talk, **options: Any) -> None:
+    """Train; Ctrl-C leaves what was learned so far in a file of its own."""
+    try:
+        model.fit(events, show_progress=not talk.quiet, **options)
+    except KeyboardInterrupt:
+        if not model.history:
+            raise
+        kept = output.with_stem(f"{output.stem}-interrupted")
+        model.save(kept)
+        count = model.best_iteration or len(model.history)
+        raise KeyboardInterrupt(f"the model of iteration {count} is in {kept}") from None
+
+
+def fit_and_measure(
+    model: Recommender, parts: Any, output: Path, talk: Talk, options: dict[str, Any]
+) -> tuple[str, float]:
+    """Train on the first part; the name of the metric, and its value on the second one."""
+    train, held_out = parts
+    metric = options["metric"] or model._default_metric
+    if isinstance(model, IterativeModel):
+        fit(model, train, output, talk, validation=held_out, **options)
+        return metric, model.history[(model.best_iteration or 0) - 1].validation
+    check_metric(metric, rates=False)
+    fit(model, train, output, talk)
+    lists = held_out_lists(train, held_out, metric, ("train", "validation"))
+    [value] = lists.evaluate(model, show_progress=not talk.quiet).mean.values()
+    return metric, value
+
+
+def again(model: Recommender) -> Recommender:
+    """The same model, not fitted yet, with as many iterations as were best."""
+    new = type(model)(**model.get_params())
+    if model.best_iteration is not None:
+        new.set_params(**{parameter_name(type(model), "iterations"): model.best_iteration})
+    return new
