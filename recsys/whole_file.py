@@ -26,6 +26,10 @@ def whole_file(path: Path) -> Iterator[Path]:
         os.umask(umask)
         os.chmod(temporary, 0o666 & ~umask)
         os.replace(temporary, path)
+    except OSError as error:
+        if error.filename in (None, name):
+            error.filename = str(path)  # of a full disk nobody says what was being written
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from tqdm import tqdm
 
 import recsys
 from recsys.cli.command import Talk, command
@@ -19,6 +18,7 @@ from recsys.cli.output import AsJson, print_json, print_table
 from recsys.interactions import Interactions
 from recsys.models.base import Recommender
 from recsys.models.id_lists import IdLists
+from recsys.progress import progress_bar
 
 logger = logging.getLogger("recsys")
 
@@ -130,7 +130,7 @@ def _lists(
     options = {"N": n, "filter_seen": not keep_seen}
     if events is not None:
         options |= {"user_items": events, "fold_in": True}
-    with tqdm(total=len(who), unit=" users", disable=True if talk.quiet else None) as bar:
+    with progress_bar(not talk.quiet, total=len(who), unit=" users") as bar:
         for begin in range(0, len(who), USERS):
             some = who[begin : begin + USERS]
             yield _columns(model, model.recommend(some, **options), some, ("user", "item"))

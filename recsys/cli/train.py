@@ -14,10 +14,11 @@ from recsys.cli.inputs import EventFile, Reading
 from recsys.cli.output import AsJson, print_facts, print_json
 from recsys.cli.parameters import DEFAULT, ModelName, Parameters, parameter_name
 from recsys.cli.splitting import PANEL, Metric, Patience, Splitting, ValidateEvery
+from recsys.evaluation.metrics import check_metric
 from recsys.interactions import Interactions
 from recsys.models.base import Recommender
 from recsys.models.training import IterativeModel
-from recsys.models.validation import check_metric, held_out_lists
+from recsys.models.validation import held_out_lists
 from recsys.whole_file import check_place
 
 ModelOutput = Annotated[

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import math
 import mmap
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,13 @@ def write_model_file(
     """Write `arrays` and `header`, which JSON must be able to hold, to `path`.
 
     The file appears as a whole or not at all; one that is there already is replaced.
+
+    Raises
+    ------
+    OSError
+        It cannot be written: no such folder, no space left.
     """
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     path = Path(path)
@@ -34,7 +42,12 @@ def write_model_file(
     header = {"format": newest, "version": __version__, **header}
     own = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     with whole_file(path) as temporary:
-        save_file(own, temporary, metadata={_KEY: json.dumps(header)})
+        try:
+            save_file(own, temporary, metadata={_KEY: json.dumps(header)})
+        except SafetensorError as error:  # which says "... (os error 28)" of a full disk
+            number = re.search(r"os error (\d+)", str(error))
+            code = int(number[1]) if number else errno.EIO
+            raise OSError(code, os.strerror(code)) from error
 
 
 def read_model_file(path: str | os.PathLike) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
