@@ -66,7 +66,7 @@ class IdLists(tuple):
         """A table with one row for each place that is not empty.
 
         Columns: whose list it is and what is listed, under the names of the caller's own columns
-        (of `similar_items` the second is called "similar_" and that name), then "rank", counted
+        (of `similar_items` the second is called ``"similar_"`` and that name), then "rank", counted
         from 1, and "score". A name that is taken already gets a "_" behind it.
 
         Parameters
