@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[1]
 # Packages that a page's programs need beside those of recsys itself
 NEEDS = {
     "README.md": ["pandas"],
+    "docs/data.md": ["pandas"],
     "docs/plots.md": ["matplotlib"],
     "docs/quickstart.md": ["pandas", "matplotlib"],
     "docs/serving.md": ["pyarrow"],
