@@ -5,8 +5,10 @@ Everything else about the package is in pyproject.toml. RECSYS_NO_OPENMP=1 build
 
 import os
 import platform
+import shutil
 import sys
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 from Cython.Build import cythonize
@@ -23,6 +25,18 @@ X86_SETS = {
     + ["-mfma", "-mprefer-vector-width=512"],
 }
 
+# Flags for compiling and for linking. Apple's Clang has no OpenMP library of its own: where the
+# environment's CPPFLAGS and LDFLAGS lead to one that is taken, then Homebrew's.
+APPLE = ["-Xpreprocessor", "-fopenmp"]
+OPENMP = [
+    (["-fopenmp"], ["-fopenmp"]),
+    (APPLE, ["-lomp"]),
+    *(
+        ([*APPLE, f"-I{prefix}/opt/libomp/include"], [f"-L{prefix}/opt/libomp/lib", "-lomp"])
+        for prefix in ("/opt/homebrew", "/usr/local")
+    ),
+]
+OPENMP_PROGRAM = "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }"
 
 LINKED = ["recsys.kernels._als"]  # the others ask it for kernels
 MODULES = [*LINKED, *(f"recsys.kernels._{name}" for name in ("topk", "product", "lmf", "sgd"))]
@@ -31,17 +45,43 @@ MODULES = [*LINKED, *(f"recsys.kernels._{name}" for name in ("topk", "product", 
 class BuildKernels(build_ext):
     def build_extensions(self):
         self.force = True  # the environment decides as well (CC, RECSYS_NO_OPENMP), not files alone
-        sets = {"baseline": []}
-        if platform.machine().lower() in ("x86_64", "amd64"):
-            sets |= {name: flags for name, flags in X86_SETS.items() if self.can_compile(flags)}
-        openmp = self.openmp_flags()
-        objects = self.compile_kernels(sets)
+        self.msvc = self.compiler.compiler_type == "msvc"
+        with self.compiler_with_vectors():
+            sets = {"baseline": []}
+            if platform.machine().lower() in ("x86_64", "amd64"):
+                sets |= {
+                    name: flags
+                    for name, flags in X86_SETS.items()
+                    if self.can_build(self.for_kernels(flags))
+                }
+            objects = self.compile_kernels(sets)
+        compiling, linking = self.openmp_flags()
         for extension in self.extensions:
-            extension.extra_compile_args += FLAGS + openmp
-            extension.extra_link_args += openmp
+            extension.extra_compile_args += compiling if self.msvc else FLAGS + compiling
+            extension.extra_link_args += linking
             if extension.name in LINKED:
                 extension.extra_objects += objects
         super().build_extensions()
+
+    @contextmanager
+    def compiler_with_vectors(self):
+        """Microsoft's compiler lacks the vector extensions of csrc; clang-cl stands in for it."""
+        if not self.msvc:
+            yield
+            return
+        clang_cl = shutil.which("clang-cl")
+        if clang_cl is None:
+            raise CompileError(
+                "the C kernels need clang-cl, which is not on PATH: install LLVM "
+                "(winget install LLVM.LLVM) and add its bin folder to PATH"
+            )
+        if not self.compiler.initialized:
+            self.compiler.initialize()
+        own, self.compiler.cc = self.compiler.cc, clang_cl
+        try:
+            yield
+        finally:
+            self.compiler.cc = own
 
     def compile_kernels(self, sets):
         have = [(f"RECSYS_HAVE_{name.upper()}", None) for name in sets if name != "baseline"]
@@ -59,20 +99,24 @@ class BuildKernels(build_ext):
             output_dir=os.path.join(self.build_temp, directory),
             macros=macros,
             include_dirs=[str(CSRC)],
-            extra_postargs=FLAGS + flags,
+            extra_postargs=self.for_kernels(FLAGS + flags),
             depends=HEADERS,
         )
 
-    def can_compile(self, flags, program="int main(void) { return 0; }"):
+    def for_kernels(self, flags):
+        return [f"/clang:{flag}" for flag in flags] if self.msvc else flags
+
+    def can_build(self, compiling, linking=(), program="int main(void) { return 0; }"):
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder, "probe.c")
             source.write_text(program)
             try:
                 objects = self.compiler.compile(
-                    [str(source)], output_dir=folder, extra_postargs=flags
+                    [str(source)], output_dir=folder, extra_postargs=list(compiling)
                 )
-                self.compiler.link_executable(
-                    objects, "probe", output_dir=folder, extra_postargs=flags
+                # as a module is linked, and not a program: LDFLAGS count in this one only
+                self.compiler.link_shared_object(
+                    objects, os.path.join(folder, "probe.so"), extra_postargs=list(linking)
                 )
             except (CompileError, LinkError):
                 return False
@@ -81,12 +125,12 @@ class BuildKernels(build_ext):
     def openmp_flags(self):
         if os.environ.get("RECSYS_NO_OPENMP", "0") not in ("", "0"):
             print("recsys: RECSYS_NO_OPENMP is set; building a serial engine", file=sys.stderr)
-            return []
-        program = "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }"
-        if self.can_compile(["-fopenmp"], program):
-            return ["-fopenmp"]
+            return [], []
+        for compiling, linking in [(["/openmp"], [])] if self.msvc else OPENMP:
+            if self.can_build(compiling, linking, OPENMP_PROGRAM):
+                return compiling, linking
         print("recsys: the C compiler has no OpenMP; building a serial engine", file=sys.stderr)
-        return []
+        return [], []
 
 
 setup(

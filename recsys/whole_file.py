@@ -25,7 +25,13 @@ def whole_file(path: Path) -> Iterator[Path]:
         umask = os.umask(0)
         os.umask(umask)
         os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, path)
+        try:
+            os.replace(temporary, path)
+        except PermissionError as error:
+            raise PermissionError(
+                f"cannot replace {str(path)!r} ({error.strerror}). Windows replaces no file that "
+                "is open, as one is while a model loaded from it is in use: write to another name"
+            ) from None
     except OSError as error:
         if error.filename in (None, name):
             error.filename = str(path)  # of a full disk nobody says what was being written
