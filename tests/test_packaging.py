@@ -2,8 +2,10 @@
 
 import ast
 import inspect
+import re
 import subprocess
 import sys
+import tomllib
 from importlib import metadata
 from pathlib import Path
 
@@ -14,6 +16,13 @@ from recsys.kernels import _als, _lmf, _product, _sgd, _topk, reference
 
 PACKAGE = Path(recsys.__file__).parent
 COMPILED = (_als, _lmf, _product, _sgd, _topk)
+ROOT = Path(__file__).parents[1]
+
+
+def texts(*patterns):
+    """The files of the sources that match, by their names from the root on."""
+    found = [path for pattern in patterns for path in ROOT.glob(pattern)]
+    return {str(path.relative_to(ROOT)): path.read_text("utf-8") for path in found}
 
 
 def test_installed_version_is_the_packages():
@@ -51,3 +60,48 @@ def test_names_that_are_shown():
     public = {*recsys.__all__, "datasets", "evaluation", "plots", "serving", "tuning", "weighting"}
     assert set(dir(recsys)) == public
     assert all(getattr(recsys, name) is not None for name in public)
+
+
+def test_the_version_stands_in_one_place_and_is_cited():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert "version" not in project and "version" in project["dynamic"]
+    [cited] = re.findall(r"^version: (.*)$", (ROOT / "CITATION.cff").read_text("utf-8"), re.M)
+    assert cited == recsys.__version__
+    assert f"## {cited}\n" in (ROOT / "CHANGELOG.md").read_text("utf-8")
+
+
+def test_extras_that_are_named_exist():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = set(project["optional-dependencies"])
+    sources = texts(
+        "*.md", "pyproject.toml", "docs/**/*.md", "recsys/**/*.py", "benchmarks/**/*.py"
+    )
+    named = {
+        (name, extra)
+        for name, text in sources.items()
+        for group in re.findall(r"(?:recsys-engine|['\"` ]\.)\[([a-z][a-z,]*)\]", text)
+        for extra in group.split(",")
+    }
+    assert {extra for _, extra in named} >= {"ann", "tune", "test"}
+    assert not [(name, extra) for name, extra in named if extra not in extras]
+
+
+def test_workflows_run_what_is_run_here():
+    workflows = texts(".github/workflows/*.yml")
+    if not workflows:
+        pytest.skip("a source distribution has no workflows")
+    assert "- run: .ci/run\n" in workflows[str(Path(".github/workflows/ci.yml"))]
+    for name, text in workflows.items():
+        actions = re.findall(r"uses: (.*)", text)
+        assert actions, name
+        assert all(re.fullmatch(r"[\w/-]+@v\d+\.\d+\.\d+", action) for action in actions), name
+        assert "permissions:\n  contents: read\n" in text, name
+
+
+def test_kernel_files_are_among_those_that_are_built():
+    """A header that table.c does not include, or a module setup.py leaves out, is dead."""
+    table = (ROOT / "csrc" / "table.c").read_text("utf-8")
+    included = set(re.findall(r'#include "kernels/(\w+\.h)"', table))
+    assert included == {path.name for path in (ROOT / "csrc" / "kernels").glob("*.h")}
+    modules = {path.stem for path in (ROOT / "recsys" / "kernels").glob("*.pyx")}
+    assert modules == {module.__name__.rpartition(".")[2] for module in COMPILED}
