@@ -61,12 +61,15 @@ def evaluate(
         Any model of recsys or of implicit, or your own: users is an array of row numbers,
         user_items a csr_matrix with one row for each of them; returns item ids and scores, both of
         shape (len(users), N), best first. A place is empty where the id is -1 or the score is not
-        above the lowest float32 (as implicit marks filtered items).
-    train : scipy sparse matrix, n_users x n_items
+        above the lowest float32 (as implicit marks filtered items). A model that speaks ids is
+        asked ``without_ids()``.
+    train : scipy sparse matrix, n_users x n_items, or Interactions
         Entries are seen: what the model was trained on, or the fold-in part of held-out users.
-    test : scipy sparse matrix of the same shape
+    test : scipy sparse matrix of the same shape, or Interactions
         Entries greater than zero are relevant. Items nobody has in `train` stay relevant, and are
-        counted.
+        counted. Of Interactions, entries of ids that the model (or `train`, where the model has
+        none) does not know are left out, and the log says how many: split one Interactions to
+        keep them.
     metrics : str or iterable of str
         Names of `USER_METRICS` and `OVERALL_METRICS`.
     k : int or iterable of int, default (10, 20, 100)

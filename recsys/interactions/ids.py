@@ -152,6 +152,10 @@ class Ids:
 
     __hash__ = None  # type: ignore[assignment]
 
+    def __getstate__(self) -> dict[str, Any]:
+        # What finds rows is made anew where it is needed: it is larger than the ids.
+        return {name: own for name, own in vars(self).items() if name not in ("_index", "_order")}
+
     def __repr__(self) -> str:
         first = ", ".join(repr(self[row]) for row in range(min(3, len(self))))
         return f"<{len(self)} {self.kind} ids: {first}{', ...' if len(self) > 3 else ''}>"

@@ -48,8 +48,8 @@ class AlternatingModel(FactorModel):
 
         Parameters
         ----------
-        item_users : scipy sparse matrix or array, n x n_users
-            Counts, one row an item.
+        item_users : scipy sparse matrix or array, n x n_users, or Interactions
+            Counts, one row an item; of Interactions in the order of their items.
 
         Returns
         -------
@@ -79,10 +79,11 @@ class AlternatingModel(FactorModel):
         Parameters
         ----------
         users : int or array of int, shape (n,)
-            Row numbers; one the model does not have yet makes it grow. Rows that are skipped
-            belong to users without entries.
-        user_items : scipy sparse matrix or array, n x n_items
-            Counts, one row for each of `users`.
+            Row numbers, or ids; one the model does not have yet makes it grow. Rows that are
+            skipped belong to users without entries.
+        user_items : scipy sparse matrix or array, n x n_items, or Interactions
+            Counts, one row for each of `users`; Interactions have them by id, and entries of
+            items that the model does not know are left out.
         keep_known : bool, default True
             Add the counts to those remembered of the users; of ratings, the new ones replace those
             of the same items. False: forget what was remembered of the users.
@@ -114,9 +115,9 @@ class AlternatingModel(FactorModel):
         Parameters
         ----------
         items : int or array of int, shape (n,)
-            Column numbers; see `partial_fit_users`.
-        item_users : scipy sparse matrix or array, n x n_users
-            Counts, one row for each of `items`.
+            Column numbers, or ids; see `partial_fit_users`.
+        item_users : scipy sparse matrix or array, n x n_users, or Interactions
+            Counts, one row for each of `items`; Interactions have them by id.
         keep_known : bool, default True
             As in `partial_fit_users`. False: forget what was remembered of the items.
 

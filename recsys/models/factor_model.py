@@ -87,13 +87,13 @@ class FactorModel(ListMaker):
         Parameters
         ----------
         items : int or array of int, shape (n,)
-            Column numbers of the training matrix.
+            Column numbers of the training matrix; ids, where the model speaks them.
         N : int, default 10
             Length of each list, the item itself included.
         among : int or array of int, optional
-            Column numbers of the only items to choose from; all by default.
+            The only items to choose from; all by default.
         filter_items : int or array of int, optional
-            Column numbers of items to leave out of every list.
+            Items to leave out of every list.
 
         Returns
         -------
@@ -119,7 +119,7 @@ class FactorModel(ListMaker):
         Parameters
         ----------
         users : int or array of int, shape (n,)
-            Row numbers of the training matrix.
+            Row numbers of the training matrix; ids, where the model speaks them.
         N : int, default 10
             Length of each list, the user itself included.
         among, filter_users : int or array of int, optional
@@ -134,8 +134,8 @@ class FactorModel(ListMaker):
         Parameters
         ----------
         users, items : int or arrays of int
-            Row and column numbers of the training matrix, broadcast against each other: two
-            arrays of length n give n scores, ``score(users[:, None], items)`` all pairs.
+            Row and column numbers of the training matrix, or ids, broadcast against each other:
+            two arrays of length n give n scores, ``score(users[:, None], items)`` all pairs.
 
         Returns
         -------
@@ -166,8 +166,8 @@ class FactorModel(ListMaker):
 
         Parameters
         ----------
-        user_items : scipy sparse matrix or array, n x n_items
-            Counts, one row a user, as in `fit`.
+        user_items : scipy sparse matrix or array, n x n_items, or Interactions
+            Counts, one row a user, as in `fit`; of Interactions in the order of their users.
 
         Returns
         -------
@@ -190,15 +190,16 @@ class FactorModel(ListMaker):
         """Write the model to a file that `recsys.load` reads.
 
         The file is a safetensors file (arrays and a JSON header, nothing that is executed) with
-        parameters, factors, history, and the matrix trained on. It appears as a whole or
-        not at all. A random_state other than an integer is saved as None.
+        parameters, factors, history, the matrix trained on, and ids. It appears as a whole
+        or not at all. A random_state other than an integer is saved as None.
 
         Raises
         ------
         NotFittedError
             There are no factors yet.
         TypeError, ValueError
-            A parameter is a function: give it again after loading. Or it is out of range.
+            A parameter is a function: give it again after loading. Or it is out of range. Or ids
+            are neither strings nor integers.
         OSError
             The file cannot be written.
         """

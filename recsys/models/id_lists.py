@@ -14,7 +14,7 @@ from recsys.tables import aligned, html_table
 _SHOWN = 5  # lists, and places of each, that are printed
 
 
-class IdLists(tuple):
+class IdLists(tuple[np.ndarray, np.ndarray]):
     """A pair of arrays, ``ids, scores = lists``, that knows whose lists they are.
 
     Attributes

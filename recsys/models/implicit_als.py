@@ -181,12 +181,12 @@ class ImplicitALS(LeastSquaresModel):
         Parameters
         ----------
         user : int
-            Row number, or anything where `user_items` has one row.
+            Row number (id), or anything where `user_items` has one row.
         item : int
-            Column number of the item to be explained.
+            Column number (id) of the item to be explained.
         N : int, default 10
             Length of the list.
-        user_items : scipy sparse matrix or array, optional
+        user_items : scipy sparse matrix or array, or Interactions, optional
             Counts to take the place of those the model remembers: one row for each user, or the
             row of this one.
 
@@ -195,7 +195,7 @@ class ImplicitALS(LeastSquaresModel):
         score : float
             The score of the item for the factors and bias `fold_in` gives the user: the sum of
             what all entries contribute, listed or not, and with `bias` of s_i.
-        ids : ndarray of int32, at most N
+        ids : ndarray of int32 (ids: int64 or objects), at most N
             Items that contribute (without `bias` those the user likes), the one that contributes
             most first.
         contributions : ndarray of float64, same length
@@ -243,7 +243,7 @@ class ImplicitALS(LeastSquaresModel):
 
         Parameters
         ----------
-        user_items : scipy sparse matrix or array, n_users x n_items
+        user_items : scipy sparse matrix or array, n_users x n_items, or Interactions
             Of the shape the model was trained on; see `fit`.
 
         Raises

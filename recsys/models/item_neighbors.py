@@ -113,9 +113,9 @@ class ItemNeighbors(ListMaker):
 
         Parameters
         ----------
-        user_items : scipy sparse matrix or array, n_users x n_items
+        user_items : scipy sparse matrix or array, n_users x n_items, or Interactions
             Counts r_ui, one row a user; not negative for "tfidf" and "bm25". Never changed; the
-            model keeps a copy.
+            model keeps a copy. Fitted on Interactions, it speaks their ids.
         y : None
             There is no target: this is where scikit-learn's pipelines pass None.
         show_progress : bool, default True
@@ -154,7 +154,7 @@ class ItemNeighbors(ListMaker):
         Parameters
         ----------
         items : int or array of int, shape (n,)
-            Column numbers of the training matrix.
+            Column numbers of the training matrix; ids, where the model speaks them.
         N : int, default 10
             Length of each list; beyond `k` neighbours it stays empty.
         among, filter_items : int or array of int, optional

@@ -51,24 +51,28 @@ class ListMaker(SpeaksIds, Estimator):
         Parameters
         ----------
         users : int or array of int, shape (n,)
-            Row numbers of the training matrix.
-        user_items : scipy sparse matrix or array, optional
+            Row numbers of the training matrix; ids, one or several, of a model that was fitted on
+            Interactions. This goes for users and items everywhere, also where ids are integers.
+        user_items : scipy sparse matrix or array, or Interactions, optional
             What counts as seen instead of the training matrix, and to `ItemNeighbors` as the
-            history: a matrix of the same shape, or one row for each of `users`.
+            history: a matrix of the same shape, or one row for each of `users`. Of Interactions,
+            for a model that speaks ids, entries of items it does not know are left out, and the
+            log says how many.
         N : int, default 10
             Length of each list, at most the number of items or 1000.
         filter_seen : bool, default True
             Leave out items the user has a stored entry for in the training matrix, or in
             `user_items`.
         filter_items : int or array of int, optional
-            Column numbers of items to leave out of every list.
+            Items to leave out of every list: column numbers, or ids.
         items : int or array of int, optional
-            Column numbers of the only items to choose from; all by default.
+            The only items to choose from; all by default.
         fold_in : bool, default False
             Take what is known of each user from the row of `user_items` (a factor model by its
             `fold_in`) instead of from training: for changed rows and for users unknown to the
             model, whose numbers then only have to be those of rows of `user_items`, or anything
-            where it has one row for each of `users`.
+            where it has one row for each of `users`. Of users in Interactions:
+            ``recommend(newcomers.users, newcomers, fold_in=True)``.
 
         Returns
         -------
@@ -78,13 +82,16 @@ class ListMaker(SpeaksIds, Estimator):
             no score for an item without a neighbour in the history, and never lists it.
         scores : ndarray of the model's dtype, same shape
             -inf in empty places. The same for a user alone and among others.
+            Of a model that speaks ids both are an `IdLists`, which has ``to_frame()`` besides: its
+            ids are int64, or objects with None in empty places.
 
         Raises
         ------
         NotFittedError
             Neither `fit` nor an assignment has provided what is needed.
         IndexError
-            Unknown users or items.
+            Unknown users or items; of a model that speaks ids UnknownIdError, a KeyError, which
+            names what is spelled like them.
         TypeError, ValueError
             `users` are not row numbers; N is out of range; `user_items` has another shape; factors
             that do not go together.
@@ -124,7 +131,8 @@ class ListMaker(SpeaksIds, Estimator):
         path : str or path, optional
             Write the lists to this Parquet file, some users at a time, and return None: memory
             then does not grow with the number of users. Columns: user, items and scores (lists,
-            without empty places). Needs pyarrow.
+            without empty places); users and items are ids where the model speaks them, strings
+            or integers. Needs pyarrow.
         show_progress : bool, default True
             Show a progress bar where the output is a terminal or a notebook.
 

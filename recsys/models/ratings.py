@@ -44,10 +44,10 @@ class RatingModel(FactorModel):
         Parameters
         ----------
         users, items : int or arrays of int
-            Row and column numbers, broadcast against each other as in `score`. Of a user or an
-            item that was not trained on, whether the model has its number or not, nothing is
-            known: its factors and bias are 0, so a prediction is the mean and the bias of the
-            other, or the mean alone.
+            Row and column numbers, or ids, broadcast against each other as in `score`. Of a user
+            or an item that was not trained on, whether the model has its number (its id) or not,
+            nothing is known: its factors and bias are 0, so a prediction is the mean and the bias
+            of the other, or the mean alone.
         clip : bool or (low, high), default False
             True: no prediction lies beyond the lowest and the highest rating trained on. A pair:
             nor beyond these.
@@ -75,7 +75,7 @@ class RatingModel(FactorModel):
 
         Parameters
         ----------
-        user_items : scipy sparse matrix or array
+        user_items : scipy sparse matrix or array, or Interactions
             Ratings; users and items may be more than the model has, see `predict`.
         clip : bool or (low, high), default False
             As in `predict`.

@@ -62,13 +62,16 @@ class IterativeModel(FactorModel):
 
         Parameters
         ----------
-        user_items : scipy sparse matrix or array, n_users x n_items
+        user_items : scipy sparse matrix or array, n_users x n_items, or Interactions
             Counts r_ui, or ratings, one row a user; any format (CSR is best) and any real dtype.
-            Duplicates are summed.
+            Duplicates are summed. Fitted on Interactions, the model speaks their ids in place of
+            row numbers, and has them as `users` and `items`.
         y : None
             There is no target: this is where scikit-learn's pipelines pass None.
-        validation : scipy sparse matrix or array, optional
+        validation : scipy sparse matrix or array, or Interactions, optional
             What was held out of `user_items`, to measure the model by; training does not see it.
+            Of Interactions, entries of users and items that are not in `user_items` are left out,
+            and the log says how many.
         metric : str, default "ndcg@10", of models of ratings "rmse"
             Any of `recsys.evaluation.USER_METRICS` at any length of the lists, as `evaluate`
             measures it: of the items a user has no entry for in `user_items`, those with an entry
@@ -92,7 +95,7 @@ class IterativeModel(FactorModel):
             Continue from what the model has, which must have the shapes of `user_items` and
             `factors`, and go on counting iterations: with an int as `random_state`, fits of 3 and
             of 4 iterations give what one of 7 gives. By default, and on a model not fitted yet,
-            training starts fresh.
+            training starts fresh. Of a model that speaks ids they must be the same, in order.
 
         Returns
         -------

@@ -10,7 +10,7 @@ import functools
 import inspect
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeVar, cast
 
 import numpy as np
 
@@ -24,6 +24,7 @@ _SIDES = {
     **dict.fromkeys(("user", "users", "filter_users"), "users"),
     **dict.fromkeys(("item", "items", "filter_items"), "items"),
 }
+Method = TypeVar("Method", bound=Callable[..., Any])
 Asked = dict[str, Any]  # the arguments of a call by name, in the order of the signature
 
 
@@ -248,7 +249,7 @@ class SpeaksIds:
 def speaks_ids(
     arguments: Callable[[Vocabulary, Asked], Asked] = Vocabulary.rows,
     answer: Callable[[Vocabulary, Asked, Any], Any] | None = None,
-) -> Callable[[Callable], Callable]:
+) -> Callable[[Method], Method]:
     """Make a method of row numbers one of ids, where the model has such.
 
     Parameters
@@ -259,7 +260,7 @@ def speaks_ids(
         Makes what is returned from the arguments given and the method's own answer.
     """
 
-    def speaking(method: Callable) -> Callable:
+    def speaking(method: Method) -> Method:
         signature = inspect.signature(method)
 
         @functools.wraps(method)
@@ -270,12 +271,12 @@ def speaks_ids(
             found = method(self.without_ids(), **arguments(ids, asked))
             return found if answer is None else answer(ids, asked, found)
 
-        return ask
+        return cast(Method, ask)
 
     return speaking
 
 
-def learns_ids(method: Callable) -> Callable:
+def learns_ids(method: Method) -> Method:
     """As `speaks_ids`, of a method that changes the model and may bring new ids."""
     signature = inspect.signature(method)
 
@@ -288,7 +289,7 @@ def learns_ids(method: Callable) -> Callable:
         method(twin, **rows)
         vars(self).update(vars(twin), _ids=ids)  # in one call, see `_publish`
 
-    return learn
+    return cast(Method, learn)
 
 
 def _bound(signature: inspect.Signature, *args: Any) -> Asked:

@@ -29,7 +29,7 @@ class AnnIndex:
     exact one has. The graph proposes candidates; what may be listed, the scores and the order are
     the model's, except that scores are summed in another order: their last digits may differ, and
     with them the order of items that tie. A query for which too few candidates are left is
-    answered by the exact method.
+    answered by the exact method. It speaks ids where the model does.
 
     For cosines the graph is of the item factors divided by their norms, by distance. For inner
     products it is of the item factors themselves, by inner product, which is no distance, but

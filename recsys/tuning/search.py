@@ -73,8 +73,9 @@ def tune(
     ----------
     model_class : type
         Such as `recsys.ImplicitALS`.
-    train, validation : scipy sparse matrix or array, n_users x n_items
-        As `fit` takes them: what models are trained on, and what was held out of it.
+    train, validation : scipy sparse matrix or array, n_users x n_items, or Interactions
+        As `fit` takes them: what models are trained on, and what was held out of it. Of
+        Interactions the model that is found speaks their ids.
     space : "default" or dict, default "default"
         `SPACES` of the model, without what is in `fixed`; or parameter -> one of
 

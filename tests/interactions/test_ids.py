@@ -119,3 +119,28 @@ def test_other_objects():
     assert ids.take(1)[()] == days[1]
     with pytest.raises(UnknownIdError, match="there are 3 object ids"):
         ids.rows([["not hashable"]])
+
+
+def test_an_index_is_not_copied(values):
+    ids = Ids.of(values)
+    size = len(pickle.dumps(ids))
+    assert ids.find(values).tolist() == [0, 1, 2, 3, 4, 5]
+    again = pickle.loads(pickle.dumps(ids))
+    assert len(pickle.dumps(ids)) == size and again == ids
+    assert again.find(values).tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_tuple_is_one_id():
+    ids = Ids.of([("a", 1), ("b", 2)])
+    assert ids.find(("c", 3)).shape == () and ids.find([("c", 3)]).tolist() == [-1]
+    assert ids.find(("b", 2)) == 1
+    assert Ids.of(["c", "d"]).find(("d", "c")).tolist() == [1, 0]
+
+
+def test_more_rows_than_ids(values):
+    ids = Ids.of(values)
+    rows = np.array([[0, -1, 5], [4, 4, 3], [2, 1, 0]])
+    empty = -1 if ids.kind == "integer" else None
+    assert ids.take(rows).tolist() == [
+        [empty if row < 0 else values[row] for row in line] for line in rows.tolist()
+    ]

@@ -147,6 +147,9 @@ def test_score(name, kind):
     assert model.score(user(kind, 4), item(kind, 11)) == by_row.score(4, 11)
     got = model.score(user(kind, [1, 2]), item(kind, [3, 4]))
     np.testing.assert_array_equal(got, by_row.score([1, 2], [3, 4]))
+    if kind != "object":
+        table = model.score(np.array(user(kind, USERS))[:, np.newaxis], item(kind, [3, 4]))
+        np.testing.assert_array_equal(table, by_row.score(USERS[:, np.newaxis], [3, 4]))
 
 
 @pairs("explain")
