@@ -128,8 +128,30 @@ class Ids:
         return Ids.of(self.take(rows))
 
     def extended(self, values: Iterable[Hashable]) -> Ids:
-        """These, and further ones after them."""
-        return Ids.of(np.concatenate([self.take(np.arange(len(self))), as_objects(values)]))
+        """These, and further ones after them.
+
+        Raises
+        ------
+        TypeError, ValueError
+            They are of another kind, or as `of`.
+        """
+        further = Ids.of(values)
+        if not (len(self) and len(further)):
+            return self if len(self) else further
+        if further.kind != self.kind:
+            raise TypeError(
+                f"ids are of more than one kind: {self[0]!r} ({self.kind}), {further[0]!r} "
+                f"({further.kind}); turn all of them into strings"
+            )
+        there = self.find(further) >= 0
+        if there.any():
+            twice = further[int(np.argmax(there))]
+            raise ValueError(f"the id {twice!r} comes twice; expected each once")
+        return self._and(further)
+
+    def _and(self, further: Any) -> Ids:
+        """These and others of the same kind, none of them the same."""
+        raise NotImplementedError
 
     def __len__(self) -> int:
         raise NotImplementedError
@@ -240,6 +262,14 @@ class StringIds(Ids):
         out[rows.ravel() < 0] = None
         return out.reshape(rows.shape)
 
+    def _and(self, further: StringIds) -> StringIds:
+        offsets = np.append(self._offsets, self._offsets[-1] + further._offsets[1:])
+        both = StringIds(offsets, np.append(self._letters, further._letters))
+        rows = range(len(self), len(both))
+        # What finds rows is there already, and would take far longer to make
+        vars(both)["_index"] = self._index | dict(zip(further, rows, strict=True))
+        return both
+
     def check_unique(self) -> None:
         _check_no_twice(self._index, len(self), self)
 
@@ -301,6 +331,9 @@ class IntegerIds(Ids):
     def subset(self, rows: Any) -> Ids:
         return IntegerIds(self._values[rows])
 
+    def _and(self, further: IntegerIds) -> IntegerIds:
+        return IntegerIds(np.append(self._values, further._values))
+
     def _find(self, wanted: np.ndarray) -> np.ndarray:
         whole = np.array([_is_integer(v) and -_BELOW <= v < _BELOW for v in wanted], bool)
         found = np.full(len(wanted), -1, np.int64)
@@ -345,6 +378,9 @@ class ObjectIds(Ids):
         out = np.empty(rows.shape, object)
         out[...] = with_none[rows]
         return out
+
+    def _and(self, further: ObjectIds) -> ObjectIds:
+        return ObjectIds(np.append(self._values, further._values))
 
     def check_unique(self) -> None:
         _check_no_twice(self._index, len(self), self)

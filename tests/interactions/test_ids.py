@@ -45,6 +45,14 @@ def test_subset_and_extended(values):
     assert list(some) == [values[4], values[1]] and some.kind == ids.kind
     assert some.extended(values[:1]) == Ids.of([values[4], values[1], values[0]])
     assert some != ids and ids != values
+    assert ids.extended([]) == ids == Ids.of([]).extended(values)
+    both = ids.extended([new := {"string": "new", "integer": 99, "object": ("n",)}[ids.kind]])
+    assert list(both) == [*values, new] and both.find([new, values[2]]).tolist() == [6, 2]
+    assert len(ids) == 6 and new not in ids
+    with pytest.raises(ValueError, match="comes twice"):
+        ids.extended([new, values[3]])
+    with pytest.raises(TypeError, match="more than one kind"):
+        ids.extended(["new"] if ids.kind != "string" else [5])
 
 
 @pytest.mark.parametrize("kind", ["string", "integer"])
