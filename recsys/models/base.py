@@ -72,6 +72,7 @@ class Recommender:
     _entry: ClassVar[type[Iteration]] = Iteration  # what `history` is made of
     _history: tuple[Iteration, ...] = ()
     _best_iteration: int | None = None
+    _validation_metric: str | None = None
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         # Python's own error for an unknown keyword does not know the nearest spelling.
@@ -120,6 +121,13 @@ class Recommender:
         """The iteration that the model is of, if `patience` chose it; None: the last one."""
         return self._best_iteration
 
+    @property
+    def validation_metric(self) -> str | None:
+        """What `validation` in the history is, such as "ndcg@10"; None where nothing was
+        measured."""
+        measured = any(entry.validation is not None for entry in self._history)
+        return self._validation_metric if measured else None
+
     def __repr__(self) -> str:
         changed, _ = parameters(self)
         shown_ones = ", ".join(f"{name}={value}" for name, value in changed.items())
@@ -132,6 +140,7 @@ class Recommender:
             "parameters": {name: _plain(name, value) for name, value in self.get_params().items()},
             "history": [asdict(entry) for entry in self._history],
             "best_iteration": self._best_iteration,
+            "validation_metric": self.validation_metric,
         }
 
     def _publish(self, state: dict[str, Any], history: Iterable[Iteration]) -> None:
@@ -206,7 +215,9 @@ class Recommender:
             value = judge.measure(self, number, done.state)
         entry = self._entry(number, seconds, done.loss, value, **done.details)
         history.append(entry)
-        self._publish({**done.state, "_best_iteration": None}, history)
+        metric = self._validation_metric if judge is None else judge.metric
+        state = {**done.state, "_best_iteration": None, "_validation_metric": metric}
+        self._publish(state, history)
         if logger.isEnabledFor(logging.DEBUG):
             known = {name: value for name, value in asdict(entry).items() if value is not None}
             told = (

@@ -86,7 +86,8 @@ def _curve(model: ListMaker, what: str) -> str:
     ]
     if not known:
         return ""
-    words = f"{what} {known[0][1]:.4g} → {known[-1][1]:.4g}"
+    name = (what == "validation" and model.validation_metric) or what
+    words = f"{name} {known[0][1]:.4g} → {known[-1][1]:.4g}"
     chosen = _thinned(known, model.best_iteration)
     x, y = (_scaled(np.array(column, float)) for column in zip(*chosen, strict=True))
     across = _MARGIN + x * (_WIDTH - 2 * _MARGIN)

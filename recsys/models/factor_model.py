@@ -230,7 +230,12 @@ class FactorModel(ListMaker):
         best = header.get("best_iteration")
         if best is not None:
             checks.integer("best_iteration", best, 1)
-        self._publish({**state, "_seen": seen, "_mean": mean, "_best_iteration": best}, history)
+        metric = header.get("validation_metric")
+        if not isinstance(metric, str | None):
+            raise TypeError(f"validation_metric must be a string; got {metric!r}")
+        own = {"_seen": seen, "_mean": mean}
+        told = {"_best_iteration": best, "_validation_metric": metric}
+        self._publish(state | own | told, history)
 
     def __getstate__(self) -> dict[str, Any]:
         # What is prepared can be prepared again: copies and workers are spared it.

@@ -36,7 +36,7 @@ def plot_history(
         Without names, models are named by the parameters they differ in.
     ax : matplotlib Axes or sequence of them, optional
         One for each panel: the loss, for each class of model, as those of different classes do not
-        compare; then the validation. What no model has gets no panel.
+        compare; then the validation, for each metric. What no model has gets no panel.
 
     Returns
     -------
@@ -126,18 +126,18 @@ def _check_history(name: str, model: Recommender) -> None:
 
 
 def _panels(named: dict[str, Recommender]) -> list[_Panel]:
-    classes = list(dict.fromkeys(type(model).__name__ for model in named.values()))
+    """Losses of one class of model, and validations by one metric, are of one panel."""
+    classes = {name: type(model).__name__ for name, model in named.items()}
+    one = len(set(classes.values())) == 1
+    losses = {name: "loss" if one else f"loss of {cls}" for name, cls in classes.items()}
+    metrics = {name: model.validation_metric or "validation" for name, model in named.items()}
     panels = []
-    for cls in classes:
-        own = {name: model for name, model in named.items() if type(model).__name__ == cls}
-        panels.append(_Panel("loss" if len(classes) == 1 else f"loss of {cls}", "loss", own))
-    panels.append(_Panel("validation", "validation", named))
-    kept = []
-    for title, what, own in panels:
-        has = {name: model for name, model in own.items() if len(_curve(model, what)[0])}
-        if has:
-            kept.append(_Panel(title, what, has))
-    return kept
+    for what, titles in (("loss", losses), ("validation", metrics)):
+        has = {name: model for name, model in named.items() if len(_curve(model, what)[0])}
+        for title in dict.fromkeys(titles[name] for name in has):
+            own = {name: model for name, model in has.items() if titles[name] == title}
+            panels.append(_Panel(title, what, own))
+    return panels
 
 
 def _curve(model: Recommender, what: str) -> tuple[np.ndarray, np.ndarray]:

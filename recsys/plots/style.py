@@ -58,7 +58,8 @@ def style() -> AbstractContextManager[None]:
 def subplots(
     rows: int = 1, columns: int = 1, *, size: tuple[float, float], **options: Any
 ) -> tuple[Figure, np.ndarray]:
-    """A new figure and its axes, as `matplotlib.pyplot.subplots` makes them, without pyplot.
+    """A new figure and its axes, as `matplotlib.pyplot.subplots` makes them, without pyplot and
+    in the style of recsys; what is drawn into them is too within ``with style():``.
 
     Parameters
     ----------
@@ -73,8 +74,9 @@ def subplots(
     figure : matplotlib.figure.Figure
     axes : ndarray of matplotlib.axes.Axes, shape (rows, columns)
     """
-    figure = _figure_class()(figsize=size, dpi=100, layout="constrained")
-    return figure, figure.subplots(rows, columns, squeeze=False, **options)
+    with style():
+        figure = _figure_class()(figsize=size, dpi=100, layout="constrained")
+        return figure, figure.subplots(rows, columns, squeeze=False, **options)
 
 
 def save(figure: Figure, path: str | os.PathLike) -> None:

@@ -8,6 +8,7 @@ import pytest
 from every_model import EVERY, counts, fitted, make, trained
 
 from recsys import BPR, ImplicitALS, LogisticMF
+from recsys.evaluation import random_split
 from recsys.models.display import shown
 
 
@@ -96,6 +97,12 @@ def test_curves():
     best = float(rings[1].get("cx")), float(rings[1].get("cy"))
     assert best in validation and best[1] == 6
     assert "loss 1 → 0.0025" in text_of(tree) and "validation 499 → 4e+04" in text_of(tree)
+
+
+def test_the_metric_is_named():
+    train, held_out = random_split(counts(60, 40), 0.3, random_state=0)
+    model = make("BPR").fit(train, validation=held_out, metric="map@7", show_progress=False)
+    assert f"map@7 {model.history[-1].validation:.4g} → " in text_of(read(model))
 
 
 def test_one_iteration_is_a_point_halfway():

@@ -109,8 +109,11 @@ def test_the_best_survives_interruption_files_and_a_warm_start(tmp_path):
     model.save(tmp_path / "model")
     loaded = recsys.load(tmp_path / "model")
     assert loaded.best_iteration == whole.best_iteration and loaded.history == model.history
+    assert loaded.validation_metric == model.validation_metric == "ndcg@10"
     model.set_params(epochs=2).fit(train, warm_start=True, **QUIET)
     assert model.best_iteration is None and len(model.history) == 32
+    assert model.validation_metric == "ndcg@10"  # of the iterations before
+    assert model.fit(train, **QUIET).validation_metric is None
     assert ImplicitALS(2, iterations=0).fit(train).best_iteration is None
 
 

@@ -30,7 +30,9 @@ def test_loss_and_validation(name):
     model = measured(name)
     figure = plots.plot_history(model)
     what = ["validation"] if model.history[0].loss is None else ["loss", "validation"]
-    assert [axes.get_ylabel() for axes in figure.axes] == what
+    metric = "rmse" if name == "ExplicitSGD" else "ndcg@10"
+    titles = [metric if each == "validation" else each for each in what]
+    assert [axes.get_ylabel() for axes in figure.axes] == titles
     assert figure.axes[-1].get_xlabel() == "seconds of training"
     assert f"best iteration {model.best_iteration}" in figure.axes[0].get_title("left")
     seconds = np.cumsum([entry.seconds for entry in model.history])
@@ -77,6 +79,17 @@ def test_names_of_ones_own():
     assert not figure.axes[0].get_legend().get_texts()[0].get_parse_math()
 
 
+def test_metrics_that_do_not_compare():
+    loss, rmse, ndcg = plots.plot_history(
+        [measured("ExplicitSGD"), measured("ImplicitALS cg")]
+    ).axes
+    assert [axes.get_ylabel() for axes in (loss, rmse, ndcg)] == [
+        "loss of ExplicitSGD", "rmse", "ndcg@10",
+    ]  # fmt: skip
+    assert len(lines(rmse)) == len(lines(ndcg)) == 1
+    assert rmse.get_legend() is None and ndcg.get_legend() is not None
+
+
 def test_a_loss_that_falls_far_is_logarithmic():
     model = trained("ImplicitALS")
     first, *others = model.history
@@ -89,7 +102,7 @@ def test_axes_of_ones_own():
     figure = Figure()
     own = list(figure.subplots(2))
     assert plots.plot_history(measured("BPR"), ax=own) is own
-    assert [axes.get_ylabel() for axes in own] == ["loss", "validation"]
+    assert [axes.get_ylabel() for axes in own] == ["loss", "ndcg@10"]
     one = Figure().subplots()
     assert plots.plot_history(trained("BPR"), ax=one) is one and one.has_data()
     with pytest.raises(ValueError, match=r"ax must be 2 matplotlib Axes in a sequence.*got 1"):
