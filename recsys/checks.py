@@ -253,7 +253,7 @@ def _say_conversion(fmt: str, name: str) -> None:
         )
 
 
-def _array(values: np.ndarray, dtype: type) -> np.ndarray:
+def _array(values: np.ndarray, dtype: type | np.dtype) -> np.ndarray:
     """`values` as a plain, contiguous, aligned array: shared where it already is one."""
     return np.require(np.asarray(values), dtype=dtype, requirements=["C", "A"])
 
@@ -348,7 +348,8 @@ def number(
         expected += f" of at least {least:g}"
     if below is not None:
         expected += f"{'' if above is None and least is None else ' and'} less than {below:g}"
-    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool | np.bool_)
+    if not real:
         raise TypeError(f"{name} must be {expected}; got {value!r} ({type(value).__name__})")
     good = math.isfinite(value)
     good = good and (above is None or value > above) and (least is None or value >= least)
@@ -461,12 +462,13 @@ def pairs(users: Any, items: Any, shape: tuple[int, int]) -> tuple[np.ndarray, n
     rows = row_numbers("users", np.ravel(users), shape[0]).reshape(shapes[0])
     columns = row_numbers("items", np.ravel(items), shape[1]).reshape(shapes[1])
     try:
-        return tuple(np.broadcast_arrays(rows, columns))
+        rows, columns = np.broadcast_arrays(rows, columns)
     except ValueError:
         raise ValueError(
             f"users of shape {shapes[0]} and items of shape {shapes[1]} do not pair up: pass "
             "arrays of one length, or score(users[:, None], items) for all pairs"
         ) from None
+    return rows, columns
 
 
 def columns(name: str, shape: tuple[int, int], count: int, noun: str) -> None:

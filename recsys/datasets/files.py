@@ -11,7 +11,7 @@ from array import array
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import numpy as np
 import scipy.sparse as sp
@@ -22,8 +22,17 @@ logger = logging.getLogger("recsys")
 
 # The names under which each thing is recognised, in an .npz and in the header of a CSV.
 _COUNTS = ("plays", "count", "counts", "data", "rating", "ratings", "value", "values", "weight")
-_USERS = ("user", "users", "user_id", "userid", "user_ids", "uid")
-_ITEMS = ("item", "items", "item_id", "itemid", "item_ids", "iid", "artist", "artists")
+_USERS: tuple[str, ...] = ("user", "users", "user_id", "userid", "user_ids", "uid")
+_ITEMS: tuple[str, ...] = (
+    "item",
+    "items",
+    "item_id",
+    "itemid",
+    "item_ids",
+    "iid",
+    "artist",
+    "artists",
+)
 _ITEMS += ("artist_id", "artistid", "artist_name", "movie", "movies", "movie_id", "movieid")
 _ITEMS += ("title", "titles", "name", "names", "track", "track_id")
 
@@ -145,7 +154,8 @@ def _read_csv(path: Path, file: TextIO) -> Dataset:
     columns, has_header = _columns(path, fields)
     if not has_header:
         file.seek(0)
-    users, items = defaultdict(), defaultdict()
+    users: defaultdict[str, int] = defaultdict()
+    items: defaultdict[str, int] = defaultdict()
     users.default_factory, items.default_factory = users.__len__, items.__len__
     rows, cols, counts = array("i"), array("i"), array("f")
     for user, item, count in _rows(
@@ -199,7 +209,7 @@ def _is_number(text: str) -> bool:
 
 def _rows(
     path: Path,
-    reader: Iterator[list[str]],
+    reader: Any,
     columns: tuple[int, int, int | None],
     has_header: bool,
 ) -> Iterator[tuple[str, str, float]]:

@@ -6,6 +6,7 @@ No shape is stored, and rows are items.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -77,13 +78,13 @@ def read_hdf5(
     return matrix, rows, columns
 
 
-def _check_held(group: object, what: str, names: list[str]) -> None:
+def _check_held(group: Any, what: str, names: list[str]) -> None:
     missing = set(names) - set(group)
     if missing:
         raise ValueError(f"{what} holds {sorted(group)}, without {sorted(missing)}")
 
 
-def _names(file: object, name: str | None, text: bool) -> np.ndarray | None:
+def _names(file: Any, name: str | None, text: bool) -> np.ndarray | None:
     if name is None:
         return None
     return file[name].asstr(errors="replace")[:] if text else file[name][:]

@@ -172,7 +172,9 @@ def _read(source: Path, show_progress: bool) -> Dataset:
     return dataset
 
 
-def _concatenated(blocks: list[tuple[np.ndarray, ...]]) -> tuple[np.ndarray, ...]:
+def _concatenated(
+    blocks: list[tuple[np.ndarray, np.ndarray, np.ndarray]],
+) -> tuple[np.ndarray, ...]:
     """One (rows, columns, data), emptying the list on the way."""
     n = sum(len(block[0]) for block in blocks)
     out = tuple(np.empty(n, dtype=dtype) for dtype in (np.int32, np.int32, np.float32))

@@ -16,7 +16,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 
@@ -169,7 +169,7 @@ def _wrong_rows(path: Path, block: bytes) -> str:
     )
 
 
-def _blocks(path: Path, stream: BinaryIO, md5: Any) -> Iterator[bytes]:
+def _blocks(path: Path, stream: IO[bytes], md5: Any) -> Iterator[bytes]:
     """The stream in blocks of whole lines."""
     rest = b""
     while chunk := stream.read(_BLOCK):
@@ -186,12 +186,12 @@ def _blocks(path: Path, stream: BinaryIO, md5: Any) -> Iterator[bytes]:
 
 
 @contextmanager
-def _open_rows(path: Path, kind: str, raw: BinaryIO) -> Iterator[BinaryIO]:
+def _open_rows(path: Path, kind: str, raw: BinaryIO) -> Iterator[IO[bytes]]:
     """The bytes of the rows, decompressed on the way; reads a compressed file to its very end."""
     if kind == "text":
         yield raw
         return
-    outer = raw if kind == "tar" else gzip.GzipFile(fileobj=raw)
+    outer: Any = raw if kind == "tar" else gzip.GzipFile(fileobj=raw)
     with outer:
         if kind == "gzip":
             yield outer
@@ -202,7 +202,7 @@ def _open_rows(path: Path, kind: str, raw: BinaryIO) -> Iterator[BinaryIO]:
             pass
 
 
-def _member(path: Path, archive: tarfile.TarFile) -> BinaryIO:
+def _member(path: Path, archive: tarfile.TarFile) -> IO[bytes]:
     seen = []
     for member in archive:
         if member.isfile() and member.name.rsplit("/", 1)[-1] == MEMBER:

@@ -34,6 +34,14 @@ class Totals(NamedTuple):
     hits: int
     attainable: int
 
+    def plus(self, more: Totals) -> Totals:
+        """Those of all lists of both."""
+        return Totals(
+            self.exposure + more.exposure,
+            self.hits + more.hits,
+            self.attainable + more.attainable,
+        )
+
 
 # ---- one value a user --------------------------------------------------------------------------
 
@@ -62,7 +70,7 @@ def capped_recall(judged: Judged, k: int) -> np.ndarray:
 
 def hit_rate(judged: Judged, k: int) -> np.ndarray:
     """1 if any of the first k places is a hit, else 0."""
-    return _hits(judged, k).any(axis=1).astype(np.float64)
+    return np.asarray(_hits(judged, k).any(axis=1), np.float64)
 
 
 def average_precision(judged: Judged, k: int) -> np.ndarray:

@@ -151,7 +151,7 @@ class HeldOut:
 
     def evaluate(
         self,
-        model: Recommends,
+        model: Any,
         *,
         ties: str = "random",
         random_state: Any = 0,
@@ -225,8 +225,7 @@ class _Tally:
             for name in self.names:
                 if name in USER_METRICS:
                     self.per_user[f"{name}@{cut}"][at] = USER_METRICS[name](judged, cut)
-            both = zip(self.totals[cut], totals_of(judged, cut), strict=True)
-            self.totals[cut] = Totals(*(before + now for before, now in both))
+            self.totals[cut] = self.totals[cut].plus(totals_of(judged, cut))
 
     def overall(self) -> dict[str, float]:
         named = [name for name in self.names if name in OVERALL_METRICS]

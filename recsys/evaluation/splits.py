@@ -287,8 +287,8 @@ def _users_out(
     n_test[users] = np.maximum(_parts(np.diff(user_items.indptr)[users], share), 1)
     test = _last(user_items, n_test, rng)
     held = (n_test > 0)[row_of_entries(user_items)]
-    parts = (plain(keep(user_items, kept)) for kept in (~held, held & ~test, test))
-    return UserSplit(*parts, users)
+    train, fold_in, named = (plain(keep(user_items, kept)) for kept in (~held, held & ~test, test))
+    return UserSplit(train, fold_in, named, users)
 
 
 def _moment(at: Any, dtype: np.dtype) -> np.ndarray:

@@ -75,7 +75,8 @@ class Times:
     """Moments: numbers or datetime64, those with a zone in UTC."""
 
     def __init__(self, name: str) -> None:
-        self._faults, self._parts = Faults(name), []
+        self._faults = Faults(name)
+        self._parts: list[np.ndarray] = []
 
     def add(self, batch: Any) -> None:
         times = _moments(batch, self._faults)

@@ -65,7 +65,7 @@ def existing(path: str | os.PathLike) -> Path:
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
     """What goes wrong within is said of this file, as TypeError or ValueError."""
-    damage = (EOFError, zlib.error, OSError, csv.Error)
+    damage: tuple[type[Exception], ...] = (EOFError, zlib.error, OSError, csv.Error)
     arrow = pyarrow_or_none()
     if arrow is not None:
         damage += (arrow.ArrowException,)
@@ -139,7 +139,7 @@ def csv_layout(
     return layout._replace(names=fields if header else [str(n) for n in range(len(fields))])
 
 
-def csv_columns(layout: Csv, columns: Sequence[str | int]) -> list[int]:
+def csv_columns(layout: Csv, columns: Sequence[Any]) -> list[int]:
     """The places of columns, which are named by the header or numbered where there is none."""
     if layout.header:
         numbers = any(name.strip().replace(".", "", 1).isdecimal() for name in layout.names)
@@ -247,14 +247,16 @@ def _check_closed(last: str | None, layout: Csv) -> None:
 
 
 def _rows(layout: Csv, lines: Any) -> Iterator[list[str]]:
-    quoting = csv.QUOTE_MINIMAL if layout.quote else csv.QUOTE_NONE
     return csv.reader(
-        lines, delimiter=layout.separator, quotechar=layout.quote or '"', quoting=quoting
+        lines,
+        delimiter=layout.separator,
+        quotechar=layout.quote or '"',
+        quoting=csv.QUOTE_MINIMAL if layout.quote else csv.QUOTE_NONE,
     )
 
 
 @contextmanager
-def _binary(path: Path) -> Iterator[IO[bytes]]:
+def _binary(path: Path) -> Iterator[Any]:
     """The bytes, unpacked where gzip packed them."""
     with open(path, "rb") as file:
         packed = file.read(2) == _GZIP

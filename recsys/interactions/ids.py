@@ -172,7 +172,7 @@ class Ids:
             return NotImplemented
         return self is other or (self.kind == other.kind and list(self) == list(other))
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
     def __getstate__(self) -> dict[str, Any]:
         # What finds rows is made anew where it is needed: it is larger than the ids.

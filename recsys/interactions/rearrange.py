@@ -115,12 +115,12 @@ def united(parts: Sequence[Interactions], aggregate: str) -> Entries:
     rows, users = _joined_ids([part.users for part in parts], parts[0].names.user)
     columns, items = _joined_ids([part.items for part in parts], parts[0].names.item)
     matrices = [part.user_items for part in parts]
-    rows = [own[row_of_entries(each)] for own, each in zip(rows, matrices, strict=True)]
-    columns = [own[each.indices] for own, each in zip(columns, matrices, strict=True)]
+    of_rows = [own[row_of_entries(each)] for own, each in zip(rows, matrices, strict=True)]
+    of_columns = [own[each.indices] for own, each in zip(columns, matrices, strict=True)]
     values = np.concatenate([each.data for each in matrices])
     times = np.concatenate([part.times for part in parts]) if all(timed) else None
-    rows, columns = np.concatenate(rows), np.concatenate(columns)
-    return entries(rows, columns, values, times, users, items, aggregate)
+    both = np.concatenate(of_rows), np.concatenate(of_columns)
+    return entries(*both, values, times, users, items, aggregate)
 
 
 def _joined_ids(parts: Sequence[Ids], name: str) -> tuple[list[np.ndarray], Ids]:

@@ -51,7 +51,8 @@ class Summary:
         timed = data.times is not None and matrix.nnz
         span = (data.times.min(), data.times.max()) if timed else (None, None)
         figures = {name: _figures(values) for name, values in columns.items()}
-        return cls(*matrix.shape, matrix.nnz, data.density, figures, *span)
+        n_users, n_items = matrix.shape
+        return cls(n_users, n_items, matrix.nnz, data.density, figures, *span)
 
     def to_dict(self) -> dict[str, Any]:
         """All of it in plain Python numbers and, for dates, strings: ready for JSON."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +18,9 @@ from .config import current_isa
 from .sides import Side, make_side, scaled_lambda, spans_for
 from .spans import slices
 from .threads import resolve_num_threads
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 logger = logging.getLogger("recsys")
 
@@ -83,7 +87,7 @@ def half_sweep(
     KeyboardInterrupt
         Within about 0.1 s of Ctrl-C; what is written to is then partly written.
     """
-    how = {"isa": current_isa(), "num_threads": resolve_num_threads(num_threads)}
+    how = _how(num_threads)
     eigenvalues, basis = _eigenbasis(fixed, how)
     common = None if offsets is None else _common(side, fixed, offsets) @ basis
     rotated = fixed if scratch is None else scratch
@@ -101,7 +105,7 @@ def half_sweep(
     row_loss = np.zeros(rows) if loss else None
     f = fixed.shape[1]
     noise = max(f * np.finfo(np.float64).eps, (f * float(np.finfo(fixed.dtype).eps)) ** 2)
-    problem = {
+    problem: dict[str, Any] = {
         "eigenvalues": eigenvalues,
         "unobserved_weight": side.unobserved_weight,
         "floor": noise * eigenvalues[0],
@@ -134,7 +138,7 @@ def half_sweep(
 
 
 def fold_in(
-    signed_confidence,
+    signed_confidence: sparse.csr_array,
     fixed: np.ndarray,
     regularization: float,
     regularization_exponent: float,
@@ -173,12 +177,12 @@ def fold_in(
 
 def rotate_back(solved: np.ndarray, basis: np.ndarray, num_threads: int = 0) -> None:
     """From the `basis` of a half-sweep to that of the factors it was given, in place."""
-    how = {"isa": current_isa(), "num_threads": resolve_num_threads(num_threads)}
+    how = _how(num_threads)
     _als.rotate(solved, np.ascontiguousarray(basis.T, dtype=solved.dtype), solved, **how)
 
 
 def normal_matrix(
-    signed_confidence,
+    signed_confidence: sparse.csr_array,
     fixed: np.ndarray,
     regularization: float,
     regularization_exponent: float,
@@ -189,7 +193,7 @@ def normal_matrix(
 
     w0 Y'Y + sum_k (c_k - w0) y_k y_k' + lambda I (Hu, Koren and Volinsky 2008, equation 4)
     """
-    how = {"isa": current_isa(), "num_threads": resolve_num_threads(num_threads)}
+    how = _how(num_threads)
     [lambda_] = scaled_lambda(
         signed_confidence, regularization, regularization_exponent, unobserved_weight
     )
@@ -199,7 +203,12 @@ def normal_matrix(
     return gram + (own.T * weights) @ own + lambda_ * np.eye(fixed.shape[1])
 
 
-def _eigenbasis(fixed: np.ndarray, how: dict) -> tuple[np.ndarray, np.ndarray]:
+def _how(num_threads: int) -> dict[str, Any]:
+    """What every kernel is told."""
+    return {"isa": current_isa(), "num_threads": resolve_num_threads(num_threads)}
+
+
+def _eigenbasis(fixed: np.ndarray, how: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
     """Eigenvalues of fixed' fixed, largest first and not negative, and its eigenvectors."""
     gram = _als.gramian(fixed, **how)
     if not np.all(np.isfinite(gram)):
@@ -230,7 +239,15 @@ def _placed(values: np.ndarray, places: np.ndarray) -> np.ndarray:
     return placed
 
 
-def _solve_again(side, indices, rows, fixed, out, problem, how) -> int:
+def _solve_again(
+    side: Side,
+    indices: np.ndarray,
+    rows: np.ndarray,
+    fixed: np.ndarray,
+    out: np.ndarray,
+    problem: dict[str, Any],
+    how: dict[str, Any],
+) -> int:
     """Solve `rows` in double precision, then with more regularization; how many needed that."""
     jittered = 0
     lengths = np.diff(side.indptr)[rows]
@@ -256,7 +273,15 @@ def _solve_again(side, indices, rows, fixed, out, problem, how) -> int:
     return jittered
 
 
-def _solve_in_double(side, indices, rows, lambdas, fixed, problem, how):
+def _solve_in_double(
+    side: Side,
+    indices: np.ndarray,
+    rows: np.ndarray,
+    lambdas: np.ndarray,
+    fixed: np.ndarray,
+    problem: dict[str, Any],
+    how: dict[str, Any],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The rows' exact solutions in float64, which of them failed, and the traces of A."""
     lengths = np.diff(side.indptr)[rows]
     indptr = np.concatenate([[0], np.cumsum(lengths)])
@@ -284,7 +309,15 @@ def _solve_in_double(side, indices, rows, lambdas, fixed, problem, how):
     return solved, failed.astype(bool), traces + fixed.shape[1] * lambdas
 
 
-def _other_cells(side, eigenvalues, fixed, solved, offsets, common, how) -> float:
+def _other_cells(
+    side: Side,
+    eigenvalues: np.ndarray,
+    fixed: np.ndarray,
+    solved: np.ndarray,
+    offsets: np.ndarray | None,
+    common: np.ndarray | None,
+    how: dict[str, Any],
+) -> float:
     """What the objective has beside the stored entries' part: both regularization terms and
 
     w0 sum_ui (t_i + x_u.y_i)^2 = w0 (<X'X, Y'Y> + rows t't) - 2 (sum_u x_u).common
@@ -331,8 +364,8 @@ def objective(
     with s_ui = x_u.y_i, or with biases s_ui = mean + b_u + b_i + x_u.y_i and b^2 beside each |.|^2.
     Sums run in float64, scores in the dtype of the factors.
     """
-    how = {"isa": current_isa(), "num_threads": resolve_num_threads(num_threads)}
-    penalty = 0.0
+    how = _how(num_threads)
+    penalty: Any = 0.0
     if user_biases is not None:
         penalty += users_side.regularization @ user_biases.astype(np.float64) ** 2
         penalty += items_side.regularization @ item_biases.astype(np.float64) ** 2

@@ -75,7 +75,7 @@ class PairwiseSGD:
         liked: sparse.csr_array,
         x: np.ndarray,
         y: np.ndarray,
-        user_biases: None,
+        user_biases: np.ndarray | None,
         item_biases: np.ndarray | None,
         *,
         weights: np.ndarray | None = None,

@@ -68,10 +68,11 @@ def product_topk(
     failed = np.zeros(rows, np.uint8)
     order, spans, calls = _plan(a, b)
     threads = resolve_num_threads(num_threads)
+    lengths, entries = skip or (None, None)
     for begin, end in pairwise(calls):
         _product.product_topk(
             a.indptr, a.indices, a.data, b.indptr, b.indices, b.data, names,
-            *(skip or (None, None)), banned, order, spans[begin : end + 1], ids, scores, failed,
+            lengths, entries, banned, order, spans[begin : end + 1], ids, scores, failed,
             columns=b.shape[1], unsorted=unsorted, isa=current_isa(), num_threads=threads,
         )  # fmt: skip
     if failed.any():

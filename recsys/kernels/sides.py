@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .spans import most_work_first
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 SPAN_COST = 500_000  # about that many clock cycles a span: 0.2 ms
 LONG = 4096  # entries above which rows of a span share their gathers (csrc/kernels/als_primal.h)
@@ -47,7 +51,7 @@ class Side:
 
 
 def make_sides(
-    signed_confidence,
+    signed_confidence: sparse.csr_array,
     regularization: float,
     regularization_exponent: float,
     unobserved_weight: float,
@@ -75,20 +79,25 @@ def make_sides(
     users = signed_confidence
     items = transposed(users)
 
-    def lambdas(matrix):
+    def lambdas(matrix: sparse.csr_array) -> np.ndarray:
         return scaled_lambda(matrix, regularization, regularization_exponent, unobserved_weight)
 
     # A popular item is gathered for most users, while no user is for most items.
     places = np.empty(users.shape[1], dtype=np.int32)
     places[np.argsort(-np.diff(items.indptr), kind="stable")] = np.arange(len(places))
-    both = lambdas(users), lambdas(items)
-    return tuple(
-        make_side(matrix, own, other, unobserved_weight, ratings, places)
-        for matrix, own, other, places in ((users, *both, places), (items, *both[::-1], None))
+    own, other = lambdas(users), lambdas(items)
+    return (
+        make_side(users, own, other, unobserved_weight, ratings, places),
+        make_side(items, other, own, unobserved_weight, ratings, None),
     )
 
 
-def scaled_lambda(matrix, regularization, regularization_exponent, unobserved_weight) -> np.ndarray:
+def scaled_lambda(
+    matrix: sparse.csr_array,
+    regularization: float,
+    regularization_exponent: float,
+    unobserved_weight: float,
+) -> np.ndarray:
     """lambda_u of each row of a CSR matrix, float64; see `make_sides`."""
     lengths = np.diff(matrix.indptr).astype(np.float64)
     with np.errstate(divide="ignore"):
@@ -97,7 +106,7 @@ def scaled_lambda(matrix, regularization, regularization_exponent, unobserved_we
     return regularization * np.where(np.isfinite(scale), scale, 0.0)
 
 
-def transposed(matrix):
+def transposed(matrix: sparse.csr_array) -> sparse.csr_array:
     """CSR of the transpose; SciPy widens all indices to the width of indptr, so narrow that."""
     from scipy import sparse
 
@@ -109,7 +118,12 @@ def transposed(matrix):
 
 
 def make_side(
-    matrix, regularization, other_regularization, unobserved_weight, ratings, places
+    matrix: sparse.csr_array,
+    regularization: np.ndarray,
+    other_regularization: np.ndarray,
+    unobserved_weight: float,
+    ratings: bool,
+    places: np.ndarray | None,
 ) -> Side:
     indptr = matrix.indptr.astype(np.int64, copy=False)
     lengths = np.diff(indptr)

@@ -132,7 +132,16 @@ def topk(
     return ids, scores
 
 
-def _block(queries, items, n, item_scale, order, skip, banned, threads):
+def _block(
+    queries: np.ndarray,
+    items: np.ndarray,
+    n: int,
+    item_scale: np.ndarray | None,
+    order: NormOrder | None,
+    skip: tuple[np.ndarray, np.ndarray] | None,
+    banned: np.ndarray | None,
+    threads: int,
+) -> tuple[np.ndarray, np.ndarray]:
     count = len(queries)
     spans = -(-count // QUERIES)
     parts = 1
@@ -142,8 +151,10 @@ def _block(queries, items, n, item_scale, order, skip, banned, threads):
     ids = np.empty((parts, count, n), np.int32)
     scores = np.empty((parts, count, n), items.dtype)
     failed = np.zeros((parts, count), np.uint8)
+    by_norm, bounds, codes, code_scale = order or (None, None, None, None)
+    lengths, entries = skip or (None, None)
     _topk.topk(
-        queries, items, item_scale, *(order or (None,) * 4), *(skip or (None, None)), banned,
+        queries, items, item_scale, by_norm, bounds, codes, code_scale, lengths, entries, banned,
         ids, scores, failed, isa=current_isa(), num_threads=threads,
     )  # fmt: skip
     if failed.any():

@@ -34,7 +34,7 @@ class AlternatingIteration(Iteration):
 class AlternatingModel(FactorModel):
     """A factor model whose users are each solved against the items, and the other way round."""
 
-    _entry = AlternatingIteration
+    _entry: ClassVar[type[Iteration]] = AlternatingIteration
     _ratings: ClassVar[bool] = False  # entries are no counts: later ones replace earlier ones
 
     @speaks_ids(Vocabulary.of_newcomers)

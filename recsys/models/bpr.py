@@ -256,7 +256,10 @@ class BPR(EpochModel):
             raise ValueError(
                 f"regularization must be a number or (user, positive, negative); got {given!r}"
             )
-        return tuple(checks.number("regularization", value, least=0) for value in given)
+        user, positive, negative = (
+            checks.number("regularization", value, least=0) for value in given
+        )
+        return user, positive, negative
 
     # ---- training ------------------------------------------------------------------------------
 

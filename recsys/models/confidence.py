@@ -68,7 +68,7 @@ def signed_confidence(
     given = _called(scheme, counts) if callable(scheme) else None
     largest = 0.0
     for rows, entries in checks.row_blocks(counts.indptr):
-        if given is None:
+        if not callable(scheme):
             lengths = np.diff(counts.indptr[rows.start : rows.stop + 1])
             sizes = np.abs(counts.data[entries], dtype=np.float64)
             confidence = _builtin(scheme, sizes, lengths, alpha, epsilon)
@@ -109,10 +109,10 @@ def _row_means(sizes: np.ndarray, lengths: np.ndarray) -> np.ndarray:
 
 def _called(scheme: Callable, counts: sparse.csr_array) -> np.ndarray:
     """What the user's function makes of the counts, checked for type and shape."""
-    arrays = [counts.data.view(), counts.indices.view(), counts.indptr.view()]
-    for array in arrays:
+    data, indices, indptr = counts.data.view(), counts.indices.view(), counts.indptr.view()
+    for array in (data, indices, indptr):
         array.flags.writeable = False  # they may be the caller's own
-    values = np.asarray(scheme(checks.assemble(*arrays, counts.shape)))
+    values = np.asarray(scheme(checks.assemble(data, indices, indptr, counts.shape)))
     if values.dtype.kind not in "biuf":
         raise TypeError(
             "the confidence function must return an array of real numbers; got dtype "

@@ -39,7 +39,8 @@ def shown(value: Any) -> str:
 def parameters(model: Any) -> tuple[dict[str, str], dict[str, str]]:
     """Those that differ from their defaults, and the others, as they are shown."""
     defaults = inspect.signature(type(model).__init__).parameters
-    changed, others = {}, {}
+    changed: dict[str, str] = {}
+    others: dict[str, str] = {}
     for name, value in model.get_params().items():
         kind = others if shown(value) == shown(defaults[name].default) else changed
         kind[name] = shown(value)

@@ -87,7 +87,9 @@ class EpochTraining:
     def __init__(
         self, model: EpochModel, problem: Steps, shape: tuple[int, int], continues: bool
     ) -> None:
-        self.model, self.problem, self.engine = model, problem, None
+        self.model, self.problem = model, problem
+        self.engine: Any = None
+        self.spare: Any = None
         entries = problem.entries
         self.seed, self.current = model._seeded_start(shape, entries.dtype, continues)
         if not continues:  # nothing is going to be learned of these

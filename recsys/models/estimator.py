@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -18,6 +18,14 @@ class Estimator(Recommender):
 
     def _known_shape(self) -> tuple[int, int]:
         """Users and items of the model; NotFittedError where there are none yet."""
+        raise NotImplementedError
+
+    def _check_parameters(self) -> np.dtype:
+        """Check every parameter; returns the dtype."""
+        raise NotImplementedError
+
+    def fit(self, user_items: Any, y: None = None, *, show_progress: bool = True) -> Self:
+        """Learn from a matrix of users x items, or from Interactions."""
         raise NotImplementedError
 
     @property

@@ -252,7 +252,7 @@ class FactorModel(ListMaker):
         own = factors.copy() if np.may_share_memory(factors, value) else factors
         vars(self).update({f"_{name}": own, "_prepared": {}})
 
-    def _once(self, what: str, factors: np.ndarray, make: Callable[[], Any]) -> Any:
+    def _once(self, what: str, factors: Any, make: Callable[[], Any]) -> Any:
         """What `make` makes of `factors`, kept until there are others."""
         of, made = self._prepared.get(what, (None, None))
         if of is not factors:
@@ -321,10 +321,6 @@ class FactorModel(ListMaker):
         if common.any():
             scores += common[:, np.newaxis]
         return ids, scores
-
-    def _check_parameters(self) -> np.dtype:
-        """Check every parameter; returns the dtype."""
-        raise NotImplementedError
 
     def _fold(self, rows: sparse.csr_array) -> tuple[np.ndarray, np.ndarray | None]:
         logger.debug(

@@ -26,6 +26,10 @@ class IdLists(tuple[np.ndarray, np.ndarray]):
         -inf in empty places.
     """
 
+    _whose: np.ndarray
+    _names: tuple[str, str]
+    _frame_kind: str | None
+
     def __new__(
         cls,
         ids: np.ndarray,

@@ -240,8 +240,10 @@ class ItemNeighbors(ListMaker):
         self, header: dict[str, Any], arrays: dict[str, np.ndarray], history: list[Iteration]
     ) -> None:
         seen = Seen.from_arrays(arrays, tuple(header["seen_shape"]))
-        parts = (arrays[f"similarity_{name}"] for name in ("data", "indices", "indptr"))
-        similarity = checks.assemble(*parts, (seen.shape[1], seen.shape[1]))
+        data, indices, indptr = (
+            arrays[f"similarity_{name}"] for name in ("data", "indices", "indptr")
+        )
+        similarity = checks.assemble(data, indices, indptr, (seen.shape[1], seen.shape[1]))
         dtype = checks.floating_dtype(self.dtype)
         whole = checks.interactions(similarity, dtype, may_be_empty=True, name="similarity")
         self._become(whole, seen, None)

@@ -55,6 +55,7 @@ class Rows(NamedTuple):
 class LeastSquaresModel(AlternatingModel, IterativeModel):
     """A model whose rows are least squares problems that one half-sweep solves for a whole side."""
 
+    regularization: float
     bias: bool
     solver: str
     cg_steps: int
@@ -113,7 +114,7 @@ class LeastSquaresTraining:
         self.spare: Both | None = None
         self._log_paths()
         self.retried = self.jittered = 0
-        self.how = {
+        self.how: dict[str, Any] = {
             "solver": model.solver,
             "cg_steps": model.cg_steps,
             "num_threads": model.num_threads,

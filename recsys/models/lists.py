@@ -13,7 +13,6 @@ from recsys import checks, kernels
 from recsys.models.base import NotFittedError
 from recsys.models.candidates import Choice, Seen, list_length, rows_meant
 from recsys.models.display import model_html
-from recsys.models.estimator import Estimator
 from recsys.models.vocabulary import SpeaksIds, Vocabulary, speaks_ids
 from recsys.progress import progress_bar
 from recsys.serving import write_lists, write_model_file
@@ -26,7 +25,7 @@ logger = logging.getLogger("recsys")
 USERS = 1 << 13  # whose lists are made together
 
 
-class ListMaker(SpeaksIds, Estimator):
+class ListMaker(SpeaksIds):
     """A model that recommends; a subclass has `_known_shape` and `_lists`."""
 
     dtype: Any

@@ -225,6 +225,7 @@ class LogisticTraining:
             for own, squares in zip(self.current, model._squares, strict=True):
                 own.squares[:], own.bias_squares[:] = squares
         self.ahead: Learned | None = None
+        self.spare: Any = None
 
     def _start_biases(self) -> None:
         users, items = self.current

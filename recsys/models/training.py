@@ -245,16 +245,17 @@ class IterativeModel(FactorModel):
         """Drawn factors, or copies of the present ones where `random` is None. Biases that there
         are to be are copied as well, or zeros."""
         if random is None:
-            factors = self._user_factors.astype(dtype), self._item_factors.astype(dtype)
+            users, items = self._user_factors.astype(dtype), self._item_factors.astype(dtype)
             biases = self._user_biases, self._item_biases
         else:
-            factors = _drawn(random, shape, self.factors, self.init_scale, dtype)
+            users, items = _drawn(random, shape, self.factors, self.init_scale, dtype)
             biases = None, None
         wanted = zip(self._with_biases(), shape, biases, strict=True)
-        return *factors, *(
+        of_users, of_items = (
             None if not has else np.zeros(count, dtype) if own is None else own.astype(dtype)
             for has, count, own in wanted
         )
+        return users, items, of_users, of_items
 
     def _seeded_start(
         self, shape: tuple[int, int], dtype: np.dtype, continues: bool

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from scipy import sparse
 
     from recsys.evaluation import HeldOut
-    from recsys.models.factor_model import FactorModel
 
 USERS = 5000  # whose lists are looked at, at most
 NAMES = ("user_items", "validation")  # of the matrices, in errors
@@ -23,7 +22,7 @@ class Validation:
     """Measures a model after some of its iterations and remembers the best one."""
 
     def __init__(
-        self, model: FactorModel, train: sparse.csr_array, held_out: Any, metric: str,
+        self, model: Any, train: sparse.csr_array, held_out: Any, metric: str,
         patience: int | None, every: int,
     ) -> None:  # fmt: skip
         self.metric, self.patience, self.every = metric, patience, every
@@ -42,7 +41,7 @@ class Validation:
 
     @classmethod
     def of(
-        cls, model: FactorModel, train: sparse.csr_array, held_out: Any, metric: str | None,
+        cls, model: Any, train: sparse.csr_array, held_out: Any, metric: str | None,
         patience: int | None, every: int,
     ) -> Validation | None:  # fmt: skip
         """What `fit` was asked for, checked; None if that is nothing."""
@@ -68,7 +67,7 @@ class Validation:
     def is_due(self, iteration: int, is_last: bool) -> bool:
         return is_last or iteration % self.every == 0
 
-    def measure(self, model: FactorModel, iteration: int, state: dict[str, Any]) -> float:
+    def measure(self, model: Any, iteration: int, state: dict[str, Any]) -> float:
         """The metric of a model in this state; the state is copied if it is the best so far."""
         twin = model._with({**state, "_ids": None})
         if self._lists is not None:

@@ -16,6 +16,7 @@ import numpy as np
 
 from recsys.interactions import Ids, Interactions
 from recsys.interactions.matching import in_rows
+from recsys.models.estimator import Estimator
 from recsys.models.id_lists import IdLists, narrowed
 from recsys.serving import digest
 
@@ -87,8 +88,8 @@ class Vocabulary(NamedTuple):
                 rows[name] = np.where(found < 0, len(getattr(self, name)), found)
         given = asked.get("user_items")
         if isinstance(given, Interactions):
-            sides = (self.users, given.users), (self.items, given.items)
-            rows["user_items"] = in_rows(given, *(_joined(*both) for both in sides))
+            users, items = _joined(self.users, given.users), _joined(self.items, given.items)
+            rows["user_items"] = in_rows(given, users, items)
         return rows
 
     def to_learn(self, asked: Asked) -> tuple[Asked, Vocabulary]:
@@ -197,8 +198,8 @@ class Vocabulary(NamedTuple):
         return cls(users, items, (user, item), header["ids"]["frame_kind"])
 
 
-class SpeaksIds:
-    """A model that `fit` may give ids; a subclass has `_known_shape` and `_twin`."""
+class SpeaksIds(Estimator):
+    """A model that `fit` may give ids."""
 
     _ids: Vocabulary | None = None
 

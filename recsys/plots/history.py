@@ -57,7 +57,8 @@ def plot_history(
     for name, model in named.items():
         _check_history(name, model)
     panels = _panels(named)
-    lines, explained = line_styles(named), set()
+    lines = line_styles(named)
+    explained: set[str] = set()
     with style():
         shown_by, axes = place(ax, len(panels), (8, 1 + 2.6 * len(panels)))
         for panel, own in zip(panels, axes, strict=True):

@@ -125,7 +125,7 @@ def plot_map(
     labels = _named_items(chosen if ids is None else ids.take(chosen), names)
     with style():
         shown_by, [axes] = place(ax, 1, (8, 6))
-        axes.scatter(*points.T, s=14, color=COLOURS[0])
+        axes.scatter(points[:, 0], points[:, 1], s=14, color=COLOURS[0])
         axes.set_aspect("equal", "datalim")  # near is near in any direction
         axes.margins(0.06)
         axes.grid(False)
@@ -196,7 +196,7 @@ def _write_names(axes: Axes, points: np.ndarray, names: list[str]) -> None:
 
 
 def _free_place(
-    centre: np.ndarray, width: float, height: float, taken: np.ndarray, frame: np.ndarray
+    centre: np.ndarray, width: float, height: float, taken: np.ndarray, frame: Any
 ) -> np.ndarray | None:
     """Left, bottom, right and top of a text at one of eight places around a point, in pixels;
     None where all of them cover something or leave the frame."""

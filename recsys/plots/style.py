@@ -108,7 +108,7 @@ def _matplotlib() -> Any:
 
 @cache
 def _figure_class() -> type[Figure]:
-    class SelfShowingFigure(_matplotlib().figure.Figure):
+    class SelfShowingFigure(_matplotlib().figure.Figure):  # type: ignore[misc]
         """Notebooks know how to show a figure only once pyplot has set up their backend, and then
         show one of pyplot's twice where it is also the value of a cell."""
 

@@ -53,7 +53,7 @@ def write_lists(
 
 
 def _columns(
-    pyarrow,
+    pyarrow: Any,
     first: int,
     rows: np.ndarray,
     scores: np.ndarray,
@@ -70,7 +70,7 @@ def _columns(
     }
 
 
-def _column(pyarrow, ids: Ids | None, rows: np.ndarray) -> Any:
+def _column(pyarrow: Any, ids: Ids | None, rows: np.ndarray) -> Any:
     if ids is None:
         return pyarrow.array(rows)
     kind = pyarrow.string() if ids.kind == "string" else pyarrow.int64()

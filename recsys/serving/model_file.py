@@ -90,7 +90,7 @@ def read_model_file(path: str | os.PathLike) -> tuple[dict[str, Any], dict[str, 
 def digest(array: np.ndarray) -> str:
     """Of shape, dtype and bytes."""
     found = hashlib.blake2b(f"{array.dtype.str} {array.shape}".encode(), digest_size=16)
-    found.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+    found.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return found.hexdigest()
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from recsys.evaluation.metrics import ERRORS
-from recsys.models.base import Recommender
 from recsys.models.display import shown
+from recsys.models.lists import ListMaker
 from recsys.plots import COLOURS, FAINT, save, style, subplots
 from recsys.tables import aligned, html_table
 
@@ -60,7 +60,7 @@ class TuningResult:
 
     Attributes
     ----------
-    model : Recommender or None
+    model : ListMaker or None
         The best model, trained again on `train` and `validation` together, with as many
         iterations as were best; None without `refit`.
     best_params : dict
@@ -77,7 +77,7 @@ class TuningResult:
         The trials in the space, for `optuna.visualization` and `optuna.importance`.
     """
 
-    model: Recommender | None
+    model: ListMaker | None
     best_params: dict[str, Any]
     best_value: float
     metric: str
@@ -183,7 +183,8 @@ class TuningResult:
                 if trial.state == state and trial.value is not None
             ]
             if points:
-                axes.scatter(*zip(*points, strict=True), s=12, color=colour, label=state)
+                where, values = zip(*points, strict=True)
+                axes.scatter(where, values, s=12, color=colour, label=state)
         axes.set_ylabel(self.metric)
 
     def __repr__(self) -> str:

@@ -20,7 +20,7 @@ from recsys.evaluation.metrics import ERRORS, check_metric
 from recsys.interactions import Interactions
 from recsys.interactions.matching import pair_in_rows
 from recsys.models import NumericalWarning
-from recsys.models.base import Recommender
+from recsys.models.lists import ListMaker
 from recsys.models.training import IterativeModel
 from recsys.models.validation import held_out_lists
 from recsys.progress import progress_bar
@@ -43,7 +43,7 @@ Report = Callable[[int, float], bool]  # of an iteration's value; returns whethe
 
 
 def tune(
-    model_class: type[Recommender],
+    model_class: type[ListMaker],
     train: Any,
     validation: Any,
     *,
@@ -176,7 +176,7 @@ def tune(
 class Task:
     """What every trial does."""
 
-    model_class: type[Recommender]
+    model_class: type[ListMaker]
     train: sparse.csr_array
     validation: sparse.csr_array
     metric: str
@@ -188,11 +188,11 @@ class Task:
 
     @classmethod
     def of(
-        cls, model_class: type[Recommender], train: Any, validation: Any, metric: str | None,
+        cls, model_class: type[ListMaker], train: Any, validation: Any, metric: str | None,
         fixed: Mapping[str, Any], patience: int | None, validate_every: int, random_state: int,
     ) -> Task:  # fmt: skip
         """What `tune` was asked for, checked."""
-        if not isinstance(model_class, type) or not issubclass(model_class, Recommender):
+        if not isinstance(model_class, type) or not issubclass(model_class, ListMaker):
             raise TypeError(
                 "model_class must be the class of a model, such as recsys.ImplicitALS, with its "
                 f"parameters in fixed={{...}}; got {model_class!r}"
@@ -250,7 +250,7 @@ class Task:
                 name = _iterations_name(self.model_class)
                 raise ValueError(f"{name}=0 leaves nothing to measure; expected at least 1")
 
-    def model(self, params: Mapping[str, Any]) -> Recommender:
+    def model(self, params: Mapping[str, Any]) -> ListMaker:
         return self.model_class(**{**self.fixed, **params})
 
     def measure(self, params: Mapping[str, Any], report: Report) -> tuple[float, int | None]:
@@ -284,7 +284,7 @@ class Task:
             params[_iterations_name(self.model_class)] = best.iterations
         return params
 
-    def refitted(self, params: Mapping[str, Any], show_progress: bool) -> Recommender:
+    def refitted(self, params: Mapping[str, Any], show_progress: bool) -> ListMaker:
         from scipy import sparse
 
         both = self.train, self.validation
@@ -459,5 +459,5 @@ def _described(optuna: ModuleType, axes: Mapping[str, Axis]) -> dict[str, Any]:
     return found
 
 
-def _iterations_name(model_class: type[Recommender]) -> str:
+def _iterations_name(model_class: type[ListMaker]) -> str:
     return "epochs" if "epochs" in model_class._parameter_names() else "iterations"

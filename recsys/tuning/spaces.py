@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from recsys.models import BPR, ExplicitALS, ExplicitSGD, ImplicitALS, ItemNeighbors, LogisticMF
-from recsys.models.base import Recommender
 from recsys.models.display import shown
+from recsys.models.lists import ListMaker
 
 if TYPE_CHECKING:
-    from optuna.distributions import BaseDistribution
+    pass
 
 # What costs time in proportion (factors, iterations, negatives of LogisticMF) is left to the user.
 # A space need not hold the model's defaults: a search in it begins with them all the same.
-SPACES: dict[type[Recommender], dict[str, Any]] = {
+SPACES: dict[type[ListMaker], dict[str, Any]] = {
     # The setting of Rendle et al. (2022), whose best values lie closest together among data sets
     ImplicitALS: {
         "unobserved_weight": (0.005, 1.0, "log"),
@@ -71,7 +71,7 @@ class Axis(NamedTuple):
     Optuna and files take plain choices only; other ones go by a label, their name or repr.
     """
 
-    distribution: BaseDistribution
+    distribution: Any  # of Optuna
     labels: list[Any] | None = None
     choices: list[Any] | None = None
 
@@ -100,7 +100,7 @@ class Axis(NamedTuple):
 
 
 def axes_of(
-    model_class: type[Recommender], space: str | Mapping[str, Any], fixed: Mapping[str, Any]
+    model_class: type[ListMaker], space: str | Mapping[str, Any], fixed: Mapping[str, Any]
 ) -> dict[str, Axis]:
     """The axes of a space, checked; of a default space those that are not fixed."""
     if isinstance(space, str):
@@ -124,7 +124,7 @@ def axes_of(
 
 
 def start_of(
-    usual: Recommender, space: str | Mapping[str, Any], axes: Mapping[str, Axis]
+    usual: ListMaker, space: str | Mapping[str, Any], axes: Mapping[str, Axis]
 ) -> dict[str, Any]:
     """What the first trial has: the defaults, of a space of one's own those that it holds."""
     defaults = {name: usual._in_effect(name) for name in axes}
@@ -132,7 +132,7 @@ def start_of(
     return {name: value for name, value in defaults.items() if whole or axes[name].holds(value)}
 
 
-def _default_space(model_class: type[Recommender], space: str) -> dict[str, Any]:
+def _default_space(model_class: type[ListMaker], space: str) -> dict[str, Any]:
     known = [base for base in model_class.__mro__ if base in SPACES]
     if space != "default" or not known:
         got = f"got {space!r}" if space != "default" else f"{model_class.__name__} has none"
@@ -164,7 +164,8 @@ def _axis(name: str, of: Any, usual: Any) -> Axis:
     return Axis(kind(low, high, log=log))
 
 
-def _bound(name: str, bound: Any, whole: bool) -> float:
+def _bound(name: str, bound: Any, whole: bool) -> Any:
+    wanted: Any
     wanted, noun = (numbers.Integral, "integers") if whole else (numbers.Real, "numbers")
     if isinstance(bound, bool) or not isinstance(bound, wanted) or not math.isfinite(bound):
         raise ValueError(

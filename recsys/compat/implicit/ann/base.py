@@ -92,7 +92,8 @@ class ApproximateModel(RecommenderBase):
         raise NotImplementedError("load isn't implemented: load the model, and build anew")
 
     def _build(self) -> None:
-        engine = self.model._engine(self.model.user_factors, self.model.item_factors)
+        model: Any = self.model
+        engine = model._engine(self.model.user_factors, self.model.item_factors)
         for kind, wanted in (
             ("similar", self.approximate_similar_items),
             ("recommend", self.approximate_recommend),

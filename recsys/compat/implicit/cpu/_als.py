@@ -76,7 +76,9 @@ def normalized_loss(objective: float, signed: Any) -> float:
     return float((objective + sizes[signed.data < 0].sum()) / (sizes.sum() + cells))
 
 
-def _solve(Cui, X, Y, regularization, num_threads, **how) -> None:
+def _solve(
+    Cui: Any, X: np.ndarray, Y: np.ndarray, regularization: float, num_threads: int, **how: Any
+) -> None:
     if X.dtype != Y.dtype or X.dtype not in (np.float32, np.float64):
         raise ValueError(f"X and Y must both be float32 or float64; got {X.dtype} and {Y.dtype}")
     signed = checks.interactions(Cui, X.dtype, may_be_empty=True, name="Cui")

@@ -90,7 +90,7 @@ class BayesianPersonalizedRanking(MatrixFactorizationBase):
             return
 
         def tell(epoch: int, elapsed: float, loss: float | None) -> None:
-            entry = engine.history[-1]
+            entry: Any = engine.history[-1]
             correct = round(entry.correct * (likes.nnz - entry.skipped))
             callback(epoch, elapsed, correct, entry.skipped)
 

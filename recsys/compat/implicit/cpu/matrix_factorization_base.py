@@ -24,6 +24,8 @@ class MatrixFactorizationBase(RecommenderBase):
     """
 
     _saved: ClassVar[tuple[str, ...]]  # attributes that a file holds
+    factors: int
+    regularization: float
 
     def __init__(self, num_threads: int = 0) -> None:
         self.item_factors: np.ndarray | None = None

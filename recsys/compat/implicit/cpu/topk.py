@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -57,8 +58,10 @@ def topk(
         banned = np.zeros(len(items), np.uint8)
         banned[left_out] = 1
     if sparse.issparse(query):
-        blocks = range(0, query.shape[0], _DENSE)
-        queries = (query[at : at + _DENSE].toarray().astype(dtype, copy=False) for at in blocks)
+        blocks: Iterable[int] = range(0, query.shape[0], _DENSE)
+        queries: Iterable[np.ndarray] = (
+            query[at : at + _DENSE].toarray().astype(dtype, copy=False) for at in blocks
+        )
     else:
         query = np.require(np.atleast_2d(query), dtype, ["C"])
         blocks, queries = (0,), (query,)
