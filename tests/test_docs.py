@@ -4,6 +4,7 @@ Blocks marked ``python`` are run, those of a file one after the other; ``py`` ma
 recsys, or needs what a test does not have. The walk through lastfm runs when the pages are built.
 """
 
+import importlib
 import importlib.util
 import re
 from pathlib import Path
@@ -76,6 +77,17 @@ def test_quickstart(run, tmp_path):
 
 def test_evaluation(run):
     assert run("docs/evaluation.md")["model"].best_iteration is not None
+
+
+PUBLIC = ("", "datasets", "evaluation", "interactions", "models", "plots", "serving", "tuning")
+
+
+@pytest.mark.parametrize("module", PUBLIC)
+def test_reference_has_all_public_names(module):
+    pages = (ROOT / "docs/api").glob(f"{module or '*'}.md")
+    reference = "\n".join(path.read_text("utf-8") for path in pages)
+    names = set(importlib.import_module(f"recsys.{module}".rstrip(".")).__all__) - {"__version__"}
+    assert names <= set(re.findall(r"\w+", reference))
 
 
 @pytest.mark.parametrize("name", PAGES)
