@@ -79,7 +79,7 @@ def test_extras_that_are_named_exist():
     named = {
         (name, extra)
         for name, text in sources.items()
-        for group in re.findall(r"(?:recsys-engine|['\"` ]\.)\[([a-z][a-z,]*)\]", text)
+        for group in re.findall(r"(?:recsys-engine|['\"` ]\.)\[([a-z][a-z,-]*)\]", text)
         for extra in group.split(",")
     }
     assert {extra for _, extra in named} >= {"ann", "tune", "test"}
