@@ -23,7 +23,7 @@ from recsys.interactions.ids import (
     kind_of,
 )
 
-_MERGE = 1 << 20  # ids of batches not merged yet, at least
+_MERGE = 1 << 21  # ids of batches not merged yet, at least
 
 
 def pyarrow_or_none() -> Any:
@@ -127,11 +127,13 @@ class _ByArrow:
         if isinstance(values, np.ndarray):
             own = int64(values) if self.kind == "integer" else values
             values = self._arrow.array(own, self._type)
-        if not self._arrow.types.is_dictionary(values.type):
-            return values.cast(self._type).dictionary_encode()
-        used = values.indices.dictionary_encode()
-        ids = values.dictionary.take(used.dictionary).cast(self._type)
-        return self._arrow.DictionaryArray.from_arrays(used.indices, ids)
+        if self._arrow.types.is_dictionary(values.type):
+            used = values.indices.dictionary_encode()
+            ids = values.dictionary.take(used.dictionary)
+        else:
+            used = values.dictionary_encode()
+            ids = used.dictionary
+        return self._arrow.DictionaryArray.from_arrays(used.indices, ids.cast(self._type))
 
     def _merge(self) -> None:
         merged = self._arrow.concat_arrays([self._known, *self._pending]).dictionary_encode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -88,8 +89,10 @@ class Events:
 
     def add(self, batch: Sequence[Any]) -> None:
         """Take in a narwhals Series or 1-D array a column, in the order of the names."""
-        for column, part in zip(self._columns(), batch, strict=True):
-            column.add(part)
+        columns = self._columns()
+        with ThreadPoolExecutor(len(columns)) as pool:  # Arrow and NumPy let go of the GIL
+            for _ in pool.map(_add, columns, batch):
+                pass
 
     def finish(self, drop: str = "") -> Entries:
         """The entries; what was added is used up.
@@ -121,6 +124,10 @@ class Events:
     def _columns(self) -> list[Any]:
         own = (self._users, self._items, self._values, self._times)
         return [column for column in own if column is not None]
+
+
+def _add(column: Any, part: Any) -> None:
+    column.add(part)
 
 
 def entries(

@@ -18,8 +18,9 @@ import numpy as np
 
 from recsys import checks
 from recsys.interactions.encode import pyarrow_or_none
-from recsys.interactions.frames import ROWS, check_columns
+from recsys.interactions.frames import check_columns
 
+ROWS = 1 << 20  # of a batch of a Parquet file
 _BYTES = 16 << 20  # of a block of a CSV that Arrow reads
 _LINES = 1 << 16  # of one that Python reads
 _SEPARATORS = "\t;,|"
@@ -102,7 +103,11 @@ def read_parquet(path: Path, columns: Sequence[str]) -> Iterator[list[Any]]:
             "reading Parquet needs pyarrow: pip install 'recsys-engine[arrow]'"
         ) from None
     with parquet.ParquetFile(path) as file:
-        check_columns(columns, file.schema_arrow.names, "the file")
+        schema = file.schema_arrow
+        check_columns(columns, schema.names, "the file")
+    # Strings by their numbers in the file's own dictionaries, which takes a fraction of the time
+    texts = [name for name in columns if str(schema.field(name).type).endswith("string")]
+    with parquet.ParquetFile(path, read_dictionary=texts) as file:
         for batch in file.iter_batches(ROWS, columns=list(columns)):
             yield [_series(batch.column(name)) for name in columns]
 
