@@ -226,7 +226,10 @@ class StringIds(Ids):
 
     @classmethod
     def of_objects(cls, values: np.ndarray) -> StringIds:
-        parts = [value.encode() for value in values]
+        return cls._of_parts([value.encode() for value in values])
+
+    @classmethod
+    def _of_parts(cls, parts: list[bytes]) -> StringIds:
         offsets = np.zeros(len(parts) + 1, np.int64)
         np.cumsum([len(part) for part in parts], out=offsets[1:])
         return cls(offsets, np.frombuffer(b"".join(parts), np.uint8))
@@ -251,14 +254,8 @@ class StringIds(Ids):
 
     def take(self, rows: Any) -> np.ndarray:
         rows = np.asarray(rows, np.int64)
-        begin, end = (self._offsets[part].ravel().tolist() for part in (rows, rows + 1))
         out = np.empty(rows.size, object)
-        if rows.size * 4 < len(self):
-            pieces = (self._letters[b:e].tobytes() for b, e in zip(begin, end, strict=True))
-        else:
-            whole = self._letters.tobytes()
-            pieces = (whole[b:e] for b, e in zip(begin, end, strict=True))
-        out[:] = [piece.decode() for piece in pieces]
+        out[:] = [piece.decode() for piece in self._pieces(rows.ravel())]
         out[rows.ravel() < 0] = None
         return out.reshape(rows.shape)
 
@@ -269,6 +266,16 @@ class StringIds(Ids):
         # What finds rows is there already, and would take far longer to make
         vars(both)["_index"] = self._index | dict(zip(further, rows, strict=True))
         return both
+
+    def subset(self, rows: Any) -> StringIds:
+        return self._of_parts(list(self._pieces(np.asarray(rows, np.int64))))
+
+    def _pieces(self, rows: np.ndarray) -> Iterator[bytes]:
+        begin, end = (self._offsets[part].tolist() for part in (rows, rows + 1))
+        if rows.size * 4 < len(self):
+            return (self._letters[b:e].tobytes() for b, e in zip(begin, end, strict=True))
+        whole = self._letters.tobytes()
+        return (whole[b:e] for b, e in zip(begin, end, strict=True))
 
     def check_unique(self) -> None:
         _check_no_twice(self._index, len(self), self)
