@@ -156,7 +156,7 @@ class TuningResult:
             [trial.number for trial in done], best, where="post", color=COLOURS[1], label="best"
         )
         axes.set_xlabel("trial")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.locator_params(axis="x", integer=True)
         axes.legend()
 
     def _plot_parameter(self, axes: Axes, name: str) -> None:
@@ -169,7 +169,7 @@ class TuningResult:
                 axes.set_xscale("log")
                 axes.xaxis.set_minor_formatter("")  # labels that would overlap
             elif all(isinstance(value, int) for value in values):
-                axes.xaxis.get_major_locator().set_params(integer=True)
+                axes.locator_params(axis="x", integer=True)
         else:
             self._scatter(axes, trials, [places.index(_cell(value)) for value in values])
             axes.set_xticks(range(len(places)), places)
