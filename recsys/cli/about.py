@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import recsys
-from recsys.cli.command import Talk, command
+from recsys.cli.command import Talk
 from recsys.cli.inputs import ModelFile
 from recsys.cli.output import AsJson, print_facts, print_json
 from recsys.kernels.config import configuration
@@ -13,7 +13,6 @@ from recsys.models.base import Recommender
 from recsys.serving import read_model_file
 
 
-@command("config")
 def config(talk: Talk, as_json: AsJson = False) -> None:
     """Show what this installation is and uses."""
     if as_json:
@@ -22,7 +21,6 @@ def config(talk: Talk, as_json: AsJson = False) -> None:
         recsys.show_config()
 
 
-@command("info")
 def info(path: ModelFile, talk: Talk, as_json: AsJson = False) -> None:
     """Show what is in a model file."""
     model, (header, _) = recsys.load(path), read_model_file(path)

@@ -1,6 +1,20 @@
-"""The program with all its commands."""
+"""The program with all its commands, in the order in which its help lists them."""
 
-from recsys.cli import about, benchmark, lists, measure, search, train  # noqa: F401
-from recsys.cli.command import app
+from recsys.cli.about import config, info
+from recsys.cli.benchmark import run as benchmark
+from recsys.cli.command import app, register
+from recsys.cli.lists import recommend, similar
+from recsys.cli.measure import evaluate
+from recsys.cli.search import tune
+from recsys.cli.train import train
 
 __all__ = ["app"]
+
+register("train", train)
+register("recommend", recommend)
+register("similar", similar)
+register("evaluate", evaluate)
+register("tune", tune)
+register("info", info)
+register("benchmark", benchmark)
+register("config", config)

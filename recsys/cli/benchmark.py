@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import statistics
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from recsys import ImplicitALS, benchmark, checks
-from recsys.cli.command import Talk, command
+from recsys.cli.command import Talk
 from recsys.cli.output import AsJson, print_json, print_table
+from recsys.datasets import Dataset
 from recsys.kernels.config import configuration
 
 JOBS = ("lastfm-360k",)
 
 
-@command("benchmark")
 def run(
     job: Annotated[str, typer.Argument(help="lastfm-360k, which is downloaded.")],
     talk: Talk,
@@ -41,37 +41,47 @@ def run(
     )
     model._check_parameters()
     dataset, reason = benchmark.lastfm360k_or_twin(scale, seed, show_progress=not talk.quiet)
+    data = benchmark.described(dataset)
     if not as_json:
-        typer.echo(benchmark.headline(benchmark.described(dataset)))  # no figure without it
+        typer.echo(benchmark.headline(data))  # no figure without it
     if reason:
         talk.say(f"the real data: {reason}")
     artists = benchmark.choose_artists(dataset, artist)
-    counts = dataset.user_items
-    problem = benchmark.Problem(
-        counts, model.confidence, model.alpha, model.regularization, threads
-    )
     talk.say(f"training {model!r}")
-    seconds, losses = benchmark.timed_fit(model, counts, problem, show_progress=not talk.quiet)
-    ours = statistics.median(seconds)
-    theirs, difference = benchmark.numpy_reference(problem, model)
+    figures = _measure(model, dataset, talk)
     if as_json:
-        content = {
-            "dataset": benchmark.described(dataset),
-            "config": configuration(),
-            "parameters": model._header()["parameters"],
-            "threads": problem.num_threads,
-            "seconds": seconds, "losses": losses,
-            "seconds_an_iteration": ours,
-            "numpy_reference": {"seconds_an_iteration": theirs, "max_difference": difference},
-        }  # fmt: skip
-        print_json(content)
+        parameters = model._header()["parameters"]
+        print_json(
+            {"dataset": data, "config": configuration(), "parameters": parameters, **figures}
+        )
         return
-    numbered = zip(range(1, len(seconds) + 1), seconds, losses, strict=True)
-    print_table(
-        ("iteration", "seconds", "loss"), [(i, s, f"{loss:.7g}") for i, s, loss in numbered]
-    )
-    typer.echo(f"{ours:.3f} s an iteration (median)")
-    typer.echo(benchmark.reference_text(ours, theirs, difference, problem.num_threads))
+    _show(figures)
     for each in artists:
         typer.echo("\n" + benchmark.similar_text(dataset, model, each, listeners=10))
     typer.echo("\n" + benchmark.user_text(dataset, model, benchmark.choose_user(dataset, None)))
+
+
+def _measure(model: ImplicitALS, dataset: Dataset, talk: Talk) -> dict[str, Any]:
+    """Fit; the figures of that and of the NumPy reference."""
+    objective = (model.confidence, model.alpha, model.regularization, model.num_threads)
+    problem = benchmark.Problem(dataset.user_items, *objective)
+    seconds, losses = benchmark.timed_fit(
+        model, dataset.user_items, problem, show_progress=not talk.quiet
+    )
+    theirs, difference = benchmark.numpy_reference(problem, model)
+    return {
+        "threads": problem.num_threads,
+        "seconds": seconds,
+        "losses": losses,
+        "seconds_an_iteration": statistics.median(seconds),
+        "numpy_reference": {"seconds_an_iteration": theirs, "max_difference": difference},
+    }
+
+
+def _show(figures: dict[str, Any]) -> None:
+    each = zip(figures["seconds"], figures["losses"], strict=True)
+    rows = [(i, f"{taken:.3f}", f"{loss:.7g}") for i, (taken, loss) in enumerate(each, 1)]
+    print_table(("iteration", "seconds", "loss"), rows)
+    ours, reference = figures["seconds_an_iteration"], figures["numpy_reference"]
+    typer.echo(f"{ours:.3f} s an iteration (median)")
+    typer.echo(benchmark.reference_text(ours, *reference.values(), figures["threads"]))

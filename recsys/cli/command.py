@@ -72,34 +72,30 @@ class Talk:
             typer.echo(text, err=True)
 
 
-def command(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Decorator: the function becomes the command `name`.
+def register(name: str, function: Callable[..., None]) -> None:
+    """Make a function the command `name`.
 
     A parameter annotated with a dataclass stands for the options that are its fields. Every command
-    has those of `Talk`, and ends as `reported` says.
+    has those of `Talk`, as `talk`, and ends as `reported` says.
     """
+    given = inspect.signature(function, eval_str=True).parameters.values()
+    groups = {p.name: p.annotation for p in given if is_dataclass(p.annotation)}
+    options = [each for parameter in given for each in _options(parameter)]
 
-    def decorate(function: Callable[..., None]) -> Callable[..., None]:
-        given = inspect.signature(function, eval_str=True).parameters.values()
-        groups = {p.name: p.annotation for p in given if is_dataclass(p.annotation)}
-        options = [each for parameter in given for each in _options(parameter)]
+    @functools.wraps(function)
+    def run(**values: Any) -> None:
+        made = {
+            each: kind(**{field.name: values.pop(field.name) for field in fields(kind)})
+            for each, kind in groups.items()
+        }
+        with reported(made["talk"]):
+            function(**values, **made)
 
-        @functools.wraps(function)
-        def run(**values: Any) -> None:
-            made = {
-                each: kind(**{field.name: values.pop(field.name) for field in fields(kind)})
-                for each, kind in groups.items()
-            }
-            with reported(next(group for group in made.values() if isinstance(group, Talk))):
-                function(**values, **made)
-
-        del run.__wrapped__  # or its signature would be the function's
-        keyword = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in options]
-        run.__signature__ = inspect.Signature(keyword)
-        run.__annotations__ = {each.name: each.annotation for each in keyword}
-        return app.command(name)(run)
-
-    return decorate
+    del run.__wrapped__  # or its signature would be the function's
+    keyword = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in options]
+    run.__signature__ = inspect.Signature(keyword)
+    run.__annotations__ = {each.name: each.annotation for each in keyword}
+    app.command(name)(run)
 
 
 def _options(parameter: inspect.Parameter) -> list[inspect.Parameter]:

@@ -118,6 +118,12 @@ def _place(text: str) -> int:
     return int(text)
 
 
+def check_ids(events: Interactions) -> None:
+    """TypeError, before anything is trained, if a model file cannot hold the ids."""
+    for ids in (events.users, events.items):
+        ids.arrays()
+
+
 def _format(path: Path, given: str | None) -> str:
     if given is not None:
         checks.choice("format", given, tuple(dict.fromkeys(FORMATS.values())))

@@ -11,7 +11,7 @@ import numpy as np
 import typer
 
 import recsys
-from recsys.cli.command import Talk, command
+from recsys.cli.command import Talk
 from recsys.cli.inputs import ModelFile, Reading, as_ids, ids_of_file
 from recsys.cli.list_files import Columns, check_list_file, rows_of, write_list_file
 from recsys.cli.output import AsJson, print_json, print_table
@@ -28,7 +28,6 @@ _SHOWN = 100  # users whose lists are printed, at most
 Length = Annotated[int, typer.Option("-N", min=1, help="Length of each list.")]
 
 
-@command("recommend")
 def recommend(
     path: ModelFile,
     talk: Talk,
@@ -61,26 +60,23 @@ def recommend(
         str | None,
         typer.Option(metavar="COLUMN", help="The column of values in the file of --histories."),
     ] = None,
+    threads: Annotated[int, typer.Option(help="0: all that this process may use.", min=0)] = 0,
     as_json: AsJson = False,
 ) -> None:
     """List the best items for users, by default for all of them."""
     if output is not None:
         check_list_file(output)
-    model = recsys.load(path)
+    model = recsys.load(path).set_params(num_threads=threads)
     events = None if histories is None else _histories(model, histories, value)
     named = [*(user or ()), *(ids_of_file(users) if users is not None else ())]
-    everyone = model.users if events is None else events.users
-    if named:
-        who = as_ids(named, everyone, "users")
-    else:
-        count = model._known_shape()[0] if events is None else len(events.users)
-        if output is None and count > _SHOWN:
-            raise ValueError(
-                f"lists for all {count:,} users are for a file: name one by -o, or some users by "
-                "--user or --users"
-            )
-        who = np.arange(count) if everyone is None else everyone.take(np.arange(count))
-    lists = _lists(model, who, events, n, keep_seen, talk)
+    who = _who(model, events, named)
+    if output is None and not named and len(who) > _SHOWN:
+        raise ValueError(
+            f"lists for all {len(who):,} users are for a file: name one by -o, or some users by "
+            "--user or --users"
+        )
+    watched = output is not None and not talk.quiet
+    lists = _lists(model, who, events, watched, {"N": n, "filter_seen": not keep_seen})
     if output is not None:
         write_list_file(output, lists)
         talk.say(f"wrote lists for {len(who):,} users to {output}")
@@ -89,7 +85,6 @@ def recommend(
     _show(rows, as_json)
 
 
-@command("similar")
 def similar(
     path: ModelFile,
     names: Annotated[list[str], typer.Argument(metavar="ITEM...", help="Ids of items.")],
@@ -108,6 +103,16 @@ def similar(
     _show(rows, as_json)
 
 
+def _who(model: Recommender, events: Interactions | None, named: list[str]) -> Any:
+    """The users that were named, or all: of the events if there are such, else of the model."""
+    known = model.users if events is None else events.users
+    if named:
+        return as_ids(named, known, "users")
+    if known is None:
+        return np.arange(model._known_shape()[0])
+    return known.take(np.arange(len(known)))
+
+
 def _histories(model: Recommender, path: Path, value: str | None) -> Interactions:
     """Events of newcomers, in the columns of the model's items."""
     if model._ids is None:
@@ -124,13 +129,16 @@ def _histories(model: Recommender, path: Path, value: str | None) -> Interaction
 
 
 def _lists(
-    model: Recommender, who: Any, events: Interactions | None, n: int, keep_seen: bool, talk: Talk
+    model: Recommender,
+    who: Any,
+    events: Interactions | None,
+    show_progress: bool,
+    options: dict[str, Any],
 ) -> Iterator[Columns]:
     """Columns of some users at a time."""
-    options = {"N": n, "filter_seen": not keep_seen}
     if events is not None:
-        options |= {"user_items": events, "fold_in": True}
-    with progress_bar(not talk.quiet, total=len(who), unit=" users") as bar:
+        options = {**options, "user_items": events, "fold_in": True}
+    with progress_bar(show_progress, total=len(who), unit=" users") as bar:
         for begin in range(0, len(who), USERS):
             some = who[begin : begin + USERS]
             yield _columns(model, model.recommend(some, **options), some, ("user", "item"))

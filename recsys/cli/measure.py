@@ -10,7 +10,7 @@ import numpy as np
 import typer
 
 import recsys
-from recsys.cli.command import Talk, command
+from recsys.cli.command import Talk
 from recsys.cli.inputs import Reading
 from recsys.cli.output import AsJson, print_json, print_table
 from recsys.cli.parameters import KINDS, Parameters
@@ -24,7 +24,6 @@ from recsys.models.base import Recommender
 METRICS, CUTS = ["precision", "recall", "map", "ndcg"], [10, 20]
 
 
-@command("evaluate")
 def evaluate(
     files: Annotated[
         list[Path],

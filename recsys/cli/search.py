@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from recsys.cli.command import Talk, command
-from recsys.cli.inputs import EventFile, Reading
+from recsys.cli.command import Talk
+from recsys.cli.inputs import EventFile, Reading, check_ids
 from recsys.cli.output import AsJson, print_json, print_table
 from recsys.cli.parameters import DEFAULT, ModelName, Parameters
 from recsys.cli.splitting import Metric, Patience, Share, Splitting, ValidateEvery
@@ -20,7 +20,6 @@ _SHOWN = 10  # trials of the table
 _PANEL = "The search"
 
 
-@command("tune")
 def tune(
     path: EventFile,
     reading: Reading,
@@ -63,6 +62,8 @@ def tune(
             check_place(file)
     cls, fixed = parameters.of([model])[model]
     events = reading.events(path)
+    if output is not None:
+        check_ids(events)
     parts = splitting.parts(events, validation, parameters.seed)
     found = search(
         cls,

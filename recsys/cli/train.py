@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from recsys.cli.about import about
-from recsys.cli.command import Talk, command
-from recsys.cli.inputs import EventFile, Reading
+from recsys.cli.command import Talk
+from recsys.cli.inputs import EventFile, Reading, check_ids
 from recsys.cli.output import AsJson, print_facts, print_json
 from recsys.cli.parameters import DEFAULT, ModelName, Parameters, parameter_name
 from recsys.cli.splitting import PANEL, Metric, Patience, Splitting, ValidateEvery
@@ -26,7 +26,6 @@ ModelOutput = Annotated[
 ]
 
 
-@command("train")
 def train(
     path: EventFile,
     output: ModelOutput,
@@ -65,23 +64,18 @@ def train(
             raise ValueError(f"--{name} goes by what is held out: give --validation as well")
     if patience is not None and not isinstance(own, IterativeModel):
         raise ValueError(f"{model} has no iterations to stop after: leave out --patience")
-    began = time.perf_counter()
-    events = reading.events(path)
-    talk.say(f"read {events!r} in {time.perf_counter() - began:.1f} s")
-    found: dict[str, Any] = {"trained_on": "all entries"}
-    began = time.perf_counter()
+    events = _read(path, reading, talk)
+    began, found = time.perf_counter(), {"trained_on": "all entries"}
     if validation is None:
         fit(own, events, output, talk)
     else:
         parts = splitting.parts(events, validation, parameters.seed)
         options = {"metric": metric, "patience": patience, "validate_every": validate_every}
-        name, value = fit_and_measure(own, parts, output, talk, options)
-        left = f"{parts[0].nnz:,} of {events.nnz:,} entries"
-        found = {name: value, "trained_on": f"{left}; --refit trains on all"}
+        found = fit_and_measure(own, parts, output, talk, options)
         if refit:
             own = again(own)
             fit(own, events, output, talk)
-            found["trained_on"] = f"all entries, after {name} was measured with {left}"
+            found["trained_on"] = "all entries, after it was measured with some held out"
     found["seconds"] = time.perf_counter() - began
     own.save(output)
     facts = {"wrote": str(output), **about(own), "validation": None, **found}
@@ -89,6 +83,14 @@ def train(
         print_json({**facts, "parameters": own._header()["parameters"]})
     elif not talk.quiet:
         print_facts({**facts, "model": repr(own)})
+
+
+def _read(path: Path, reading: Reading, talk: Talk) -> Interactions:
+    began = time.perf_counter()
+    events = reading.events(path)
+    check_ids(events)
+    talk.say(f"read {events!r} in {time.perf_counter() - began:.1f} s")
+    return events
 
 
 def fit(model: Recommender, events: Interactions, output: Path, talk: Talk, **options: Any) -> None:
@@ -106,18 +108,20 @@ def fit(model: Recommender, events: Interactions, output: Path, talk: Talk, **op
 
 def fit_and_measure(
     model: Recommender, parts: Any, output: Path, talk: Talk, options: dict[str, Any]
-) -> tuple[str, float]:
-    """Train on the first part; the name of the metric, and its value on the second one."""
+) -> dict[str, Any]:
+    """Train on the first part, measure on the second one; what that found, by name."""
     train, held_out = parts
     metric = options["metric"] or model._default_metric
     if isinstance(model, IterativeModel):
         fit(model, train, output, talk, validation=held_out, **options)
-        return metric, model.history[(model.best_iteration or 0) - 1].validation
-    check_metric(metric, rates=False)
-    fit(model, train, output, talk)
-    lists = held_out_lists(train, held_out, metric, ("train", "validation"))
-    [value] = lists.evaluate(model, show_progress=not talk.quiet).mean.values()
-    return metric, value
+        value = model.history[(model.best_iteration or 0) - 1].validation
+    else:
+        check_metric(metric, rates=False)
+        fit(model, train, output, talk)
+        lists = held_out_lists(train, held_out, metric, ("train", "validation"))
+        [value] = lists.evaluate(model, show_progress=not talk.quiet).mean.values()
+    some = f"{train.nnz:,} of {train.nnz + held_out.nnz:,} entries"
+    return {metric: value, "trained_on": f"{some}; --refit trains on all"}
 
 
 def again(model: Recommender) -> Recommender:
