@@ -33,7 +33,7 @@ def whole_file(path: Path) -> Iterator[Path]:
                 "is open, as one is while a model loaded from it is in use: write to another name"
             ) from None
     except OSError as error:
-        if error.filename in (None, name):
+        if error.errno is not None and error.filename in (None, name):
             error.filename = str(path)  # of a full disk nobody says what was being written
         raise
     finally:
