@@ -40,6 +40,7 @@ default_role = "code"  # `x` in a docstring is code
 autodoc_typehints = "none"  # the docstrings have them, with shapes and dtypes
 autodoc_class_signature = "separated"
 autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True  # np.float32, not <class ...>
 numpydoc_show_class_members = False  # the templates list them
 
 # ---- the pages -----------------------------------------------------------------------------------
