@@ -202,7 +202,7 @@ def main() -> None:
         iterations=options.iterations,
         random_state=options.seed,
         num_threads=options.threads,
-    ).fit(dataset.user_items.tocsr())
+    ).fit(dataset.user_items)
     points: list[Point] = []
     for kind in ("recommend", "similar"):
         points += measure(kind, model, build(model, kind, backends, options), options)

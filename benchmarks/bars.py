@@ -303,7 +303,7 @@ def explicit_64(bench: Bench) -> Result:
 
 def lists_64(bench: Bench) -> Result:
     """10 for each, of the same factors."""
-    counts = bench.dataset.user_items.tocsr()
+    counts = bench.dataset.user_items.copy()  # implicit takes no read-only arrays
     model = serving.trained(counts, bench.threads, bench.seed, factors=64)
     rows, kept = [], {}
     for task, (_, traces) in serving.race(counts, model, 3, bench.seed, bench.peers).items():
@@ -319,7 +319,7 @@ def lists_64(bench: Bench) -> Result:
 
 
 def bm25_100(bench: Bench) -> Result:
-    counts = bench.dataset.user_items.tocsr()
+    counts = bench.dataset.user_items.copy()  # implicit takes no read-only arrays
     found = neighbors.race(counts, neighbors.K, bench.threads, 3, bench.peers)
     traces = {name: trace for name, (_, trace) in found.items()}
     what = f"fit of BM25 neighbours, k = {neighbors.K}: implicit / ours"

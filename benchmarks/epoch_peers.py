@@ -72,7 +72,7 @@ class Implicit:
 
     def __init__(self, name: str, model: Any, matrix: Any, terms: int) -> None:
         self.name, self.model, self.terms = f"implicit {name}", model, terms
-        self.matrix = sp.csr_matrix(matrix, dtype=np.float32)
+        self.matrix = sp.csr_matrix(matrix, dtype=np.float32, copy=True)  # it wants to write
         self.matrix.data = np.ones_like(self.matrix.data)
 
     def turn(self) -> float:

@@ -65,7 +65,7 @@ def write(folder: Path, scale: float) -> int:
         csv.CSVWriter(folder / "events.csv", schema) as other,
     ):
         writers = (one, other)
-        artists = pa.array(dataset.items)
+        artists = pa.array(list(dataset.items))
         for begin in range(0, len(order), 1 << 20):
             rows = order[begin : begin + (1 << 20)]
             columns = [

@@ -68,7 +68,7 @@ def main() -> None:
     dataset = open_data(options)
     facts = machine.facts(options.threads)
     print(machine.one_line(facts))
-    counts = dataset.user_items.tocsr()
+    counts = dataset.user_items.copy()  # implicit takes no read-only arrays
     peers = [] if options.no_peers else installed()
     found = race(counts, options.k, options.threads, options.rounds, peers)
     medians = {name: trace.seconds_an_iteration for name, (_, trace) in found.items()}

@@ -46,8 +46,8 @@ class Problem(benchmark.Problem):
         return tuple(
             sp.csr_matrix(
                 (
-                    side.confidence - np.float32(less) if less else side.confidence,
-                    side.indices,
+                    side.confidence - np.float32(less) if less else writable(side.confidence),
+                    writable(side.indices),
                     side.indptr.astype(np.int32),
                 ),
                 shape=shape,
@@ -62,6 +62,11 @@ class Problem(benchmark.Problem):
         return tuple(
             random.standard_normal((n, factors), dtype=np.float32) * scale for n in self.shape
         )
+
+
+def writable(array: np.ndarray) -> np.ndarray:
+    """A copy of what may only be read: some peers take no such arrays."""
+    return np.require(array, requirements="W")
 
 
 class Ours:

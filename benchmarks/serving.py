@@ -111,7 +111,7 @@ def main() -> None:
     facts = machine.facts(options.threads)
     peaks = machine.measure_peaks(options.threads)
     print(machine.one_line(facts))
-    counts = dataset.user_items.tocsr()
+    counts = dataset.user_items.copy()  # implicit takes no read-only arrays
     how = {} if options.alpha is None else {"confidence": "linear", "alpha": options.alpha}
     model = trained(counts, options.threads, options.seed, factors=options.factors, **how)
     peers = [] if options.no_peers else installed()

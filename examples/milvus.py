@@ -144,8 +144,7 @@ def main() -> int:
     counts = dataset.user_items
     if not 0 <= options.user < counts.shape[0]:
         sys.exit(f"--user is {options.user}; expected 0 to {counts.shape[0] - 1}")
-    numbers = range(counts.shape[1])
-    names = [f"artist {n}" for n in numbers] if dataset.items is None else list(dataset.items)
+    names = list(map(str, dataset.items))
     listeners = np.bincount(counts.indices, minlength=counts.shape[1])
     model = recsys.ImplicitALS(options.factors, iterations=10, random_state=0).fit(counts)
     with tempfile.TemporaryDirectory() as folder:

@@ -171,7 +171,7 @@ def choose_artists(dataset: Dataset, names: Iterable[str] | None) -> list[int]:
     ValueError
         One is unknown; the nearest names are given.
     """
-    known = [_item_name(dataset, i).lower() for i in range(dataset.user_items.shape[1])]
+    known = [_text(name).lower() for name in dataset.items]
     column = {name: i for i, name in reversed(list(enumerate(known)))}
     if names is None:
         if EXAMPLE_ARTIST.lower() in column:
@@ -225,7 +225,11 @@ def user_text(dataset: Dataset, model: ImplicitALS, user: int) -> str:
 
 
 def _item_name(dataset: Dataset, item: int) -> str:
-    return f"item {item}" if dataset.items is None else str(dataset.items[item])
+    return _text(dataset.items[item])
+
+
+def _text(name: str | int) -> str:
+    return f"item {name}" if isinstance(name, int) else name
 
 
 def _lines(dataset: Dataset, ids: np.ndarray, scores: np.ndarray, form: str) -> list[str]:

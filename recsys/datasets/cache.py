@@ -19,9 +19,10 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse as sp
 
+from recsys.interactions import Ids
 from recsys.whole_file import whole_file
 
-from .dataset import Dataset, names_array
+from .dataset import Dataset, distinct_names
 
 logger = logging.getLogger("recsys")
 
@@ -109,10 +110,10 @@ def _fingerprint(source: Path) -> list[int]:
     return [_LAYOUT, stat.st_size, stat.st_mtime_ns]
 
 
-def _pack(names: np.ndarray) -> np.ndarray:
+def _pack(names: Ids) -> np.ndarray:
     """Strings as the bytes of one JSON list: fixed-width arrays would take the longest for all."""
-    return np.frombuffer(json.dumps(names.tolist()).encode(), dtype=np.uint8)
+    return np.frombuffer(json.dumps(list(names)).encode(), dtype=np.uint8)
 
 
-def _unpack(packed: np.ndarray) -> np.ndarray:
-    return names_array(json.loads(packed.tobytes()))
+def _unpack(packed: np.ndarray) -> Ids:
+    return distinct_names(json.loads(packed.tobytes()))

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-import scipy.sparse as sp
+from recsys.interactions import Interactions
+from recsys.interactions.ids import StringIds, as_objects
 
 
 class DatasetUnavailableError(OSError):
@@ -18,17 +18,17 @@ class DatasetUnavailableError(OSError):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Dataset:
-    """Who listened to what, how often.
+class Dataset(Interactions):
+    """Interactions that have a name: who listened to what, how often.
+
+    Its parts (`split`, `filter`, ...) are plain Interactions.
 
     Attributes
     ----------
-    user_items : scipy.sparse.csr_matrix of float32, users x items
-        Counts: canonical (sorted columns, no duplicates), in the unit of the source (plays).
-    users : ndarray of str (dtype object) or None
-        The id of each row; None where the source names none.
-    items : ndarray of str (dtype object) or None
-        The name of each column; None where the source names none.
+    user_items : scipy.sparse.csr_matrix, users x items
+        Counts, in the unit of the source (plays).
+    users, items : Ids
+        Of rows and columns; their numbers where the source names none.
     name : str
         What this is, to be shown beside every figure. Says "synthetic" where it is.
     synthetic : bool
@@ -37,24 +37,18 @@ class Dataset:
         What reading the source found, such as the rows it held and the malformed ones.
     """
 
-    user_items: sp.csr_matrix
-    users: np.ndarray | None
-    items: np.ndarray | None
-    name: str
+    name: str = ""
     synthetic: bool = False
     report: Mapping[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        n_users, n_items = self.user_items.shape
         kind = ", synthetic" if self.synthetic else ""
         return (
-            f"Dataset({self.name!r}, {n_users:,} users x {n_items:,} items, "
-            f"{self.user_items.nnz:,} entries{kind})"
+            f"Dataset({self.name!r}, {self.shape[0]:,} users x {self.shape[1]:,} items, "
+            f"{self.nnz:,} entries{kind})"
         )
 
 
-def names_array(names: list[str]) -> np.ndarray:
-    """A list of str as a 1-D object array: names differ in length, a fixed width wastes memory."""
-    array = np.empty(len(names), dtype=object)
-    array[:] = names
-    return array
+def distinct_names(names: list[str]) -> StringIds:
+    """Ids of names that are known to be distinct."""
+    return StringIds.of_objects(as_objects(names))

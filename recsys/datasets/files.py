@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
 import logging
 import os
 import zipfile
-from array import array
-from collections import defaultdict
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
-from .dataset import Dataset, names_array
+from recsys.interactions import Ids, Interactions
+from recsys.interactions.files import csv_layout, existing, naming
+
+from .dataset import Dataset
 
 logger = logging.getLogger("recsys")
 
@@ -51,8 +49,8 @@ def read_interactions(path: str | os.PathLike[str]) -> Dataset:
     Returns
     -------
     Dataset
-        float32 counts; duplicated entries are summed. The ids of a CSV are strings, in order
-        of first appearance.
+        Duplicated entries are summed. The ids of a CSV are strings, in order of first appearance;
+        where there are no names they are the numbers of rows and columns.
 
     Raises
     ------
@@ -62,27 +60,12 @@ def read_interactions(path: str | os.PathLike[str]) -> Dataset:
         If the file is in none of these forms, or its content is inconsistent; for a CSV, with
         the line.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path}")
-    dataset = _read(path)
+    path = existing(path)
+    with open(path, "rb") as file:
+        packed = file.read(4) == b"PK\x03\x04"
+    dataset = _read_npz(path) if packed else _read_csv(path)
     logger.info("read %r from %s: %s", dataset, path, dataset.report)
     return dataset
-
-
-def _read(path: Path) -> Dataset:
-    with open(path, "rb") as file:
-        start = file.read(4)
-    if start == b"PK\x03\x04":
-        return _read_npz(path)
-    opened = gzip.open if start[:2] == b"\x1f\x8b" else open
-    try:
-        with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
-            return _read_csv(path, file)
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is neither an .npz nor a CSV in UTF-8: {error}") from error
-    except (EOFError, gzip.BadGzipFile, csv.Error) as error:
-        raise ValueError(f"{path} is damaged or no CSV: {error}") from error
 
 
 def _read_npz(path: Path) -> Dataset:
@@ -123,60 +106,39 @@ def _matrix(arrays: dict[str, np.ndarray]) -> sp.csr_matrix:
     return matrix
 
 
-def _names(arrays: dict[str, np.ndarray], known: tuple[str, ...], n: int) -> np.ndarray | None:
+def _names(arrays: dict[str, np.ndarray], known: tuple[str, ...], n: int) -> Ids | None:
     """The first array of strings under a known name."""
     for name in known:
         if name in arrays and arrays[name].dtype.kind in "US":
             if len(arrays[name]) != n:
                 raise ValueError(f"{name} has {len(arrays[name])} names, the matrix has {n}")
-            return names_array(arrays[name].astype(str).tolist())
+            return Ids.of(arrays[name].astype(str).tolist())
     return None
 
 
-def _dataset(
-    path: Path, matrix: sp.spmatrix, users: np.ndarray | None, items: np.ndarray | None
-) -> Dataset:
+def _dataset(path: Path, matrix: sp.spmatrix, users: Ids | None, items: Ids | None) -> Dataset:
     if matrix.dtype.kind not in "biuf":
         raise ValueError(f"the counts of {path} are {matrix.dtype}; expected numbers")
-    entries = matrix.nnz
-    matrix = sp.csr_matrix(matrix, dtype=np.float32)
-    if not np.isfinite(matrix.data).all():
-        raise ValueError(f"{path} holds counts that are NaN or infinite")
-    matrix.sum_duplicates()
-    report = {"rows": entries, "duplicates": entries - matrix.nnz}
-    return Dataset(matrix, users, items, name=path.name, report=report)
+    rows = matrix.nnz
+    with naming(path):
+        wide = matrix.astype(np.float64).tocsr()  # so that sums of small integers fit
+        read = Interactions.from_csr(wide, users, items, allow_negative=True)
+    report = {"rows": rows, "duplicates": rows - read.nnz}
+    return Dataset(read.user_items, read.users, read.items, name=path.name, report=report)
 
 
-def _read_csv(path: Path, file: TextIO) -> Dataset:
-    first = file.readline()
-    delimiter = max("\t;,", key=first.count)
-    fields = next(csv.reader([first], delimiter=delimiter), [])
-    columns, has_header = _columns(path, fields)
-    if not has_header:
-        file.seek(0)
-    users: defaultdict[str, int] = defaultdict()
-    items: defaultdict[str, int] = defaultdict()
-    users.default_factory, items.default_factory = users.__len__, items.__len__
-    rows, cols, counts = array("i"), array("i"), array("f")
-    for user, item, count in _rows(
-        path, csv.reader(file, delimiter=delimiter), columns, has_header
-    ):
-        rows.append(users[user])
-        cols.append(items[item])
-        counts.append(count)
-    if not rows:
-        raise ValueError(f"{path} has no rows; expected user,item,count")
-    matrix = sp.coo_matrix(
-        (
-            np.frombuffer(counts, dtype=np.float32),
-            (np.frombuffer(rows, dtype=np.int32), np.frombuffer(cols, dtype=np.int32)),
-        ),
-        shape=(len(users), len(items)),
-    )
-    return _dataset(path, matrix, names_array(list(users)), names_array(list(items)))
+def _read_csv(path: Path) -> Dataset:
+    with naming(path):
+        first = csv_layout(path).names
+        (user, item, count), has_header = _columns(first)
+    columns: list[Any] = [user, item, count]
+    if has_header:
+        columns = [None if place is None else first[place] for place in columns]
+    read = Interactions.from_csv(path, *columns, header=has_header, allow_negative=True)
+    return Dataset(read.user_items, read.users, read.items, name=path.name)
 
 
-def _columns(path: Path, first: list[str]) -> tuple[tuple[int, int, int | None], bool]:
+def _columns(first: list[str]) -> tuple[tuple[int, int, int | None], bool]:
     """Where user, item and count (None: all ones) are, and whether the first row is a header."""
     names = [field.strip().lower() for field in first]
     user, item, count = (
@@ -186,14 +148,15 @@ def _columns(path: Path, first: list[str]) -> tuple[tuple[int, int, int | None],
     if user is not None and item is not None:
         if count is None and len(names) > 2:
             raise ValueError(
-                f"{path} has the columns {first}; expected one of them to be named count, plays "
-                "or rating, or user and item alone"
+                f"the columns are {first}; expected one of them to be named count, plays or "
+                "rating, or user and item alone. Interactions.from_csv takes any names"
             )
         return (user, item, count), True
     if len(first) not in (2, 3):
         raise ValueError(
-            f"{path} begins with {first[:6]}: {len(first)} columns; expected user,item or "
-            "user,item,count, or a header that names user, item and count"
+            f"the first line is {first[:6]}: {len(first)} columns; expected user,item or "
+            "user,item,count, or a header that names user, item and count. "
+            "Interactions.from_csv takes any names"
         )
     has_header = len(first) == 3 and not _is_number(first[2])
     return (0, 1, 2 if len(first) == 3 else None), has_header
@@ -205,25 +168,3 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _rows(
-    path: Path,
-    reader: Any,
-    columns: tuple[int, int, int | None],
-    has_header: bool,
-) -> Iterator[tuple[str, str, float]]:
-    user, item, count = columns
-    for row in reader:
-        if not row:
-            continue
-        try:
-            value = 1.0 if count is None else float(row[count])
-            if not abs(value) < 3e38:  # NaN, infinite, or too large for float32
-                raise ValueError(f"the count {row[count]!r} is not finite")
-            yield row[user], row[item], value
-        except (ValueError, IndexError) as error:
-            line = reader.line_num + has_header
-            raise ValueError(
-                f"{path}, line {line}: got {row[:6]}, expected user,item,count ({error})"
-            ) from error

@@ -12,7 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from . import cache
-from .dataset import Dataset, names_array
+from .dataset import Dataset, distinct_names
 from .download import Source, fetch_any, verify_if_recorded
 from .hdf5 import HDF5_START, read_hdf5
 from .lastfm_tsv import MEMBER, read_tsv
@@ -201,8 +201,8 @@ def _assemble(
     matrix.sort_indices()
     return Dataset(
         user_items=matrix,
-        users=names_array(users),
-        items=names_array(artists),
+        users=distinct_names(users),
+        items=distinct_names(artists),
         name="lastfm-360K",
         report={**report, "duplicates": listened - matrix.nnz},
     )

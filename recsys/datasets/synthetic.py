@@ -15,7 +15,7 @@ from numbers import Integral, Real
 import numpy as np
 import scipy.sparse as sp
 
-from .dataset import Dataset, names_array
+from .dataset import Dataset, distinct_names
 
 N_USERS, N_ITEMS, NNZ = 358_868, 292_385, 17_559_530
 
@@ -87,8 +87,8 @@ def lastfm360k_twin(scale: float = 1.0, seed: int = 0) -> Dataset:
     matrix.has_canonical_format = True
     return Dataset(
         user_items=matrix,
-        users=names_array([f"synthetic user {i:06d}" for i in range(n_users)]),
-        items=names_array([f"synthetic artist {i:06d}" for i in range(n_items)]),
+        users=distinct_names([f"synthetic user {i:06d}" for i in range(n_users)]),
+        items=distinct_names([f"synthetic artist {i:06d}" for i in range(n_items)]),
         name=f"lastfm-360K synthetic twin (scale {scale:g}, seed {seed})",
         synthetic=True,
         report={"scale": scale, "seed": seed},

@@ -123,7 +123,11 @@ def _series(array: Any) -> Any:
 
 
 def csv_layout(
-    path: Path, separator: str | None, header: bool, quote: str | None, encoding: str
+    path: Path,
+    separator: str | None = None,
+    header: bool = True,
+    quote: str | None = '"',
+    encoding: str = "utf-8",
 ) -> Csv:
     """How a text file is written, from its first line and from what is known of it."""
     checks.flag("header", header)

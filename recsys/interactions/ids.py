@@ -156,8 +156,11 @@ class Ids:
     def __len__(self) -> int:
         raise NotImplementedError
 
-    def __getitem__(self, row: int) -> Hashable:
-        return self.take([range(len(self))[row]]).tolist()[0]
+    def __getitem__(self, rows: Any) -> Any:
+        """The id of a row, or those of an array, list or slice of rows."""
+        if isinstance(rows, slice | list | np.ndarray):
+            return self.take(np.arange(len(self))[rows])
+        return self.take([range(len(self))[rows]]).tolist()[0]
 
     def __iter__(self) -> Iterator[Hashable]:
         return iter(self.take(np.arange(len(self))).tolist())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Hashable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -437,11 +437,12 @@ class Interactions:
     def _parts(self, made: Any) -> Any:
         """A named tuple of matrices as one of Interactions."""
         return made._make(
-            part
-            if isinstance(part, np.ndarray)
-            else replace(self, user_items=part, times=rearrange.times_of(part, self))
-            for part in made
+            part if isinstance(part, np.ndarray) else self._part(part) for part in made
         )
+
+    def _part(self, matrix: sparse.csr_matrix) -> Interactions:
+        times = rearrange.times_of(matrix, self)
+        return Interactions(matrix, self.users, self.items, times, self.names, self.frame_kind)
 
     def __repr__(self) -> str:
         times = ", with times" if self.times is not None else ""

@@ -33,7 +33,7 @@ def test_csr_with_counts_and_names(name, npz):
 
 def test_csr_without_counts_and_names(npz):
     dataset = read_interactions(save(npz, **CSR))
-    assert dataset.users is None and dataset.items is None
+    assert list(dataset.users) == [0, 1] and list(dataset.items) == [0, 1, 2]
     assert dataset.user_items.toarray().tolist() == [[1, 0, 1], [0, 1, 0]]
 
 
@@ -68,7 +68,7 @@ def test_scipy_file(form, npz):
         (dict(indptr=[0, 3]), "holds no users x items matrix"),
         (dict(shape=[2]), "holds no users x items matrix"),
         (dict(plays=[1, 2]), "plays has 2 entries, indices has 3"),
-        (dict(plays=[1, 2, np.nan]), "NaN or infinite"),
+        (dict(plays=[1, 2, np.nan]), "holds nan at row 1, column 1"),
         (dict(plays=["a", "b", "c"]), "no users x items|expected numbers"),
         (dict(plays=[1j, 2, 3]), "complex128; expected numbers"),
         (dict(artists=["a"]), "artists has 1 names, the matrix has 3"),
@@ -103,7 +103,6 @@ def test_csv_forms(delimiter, header, newline, tmp_path):
     path.write_bytes(text.encode())
     dataset = read_interactions(path)
     assert as_dict(dataset) == EXPECTED
-    assert dataset.report == {"rows": 3, "duplicates": 1}
     path.write_bytes(gzip.compress(b"\xef\xbb\xbf" + text.encode()))  # gzipped, with a mark
     assert as_dict(read_interactions(path)) == EXPECTED
 
@@ -123,15 +122,14 @@ def test_csv_with_further_columns(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "0 columns|expected user,item"),
-        ("user,item,count\n", "has no rows"),
+        ("", "is empty"),
+        ("user,item,count\n", "there are no events"),
         ("1,2,3,4\n", "4 columns; expected user,item or user,item,count"),
         ("alone\n", "1 columns"),
         ("user,item,when\n1,2,3\n", "expected one of them to be named count"),
-        ("user,item,count\n1,2,3\n1,2\n", r"line 3: got \['1', '2'\]"),
-        ("1,2,3\n1,2,many\n", "line 2: .*many"),
-        ("1,2,3\n1,2,nan\n", "line 2: .*not finite"),
-        ("1,2,3\n1,2,1e39\n", "line 2: .*not finite"),
+        ("user,item,count\n1,2,3\n1,2\n", "xpected 3.*1,2"),
+        ("1,2,3\n1,2,many\n", "holds 'many' in row 1"),
+        ("1,2,3\n1,2,nan\n", "not finite in 1 row, first in row 1"),
     ],
 )
 def test_wrong_csv(text, message, tmp_path):
@@ -144,10 +142,10 @@ def test_wrong_csv(text, message, tmp_path):
 def test_no_text_and_no_file(tmp_path):
     path = tmp_path / "x.bin"
     path.write_bytes(b"\xff\xfe\x00\x01" * 9)
-    with pytest.raises(ValueError, match=r"neither an \.npz nor a CSV"):
+    with pytest.raises(ValueError, match="is not in the encoding expected"):
         read_interactions(path)
     path.write_bytes(b"\x1f\x8b\x08nonsense")
-    with pytest.raises(ValueError, match="damaged or no CSV"):
+    with pytest.raises(ValueError, match="is damaged or something else"):
         read_interactions(path)
     with pytest.raises(FileNotFoundError, match="no file"):
         read_interactions(tmp_path / "nowhere.csv")

@@ -26,7 +26,8 @@ def test_there_and_back(values):
     assert len(ids) == 6
     assert [ids.rows(value)[()] for value in values] == [0, 1, 2, 3, 4, 5]
     assert [ids[row] for row in range(6)] == values
-    assert ids[-1] == values[-1]
+    assert ids[-1] == values[-1] and ids[1:3].tolist() == values[1:3]
+    assert ids[np.array([2, -1])].tolist() == [values[2], values[-1]]
     assert ids.rows(values[::-1]).tolist() == [5, 4, 3, 2, 1, 0]
     assert ids.take([[3, 1], [0, 2]]).tolist() == [[values[3], values[1]], [values[0], values[2]]]
     assert ids.rows([]).shape == (0,) and ids.take([]).shape == (0,)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NoReturn
 
+import numpy as np
+
 from . import implicit_folder, not_built
 
 if TYPE_CHECKING:
-    import numpy as np
     from scipy import sparse
 
 
@@ -30,7 +31,8 @@ def get_lastfm() -> tuple[np.ndarray, np.ndarray, sparse.csr_matrix]:
 
     own = implicit_folder() / "lastfm_360k.hdf5"
     data = lastfm360k(own if own.is_file() else None)
-    return data.items, data.users, data.user_items.T.tocsr()
+    items, users = (np.array(list(ids), object) for ids in (data.items, data.users))
+    return items, users, data.user_items.T.tocsr()
 
 
 def generate_dataset(filename: str, outputfilename: str) -> NoReturn:
