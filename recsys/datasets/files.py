@@ -58,7 +58,7 @@ def read_interactions(path: str | os.PathLike[str]) -> Dataset:
         If there is no such file.
     ValueError
         If the file is in none of these forms, or its content is inconsistent; for a CSV, with
-        the line.
+        the row.
     """
     path = existing(path)
     with open(path, "rb") as file:

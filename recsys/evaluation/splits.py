@@ -10,6 +10,7 @@ of the same shape, float64 where float32 could not hold every value of the type 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -146,7 +147,7 @@ def time_split(user_items: Any, times: Any, test_share: float = 0.2, *, at: Any 
     test_share : float, default 0.2
         Choose the moment so that at least this share of the interactions goes to test; more where
         several have its time.
-    at : number or datetime64, optional
+    at : number, datetime64, date, datetime or str, optional
         The moment itself.
     """
     share = checks.number("test_share", test_share, above=0, below=1)
@@ -293,6 +294,10 @@ def _users_out(
 
 def _moment(at: Any, dtype: np.dtype) -> np.ndarray:
     """`at` as an array of no dimension that can be compared with times of `dtype`."""
+    if dtype.kind == "M" and isinstance(at, date):
+        from recsys.interactions.columns import moment as in_utc  # of the same floor
+
+        at = in_utc(at)
     moment = np.asarray(at)
     if dtype.kind == "M" and isinstance(at, str):
         moment = np.asarray(np.datetime64(at))

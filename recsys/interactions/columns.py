@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime
 from typing import Any
 
 import numpy as np
@@ -133,6 +134,8 @@ def _no_numbers(faults: Faults, dtype: Any, batch: Any) -> TypeError:
 
 def _moments(batch: Any, faults: Faults) -> np.ndarray:
     if isinstance(batch, np.ndarray):
+        if batch.dtype == object and all(isinstance(when, date) for when in batch):
+            batch = np.array([moment(when) for when in batch])
         if batch.dtype.kind == "M":
             faults.note(MISSING, np.isnat(batch))
         if batch.dtype.kind in "iufM":
@@ -153,6 +156,15 @@ def _moments(batch: Any, faults: Faults) -> np.ndarray:
     return batch.to_numpy()
 
 
+def moment(when: date) -> np.datetime64:
+    """A date or datetime of Python's, which may have a zone, in UTC."""
+    if when != when:  # pandas.NaT
+        return np.datetime64("NaT", "us")
+    if isinstance(when, datetime) and when.tzinfo is not None:
+        when = when.astimezone(UTC).replace(tzinfo=None)
+    return np.datetime64(when, "us")
+
+
 def _no_moments(faults: Faults, dtype: Any, batch: Any) -> TypeError:
     shown = f", such as {batch[0]!r} in row {faults.rows}" if len(batch) else ""
     return TypeError(
@@ -163,6 +175,11 @@ def _no_moments(faults: Faults, dtype: Any, batch: Any) -> TypeError:
 
 def as_column(name: str, values: Any, ids: bool = False) -> Any:
     """A 1-D array, or a narwhals Series of what is another library's."""
+    if isinstance(values, str | bytes):
+        raise TypeError(
+            f"{name} must be an array, list or series; got {values!r}. The columns of a table are "
+            "named in Interactions.from_frame"
+        )
     if not isinstance(values, np.ndarray | list | tuple):
         import narwhals.stable.v2 as nw
 

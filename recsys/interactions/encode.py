@@ -202,6 +202,8 @@ def _values(batch: Any) -> Any:
             return as_objects(batch.to_list())
         if isinstance(values, arrow.ChunkedArray):
             values = values.combine_chunks()
+        if arrow.types.is_dictionary(values.type) and values.dictionary.null_count:
+            return as_objects(batch.to_list())
         inner = values.type.value_type if arrow.types.is_dictionary(values.type) else values.type
         if inner in (arrow.string(), arrow.large_string(), arrow.string_view()):
             return values

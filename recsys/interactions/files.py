@@ -10,13 +10,14 @@ import os
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import numpy as np
 
 from recsys import checks
+from recsys.interactions.columns import moment
 from recsys.interactions.encode import pyarrow_or_none
 from recsys.interactions.frames import check_columns
 
@@ -324,10 +325,7 @@ def _parsed_by_arrow(texts: Any, kind: str) -> np.ndarray | None:
 
 
 def _moment(text: str) -> np.datetime64:
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is not None:
-        moment = moment.astimezone(UTC).replace(tzinfo=None)
-    return np.datetime64(moment, "us")
+    return moment(datetime.fromisoformat(text))
 
 
 def _reads(way: Callable[[str], Any], text: str | None) -> bool:

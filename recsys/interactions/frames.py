@@ -89,7 +89,10 @@ def read_frame(frame: Any, columns: Sequence[str]) -> tuple[str | None, Iterator
     check_columns(columns, table.collect_schema().names(), "the table")
     table = table.select(list(dict.fromkeys(columns)))
     if isinstance(table, nw.LazyFrame):
-        table = table.collect()
+        try:
+            table = table.collect()
+        except ImportError:
+            raise _needs_pyarrow(frame) from None
     name = table.implementation.value
     return name if name in KINDS else None, _batches(table, columns)
 
@@ -121,13 +124,16 @@ def _narwhals(nw: Any, frame: Any) -> Any:
         try:
             import pyarrow
         except ImportError:
-            raise ImportError(
-                f"reading {type(frame).__qualname__} needs pyarrow: "
-                "pip install 'recsys-engine[arrow]'"
-            ) from None
+            raise _needs_pyarrow(frame) from None
         with contextlib.suppress(pyarrow.ArrowInvalid):  # a single column
             return nw.from_native(pyarrow.table(frame))
     raise TypeError(
         f"expected a pandas, polars, pyarrow or DuckDB table; got {type(frame).__qualname__}. "
         "Arrays and lists go to Interactions.from_arrays, SciPy matrices to Interactions.from_csr"
+    )
+
+
+def _needs_pyarrow(frame: Any) -> ImportError:
+    return ImportError(
+        f"reading {type(frame).__qualname__} needs pyarrow: pip install 'recsys-engine[arrow]'"
     )

@@ -3,6 +3,7 @@ import pytest
 import scipy.sparse as sp
 from scipy.sparse.linalg import svds
 
+import recsys
 from recsys.datasets import lastfm360k_twin
 
 
@@ -97,3 +98,13 @@ def test_arguments_of_another_type(arguments, name):
 def test_negative_seed():
     with pytest.raises(ValueError, match="seed must be a non-negative integer"):
         lastfm360k_twin(0.01, -1)
+
+
+def test_a_data_set_is_interactions():
+    data = lastfm360k_twin(0.002)
+    assert isinstance(data, recsys.Interactions) and data.nnz == data.user_items.nnz
+    train, test = data.split(random_state=0)
+    assert type(train) is recsys.Interactions and train.users is data.users
+    assert train.nnz + test.nnz == data.nnz
+    model = recsys.ImplicitALS(4, iterations=1, random_state=0).fit(data)
+    assert model.recommend("synthetic user 000001", N=1)[0][0].startswith("synthetic artist")

@@ -1,5 +1,7 @@
 """What is wrong with a table or an array: one error that says what, where, and the way out."""
 
+import sys
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -92,12 +94,25 @@ def test_no_table(thing):
         Interactions.from_frame(thing)
 
 
+def test_missing_ids_in_a_dictionary():
+    users = pa.DictionaryArray.from_arrays([0, 1], ["a", None])
+    with pytest.raises(TypeError, match="'user': id 1 is None; expected every id to be there"):
+        Interactions.from_frame(pa.table({"user": users, "item": [1, 2]}))
+
+
+def test_duckdb_needs_pyarrow(monkeypatch):
+    relation = pytest.importorskip("duckdb").sql("select 'a' as user, 1 as item")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ImportError, match=r"Relation needs pyarrow: .*\[arrow\]"):
+        Interactions.from_frame(relation)
+
+
 def test_a_stream_needs_pyarrow(monkeypatch):
     class Stream:
         def __arrow_c_stream__(self, requested_schema=None):
             raise AssertionError
 
-    monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(ImportError, match=r"Stream needs pyarrow: .*\[arrow\]"):
         Interactions.from_frame(Stream())
 
@@ -113,6 +128,7 @@ def test_a_stream_needs_pyarrow(monkeypatch):
         (([1], [1], [1], [np.datetime64("NaT")]), ValueError, r"'time' is missing in 1 row"),
         (([1, 1], [1, 1], [1e308, 1e308]), ValueError, r"add up to more than float64"),
         (([], []), ValueError, r"there are no events"),
+        (("user", "item"), TypeError, r"users must be an array, list or series; got 'user'"),
     ],
 )
 def test_bad_arrays(columns, error, message):

@@ -152,8 +152,9 @@ MOMENTS = ["2026-01-31 18:00", "2026-02-01 00:00", "2026-01-01 00:00"]
         pl.Series(MOMENTS).str.to_datetime().dt.replace_time_zone("UTC"),
         pa.chunked_array([pd.to_datetime(pd.Series(MOMENTS))]),
         np.array(MOMENTS, "datetime64[s]"),
+        [datetime.datetime.fromisoformat(f"{moment}+00:00") for moment in MOMENTS],
     ],
-    ids=["pandas", "pandas in Tokyo", "polars", "polars UTC", "pyarrow", "numpy"],
+    ids=["pandas", "pandas in Tokyo", "polars", "polars UTC", "pyarrow", "numpy", "Python"],
 )
 def test_times(times):
     data = Interactions.from_arrays([1, 2, 3], [1, 1, 1], times=times)

@@ -1,5 +1,6 @@
 """Filtered, split, put together and aligned Interactions hold what a dict of events would."""
 
+import datetime
 import sys
 from unittest import mock
 
@@ -85,9 +86,25 @@ def test_splits(how):
         assert (part.user_items != getattr(same, name)).nnz == 0
 
 
+@pytest.mark.parametrize(
+    "at",
+    [
+        "2026-01-02",
+        np.datetime64("2026-01-02"),
+        datetime.date(2026, 1, 2),
+        datetime.datetime(2026, 1, 2, 1, tzinfo=datetime.timezone(datetime.timedelta(hours=1))),
+    ],
+)
+def test_split_at_a_moment(at):
+    days = np.array(["2026-01-01T23:59", "2026-01-02"], "datetime64[s]")
+    parts = Interactions.from_arrays([*"ab"], [*"xy"], times=days).split("time", at=at)
+    assert parts.train.times.tolist() == days[:1].tolist()
+    assert list(as_dict(parts.test)) == [("b", "y")]
+
+
 def test_filter_is_repeated():
     # Without x, b has too few; without b, y has
-    data = Interactions.from_arrays("aaabbccc", "yzwxyzwv", times=range(8))
+    data = Interactions.from_arrays([*"aaabbccc"], [*"yzwxyzwv"], times=range(8))
     left = data.filter(min_user=2, min_item=2)
     assert as_dict(left) == {
         ("a", "z"): (1, 1),
