@@ -112,7 +112,7 @@ class Ids:
         UnknownIdError
             A KeyError that lists up to five ids which are not there, and what is spelled like them.
         """
-        array = self._as_given(wanted)
+        array = self.as_given(wanted)
         found = self._find(array.reshape(-1)).reshape(array.shape)
         if (found < 0).any():
             raise UnknownIdError(self._unknown(array[found < 0], name))
@@ -120,7 +120,7 @@ class Ids:
 
     def find(self, wanted: Any) -> np.ndarray:
         """As `rows`, with -1 for an id that is not there."""
-        array = self._as_given(wanted)
+        array = self.as_given(wanted)
         return self._find(array.reshape(-1)).reshape(array.shape)
 
     def subset(self, rows: Any) -> Ids:
@@ -185,13 +185,18 @@ class Ids:
         first = ", ".join(repr(self[row]) for row in range(min(3, len(self))))
         return f"<{len(self)} {self.kind} ids: {first}{', ...' if len(self) > 3 else ''}>"
 
-    def _as_given(self, wanted: Any) -> np.ndarray:
+    def as_given(self, wanted: Any) -> np.ndarray:
+        """Ids as an array of objects; one without dimensions of a single id."""
         single = isinstance(wanted, str | bytes) or not hasattr(wanted, "__iter__")
-        if single or (isinstance(wanted, Hashable) and wanted in self):
+        if single or (isinstance(wanted, Hashable) and self._is_one(wanted)):
             array = np.empty((), object)
             array[()] = wanted
             return array
         return as_objects(wanted, flat=False)
+
+    def _is_one(self, wanted: Hashable) -> bool:
+        """Whether something with elements, such as a tuple, is one id."""
+        return wanted in self or (len(self) > 0 and isinstance(wanted, type(self[0])))
 
     def _unknown(self, missing: np.ndarray, name: str) -> str:
         shown = list(dict.fromkeys(map(repr, missing)))
@@ -257,6 +262,9 @@ class StringIds(Ids):
 
     def take(self, rows: Any) -> np.ndarray:
         rows = np.asarray(rows, np.int64)
+        if rows.size > len(self):  # most come more than once: each is made once
+            every = np.append(self.take(np.arange(len(self))), None)
+            return every[rows]  # the last, for -1, is None
         out = np.empty(rows.size, object)
         out[:] = [piece.decode() for piece in self._pieces(rows.ravel())]
         out[rows.ravel() < 0] = None

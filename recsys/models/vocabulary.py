@@ -55,8 +55,9 @@ class Vocabulary(NamedTuple):
         rows = {}
         for name, value in asked.items():
             side = first if name == "among" else _SIDES.get(name)
-            known = value is not None and side is not None
-            rows[name] = getattr(self, side).rows(value, name) if known else value
+            if value is not None and side is not None:
+                value = getattr(self, side).rows(value, name)
+            rows[name] = value
         return rows
 
     def with_history(self, asked: Asked) -> Asked:
@@ -96,7 +97,7 @@ class Vocabulary(NamedTuple):
         """For a method that learns users or items, known or new; and the ids there are then."""
         noun, entries, *_ = asked
         known, given = getattr(self, noun), asked[entries]
-        ids = known._as_given(asked[noun]).reshape(-1)
+        ids = known.as_given(asked[noun]).reshape(-1)
         Ids.of(ids)  # each once, and such as can be ids
         rows = known.find(ids)
         new = rows < 0
@@ -153,7 +154,7 @@ class Vocabulary(NamedTuple):
         return IdLists(
             getattr(self, listed).take(found[0]),
             found[1],
-            narrowed(getattr(self, who)._as_given(ids)),
+            narrowed(getattr(self, who).as_given(ids)),
             (called[who], of),
             self.frame_kind,
         )
