@@ -54,7 +54,7 @@ def test_fit(name, said):
     model = fitted(name, num_threads=1)
     first, *others = messages()
     assert first == (
-        f"{model!r} learns from 40 users x 30 items, {counts().nnz} entries, float32; 1 thread "
+        f"{model!r} learns from 40 users x 30 items, {counts().nnz} entries, float32; threads: 1 "
         f"(as asked for); {current_isa()}"
     )
     last = others[-1]
@@ -156,16 +156,16 @@ def test_threads(monkeypatch):
     monkeypatch.setattr(threads, "_affinity", lambda: 8)
     monkeypatch.setattr(threads, "_cgroup_cpus", lambda: 3)
     monkeypatch.setattr(threads._als, "max_threads", lambda: 8)
-    assert threads_in_words(0) == "3 threads (limit: the CPU limit of its container)"
-    assert threads_in_words(5) == "5 threads (as asked for)"
+    assert threads_in_words(0) == "3 (limit: the CPU limit of its container)"
+    assert threads_in_words(5) == "5 (as asked for)"
     monkeypatch.setattr(threads, "_affinity", lambda: 3)
-    assert threads_in_words(0) == "3 threads (limit: the CPUs this process may run on)"
+    assert threads_in_words(0) == "3 (limit: the CPUs this process may run on)"
     monkeypatch.setattr(threads._als, "max_threads", lambda: 1)
-    assert threads_in_words(0) == "1 thread (limit: OMP_NUM_THREADS or another limit of OpenMP)"
+    assert threads_in_words(0) == "1 (limit: OMP_NUM_THREADS or another limit of OpenMP)"
     monkeypatch.setattr(threads, "_after_fork", True)
-    assert threads_in_words(0) == "1 thread (in a forked process)"
+    assert threads_in_words(0) == "1 (in a forked process)"
     monkeypatch.setattr(threads._als, "OPENMP", 0)
-    assert threads_in_words(4) == "1 thread (a build without OpenMP)"
+    assert threads_in_words(4) == "1 (a build without OpenMP)"
 
 
 def test_where_things_come_from(said, tmp_path):

@@ -14,7 +14,7 @@ import numpy as np
 from recsys._version import __version__
 
 from . import _als
-from .threads import resolve_num_threads
+from .threads import threads_in_words
 
 
 def _choose(name: str) -> str:
@@ -57,7 +57,7 @@ def configuration() -> dict[str, str | int]:
         "recsys": __version__,
         "instruction set": f"{_isa} (available: {', '.join(_als.AVAILABLE_ISAS)})",
         "OpenMP": f"yes ({_als.OPENMP})" if _als.OPENMP else "no (serial build)",
-        "threads": resolve_num_threads(0),
+        "threads": threads_in_words(0),
         "compiler": _als.COMPILER,
         "Python": platform.python_version(),
         "NumPy": np.__version__,

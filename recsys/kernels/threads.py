@@ -97,7 +97,7 @@ def threads_in_words(num_threads: int) -> str:
     else:
         limits = _limits()
         why = f"limit: {min(limits, key=limits.get)}"
-    return f"{count} thread{'s' if count > 1 else ''} ({why})"
+    return f"{count} ({why})"
 
 
 def _limits() -> dict[str, int]:

@@ -195,7 +195,7 @@ class ListMaker(SpeaksIds):
         """Tell what is going to be learned, from what and how; `done` iterations were made."""
         if logger.isEnabledFor(logging.INFO):
             logger.info(
-                "%r learns from %s users x %s items, %s entries, %s; %s; %s%s",
+                "%r learns from %s users x %s items, %s entries, %s; threads: %s; %s%s",
                 self, *(f"{n:,}" for n in (*counts.shape, counts.nnz)), counts.dtype,
                 kernels.threads_in_words(self.num_threads), kernels.current_isa(),
                 f"; goes on after iteration {done}" if done else "",

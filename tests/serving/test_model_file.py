@@ -93,6 +93,17 @@ def test_parameters_in_a_file_are_checked(parameters, model, tmp_path):
         recsys.load(tmp_path / "n")
 
 
+@pytest.mark.parametrize("changed", [{"best_iteration": 0}, {"validation_metric": 3}])
+def test_what_a_file_says_of_training_is_checked(changed, model, tmp_path):
+    path = tmp_path / "m"
+    model.save(path)
+    header, arrays = read_model_file(path)
+    write_model_file(tmp_path / "n", header | changed, arrays)
+    [name] = changed
+    with pytest.raises(ValueError, match=f"n' is damaged: .*{name}"):
+        recsys.load(tmp_path / "n")
+
+
 def test_files_that_are_no_models(model, tmp_path):
     path = tmp_path / "m"
     with pytest.raises(FileNotFoundError, match="no model file"):
