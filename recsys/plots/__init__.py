@@ -4,6 +4,10 @@ Each function returns a figure that belongs to no window and to no backend: it s
 notebook, and ``figure.savefig("picture.png")`` writes it to a file. With ``ax=...`` it draws into
 axes of your own instead and returns those. Needs matplotlib: ``pip install 'recsys-engine[plot]'``.
 
+Colours and lines are recsys's own; ground, text and fonts are those of ``matplotlib.rcParams``.
+Matplotlib's first font warns of characters it lacks, Chinese ones among them: name one behind it
+that has them, such as ``rcParams["font.family"] = ["DejaVu Sans", "Noto Sans CJK SC"]``.
+
 >>> from recsys import plots
 >>> plots.plot_history(model)                                               # doctest: +SKIP
 >>> plots.plot_neighbors(model, item, names=artists)                        # doctest: +SKIP
