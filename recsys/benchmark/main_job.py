@@ -180,8 +180,8 @@ def choose_artists(dataset: Dataset, names: Iterable[str] | None) -> list[int]:
         return [int(np.argsort(-audience, kind="stable")[min(100, len(known) - 1)])]
     for name in names:
         if name.lower() not in column:
-            near = difflib.get_close_matches(name.lower(), known, n=3)
-            near = ", ".join(repr(_item_name(dataset, column[each])) for each in near)
+            match = difflib.get_close_matches(name.lower(), known, n=3)
+            near = ", ".join(repr(_item_name(dataset, column[each])) for each in match)
             raise ValueError(
                 f"no artist is named {name!r} in {dataset.name}"
                 + (f"; did you mean {near}?" if near else "")

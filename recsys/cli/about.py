@@ -9,7 +9,7 @@ from recsys.cli.command import Talk
 from recsys.cli.inputs import ModelFile
 from recsys.cli.output import AsJson, print_facts, print_json
 from recsys.kernels.config import configuration
-from recsys.models.base import Recommender
+from recsys.models.lists import ListMaker
 from recsys.serving import read_model_file
 
 
@@ -33,7 +33,7 @@ def info(path: ModelFile, talk: Talk, as_json: AsJson = False) -> None:
     print_facts(facts)
 
 
-def about(model: Recommender) -> dict[str, Any]:
+def about(model: ListMaker) -> dict[str, Any]:
     """What a fitted model can say of itself, for people and machines."""
     users, items = model._known_shape()
     facts: dict[str, Any] = {"model": type(model).__name__, "users": users, "items": items}

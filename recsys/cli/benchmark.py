@@ -63,8 +63,13 @@ def run(
 
 def _measure(model: ImplicitALS, dataset: Dataset, talk: Talk) -> dict[str, Any]:
     """Fit; the figures of that and of the NumPy reference."""
-    objective = (model.confidence, model.alpha, model.regularization, model.num_threads)
-    problem = benchmark.Problem(dataset.user_items, *objective)
+    problem = benchmark.Problem(
+        dataset.user_items,
+        str(model.confidence),
+        model.alpha,
+        model.regularization,
+        model.num_threads,
+    )
     seconds, losses = benchmark.timed_fit(
         model, dataset.user_items, problem, show_progress=not talk.quiet
     )
@@ -82,6 +87,7 @@ def _show(figures: dict[str, Any]) -> None:
     each = zip(figures["seconds"], figures["losses"], strict=True)
     rows = [(i, f"{taken:.3f}", f"{loss:.7g}") for i, (taken, loss) in enumerate(each, 1)]
     print_table(("iteration", "seconds", "loss"), rows)
-    ours, reference = figures["seconds_an_iteration"], figures["numpy_reference"]
+    ours, threads = figures["seconds_an_iteration"], figures["threads"]
+    theirs, difference = figures["numpy_reference"].values()
     typer.echo(f"{ours:.3f} s an iteration (median)")
-    typer.echo(benchmark.reference_text(ours, *reference.values(), figures["threads"]))
+    typer.echo(benchmark.reference_text(ours, theirs, difference, threads))

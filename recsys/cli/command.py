@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import logging
 import os
@@ -79,10 +78,9 @@ def register(name: str, function: Callable[..., None]) -> None:
     has those of `Talk`, as `talk`, and ends as `reported` says.
     """
     given = inspect.signature(function, eval_str=True).parameters.values()
-    groups = {p.name: p.annotation for p in given if is_dataclass(p.annotation)}
+    groups: dict[str, Any] = {p.name: p.annotation for p in given if is_dataclass(p.annotation)}
     options = [each for parameter in given for each in _options(parameter)]
 
-    @functools.wraps(function)
     def run(**values: Any) -> None:
         made = {
             each: kind(**{field.name: values.pop(field.name) for field in fields(kind)})
@@ -91,18 +89,16 @@ def register(name: str, function: Callable[..., None]) -> None:
         with reported(made["talk"]):
             function(**values, **made)
 
-    del run.__wrapped__  # or its signature would be the function's
     keyword = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in options]
-    run.__signature__ = inspect.Signature(keyword)
-    run.__annotations__ = {each.name: each.annotation for each in keyword}
-    app.command(name)(run)
+    vars(run)["__signature__"] = inspect.Signature(keyword)  # what typer makes options of
+    app.command(name, help=function.__doc__)(run)
 
 
 def _options(parameter: inspect.Parameter) -> list[inspect.Parameter]:
     """The fields of a group, or the parameter itself."""
-    group = parameter.annotation
-    if not is_dataclass(group):
+    if not is_dataclass(parameter.annotation):
         return [parameter]
+    group: Any = parameter.annotation
     hints = get_type_hints(group, include_extras=True)
     parameters = inspect.signature(group).parameters.values()
     return [each.replace(annotation=hints[each.name]) for each in parameters]

@@ -82,8 +82,11 @@ class Reading:
     def events(self, path: Path) -> Interactions:
         """The events of a file, without those that `min_user` and `min_item` leave out."""
         kind = _format(path, self.format)
-        options = {"aggregate": self.aggregate, "allow_negative": self.allow_negative}
-        columns = (self.user, self.item, self.value, self.time)
+        options: dict[str, Any] = {
+            "aggregate": self.aggregate,
+            "allow_negative": self.allow_negative,
+        }
+        columns: list[Any] = [self.user, self.item, self.value, self.time]
         if kind == "npz":
             own = read_interactions(path)
             found = Interactions.from_csr(

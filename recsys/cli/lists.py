@@ -16,8 +16,8 @@ from recsys.cli.inputs import ModelFile, Reading, as_ids, ids_of_file
 from recsys.cli.list_files import Columns, check_list_file, rows_of, write_list_file
 from recsys.cli.output import AsJson, print_json, print_table
 from recsys.interactions import Interactions
-from recsys.models.base import Recommender
 from recsys.models.id_lists import IdLists
+from recsys.models.lists import ListMaker
 from recsys.progress import progress_bar
 
 logger = logging.getLogger("recsys")
@@ -103,7 +103,7 @@ def similar(
     _show(rows, as_json)
 
 
-def _who(model: Recommender, events: Interactions | None, named: list[str]) -> Any:
+def _who(model: ListMaker, events: Interactions | None, named: list[str]) -> Any:
     """The users that were named, or all: of the events if there are such, else of the model."""
     known = model.users if events is None else events.users
     if named:
@@ -113,7 +113,7 @@ def _who(model: Recommender, events: Interactions | None, named: list[str]) -> A
     return known.take(np.arange(len(known)))
 
 
-def _histories(model: Recommender, path: Path, value: str | None) -> Interactions:
+def _histories(model: ListMaker, path: Path, value: str | None) -> Interactions:
     """Events of newcomers, in the columns of the model's items."""
     if model._ids is None:
         raise ValueError(
@@ -129,7 +129,7 @@ def _histories(model: Recommender, path: Path, value: str | None) -> Interaction
 
 
 def _lists(
-    model: Recommender,
+    model: ListMaker,
     who: Any,
     events: Interactions | None,
     show_progress: bool,
@@ -145,9 +145,10 @@ def _lists(
             bar.update(len(some))
 
 
-def _columns(model: Recommender, found: Any, whose: Any, names: tuple[str, str]) -> Columns:
+def _columns(model: ListMaker, found: Any, whose: Any, names: tuple[str, str]) -> Columns:
     if not isinstance(found, IdLists):  # of a model that knows row numbers only
-        found = IdLists(*found, np.asarray(whose), names, None)
+        ids, scores = found
+        found = IdLists(ids, scores, np.asarray(whose), names, None)
     return found.columns()
 
 

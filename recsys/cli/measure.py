@@ -19,7 +19,7 @@ from recsys.entries import canonical, without
 from recsys.evaluation import Evaluation, HeldOut, compare
 from recsys.interactions import Interactions
 from recsys.interactions.matching import in_rows
-from recsys.models.base import Recommender
+from recsys.models.lists import ListMaker
 
 METRICS, CUTS = ["precision", "recall", "map", "ndcg"], [10, 20]
 
@@ -102,7 +102,7 @@ def evaluate(
 
 
 def _measured(
-    model: Recommender, test: Interactions, metrics: list[str], k: list[int], talk: Talk
+    model: ListMaker, test: Interactions, metrics: list[str], k: list[int], talk: Talk
 ) -> Evaluation:
     """The metrics of a model on those of `test` that it was not trained on."""
     if model.users is None:

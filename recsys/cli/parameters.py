@@ -11,9 +11,11 @@ from typing import Annotated, Any
 import typer
 
 from recsys import checks
-from recsys.models import BPR
-from recsys.models.base import Recommender
+from recsys.models import BPR, ItemNeighbors
 from recsys.models.load import MODELS
+from recsys.models.training import IterativeModel
+
+Model = IterativeModel | ItemNeighbors  # what can be trained
 
 
 def _kebab(name: str) -> str:
@@ -21,7 +23,7 @@ def _kebab(name: str) -> str:
 
 
 # Name -> class, and what is fixed by the name
-KINDS: dict[str, tuple[type[Recommender], dict[str, Any]]] = {
+KINDS: dict[str, tuple[type[Model], dict[str, Any]]] = {
     **{_kebab(cls.__name__): (cls, {}) for cls in MODELS},
     "warp": (BPR, {"loss": "warp"}),
 }
@@ -39,22 +41,22 @@ ModelName = Annotated[
 _PANEL = "Parameters of the model (unset: the model's defaults)"
 
 
-def _number(name: str, kind: type, text: str) -> Any:
-    return Annotated[
-        kind | None, typer.Option(name, help=text, rich_help_panel=_PANEL, show_default=False)
-    ]
+def _option(name: str, text: str) -> Any:
+    return typer.Option(name, help=text, rich_help_panel=_PANEL, show_default=False)
 
 
 @dataclass(frozen=True)
 class Parameters:
     """Options for parameters of models: the common ones, and `set` for all."""
 
-    factors: _number("--factors", int, "Latent factors.") = None
-    regularization: _number("--regularization", float, "Lambda.") = None
-    alpha: _number("--alpha", float, "Scale of the confidences.") = None
-    iterations: _number("--iterations", int, "Of some models: epochs.") = None
-    learning_rate: _number("--learning-rate", float, "Of models that take steps.") = None
-    threads: _number("--threads", int, "All that this process may use.") = None
+    factors: Annotated[int | None, _option("--factors", "Latent factors.")] = None
+    regularization: Annotated[float | None, _option("--regularization", "Lambda.")] = None
+    alpha: Annotated[float | None, _option("--alpha", "Scale of the confidences.")] = None
+    iterations: Annotated[int | None, _option("--iterations", "Of some models: epochs.")] = None
+    learning_rate: Annotated[
+        float | None, _option("--learning-rate", "Of models that take steps.")
+    ] = None
+    threads: Annotated[int | None, _option("--threads", "All that this process may use.")] = None
     set: Annotated[
         list[str] | None,
         typer.Option(
@@ -66,7 +68,7 @@ class Parameters:
     ] = None
     seed: Annotated[int, typer.Option(help="Of all that is drawn.", rich_help_panel=_PANEL)] = 0
 
-    def of(self, names: Sequence[str]) -> dict[str, tuple[type[Recommender], dict[str, Any]]]:
+    def of(self, names: Sequence[str]) -> dict[str, tuple[type[Model], dict[str, Any]]]:
         """The classes of models by name, and what was given for each.
 
         Raises
@@ -88,7 +90,7 @@ class Parameters:
             self._check_known(names, option, f"parameter {option!r}")
         return {name: (KINDS[name][0], self._of_one(name, given | settings)) for name in names}
 
-    def models(self, names: Sequence[str]) -> dict[str, Recommender]:
+    def models(self, names: Sequence[str]) -> dict[str, Model]:
         """Models by name, with these parameters, checked as far as that needs no data."""
         made = {name: cls(**given) for name, (cls, given) in self.of(names).items()}
         for model in made.values():
@@ -103,7 +105,7 @@ class Parameters:
 
     def _check_known(self, names: Sequence[str], option: str, shown: str) -> None:
         """ValueError unless one of the models has a parameter."""
-        known = {}
+        known: dict[str, None] = {}
         for cls in (KINDS[name][0] for name in names):
             if parameter_name(cls, option) in cls._parameter_names():
                 return
@@ -113,7 +115,7 @@ class Parameters:
         raise ValueError(f"{' and '.join(names)} {has} no {shown}{hint}")
 
 
-def parameter_name(cls: type[Recommender], option: str) -> str:
+def parameter_name(cls: type[Model], option: str) -> str:
     """What a model calls the parameter of an option."""
     if option == "iterations" and "epochs" in cls._parameter_names():
         return "epochs"

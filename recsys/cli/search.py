@@ -82,7 +82,8 @@ def tune(
     if plot is not None:
         found.plot(plot)
     if output is not None:
-        found.model.save(output)
+        best: Any = found.model
+        best.save(output)
     _show(found, cls, output, as_json, talk)
     if len(found.trials) < trials and timeout is None:  # the search returns what it has
         raise KeyboardInterrupt(f"after {len(found.trials)} of {trials} trials")

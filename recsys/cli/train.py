@@ -12,11 +12,10 @@ from recsys.cli.about import about
 from recsys.cli.command import Talk
 from recsys.cli.inputs import EventFile, Reading, check_ids
 from recsys.cli.output import AsJson, print_facts, print_json
-from recsys.cli.parameters import DEFAULT, ModelName, Parameters, parameter_name
+from recsys.cli.parameters import DEFAULT, Model, ModelName, Parameters, parameter_name
 from recsys.cli.splitting import PANEL, Metric, Patience, Splitting, ValidateEvery
 from recsys.evaluation.metrics import check_metric
 from recsys.interactions import Interactions
-from recsys.models.base import Recommender
 from recsys.models.training import IterativeModel
 from recsys.models.validation import held_out_lists
 from recsys.whole_file import check_place
@@ -65,7 +64,8 @@ def train(
     if patience is not None and not isinstance(own, IterativeModel):
         raise ValueError(f"{model} has no iterations to stop after: leave out --patience")
     events = _read(path, reading, talk)
-    began, found = time.perf_counter(), {"trained_on": "all entries"}
+    found: dict[str, Any] = {"trained_on": "all entries"}
+    began = time.perf_counter()
     if validation is None:
         fit(own, events, output, talk)
     else:
@@ -93,7 +93,7 @@ def _read(path: Path, reading: Reading, talk: Talk) -> Interactions:
     return events
 
 
-def fit(model: Recommender, events: Interactions, output: Path, talk: Talk, **options: Any) -> None:
+def fit(model: Model, events: Interactions, output: Path, talk: Talk, **options: Any) -> None:
     """Train; Ctrl-C leaves what was learned so far in a file of its own."""
     try:
         model.fit(events, show_progress=not talk.quiet, **options)
@@ -107,7 +107,7 @@ def fit(model: Recommender, events: Interactions, output: Path, talk: Talk, **op
 
 
 def fit_and_measure(
-    model: Recommender, parts: Any, output: Path, talk: Talk, options: dict[str, Any]
+    model: Model, parts: Any, output: Path, talk: Talk, options: dict[str, Any]
 ) -> dict[str, Any]:
     """Train on the first part, measure on the second one; what that found, by name."""
     train, held_out = parts
@@ -124,7 +124,7 @@ def fit_and_measure(
     return {metric: value, "trained_on": f"{some}; --refit trains on all"}
 
 
-def again(model: Recommender) -> Recommender:
+def again(model: Model) -> Model:
     """The same model, not fitted yet, with as many iterations as were best."""
     new = type(model)(**model.get_params())
     if model.best_iteration is not None:
