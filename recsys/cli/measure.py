@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import typer
@@ -13,15 +14,29 @@ import recsys
 from recsys.cli.command import Talk
 from recsys.cli.inputs import Reading
 from recsys.cli.output import AsJson, print_json, print_table
-from recsys.cli.parameters import KINDS, Parameters
+from recsys.cli.parameters import KINDS, Parameters, begun
 from recsys.cli.splitting import PANEL, Share, Splitting
 from recsys.entries import canonical, without
-from recsys.evaluation import Evaluation, HeldOut, compare
+from recsys.evaluation import Difference, Evaluation, HeldOut, compare
 from recsys.interactions import Interactions
 from recsys.interactions.matching import in_rows
 from recsys.models.lists import ListMaker
 
 METRICS, CUTS = ["precision", "recall", "map", "ndcg"], [10, 20]
+
+
+class Measured(NamedTuple):
+    """What was found of a model, and the ids of the users it was measured on."""
+
+    evaluation: Evaluation
+    users: np.ndarray
+
+    def in_order(self) -> Measured:
+        """By id: the same user may have another row in another model."""
+        order = np.argsort(self.users)
+        per_user = {key: values[order] for key, values in self.evaluation.per_user.items()}
+        found = replace(self.evaluation, users=np.arange(len(order)), per_user=per_user)
+        return Measured(found, self.users[order])
 
 
 def evaluate(
@@ -43,7 +58,7 @@ def evaluate(
             metavar="NAME",
             help=f"Train this on FILE first; repeatable, to compare. "
             f"One of {', '.join(sorted(KINDS))}.",
-            autocompletion=lambda: sorted(KINDS),
+            autocompletion=begun,
         ),
     ] = None,
     test: Annotated[
@@ -98,12 +113,12 @@ def evaluate(
             "nothing to measure on: models of files take --test FILE; to train on a file of "
             "events, name --model"
         )
-    _show(found, as_json)
+    _show(found, as_json, talk)
 
 
 def _measured(
     model: ListMaker, test: Interactions, metrics: list[str], k: list[int], talk: Talk
-) -> Evaluation:
+) -> Measured:
     """The metrics of a model on those of `test` that it was not trained on."""
     if model.users is None:
         raise ValueError(
@@ -118,33 +133,45 @@ def _measured(
     if own.nnz > new.nnz:
         talk.say(f"{own.nnz - new.nnz:,} of {own.nnz:,} entries were trained on, and left out")
     held_out = HeldOut(seen, new, metrics, k)
-    return held_out.evaluate(model.without_ids(), show_progress=not talk.quiet)
+    found = held_out.evaluate(model.without_ids(), show_progress=not talk.quiet)
+    return Measured(found, model.users.take(found.users))
 
 
-def _show(found: dict[str, Evaluation], as_json: bool) -> None:
-    """The metrics of each, and how the others differ from the first."""
-    (first, reference), *others = found.items()
-    gaps = {name: compare(other, reference) for name, other in others}
+def _differences(found: dict[str, Measured], talk: Talk) -> dict[str, dict[str, Difference]]:
+    """How the others differ from the first, user by user, where they were measured on the same."""
+    (first, reference), *others = ((name, own.in_order()) for name, own in found.items())
+    gaps = {}
+    for name, other in others:
+        if np.array_equal(other.users, reference.users):
+            gaps[f"{name} - {first}"] = compare(other.evaluation, reference.evaluation)
+        else:
+            talk.say(
+                f"{name} and {first} were measured on other users: their difference is left out"
+            )
+    return gaps
+
+
+def _show(found: dict[str, Measured], as_json: bool, talk: Talk) -> None:
+    gaps = _differences(found, talk)
     if as_json:
-        models = {name: own.to_dict() for name, own in found.items()}
+        models = {name: own.evaluation.to_dict() for name, own in found.items()}
         differences = {
-            f"{name} - {first}": {key: gap._asdict() for key, gap in own.items()}
-            for name, own in gaps.items()
+            name: {key: gap._asdict() for key, gap in own.items()} for name, own in gaps.items()
         }
         print_json({"models": models, "differences": differences})
         return
-    errors = {name: own.standard_error for name, own in found.items()}
-    values = {name: {**own.mean, **own.overall} for name, own in found.items()}
-    rows = [
-        [key, *(_cell(values[name][key], errors[name].get(key)) for name in found)]
-        for key in values[first]
-    ]
-    print_table([f"{len(reference.users):,} users", *found], rows)
+    columns = [_cells(own.evaluation) for own in found.values()]
+    rows = [[key, *(cells[key] for cells in columns)] for key in columns[0]]
+    print_table(["", *found], rows)
     for name, own in gaps.items():
-        head = (f"{name} - {first}", "difference", "95 % from", "to", "p")
+        head = (name, "difference", "95 % from", "to", "p")
         typer.echo()
         print_table(head, [(key, g.mean, g.low, g.high, g.p_value) for key, g in own.items()])
 
 
-def _cell(value: float, error: float | None) -> str:
-    return f"{value:.4f}" if error is None else f"{value:.4f} ±{error:.4f}"
+def _cells(found: Evaluation) -> dict[str, str]:
+    """A text for each metric, after the number of users."""
+    errors = found.standard_error
+    cells = {key: f"{mean:.4f} ±{errors[key]:.4f}" for key, mean in found.mean.items()}
+    overall = {key: f"{value:.4f}" for key, value in found.overall.items()}
+    return {"users": f"{len(found.users):,}", **cells, **overall}

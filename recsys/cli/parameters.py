@@ -28,6 +28,13 @@ KINDS: dict[str, tuple[type[Model], dict[str, Any]]] = {
     "warp": (BPR, {"loss": "warp"}),
 }
 DEFAULT = "implicit-als"
+
+
+def begun(incomplete: str) -> list[str]:
+    """The names that a shell may complete this to."""
+    return [name for name in sorted(KINDS) if name.startswith(incomplete)]
+
+
 ModelName = Annotated[
     str,
     typer.Option(
@@ -35,7 +42,7 @@ ModelName = Annotated[
         "-m",
         metavar="NAME",
         help=f"One of {', '.join(sorted(KINDS))}.",
-        autocompletion=lambda: sorted(KINDS),
+        autocompletion=begun,
     ),
 ]
 _PANEL = "Parameters of the model (unset: the model's defaults)"

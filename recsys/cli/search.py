@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -65,20 +65,23 @@ def tune(
     if output is not None:
         check_ids(events)
     parts = splitting.parts(events, validation, parameters.seed)
-    found = search(
-        cls,
-        *parts,
-        trials=trials,
-        metric=metric,
-        fixed=fixed,
-        patience=patience,
-        validate_every=validate_every,
-        timeout=timeout,
-        study=study,
-        random_state=parameters.seed,
-        refit=output is not None,
-        show_progress=not talk.quiet,
-    )
+    try:
+        found = search(
+            cls,
+            *parts,
+            trials=trials,
+            metric=metric,
+            fixed=fixed,
+            patience=patience,
+            validate_every=validate_every,
+            timeout=timeout,
+            study=study,
+            random_state=parameters.seed,
+            refit=output is not None,
+            show_progress=not talk.quiet,
+        )
+    except KeyboardInterrupt:  # in the first trial, or again in the last training
+        raise KeyboardInterrupt(f"the trials so far are in {study}" if study else "") from None
     if plot is not None:
         found.plot(plot)
     if output is not None:

@@ -5,9 +5,7 @@ import json
 import numpy as np
 import pytest
 
-pytest.importorskip("typer")
-pytest.importorskip("pandas")
-pytest.importorskip("pyarrow")
+import recsys
 
 ARTISTS = (
     "Joy Division", "New Order", "The Cure", "The Smiths", "Bauhaus", "Wire",
@@ -34,8 +32,8 @@ def events(seed=0, count=600):
 @pytest.fixture(scope="session")
 def made(tmp_path_factory):
     """A folder of input files that no test changes."""
-    import recsys
-
+    pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
     folder = tmp_path_factory.mktemp("made")
     plays = events()
     plays.to_parquet(folder / "plays.parquet")
@@ -68,12 +66,11 @@ def folder(made, tmp_path, monkeypatch):
 @pytest.fixture
 def recsys_(folder):
     """Runs a command; checks its exit status; the result has stdout and stderr."""
-    from typer.testing import CliRunner
-
+    runner = pytest.importorskip("typer.testing", reason="needs typer").CliRunner()
     from recsys.cli.app import app
 
     def run(*arguments, status=0, stdin=None):
-        done = CliRunner().invoke(app, list(map(str, arguments)), input=stdin)
+        done = runner.invoke(app, list(map(str, arguments)), input=stdin)
         assert done.exit_code == status, (done.output, done.exception)
         return done
 

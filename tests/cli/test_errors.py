@@ -41,6 +41,15 @@ def test_ids_of_more_than_one_kind(error, folder):
     assert "item" in error("train", "mixed.parquet", "-o", "out.safetensors")
 
 
+def test_ids_that_no_model_file_holds(error, monkeypatch):
+    import pandas as pd
+
+    dates = pd.DataFrame({"user": pd.to_datetime(["2026-01-01", "2026-01-02"]), "item": [1, 2]})
+    dates.to_parquet("dates.parquet")
+    monkeypatch.setattr(recsys.ImplicitALS, "fit", None)  # it does not come to that
+    assert "cannot be written to a file" in error("train", "dates.parquet", "-o", "o.safetensors")
+
+
 def test_duplicate_events(error, recsys_):
     options = ("train", "plays.csv", *COLUMNS, "-o", "out.safetensors")
     assert "that was there before" in error(*options, "--aggregate", "raise")

@@ -71,6 +71,29 @@ def test_measures_model_files_on_what_they_were_not_trained_on(as_json, recsys_)
     assert "entries were trained on, and left out" in done.stderr
 
 
+def test_models_of_the_same_users_in_another_order(as_json, folder):
+    head, *lines = (folder / "plays.csv").read_text(encoding="utf-8").splitlines()
+    (folder / "turned.csv").write_text("\n".join([head, *lines[::-1]]), encoding="utf-8")
+    for name in ("plays", "turned"):
+        as_json("train", f"{name}.csv", *COLUMNS, *QUICK, "-o", f"{name}.safetensors")
+    files = ("plays.safetensors", "turned.safetensors", "model.safetensors")
+    options = ("--test", "later.parquet", "--item", "artist", "--metric", "ndcg", "-k", 3)
+    told = as_json("evaluate", *files, *options)
+    one, other, _ = told["models"].values()
+    gap = told["differences"]["turned.safetensors - plays.safetensors"]["ndcg@3"]
+    assert gap["mean"] == pytest.approx(other["mean"]["ndcg@3"] - one["mean"]["ndcg@3"], abs=1e-12)
+    models = {name: recsys.load(name) for name in files[:2]}
+    assert list(models["plays.safetensors"].users) != list(models["turned.safetensors"].users)
+
+
+def test_models_of_other_users_are_not_compared_user_by_user(recsys_):
+    recsys_("train", "plays.csv", *COLUMNS, *QUICK, "--min-user", 8, "-o", "few.safetensors")
+    files = ("model.safetensors", "few.safetensors")
+    done = recsys_("evaluate", *files, "--test", "later.parquet", "--item", "artist", "-k", 3)
+    assert "few.safetensors and model.safetensors were measured on other users" in done.stderr
+    assert "difference" not in done.stdout and "ndcg@3" in done.stdout
+
+
 def test_tune(as_json, recsys_, folder):
     pytest.importorskip("optuna")
     options = ("--factors", 4, "--trials", 3, "--validation", 0.3, "--study", "study.json")

@@ -6,6 +6,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,10 @@ import pytest
 import scipy.sparse as sp
 
 import recsys
-from recsys.cli.app import app
+from recsys import cli
 from recsys.kernels.config import configuration
 
+app = pytest.importorskip("recsys.cli.app", reason="needs typer and rich").app
 PAGE = Path(__file__).parents[2] / "docs" / "command-line.md"
 PROGRAM = (sys.executable, "-m", "recsys")
 NAMES = {command.name for command in app.registered_commands}
@@ -73,6 +75,13 @@ def test_help_fits_a_terminal(recsys_, name, monkeypatch):
 
 def test_version(recsys_):
     assert recsys_("--version").stdout == f"recsys {recsys.__version__}\n"
+
+
+def test_the_installed_program():
+    found = metadata.entry_points(group="console_scripts", name="recsys")
+    if not found:
+        pytest.skip("recsys-engine runs from its sources here")
+    assert next(iter(found)).load() is cli.main
 
 
 def test_as_a_program(folder):
@@ -135,6 +144,14 @@ def test_without_its_packages():
     assert done.stderr == (
         "error: the command line needs typer and rich: pip install 'recsys-engine[cli]'\n"
     )
+
+
+@pytest.mark.parametrize("typed, ends", [("item", ["item-neighbors"]), ("", 7)])
+def test_completion_of_models(typed, ends):
+    from recsys.cli.parameters import begun
+
+    found = begun(typed)
+    assert found == ends or len(found) == ends
 
 
 def test_import_recsys_leaves_it_alone():

@@ -1,5 +1,8 @@
 """`recsys train`, and `info` about what it wrote."""
 
+import logging
+import warnings
+
 import numpy as np
 import pytest
 
@@ -26,6 +29,23 @@ def test_without_header_columns_go_by_number(recsys_):
     recsys_("train", "plays.csv", *COLUMNS, *QUICK, "-o", "named.safetensors")
     found, expected = map(recsys.load, ("bare.safetensors", "named.safetensors"))
     assert np.array_equal(found.item_factors, expected.item_factors)
+
+
+def test_files_of_other_names_and_separators(recsys_, folder):
+    text = (folder / "plays.csv").read_text(encoding="utf-8").replace(",", ":")
+    (folder / "plays.data").write_text(text, encoding="utf-8")
+    options = ("--format", "csv", "--separator", ":", *COLUMNS, *QUICK)
+    recsys_("train", "plays.data", *options, "-o", "out.safetensors")
+    recsys_("train", "plays.csv", *COLUMNS, *QUICK, "-o", "same.safetensors")
+    found, expected = map(recsys.load, ("out.safetensors", "same.safetensors"))
+    assert np.array_equal(found.item_factors, expected.item_factors)
+
+
+def test_dislikes_where_they_are_allowed(recsys_, folder):
+    (folder / "signed.csv").write_text("user,item,value\na,x,-1\nb,x,2\nb,y,1\n", encoding="utf-8")
+    options = ("--value", "value", "--allow-negative", *QUICK, "-o", "out.safetensors")
+    recsys_("train", "signed.csv", *options)
+    assert recsys.load("out.safetensors").score("a", "x") < 0.5
 
 
 def test_a_matrix_file_has_its_own_ids(recsys_, folder):
@@ -115,6 +135,20 @@ def test_info(as_json, recsys_):
     shown = recsys_("info", "numbers.safetensors").stdout
     assert "ImplicitALS(factors=4, regularization=1, iterations=3, random_state=0)" in shown
     assert "row numbers" in shown and recsys.__version__ in shown
+
+
+def test_warnings_are_lines(recsys_, monkeypatch):
+    def fit(model, *arguments, whole=recsys.ImplicitALS.fit, **options):
+        warnings.warn("counts spread too far", recsys.NumericalWarning, stacklevel=2)
+        logging.getLogger("recsys").warning("%d entries are left out", 3)
+        return whole(model, *arguments, **options)
+
+    monkeypatch.setattr(recsys.ImplicitALS, "fit", fit)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        done = recsys_("train", "plays.csv", *COLUMNS, *QUICK, "-q", "-o", "out.safetensors")
+    said = "warning: counts spread too far\nwarning: 3 entries are left out\n"
+    assert done.stderr == said and done.stdout == ""
 
 
 def test_quiet_says_nothing(recsys_):
