@@ -8,10 +8,10 @@ from typing import TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-Real = TypeVar("Real", np.float32, np.float64)
-Int32s: TypeAlias = NDArray[np.int32]
-Int64s: TypeAlias = NDArray[np.int64]
-Doubles: TypeAlias = NDArray[np.float64]
+_Real = TypeVar("_Real", np.float32, np.float64)
+_Int32s: TypeAlias = NDArray[np.int32]
+_Int64s: TypeAlias = NDArray[np.int64]
+_Doubles: TypeAlias = NDArray[np.float64]
 
 OPENMP: int  # the version's date, 0 for a serial build
 COMPILER: str
@@ -20,47 +20,47 @@ AVAILABLE_ISAS: tuple[str, ...]  # worst first
 
 def max_threads() -> int: ...
 def als_rows(
-    indptr: Int64s,
-    indices: Int32s,
-    confidence: NDArray[Real],
-    order: Int32s,
-    spans: Int64s,
-    fixed: NDArray[Real],
-    solved: NDArray[Real],
-    eigenvalues: Doubles,
-    regularization: Doubles,
+    indptr: _Int64s,
+    indices: _Int32s,
+    confidence: NDArray[_Real],
+    order: _Int32s,
+    spans: _Int64s,
+    fixed: NDArray[_Real],
+    solved: NDArray[_Real],
+    eigenvalues: _Doubles,
+    regularization: _Doubles,
     unobserved_weight: float,
     floor: float,
     tolerance: float,
     cg_steps: int,
     failed: NDArray[np.uint8],
-    row_loss: Doubles | None,
-    offsets: NDArray[Real] | None = None,
-    common: NDArray[Real] | None = None,
+    row_loss: _Doubles | None,
+    offsets: NDArray[_Real] | None = None,
+    common: NDArray[_Real] | None = None,
     ratings: bool = False,
     *,
     isa: str,
     num_threads: int,
 ) -> None: ...
 def als_loss(
-    indptr: Int64s,
-    indices: Int32s,
-    confidence: NDArray[Real],
-    fixed: NDArray[Real],
-    solved: NDArray[Real],
+    indptr: _Int64s,
+    indices: _Int32s,
+    confidence: NDArray[_Real],
+    fixed: NDArray[_Real],
+    solved: NDArray[_Real],
     unobserved_weight: float,
-    row_loss: Doubles,
+    row_loss: _Doubles,
     ratings: bool = False,
     *,
     isa: str,
     num_threads: int,
 ) -> None: ...
-def gramian(x: NDArray[Real], *, isa: str, num_threads: int) -> Doubles: ...
+def gramian(x: NDArray[_Real], *, isa: str, num_threads: int) -> _Doubles: ...
 def rotate(
-    x: NDArray[Real],
-    basis: NDArray[Real],
-    out: NDArray[Real],
-    place: Int32s | None = None,
+    x: NDArray[_Real],
+    basis: NDArray[_Real],
+    out: NDArray[_Real],
+    place: _Int32s | None = None,
     *,
     isa: str,
     num_threads: int,

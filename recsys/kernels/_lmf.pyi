@@ -5,20 +5,20 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-Real = TypeVar("Real", np.float32, np.float64)
+_Real = TypeVar("_Real", np.float32, np.float64)
 
 def lmf_rows(
     indptr: NDArray[np.int64],
     indices: NDArray[np.int32],
-    confidence: NDArray[Real],
+    confidence: NDArray[_Real],
     order: NDArray[np.int32],
     spans: NDArray[np.int64],
-    fixed: NDArray[Real],
-    fixed_biases: NDArray[Real],
-    solved: NDArray[Real],
-    biases: NDArray[Real],
-    squares: NDArray[Real],
-    bias_squares: NDArray[Real],
+    fixed: NDArray[_Real],
+    fixed_biases: NDArray[_Real],
+    solved: NDArray[_Real],
+    biases: NDArray[_Real],
+    squares: NDArray[_Real],
+    bias_squares: NDArray[_Real],
     keys: NDArray[np.uint64],
     row_loss: NDArray[np.float64],
     *,

@@ -5,15 +5,15 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-Real = TypeVar("Real", np.float32, np.float64)
+_Real = TypeVar("_Real", np.float32, np.float64)
 
 def product_topk(
     a_indptr: NDArray[np.int64],
     a_indices: NDArray[np.int32],
-    a_data: NDArray[Real],
+    a_data: NDArray[_Real],
     b_indptr: NDArray[np.int64],
     b_indices: NDArray[np.int32],
-    b_data: NDArray[Real],
+    b_data: NDArray[_Real],
     names: NDArray[np.int32] | None,
     skip_indptr: NDArray[np.int64] | None,
     skip_indices: NDArray[np.int32] | None,
@@ -21,7 +21,7 @@ def product_topk(
     order: NDArray[np.int32],
     spans: NDArray[np.int64],
     ids: NDArray[np.int32],
-    scores: NDArray[Real],
+    scores: NDArray[_Real],
     failed: NDArray[np.uint8],
     *,
     columns: int,

@@ -5,15 +5,15 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-Real = TypeVar("Real", np.float32, np.float64)
+_Real = TypeVar("_Real", np.float32, np.float64)
 
 def bpr_cells(
-    x: NDArray[Real],
-    y: NDArray[Real],
-    b: NDArray[Real] | None,
+    x: NDArray[_Real],
+    y: NDArray[_Real],
+    b: NDArray[_Real] | None,
     users: NDArray[np.int32],
     items: NDArray[np.int32],
-    weights: NDArray[Real] | None,
+    weights: NDArray[_Real] | None,
     cells: NDArray[np.int64],
     sums: NDArray[np.float64],
     *,
@@ -30,20 +30,20 @@ def bpr_cells(
     alias_keep: NDArray[np.uint32] | None = None,
     alias: NDArray[np.int32] | None = None,
     ranking: NDArray[np.int32] | None = None,
-    spread: NDArray[Real] | None = None,
+    spread: NDArray[_Real] | None = None,
     adaptive_share: float = 0,
     frozen: bool = False,
     isa: str,
     num_threads: int,
 ) -> None: ...
 def ratings_cells(
-    x: NDArray[Real],
-    y: NDArray[Real],
-    user_biases: NDArray[Real] | None,
-    item_biases: NDArray[Real] | None,
+    x: NDArray[_Real],
+    y: NDArray[_Real],
+    user_biases: NDArray[_Real] | None,
+    item_biases: NDArray[_Real] | None,
     users: NDArray[np.int32],
     items: NDArray[np.int32],
-    ratings: NDArray[Real],
+    ratings: NDArray[_Real],
     cells: NDArray[np.int64],
     losses: NDArray[np.float64],
     *,

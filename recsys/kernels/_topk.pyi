@@ -5,24 +5,24 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-Real = TypeVar("Real", np.float32, np.float64)
+_Real = TypeVar("_Real", np.float32, np.float64)
 
 QUERIES: int
 FEW_QUERIES: int
 
 def topk(
-    queries: NDArray[Real],
-    items: NDArray[Real],
-    item_scale: NDArray[Real] | None,
+    queries: NDArray[_Real],
+    items: NDArray[_Real],
+    item_scale: NDArray[_Real] | None,
     order: NDArray[np.int32] | None,
-    norms: NDArray[Real] | None,
+    norms: NDArray[_Real] | None,
     codes: NDArray[np.int8] | None,
-    code_scale: NDArray[Real] | None,
+    code_scale: NDArray[_Real] | None,
     skip_indptr: NDArray[np.int64] | None,
     skip_indices: NDArray[np.int32] | None,
     banned: NDArray[np.uint8] | None,
     ids: NDArray[np.int32],
-    scores: NDArray[Real],
+    scores: NDArray[_Real],
     failed: NDArray[np.uint8],
     *,
     isa: str,

@@ -175,6 +175,10 @@ class ListMaker(SpeaksIds):
 
     # ---- what a model of this kind provides ----------------------------------------------------
 
+    def save(self, path: str | os.PathLike) -> None:
+        """Write the model to a file that `recsys.load` reads."""
+        raise NotImplementedError
+
     def _lists(
         self,
         users: np.ndarray,
