@@ -7,6 +7,7 @@
 
 from importlib import import_module
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from recsys._version import __version__
 from recsys.interactions import Interactions, UnknownIdError
@@ -26,12 +27,20 @@ from recsys.models import (
 # Which an attribute imports
 _MODULES = ("datasets", "evaluation", "plots", "serving", "tuning", "weighting")
 
+if TYPE_CHECKING:  # editors and type checkers would take any attribute for one of these
+    from recsys import datasets as datasets
+    from recsys import evaluation as evaluation
+    from recsys import plots as plots
+    from recsys import serving as serving
+    from recsys import tuning as tuning
+    from recsys import weighting as weighting
+else:
 
-def __getattr__(name: str) -> ModuleType:
-    # Without an import of their own, and without their cost for those who need none
-    if name in _MODULES:
-        return import_module(f"recsys.{name}")
-    raise AttributeError(f"module 'recsys' has no attribute {name!r}")
+    def __getattr__(name: str) -> ModuleType:
+        # Without an import of their own, and without their cost for those who need none
+        if name in _MODULES:
+            return import_module(f"recsys.{name}")
+        raise AttributeError(f"module 'recsys' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

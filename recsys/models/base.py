@@ -74,10 +74,12 @@ class Recommender:
     _best_iteration: int | None = None
     _validation_metric: str | None = None
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        # Python's own error for an unknown keyword does not know the nearest spelling.
-        cls._check_names(kwargs, TypeError)
-        return super().__new__(cls)
+    if not TYPE_CHECKING:  # for which the parameters are those of __init__
+
+        def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+            # Python's own error for an unknown keyword does not know the nearest spelling.
+            cls._check_names(kwargs, TypeError)
+            return super().__new__(cls)
 
     @classmethod
     def _parameter_names(cls) -> list[str]:
