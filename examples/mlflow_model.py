@@ -38,7 +38,7 @@ class Lists(mlflow.pyfunc.PythonModel):
         self.model = recsys.load(context.artifacts["model"])
 
     def predict(self, context, model_input: pd.DataFrame, params=None) -> pd.DataFrame:
-        """`model_input` has a column `user` of row numbers; the result is best first."""
+        """`model_input` has a column `user`: ids, or row numbers of a model that knows no ids."""
         users = model_input["user"].to_numpy()
         items, scores = self.model.recommend(users, N=(params or {}).get("N", 10))
         lists = pd.DataFrame(
@@ -49,7 +49,7 @@ class Lists(mlflow.pyfunc.PythonModel):
                 "score": scores.ravel(),
             }
         )
-        return lists[items.ravel() >= 0].reset_index(drop=True)
+        return lists[np.isfinite(lists["score"])].reset_index(drop=True)  # no empty places
 
 
 mlflow.models.set_model(Lists())  # what MLflow looks for when it runs this file
@@ -106,8 +106,8 @@ def main() -> int:
         served = mlflow.pyfunc.load_model(store(model, Path(name), options.tracking))
         lists = served.predict(users, params={"N": 3})
         print(lists.to_string(index=False))
-        own = model.recommend(users["user"].to_numpy(), N=3)[0].ravel()
-        equal = np.array_equal(lists["item"], own[own >= 0])
+        own, scores = model.recommend(users["user"].to_numpy(), N=3)
+        equal = np.array_equal(lists["item"], own[np.isfinite(scores)])
     print("the model's own lists are " + ("the same" if equal else "OTHERS"))
     return 0 if equal else 1
 

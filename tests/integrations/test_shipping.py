@@ -75,6 +75,17 @@ def test_what_came_read_only_can_be_trained_and_saved(name, tmp_path):
         assert learned(twin) == learned(model)
 
 
+def test_a_model_with_ids_answers_the_same_at_the_other_end(tmp_path):
+    users = [f"user {n}" for n in range(40)]
+    data = recsys.Interactions.from_csr(counts(), users=users)
+    model = every_model.fitted("ImplicitALS", data)
+    want = model.recommend(users[:9], N=5)
+    for twin in (pickle.loads(pickle.dumps(model)), out_of_band(model), mapped(model, tmp_path)):
+        for one, other in zip(twin.recommend(users[:9], N=5), want, strict=True):
+            np.testing.assert_array_equal(one, other)
+        assert twin.users == model.users and twin.items == model.items
+
+
 @every
 def test_what_was_prepared_stays_at_home(name):
     model = trained(name)
