@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -228,8 +228,8 @@ def _item_name(dataset: Dataset, item: int) -> str:
     return _text(dataset.items[item])
 
 
-def _text(name: str | int) -> str:
-    return f"item {name}" if isinstance(name, int) else name
+def _text(name: Hashable) -> str:
+    return name if isinstance(name, str) else f"item {name}"
 
 
 def _lines(dataset: Dataset, ids: np.ndarray, scores: np.ndarray, form: str) -> list[str]:
