@@ -17,7 +17,7 @@ JOBS = ("lastfm-360k",)
 
 
 def run(
-    job: Annotated[str, typer.Argument(help="lastfm-360k, which is downloaded.")],
+    job: Annotated[str, typer.Argument(metavar="NAME", help="lastfm-360k, which is downloaded.")],
     talk: Talk,
     scale: Annotated[
         float | None,

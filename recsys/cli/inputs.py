@@ -142,7 +142,10 @@ def _format(path: Path, given: str | None) -> str:
 
 def ids_of_file(path: Path) -> list[str]:
     """One id a line, of standard input if the path is "-"; empty lines are passed over."""
-    text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8-sig")
+    try:
+        text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise ValueError(f"{str(path)!r} is no text in UTF-8; expected one id a line") from None
     found = [line.strip() for line in text.splitlines() if line.strip()]
     if not found:
         raise ValueError(f"{str(path)!r} names nobody; expected one id a line")

@@ -87,7 +87,7 @@ def recommend(
 
 def similar(
     path: ModelFile,
-    names: Annotated[list[str], typer.Argument(metavar="ITEM...", help="Ids of items.")],
+    names: Annotated[list[str], typer.Argument(metavar="ITEM", help="Ids of items.")],
     talk: Talk,
     n: Length = 10,
     as_json: AsJson = False,

@@ -43,7 +43,7 @@ def evaluate(
     files: Annotated[
         list[Path],
         typer.Argument(
-            metavar="FILE...", help="Models to measure, or one file of events to train on."
+            metavar="FILE", help="Models to measure, or one file of events to train on."
         ),
     ],
     reading: Reading,

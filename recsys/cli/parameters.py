@@ -63,7 +63,9 @@ class Parameters:
     learning_rate: Annotated[
         float | None, _option("--learning-rate", "Of models that take steps.")
     ] = None
-    threads: Annotated[int | None, _option("--threads", "All that this process may use.")] = None
+    threads: Annotated[
+        int | None, _option("--threads", "Unset: all that this process may use.")
+    ] = None
     set: Annotated[
         list[str] | None,
         typer.Option(

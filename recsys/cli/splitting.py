@@ -42,7 +42,14 @@ class Splitting:
             del options["random_state"]
         elif self.split == "leave-last":
             del options["test_share"]
-        return events.split(self.split.replace("-", "_"), **options)
+        parts = events.split(self.split.replace("-", "_"), **options)
+        if not parts.test.nnz:
+            of_share = f" with a share of {share:g}" if "test_share" in options else ""
+            raise ValueError(
+                f"--split {self.split}{of_share} holds out nothing of {events.nnz:,} entries: "
+                "users have too few. Take a larger share, or --split random"
+            )
+        return parts
 
 
 Metric = Annotated[

@@ -75,6 +75,7 @@ def test_duplicate_events(error, recsys_):
         (("plays.csv", "--validation", 2), "must be"),
         (("plays.csv", "--validation", 0.2, "--split", "peruser"), "did you mean 'per-user'?"),
         (("plays.csv", "--validation", 0.2, "--split", "time"), "needs times"),
+        (("plays.csv", "--validation", 0.01), "with a share of 0.01 holds out nothing of 300"),
         (
             ("plays.csv", "-m", "item-neighbors", "--validation", 0.2, "--patience", 1),
             "item-neighbors has no iterations",
@@ -124,6 +125,8 @@ def test_nobody_named(error, folder):
     (folder / "none.txt").write_text("\n \n", encoding="utf-8")
     assert "names nobody" in error("recommend", "model.safetensors", "--users", "none.txt")
     assert "names nobody" in error("recommend", "model.safetensors", "--users", "-", stdin="")
+    line = error("recommend", "model.safetensors", "--users", "plays.parquet")
+    assert line == "'plays.parquet' is no text in UTF-8; expected one id a line"
 
 
 def test_lists_for_many_go_to_a_file(error, monkeypatch):
