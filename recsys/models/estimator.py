@@ -55,8 +55,8 @@ def no_target(y: Any) -> None:
     if y is not None:
         raise TypeError(
             "fit takes one matrix, users x items, and no target; got y of type "
-            f"{type(y).__name__}. Pass what was held out as validation=..., and make one sparse "
-            "matrix of lists of users, items and counts"
+            f"{type(y).__name__}. Pass what was held out as validation=..., and arrays of users, "
+            "items and counts as Interactions.from_arrays(users, items, counts)"
         )
 
 
