@@ -1,8 +1,7 @@
 """The gate for input: what passes here is safe to hand to the kernels.
 
-Every function either returns its argument in the one form the rest of the package works with, or
-raises one error that says what was got, what was expected and how to fix it. Nothing the caller
-owns is ever written to.
+Every function returns its argument in the one form the rest of the package works with, or raises
+one error: what was got, what was expected, how to fix it. What the caller owns is never changed.
 """
 
 from __future__ import annotations
@@ -21,8 +20,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("recsys")
 
-# Entries looked at together: big enough to be fast, small enough that temporaries stay in the
-# low megabytes however many entries the matrix has.
+# Entries looked at together: enough to be fast, and temporaries stay in the low megabytes
 _BLOCK = 1 << 19
 _INT32_MAX = 2**31 - 1
 ANYONE = _INT32_MAX  # a bound for numbers of users or items that need not be a model's
@@ -163,8 +161,8 @@ def _not_sparse(user_items: Any, name: str) -> TypeError:
     else:
         kind = type(user_items)
         module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
-        known = hasattr(user_items, "user_items")  # Interactions, where there are no ids
-        fix = f"pass {name}.user_items, a matrix" if known else _BUILD_CSR
+        interactions = hasattr(user_items, "user_items")
+        fix = f"pass {name}.user_items, a matrix" if interactions else _BUILD_CSR
         got = f"{module}{kind.__qualname__}"
     return TypeError(f"{name} must be a SciPy sparse matrix; got {got}: {fix}")
 
@@ -459,10 +457,10 @@ def pairs(users: Any, items: Any, shape: tuple[int, int]) -> tuple[np.ndarray, n
         The shapes do not broadcast.
     """
     shapes = np.shape(users), np.shape(items)
-    rows = row_numbers("users", np.ravel(users), shape[0]).reshape(shapes[0])
-    columns = row_numbers("items", np.ravel(items), shape[1]).reshape(shapes[1])
+    row = row_numbers("users", np.ravel(users), shape[0]).reshape(shapes[0])
+    column = row_numbers("items", np.ravel(items), shape[1]).reshape(shapes[1])
     try:
-        rows, columns = np.broadcast_arrays(rows, columns)
+        rows, columns = np.broadcast_arrays(row, column)
     except ValueError:
         raise ValueError(
             f"users of shape {shapes[0]} and items of shape {shapes[1]} do not pair up: pass "
