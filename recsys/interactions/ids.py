@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Iterator
 from typing import Any, ClassVar
 
@@ -21,7 +22,7 @@ class UnknownIdError(KeyError):
         return str(self.args[0])
 
 
-class Ids:
+class Ids(ABC):
     """The id of each row, and the row of each id; it never changes. `Ids.of` makes one.
 
     Attributes
@@ -67,6 +68,7 @@ class Ids:
             return IntegerIds(arrays["integers"])
         return StringIds(arrays["offsets"], arrays["letters"])
 
+    @abstractmethod
     def arrays(self) -> dict[str, np.ndarray]:
         """For a file: ``integers``, or the ``offsets`` and ``letters`` of strings.
 
@@ -75,23 +77,22 @@ class Ids:
         TypeError
             They are neither integers nor strings.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def take(self, rows: Any) -> np.ndarray:
         """The ids of rows, of int64 or objects, in the shape of `rows`.
 
         A row of -1, an empty place in a list, is None among strings and objects, and -1 among
         integers.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def check_unique(self) -> None:
         """ValueError if an id comes twice."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _find(self, wanted: np.ndarray) -> np.ndarray:
         """The row of each of a 1-D array of objects, -1 where there is none."""
-        raise NotImplementedError
 
     def rows(self, wanted: Any, name: str = "ids") -> np.ndarray:
         """The rows of ids.
@@ -149,12 +150,13 @@ class Ids:
             raise ValueError(f"the id {twice!r} comes twice; expected each once")
         return self._and(further)
 
+    @abstractmethod
     def _and(self, further: Any) -> Ids:
         """These and others of the same kind, none of them the same."""
-        raise NotImplementedError
 
+    @abstractmethod
     def __len__(self) -> int:
-        raise NotImplementedError
+        """How many there are."""
 
     def __getitem__(self, rows: Any) -> Any:
         """The id of a row, or those of an array, list or slice of rows."""
