@@ -14,7 +14,7 @@ from recsys import checks
 
 KINDS = ("pandas", "polars", "pyarrow")  # of frames, in the order in which one is chosen
 _SHOWN = 30  # names of columns that an error lists
-ROWS = 1 << 22  # of a batch: what is held beside the caller's table stays small
+ROWS = 1 << 21  # of a batch: what is held beside the caller's table stays small
 
 
 def to_frame(columns: dict[str, np.ndarray], kind: str | None = None) -> Any:
