@@ -161,8 +161,11 @@ def _not_sparse(user_items: Any, name: str) -> TypeError:
     else:
         kind = type(user_items)
         module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
-        interactions = hasattr(user_items, "user_items")
-        fix = f"pass {name}.user_items, a matrix" if interactions else _BUILD_CSR
+        fix = _BUILD_CSR
+        if hasattr(user_items, "user_items"):
+            fix = f"pass {name}.user_items, a matrix"
+        elif hasattr(user_items, "columns"):
+            fix = "Interactions.from_frame takes tables of events by id"
         got = f"{module}{kind.__qualname__}"
     return TypeError(f"{name} must be a SciPy sparse matrix; got {got}: {fix}")
 
@@ -444,29 +447,6 @@ def one_row_number(name: str, value: Any, count: int) -> int:
     if row.ndim:
         raise TypeError(f"{name} must be a single row number; got an array of {row.size}")
     return int(row)
-
-
-def pairs(users: Any, items: Any, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Row and column numbers of a matrix of `shape`, broadcast against each other.
-
-    Raises
-    ------
-    TypeError, IndexError
-        As `row_numbers`.
-    ValueError
-        The shapes do not broadcast.
-    """
-    shapes = np.shape(users), np.shape(items)
-    row = row_numbers("users", np.ravel(users), shape[0]).reshape(shapes[0])
-    column = row_numbers("items", np.ravel(items), shape[1]).reshape(shapes[1])
-    try:
-        rows, columns = np.broadcast_arrays(row, column)
-    except ValueError:
-        raise ValueError(
-            f"users of shape {shapes[0]} and items of shape {shapes[1]} do not pair up: pass "
-            "arrays of one length, or score(users[:, None], items) for all pairs"
-        ) from None
-    return rows, columns
 
 
 def columns(name: str, shape: tuple[int, int], count: int, noun: str) -> None:

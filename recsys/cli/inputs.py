@@ -152,6 +152,13 @@ def ids_of_file(path: Path) -> list[str]:
     return found
 
 
+def ids_like(own: Ids, known: Ids, name: str) -> Ids:
+    """The ids of a file, which are strings in a CSV, as the kind of `known`."""
+    if own.kind == "string" and known.kind == "integer":
+        return Ids.of(as_ids([str(each) for each in own], known, name))
+    return own
+
+
 def as_ids(texts: Sequence[str], known: Ids | None, name: str) -> Any:
     """What was typed as ids of the kind there is; numbers where rows have no ids."""
     if known is not None and known.kind != "integer":

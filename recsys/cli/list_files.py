@@ -9,14 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
-from recsys.whole_file import check_place, whole_file
+from recsys.cli.output import check_output
+from recsys.whole_file import whole_file
 
 Columns = dict[str, np.ndarray]
 
 
-def check_list_file(path: Path) -> None:
-    """Raise what can be known to go wrong before there are lists to write."""
-    check_place(path)
+def check_list_file(path: Path, *inputs: Path | None) -> None:
+    """As `check_output`, of a file of lists."""
+    check_output(path, *inputs)
     if path.suffix not in _WRITERS:
         raise ValueError(
             f"lists are written to files that end in {', '.join(_WRITERS)}; got {str(path)!r}"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,15 +12,14 @@ import typer
 
 import recsys
 from recsys.cli.command import Talk
-from recsys.cli.inputs import ModelFile, Reading, as_ids, ids_of_file
+from recsys.cli.inputs import ModelFile, Reading, as_ids, ids_like, ids_of_file
 from recsys.cli.list_files import Columns, check_list_file, rows_of, write_list_file
 from recsys.cli.output import AsJson, print_json, print_table
 from recsys.interactions import Interactions
+from recsys.interactions.matching import known_entries
 from recsys.models.id_lists import IdLists
 from recsys.models.lists import ListMaker
 from recsys.progress import progress_bar
-
-logger = logging.getLogger("recsys")
 
 USERS = 1 << 13  # whose lists are made together
 _SHOWN = 100  # users whose lists are printed, at most
@@ -65,7 +64,7 @@ def recommend(
 ) -> None:
     """List the best items for users, by default for all of them."""
     if output is not None:
-        check_list_file(output)
+        check_list_file(output, path, users, histories)
     model = recsys.load(path).set_params(num_threads=threads)
     events = None if histories is None else _histories(model, histories, value)
     named = [*(user or ()), *(ids_of_file(users) if users is not None else ())]
@@ -122,10 +121,8 @@ def _histories(model: ListMaker, path: Path, value: str | None) -> Interactions:
         )
     user, item = model._ids.names
     events = Reading(user=user, item=item, value=value).events(path)
-    known = events.aligned(items=model.items, unknown="drop")
-    if lost := events.nnz - known.nnz:
-        logger.warning("%s: %d of %d entries are of unknown items", path, lost, events.nnz)
-    return known
+    events = replace(events, items=ids_like(events.items, model.items, "items"))
+    return known_entries(events, None, model.items, str(path))
 
 
 def _lists(

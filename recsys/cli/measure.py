@@ -12,7 +12,7 @@ import typer
 
 import recsys
 from recsys.cli.command import Talk
-from recsys.cli.inputs import Reading
+from recsys.cli.inputs import Reading, ids_like
 from recsys.cli.output import AsJson, print_json, print_table
 from recsys.cli.parameters import KINDS, Parameters, begun
 from recsys.cli.splitting import PANEL, Share, Splitting
@@ -125,6 +125,8 @@ def _measured(
             "the model knows no ids, by which it could be asked about these users: train it by "
             "`recsys train`, or fit it on Interactions"
         )
+    users = ids_like(test.users, model.users, "users")
+    test = replace(test, users=users, items=ids_like(test.items, model.items, "items"))
     seen = model._checked_seen().counts(np.dtype(np.float32))
     own = in_rows(test, model.users, model.items, "the events to measure on")
     new = without(canonical(own, "test"), seen)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -13,9 +14,20 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from recsys.whole_file import check_place
+
 _WIDE = 10_000  # of output that goes to a file: nothing is cut off there
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def check_output(path: Path, *inputs: Path | None) -> None:
+    """Raise what can be known to go wrong before there is anything to write; what is read must
+    not be replaced."""
+    check_place(path)
+    for each in inputs:
+        if each is not None and path.exists() and each.exists() and path.samefile(each):
+            raise ValueError(f"{str(path)!r} is read, and would be replaced; write another file")
 
 
 def print_json(content: Any) -> None:

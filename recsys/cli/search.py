@@ -9,12 +9,11 @@ import typer
 
 from recsys.cli.command import Talk
 from recsys.cli.inputs import EventFile, Reading, check_ids
-from recsys.cli.output import AsJson, print_json, print_table
+from recsys.cli.output import AsJson, check_output, print_json, print_table
 from recsys.cli.parameters import DEFAULT, ModelName, Parameters
 from recsys.cli.splitting import Metric, Patience, Share, Splitting, ValidateEvery
 from recsys.tuning import Trial, TuningResult
 from recsys.tuning import tune as search
-from recsys.whole_file import check_place
 
 _SHOWN = 10  # trials of the table
 _PANEL = "The search"
@@ -59,7 +58,7 @@ def tune(
     """Search for good parameters of a model; those given as options stay fixed."""
     for file in (study, plot, output):
         if file is not None:
-            check_place(file)
+            check_output(file, path)
     cls, fixed = parameters.of([model])[model]
     events = reading.events(path)
     if output is not None:

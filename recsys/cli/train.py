@@ -8,17 +8,17 @@ from typing import Annotated, Any
 
 import typer
 
+from recsys import checks
 from recsys.cli.about import about
 from recsys.cli.command import Talk
 from recsys.cli.inputs import EventFile, Reading, check_ids
-from recsys.cli.output import AsJson, print_facts, print_json
+from recsys.cli.output import AsJson, check_output, print_facts, print_json
 from recsys.cli.parameters import DEFAULT, Model, ModelName, Parameters, parameter_name
 from recsys.cli.splitting import PANEL, Metric, Patience, Splitting, ValidateEvery
 from recsys.evaluation.metrics import check_metric
 from recsys.interactions import Interactions
 from recsys.models.training import IterativeModel
 from recsys.models.validation import held_out_lists
-from recsys.whole_file import check_place
 
 ModelOutput = Annotated[
     Path, typer.Option("--output", "-o", metavar="MODEL", help="The model file to write.")
@@ -55,7 +55,7 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train a model and write it to a file."""
-    check_place(output)
+    check_output(output, path)
     own = parameters.models([model])[model]
     stops = {"metric": metric, "patience": patience, "refit": refit or None}
     for name, value in stops.items():
@@ -63,6 +63,8 @@ def train(
             raise ValueError(f"--{name} goes by what is held out: give --validation as well")
     if patience is not None and not isinstance(own, IterativeModel):
         raise ValueError(f"{model} has no iterations to stop after: leave out --patience")
+    if validation is not None:
+        checks.number("--validation", validation, above=0, below=1)
     events = _read(path, reading, talk)
     found: dict[str, Any] = {"trained_on": "all entries"}
     began = time.perf_counter()

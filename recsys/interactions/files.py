@@ -61,6 +61,8 @@ def existing(path: str | os.PathLike) -> Path:
         raise IsADirectoryError(f"{path} is a folder; expected a file")
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
+    if not path.stat().st_size:
+        raise ValueError(f"{path}: the file is empty; expected a row an event")
     return path
 
 

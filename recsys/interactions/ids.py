@@ -440,9 +440,10 @@ def kind_of(values: np.ndarray, first: int = 0) -> str:
     TypeError
         More than one kind, None, NaN, floats, booleans, something not hashable.
     """
-    types = dict(zip(map(type, values), range(len(values)), strict=True))  # type -> last place
+    places = range(len(values))[::-1]
+    types = dict(zip(map(type, values[::-1]), places, strict=True))  # type -> first place
     kinds = {}
-    for own, place in types.items():
+    for own, place in sorted(types.items(), key=lambda each: each[1]):
         if own is type(None) or (
             issubclass(own, float | np.floating) and values[place] != values[place]
         ):

@@ -14,17 +14,30 @@ logger = logging.getLogger("recsys")
 def in_rows(
     given: Any, users: Ids | None = None, items: Ids | None = None, name: str = "user_items"
 ) -> Any:
-    """The matrix of Interactions; whatever else is given stays what it is.
-
-    Its rows are `users` and its columns `items`; None leaves its own. Entries of other ids are
-    left out, and the log says how many.
-    """
+    """The matrix of Interactions, as `known_entries`; whatever else is given stays what it is."""
     if not isinstance(given, Interactions):
         return given
+    return known_entries(given, users, items, name).user_items
+
+
+def known_entries(
+    given: Interactions, users: Ids | None, items: Ids | None, name: str
+) -> Interactions:
+    """Interactions whose rows are `users` and columns `items`; None leaves their own.
+
+    Entries of other ids are left out, and the log says how many.
+
+    Raises
+    ------
+    UnknownIdError
+        All entries are of other ids.
+    """
     if (users is None or users is given.users) and (items is None or items is given.items):
-        return given.user_items
-    matrix = given.aligned(users, items, unknown="drop").user_items
-    lost = given.nnz - matrix.nnz
+        return given
+    made = given.aligned(users, items, unknown="drop")
+    lost = given.nnz - made.nnz
+    if lost and not made.nnz:
+        given.aligned(users, items, unknown="raise")
     if lost:
         logger.warning(
             "%s: %d of %d entries are of unknown users or items, and left out",
@@ -32,7 +45,7 @@ def in_rows(
             lost,
             given.nnz,
         )
-    return matrix
+    return made
 
 
 def pair_in_rows(

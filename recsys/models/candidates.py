@@ -107,6 +107,29 @@ class Choice:
         return names[found]  # -1 is the last
 
 
+def pairs(users: Any, items: Any, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Row and column numbers of a matrix of `shape`, broadcast against each other.
+
+    Raises
+    ------
+    TypeError, IndexError
+        As `checks.row_numbers`.
+    ValueError
+        The shapes do not broadcast.
+    """
+    shapes = np.shape(users), np.shape(items)
+    row = checks.row_numbers("users", np.ravel(users), shape[0]).reshape(shapes[0])
+    column = checks.row_numbers("items", np.ravel(items), shape[1]).reshape(shapes[1])
+    try:
+        rows, columns = np.broadcast_arrays(row, column)
+    except ValueError:
+        raise ValueError(
+            f"users of shape {shapes[0]} and items of shape {shapes[1]} do not pair up: pass "
+            "arrays of one length, or score(users[:, None], items) for all pairs"
+        ) from None
+    return rows, columns
+
+
 def list_length(N: int, count: int) -> None:
     """Check the length N of lists made of `count` items at most."""
     most = max(count, LONGEST)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from recsys import checks
 from recsys.models.base import NotFittedError, Recommender
+from recsys.models.candidates import pairs
 
 if TYPE_CHECKING:
     from sklearn.utils import Tags
@@ -61,7 +61,7 @@ def no_target(y: Any) -> None:
 
 
 def scored_pairs(users: Any, items: Any, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """`checks.pairs`, where nothing but a matrix means that scikit-learn wants to be given one
+    """`pairs`, where nothing but a matrix means that scikit-learn wants to be given one
     number."""
     if items is None:
         raise TypeError(
@@ -69,4 +69,4 @@ def scored_pairs(users: Any, items: Any, shape: tuple[int, int]) -> tuple[np.nda
             "scikit-learn to choose models by: pass scoring=recsys.evaluation.FoldInScorer() to "
             "GridSearchCV, cross_val_score and the like"
         )
-    return checks.pairs(users, items, shape)
+    return pairs(users, items, shape)

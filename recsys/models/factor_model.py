@@ -101,7 +101,8 @@ class FactorModel(ListMaker):
             The item itself first unless it is left out, then best first; ties and empty places as
             in `recommend`.
         scores : ndarray of the model's dtype, same shape
-            Cosines, -1 to 1; 0 where one of the two has zero factors.
+            Cosines, -1 to 1; 0 where one of the two has zero factors, or such as the dtype holds no
+            more digits of.
 
         Raises
         ------
@@ -366,7 +367,9 @@ class FactorModel(ListMaker):
         list_length(N, len(factors))
         choice = Choice(among, left_out, len(factors), noun)
         norms = self._norms(what, factors)
-        scale = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)
+        # Norms below tell of factors that have lost their digits; 1 / norm might overflow as well
+        has_direction = norms >= np.finfo(factors.dtype).tiny
+        scale = np.divide(1.0, norms, out=np.zeros_like(norms), where=has_direction)
         flat = rows.reshape(-1)
 
         def block(at: slice) -> tuple[np.ndarray, Entries]:
@@ -379,7 +382,7 @@ class FactorModel(ListMaker):
         # Each row was skipped in its own list: rounding must not decide on its place there.
         own = np.flatnonzero(choice.allows(flat))
         ids[own, 1:], cosines[own, 1:] = ids[own, :-1], cosines[own, :-1]
-        ids[own, 0], cosines[own, 0] = flat[own], norms[flat[own]] > 0
+        ids[own, 0], cosines[own, 0] = flat[own], has_direction[flat[own]]
         return ids.reshape(*rows.shape, N), cosines.reshape(*rows.shape, N)
 
     def _listing_with(self, topk: Callable[..., Any]) -> Self:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("recsys")
 
 SOLVERS = ("cholesky", "cg")
+_VANISHED = 1e-6  # factors that tell apart what users like are nearly 1
 
 
 class Both(NamedTuple):
@@ -151,6 +152,7 @@ class LeastSquaresTraining:
         return Step(self.state(), items.loss, {**seconds, **details})
 
     def finish(self) -> None:
+        self._say_if_vanished()
         if self.retried or self.jittered:
             warnings.warn(
                 f"{self.retried} rows were solved again in double and {self.jittered} needed a "
@@ -159,6 +161,21 @@ class LeastSquaresTraining:
                 "or use dtype=np.float64",
                 NumericalWarning,
                 stacklevel=4,
+            )
+
+    def _say_if_vanished(self) -> None:
+        """Ratings may all be their mean and need no factors; counts need some."""
+        model, factors = self.model, self.current.items.factors
+        if model._ratings or model.bias or not model.iterations:
+            return
+        largest = max(factors.max(), -factors.min())
+        if largest < _VANISHED:
+            logger.warning(
+                "the factors have all but vanished (the largest is %.1g): regularization=%g is too "
+                "large for these counts, and lists mean nothing. Lower it; 2 to 6 times the mean "
+                "confidence of the entries is a good start",
+                largest,
+                model.regularization,
             )
 
     def _solve_users(self) -> kernels.Sweep:

@@ -10,6 +10,7 @@ import numpy as np
 
 from recsys import checks
 from recsys.models.base import Iteration
+from recsys.models.candidates import pairs
 from recsys.models.factor_model import FactorModel
 from recsys.models.vocabulary import Vocabulary, speaks_ids
 
@@ -65,7 +66,7 @@ class RatingModel(FactorModel):
             not as described.
         """
         self._known_shape()
-        rows, columns = checks.pairs(users, items, (checks.ANYONE,) * 2)
+        rows, columns = pairs(users, items, (checks.ANYONE,) * 2)
         ratings = self._predicted(rows.reshape(-1), columns.reshape(-1), self._bounds(clip))
         return ratings.reshape(rows.shape)[()]
 

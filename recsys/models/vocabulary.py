@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Self, TypeVar, cast
 
 import numpy as np
@@ -297,7 +297,8 @@ def learns_ids(method: Method) -> Method:
 def _bound(signature: inspect.Signature, *args: Any) -> Asked:
     own, args, kwargs = args
     _, *asked = signature.bind(own, *args, **kwargs).arguments.items()
-    return dict(asked)
+    # What can be gone through once only is looked at twice: for rows, and for the answer
+    return {name: list(own) if isinstance(own, Iterator) else own for name, own in asked}
 
 
 def _joined(known: Ids, further: Ids) -> Ids:

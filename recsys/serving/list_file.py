@@ -13,6 +13,8 @@ import numpy as np
 from recsys.interactions.ids import Ids
 from recsys.whole_file import whole_file
 
+_OTHERS = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".feather", ".arrow")
+
 
 def write_lists(
     path: str | os.PathLike,
@@ -30,8 +32,8 @@ def write_lists(
     ------
     ImportError
         pyarrow is not installed.
-    TypeError
-        Ids are neither strings nor integers.
+    TypeError, ValueError
+        Ids are neither strings nor integers; `path` is named as another kind of file.
     """
     try:
         import pyarrow
@@ -40,6 +42,8 @@ def write_lists(
         raise ImportError(
             "writing Parquet needs pyarrow: pip install 'recsys-engine[arrow]'"
         ) from None
+    if Path(path).suffix.lower() in _OTHERS:
+        raise ValueError(f"lists are written as Parquet; got the name of another file, {path}")
     for ids in (users, items):
         if ids is not None:
             ids.arrays()  # what cannot be in a file is told of before there is one

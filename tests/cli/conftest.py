@@ -1,6 +1,7 @@
 """Files of events, a model of them, and the program run in this process."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -56,9 +57,8 @@ def made(tmp_path_factory):
 
 @pytest.fixture
 def folder(made, tmp_path, monkeypatch):
-    """The current folder, with links to those files."""
-    for path in made.iterdir():
-        (tmp_path / path.name).symlink_to(path)
+    """The current folder, with copies of those files."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

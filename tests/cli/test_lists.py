@@ -90,7 +90,7 @@ def test_newcomers_by_their_histories(as_json, recsys_, model):
 def test_unknown_items_of_histories_are_told_of(recsys_, folder):
     (folder / "new.csv").write_text("user,artist\nzoe,Wire\nzoe,Nobody\n", encoding="utf-8")
     done = recsys_("recommend", "model.safetensors", "--histories", "new.csv", "-N", 1)
-    assert "warning: new.csv: 1 of 2 entries are of unknown items" in done.stderr
+    assert "warning: new.csv: 1 of 2 entries are of unknown users or items" in done.stderr
     assert "zoe" in done.stdout
 
 
@@ -112,3 +112,31 @@ def test_similar(as_json, recsys_, name):
         assert [row["similar_artist"] for row in told[start : start + 3]] == list(ids[1:])
         np.testing.assert_allclose([row["score"] for row in told[start:][:3]], scores[1:], 1e-6)
     assert "similar_artist" in recsys_("similar", f"{name}.safetensors", "Wire").stdout
+
+
+def test_ids_of_text_files_for_a_model_of_integers(folder, recsys_, as_json):
+    model = recsys.ImplicitALS(2, regularization=0.1, random_state=0)
+    model.fit(Interactions.from_arrays([1, 1, 2, 2, 3], [10, 20, 20, 30, 10]))
+    model.save("integers.safetensors")
+    (folder / "new.csv").write_text("user,item\n7,10\n8,30\n", encoding="utf-8")
+    told = as_json("recommend", "integers.safetensors", "--histories", "new.csv", "-N", 1)
+    assert [(row["user"], row["item"] in (10, 20, 30)) for row in told] == [("7", 1), ("8", 1)]
+    assert all(row["score"] > 0 for row in told)
+    (folder / "test.csv").write_text("user,item\n1,30\n3,20\n", encoding="utf-8")
+    told = as_json("evaluate", "integers.safetensors", "--test", "test.csv", "-k", 2)
+    assert "integers.safetensors" in str(told)
+    (folder / "new.csv").write_text("user,item\n7,ten\n", encoding="utf-8")
+    done = recsys_("recommend", "integers.safetensors", "--histories", "new.csv", status=1)
+    assert "items are integers here (ids); got 'ten'" in done.stderr
+
+
+def test_what_is_read_is_not_replaced(folder, recsys_):
+    before = (folder / "plays.parquet").read_bytes()
+    lines = (
+        ("train", "plays.parquet", "--item", "artist", "-o", "plays.parquet"),
+        ("recommend", "model.safetensors", "--users", "users.txt", "-o", "users.txt"),
+        ("tune", "plays.parquet", "--item", "artist", "-o", "plays.parquet"),
+    )
+    for line in lines:
+        assert "is read, and would be replaced" in recsys_(*line, status=1).stderr
+    assert (folder / "plays.parquet").read_bytes() == before

@@ -41,7 +41,7 @@ def test_missing_ids_of_arrays(reader):
     "change, error, message",
     [
         ({"user": ["a", "b", 3]}, TypeError, r"'user': ids are of more than one kind: .*3 \(int"),
-        ({"user": [1.0, 2.0, 3.0]}, TypeError, r"'user': id 2 is 3\.0, a float; .*astype"),
+        ({"user": [1.0, 2.0, 3.0]}, TypeError, r"'user': id 0 is 1\.0, a float; .*astype"),
         ({"user": [True, False, True]}, TypeError, r"'user': .*a bool; expected strings"),
         ({"user": [{}, {}, {}]}, TypeError, r"'user': .*a dict; expected strings"),
         ({"item": [1, 2**63, 3]}, ValueError, r"9223372036854775808 does not fit into 64 bits"),

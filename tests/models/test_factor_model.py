@@ -121,6 +121,19 @@ def test_similar_of_twins_zeros_and_extreme_lengths():
     np.testing.assert_array_equal(scores, 0)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_factors_that_have_lost_their_digits_are_like_nobody(dtype):
+    factors = np.zeros((4, 2), dtype)
+    factors[0] = 1, 2
+    factors[1] = np.finfo(dtype).smallest_subnormal  # 1 / norm is beyond the dtype
+    factors[2] = np.finfo(dtype).tiny / 4
+    model = make(factors, factors, dtype=dtype)
+    for ask in (model.similar_items, model.similar_users):
+        ids, scores = ask([0, 1, 2], 4)
+        np.testing.assert_array_equal(ids[:, 0], [0, 1, 2])
+        np.testing.assert_array_equal(scores, [[1, 0, 0, 0], [0] * 4, [0] * 4])
+
+
 def test_users_without_factors_get_the_highest_ids():
     model = make(np.zeros((2, 3)), np.ones((400, 3)))
     ids, scores = model.recommend([0, 1], N=3, filter_seen=False)

@@ -136,6 +136,12 @@ def test_lists_of_newcomers(name, kind, caplog):
     assert_lists(got, tuple(part[1] for part in want), model.items)
     with pytest.raises(UnknownIdError, match="users not known"):
         model.recommend(user(kind, [0, 50]), new, fold_in=True)
+    stranger = Interactions.from_arrays(["eve"], ["nothing known"])
+    with pytest.raises(UnknownIdError, match="items not known: 'nothing known'"):
+        model.recommend("eve", stranger, fold_in=True)
+    once = model.recommend((each for each in new.users), new, N=6, fold_in=True)
+    assert_lists(once, want, model.items)
+    assert len(once.to_frame("pandas")) == (want[0] >= 0).sum()
 
 
 # ---- scores ------------------------------------------------------------------------------------
