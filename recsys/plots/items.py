@@ -92,8 +92,7 @@ def plot_map(
         How many, at least 3, where `items` is not given.
     names : sequence of str, or dict of id -> str, optional
         What items are called: by column number, or by id where the model speaks ids; by default
-        what the model calls them. A name that
-        would cover another one, or a point, is left out.
+        what the model calls them. A name that would cover another one, or a point, is left out.
     ax : matplotlib.axes.Axes, optional
         Draw there.
 

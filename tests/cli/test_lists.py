@@ -140,3 +140,18 @@ def test_what_is_read_is_not_replaced(folder, recsys_):
     for line in lines:
         assert "is read, and would be replaced" in recsys_(*line, status=1).stderr
     assert (folder / "plays.parquet").read_bytes() == before
+
+
+def test_a_share_is_checked_before_events_are_read(recsys_):
+    line = (
+        "train",
+        "plays.parquet",
+        "--item",
+        "artist",
+        "--validation",
+        1.5,
+        "-o",
+        "m.safetensors",
+    )
+    told = recsys_(*line, status=1).stderr
+    assert told.startswith("error: --validation must be") and "read " not in told

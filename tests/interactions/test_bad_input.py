@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from recsys import Interactions, UnknownIdError
+from recsys import ImplicitALS, Interactions, UnknownIdError
 
 pa = pytest.importorskip("pyarrow")
 pd = pytest.importorskip("pandas")
@@ -176,3 +176,9 @@ def test_bad_rearrangements():
         data.aligned(users=data.users.subset([0]))
     with pytest.raises(ValueError, match="unknown unknown 'ignore'"):
         data.aligned(unknown="ignore")
+
+
+def test_a_table_where_a_matrix_is_expected():
+    table = pd.DataFrame({"user": ["a"], "item": ["b"]})
+    with pytest.raises(TypeError, match=r"Interactions\.from_frame takes tables"):
+        ImplicitALS().fit(table)

@@ -287,3 +287,12 @@ def test_objective_needs_the_shape(fitted):
         ValueError, match="41 users x 30 items, but the model has factors for 40 x 30"
     ):
         fitted.objective(plays(41))
+
+
+def test_factors_that_vanish_are_told_of(caplog):
+    counts = sparse.csr_array(np.eye(6) + np.eye(6, k=1))
+    for regularization, told in ((0.1, 0), (80, 1)):
+        caplog.clear()
+        model = ImplicitALS(4, regularization=regularization, random_state=0)
+        model.fit(counts, show_progress=False)
+        assert sum("all but vanished" in message for message in caplog.messages) == told

@@ -6,6 +6,7 @@ from scipy import sparse
 
 from recsys import ImplicitALS
 from recsys.models import lists
+from recsys.serving import write_lists
 
 
 @pytest.fixture
@@ -49,4 +50,10 @@ def test_pyarrow_missing(model, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(ImportError, match=r"needs pyarrow: pip install 'recsys-engine\[arrow\]'"):
         model.recommend_all(path=tmp_path / "lists")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_name_of_another_kind_of_file(tmp_path):
+    with pytest.raises(ValueError, match="written as Parquet; got the name of another file"):
+        write_lists(tmp_path / "lists.csv", [])
     assert not list(tmp_path.iterdir())
