@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from recsys import checks
+from recsys import checks, csr
 
 
 def tfidf_weight(X: Any, *, negative_idf: bool = False) -> sparse.csr_matrix:
@@ -51,7 +51,7 @@ def bm25_weight(
 
 def normalize(X: Any) -> sparse.csr_matrix:
     """X with rows of length 1; rows of zeros stay."""
-    counts = checks.interactions(X, np.dtype(np.float64), may_be_empty=True, name="X")
+    counts = csr.canonical(X, np.dtype(np.float64), may_be_empty=True, name="X")
     documents = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
     return _matrix(unit(counts.data, documents, counts.shape[0]), counts)
 
@@ -95,7 +95,7 @@ def _idf(terms: np.ndarray, shape: tuple[int, int], negative: bool) -> np.ndarra
 
 
 def _weighed(X: Any, weigh: Any, negative_idf: bool, **options: float) -> sparse.csr_matrix:
-    counts = checks.interactions(X, np.dtype(np.float64), may_be_empty=True, name="X")
+    counts = csr.canonical(X, np.dtype(np.float64), may_be_empty=True, name="X")
     not_negative(counts, "X")
     documents = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
     weighed = weigh(counts.data, documents, counts.indices, counts.shape, negative_idf, **options)
@@ -106,7 +106,7 @@ def not_negative(counts: sparse.csr_array, name: str) -> None:
     """ValueError where a matrix holds a negative value."""
     if counts.nnz and counts.data.min() < 0:
         at = int(np.argmin(counts.data))
-        where = checks.entry_name(at, counts.indptr, counts.indices)
+        where = csr.entry_name(at, counts.indptr, counts.indices)
         raise ValueError(
             f"{name} holds {counts.data[at]:g} at {where}; expected no negative values: these "
             "weights are of counts. Remove dislikes, or use weighting='cosine' or None"

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from recsys import checks
+from recsys import checks, csr
 
 F32, F64 = np.dtype(np.float32), np.dtype(np.float64)
 DENSE = np.array([[5, 0, 3, 0], [0, 0, 0, 0], [1, 2, 0, 7]])
@@ -44,14 +44,14 @@ def test_csr_of_any_values(kind, values, dtype):
     matrix = kind(DENSE)
     matrix.data = matrix.data.astype(values)  # SciPy itself would refuse some of these
     before = snapshot(matrix)
-    out = checks.interactions(matrix, dtype)
+    out = csr.canonical(matrix, dtype)
     assert is_canonical(out, dtype)
     np.testing.assert_array_equal(out.toarray(), DENSE)
     assert snapshot(matrix) == before
 
 
 def test_booleans_count_as_ones():
-    out = checks.interactions(sparse.csr_array(DENSE > 0), F32)
+    out = csr.canonical(sparse.csr_array(DENSE > 0), F32)
     np.testing.assert_array_equal(out.toarray(), DENSE > 0)
 
 
@@ -60,18 +60,18 @@ def test_booleans_count_as_ones():
 def test_other_formats(fmt, array):
     matrix = (sparse.csr_array if array else sparse.csr_matrix)(DENSE).asformat(fmt)
     before = snapshot(matrix) if fmt not in ("lil", "dok") else None
-    out = checks.interactions(matrix, F32)
+    out = csr.canonical(matrix, F32)
     assert is_canonical(out, F32)
     np.testing.assert_array_equal(out.toarray(), DENSE)
     assert before is None or snapshot(matrix) == before
 
 
 def test_conversion_is_said_once(caplog, monkeypatch):
-    monkeypatch.setattr(checks, "_said", set())
+    monkeypatch.setattr(csr, "_said", set())
     with caplog.at_level(logging.WARNING, "recsys"):
         for _ in range(3):
-            checks.interactions(sparse.coo_array(DENSE), F32)
-            checks.interactions(sparse.csc_array(DENSE), F32)
+            csr.canonical(sparse.coo_array(DENSE), F32)
+            csr.canonical(sparse.csc_array(DENSE), F32)
     assert [("COO" in r.message, "CSC" in r.message) for r in caplog.records] == [
         (True, False),
         (False, True),
@@ -86,7 +86,7 @@ def test_unsorted_and_duplicated_entries(width):
     matrix.data, matrix.indices, matrix.indptr = data, indices, np.array([0, 5, 5, 7], width)
     before = snapshot(matrix)
     for given in (matrix, matrix.tocoo()):
-        out = checks.interactions(given, F32)
+        out = csr.canonical(given, F32)
         assert is_canonical(out, F32)
         np.testing.assert_array_equal(out.toarray(), [[7, 4, 0, 6], [0] * 4, [0, 0, 200, 0]])
     assert snapshot(matrix) == before
@@ -97,12 +97,12 @@ def test_stale_flags_are_not_believed():
     matrix.data, matrix.indices = np.array([1.0, 2.0]), np.array([2, 0], np.int32)
     matrix.indptr = np.array([0, 2], np.int32)
     matrix.has_sorted_indices = matrix.has_canonical_format = True
-    np.testing.assert_array_equal(checks.interactions(matrix, F32).toarray(), [[2, 0, 1, 0]])
+    np.testing.assert_array_equal(csr.canonical(matrix, F32).toarray(), [[2, 0, 1, 0]])
 
 
 def test_stored_zeros_are_kept():
     matrix = sparse.csr_array((np.zeros(2), np.array([0, 2]), np.array([0, 1, 2])), shape=(2, 3))
-    assert checks.interactions(matrix, F32).nnz == 2
+    assert csr.canonical(matrix, F32).nnz == 2
 
 
 def test_read_only_and_memory_mapped_arrays_are_shared(tmp_path):
@@ -111,7 +111,7 @@ def test_read_only_and_memory_mapped_arrays_are_shared(tmp_path):
     for name in names:
         np.save(tmp_path / f"{name}.npy", getattr(matrix, name))
         setattr(matrix, name, np.load(tmp_path / f"{name}.npy", mmap_mode="r"))
-    out = checks.interactions(matrix, F32)
+    out = csr.canonical(matrix, F32)
     assert np.shares_memory(out.data, matrix.data)
     assert np.shares_memory(out.indices, matrix.indices)
     assert type(out.data) is np.ndarray
@@ -121,17 +121,17 @@ def test_read_only_and_memory_mapped_arrays_are_shared(tmp_path):
     matrix.indices = np.load(tmp_path / "indices.npy")[[1, 0, 2, 3, 4]]
     matrix.indices.flags.writeable = False
     np.testing.assert_array_equal(
-        checks.interactions(matrix, F32).toarray(), [[3, 0, 5, 0], [0] * 4, [1, 2, 0, 7]]
+        csr.canonical(matrix, F32).toarray(), [[3, 0, 5, 0], [0] * 4, [1, 2, 0, 7]]
     )
 
 
 def test_blocks_see_every_entry(monkeypatch):
     monkeypatch.setattr(checks, "_BLOCK", 7)
     matrix = sparse.random_array((40, 30), density=0.2, rng=0, format="csr")
-    out = checks.interactions(matrix, F64)
+    out = csr.canonical(matrix, F64)
     np.testing.assert_array_equal(out.toarray(), matrix.toarray())
     assert np.shares_memory(out.data, matrix.data)
-    covered = [(rows, entries) for rows, entries in checks.row_blocks(out.indptr)]
+    covered = [(rows, entries) for rows, entries in csr.row_blocks(out.indptr)]
     assert covered[0][0].start == 0 and covered[-1][0].stop == 40
     assert covered[0][1].start == 0 and covered[-1][1].stop == out.nnz
     for (rows, entries), (after, following) in itertools.pairwise(covered):
@@ -141,12 +141,12 @@ def test_blocks_see_every_entry(monkeypatch):
         bad.data[position] = np.nan
         row = np.searchsorted(bad.indptr, position, side="right") - 1
         with pytest.raises(ValueError, match=rf"nan at row {row}, column {bad.indices[position]};"):
-            checks.interactions(bad, F64)
+            csr.canonical(bad, F64)
     swapped = matrix.copy()
     where = np.flatnonzero(np.diff(swapped.indptr) > 1)[-1]
     at = swapped.indptr[where]
     swapped.indices[[at, at + 1]] = swapped.indices[[at + 1, at]]
-    np.testing.assert_array_equal(checks.interactions(swapped, F64).toarray(), swapped.toarray())
+    np.testing.assert_array_equal(csr.canonical(swapped, F64).toarray(), swapped.toarray())
 
 
 BAD = {
@@ -195,7 +195,7 @@ BAD = {
 def test_bad_matrix(case):
     matrix, error, message = BAD[case]
     with pytest.raises(error, match=message):
-        checks.interactions(matrix, F32)
+        csr.canonical(matrix, F32)
 
 
 @pytest.mark.parametrize("shape", [(2, 2**31), (2**31, 2)])
@@ -204,25 +204,25 @@ def test_too_many_rows_or_columns(shape):
     with pytest.raises(
         ValueError, match=f"user_items is {shape[0]} x {shape[1]}; expected at most"
     ):
-        checks.interactions(sparse.coo_array(entry, shape=shape), F32)
+        csr.canonical(sparse.coo_array(entry, shape=shape), F32)
 
 
 def test_bad_indices_of_other_formats():
     coo = sparse.coo_array(DENSE)
     coo.coords = (coo.row.copy(), np.array([0, 2, 0, 1, 9]))
     with pytest.raises(ValueError, match=r"col\[4\] is 9; expected 0 to 3"):
-        checks.interactions(coo, F32)
+        csr.canonical(coo, F32)
     coo.coords = (np.array([0, 0, 2, 2, -5]), sparse.coo_array(DENSE).col)
     with pytest.raises(ValueError, match=r"row\[4\] is -5; expected 0 to 2"):
-        checks.interactions(coo, F32)
+        csr.canonical(coo, F32)
     csc = sparse.csc_array(DENSE)
     csc.indices = np.array([0, 2, 2, 0, 3], np.int32)
     with pytest.raises(ValueError, match=r"indices\[4\] is 3; expected 0 to 2"):
-        checks.interactions(csc, F32)
+        csr.canonical(csc, F32)
     bsr = sparse.bsr_array(np.ones((4, 4)), blocksize=(2, 2))
     bsr.indices = np.array([0, 1, 0, 2], np.int32)
     with pytest.raises(ValueError, match=r"indices\[3\] is 2; expected 0 to 1"):
-        checks.interactions(bsr, F32)
+        csr.canonical(bsr, F32)
 
 
 def test_integer():

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from recsys import checks, kernels
+from recsys import csr, kernels
 from recsys.datasets import Dataset, DatasetUnavailableError, lastfm360k, lastfm360k_twin
 from recsys.models import ImplicitALS
 from recsys.models.confidence import signed_confidence
@@ -98,7 +98,7 @@ class Problem:
         regularization: float,
         num_threads: int = 0,
     ) -> None:
-        counts = checks.interactions(user_items, np.dtype(np.float32))
+        counts = csr.canonical(user_items, np.dtype(np.float32))
         signed = signed_confidence(counts, confidence, alpha, None)
         self.shape = counts.shape
         self.regularization = regularization

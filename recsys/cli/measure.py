@@ -11,12 +11,12 @@ import numpy as np
 import typer
 
 import recsys
+from recsys import csr
 from recsys.cli.command import Talk
 from recsys.cli.inputs import Reading, ids_like
 from recsys.cli.output import AsJson, print_json, print_table
 from recsys.cli.parameters import KINDS, Parameters, begun
 from recsys.cli.splitting import PANEL, Share, Splitting
-from recsys.entries import canonical, without
 from recsys.evaluation import Difference, Evaluation, HeldOut, compare
 from recsys.interactions import Interactions
 from recsys.interactions.matching import in_rows
@@ -129,7 +129,7 @@ def _measured(
     test = replace(test, users=users, items=ids_like(test.items, model.items, "items"))
     seen = model._checked_seen().counts(np.dtype(np.float32))
     own = in_rows(test, model.users, model.items, "the events to measure on")
-    new = without(canonical(own, "test"), seen)
+    new = csr.without(csr.canonical(own, may_be_empty=True, name="test"), seen)
     if not new.nnz:
         raise ValueError("all that there is to measure on was trained on; expected other events")
     if own.nnz > new.nnz:

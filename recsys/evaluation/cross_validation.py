@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recsys import checks
-from recsys.entries import canonical
+from recsys import checks, csr
 
 from .metrics import ERRORS, check_metric
 from .protocol import evaluate
@@ -77,7 +76,7 @@ class UserFolds:
         TypeError, ValueError
             X is no sparse matrix of finite numbers, or too few of its users have two interactions.
         """
-        user_items = canonical(X, "X")
+        user_items = csr.canonical(X, may_be_empty=True, name="X")
         rng = checks.random_generator(self.random_state)
         everybody = np.arange(user_items.shape[0])
         for users in users_of_folds(user_items, "n_splits", self.n_splits, rng):
@@ -142,7 +141,7 @@ class FoldInScorer:
         float
             The mean over users, or minus the error over all ratings held back.
         """
-        user_items = canonical(X, "X")
+        user_items = csr.canonical(X, may_be_empty=True, name="X")
         parts = user_split(
             user_items,
             len(able_users(user_items)),

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from recsys.entries import among, canonical, entry_keys, keep, shared_entries
+from recsys import csr
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,8 +67,8 @@ def judge(
         Shapes do not go together; an item is outside -1 to n_items - 1, or twice in a list (it
         would be counted as two hits); a row of `relevant` has no relevant item.
     """
-    relevant = canonical(relevant, "relevant")
-    relevant = keep(relevant, relevant.data > 0)
+    relevant = csr.canonical(relevant, may_be_empty=True, name="relevant")
+    relevant = csr.keep(relevant, relevant.data > 0)
     items = _checked(items, relevant.shape)
     n_relevant = np.diff(relevant.indptr)
     if not n_relevant.all():
@@ -78,13 +78,13 @@ def judge(
         )
     n_candidates = np.full(len(items), relevant.shape[1], np.int64)
     if seen is not None:
-        seen = canonical(seen, "seen")
+        seen = csr.canonical(seen, may_be_empty=True, name="seen")
         same_shape("seen", seen.shape, "relevant", relevant.shape)
-        n_candidates += shared_entries(seen, relevant)[0] - np.diff(seen.indptr)
-    keys = entry_keys(relevant, slice(0, len(items)))
+        n_candidates += csr.shared_entries(seen, relevant)[0] - np.diff(seen.indptr)
+    keys = csr.entry_keys(relevant, slice(0, len(items)))
     wanted = items + np.arange(len(items))[:, None] * np.int64(relevant.shape[1])
     # An empty place of one row has the key of the last item of the row before.
-    hits = among(wanted, keys) & (items >= 0)
+    hits = csr.among(wanted, keys) & (items >= 0)
     return Judged(items, hits, n_relevant, n_candidates, relevant.shape[1], information)
 
 
@@ -102,7 +102,7 @@ def self_information(train: Any) -> np.ndarray:
     -------
     ndarray of float64, shape (n_items,)
     """
-    train = canonical(train, "train")
+    train = csr.canonical(train, may_be_empty=True, name="train")
     users = np.bincount(train.indices, minlength=train.shape[1])
     return np.log2(train.shape[0]) - np.log2(np.maximum(users, 1))
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from recsys import checks
-from recsys.entries import among, canonical, check_apart, entry_keys, keep, plain
+from recsys import checks, csr
 from recsys.interactions.ids import Ids
 from recsys.interactions.matching import pair_in_rows
 from recsys.progress import progress_bar
@@ -169,7 +168,7 @@ class HeldOut:
         # One place more than is cut shows whether the cut goes through a tie.
         length = min(longest + (rng is not None), self._test.shape[1])
         for at in _blocks(len(users), length, show_progress):
-            rows = plain(self._train[at])
+            rows = csr.scipy_matrix(self._train[at])
             items, scores = _lists(model, users[at], rows, length, options or {})
             if rng is not None:
                 tally.n_cut_ties += _cut_ties(items, scores, longest)
@@ -258,9 +257,12 @@ def _cuts(k: int | Iterable[int]) -> list[int]:
 def _matrices(
     train: Any, test: Any, allow_overlap: bool, names: tuple[str, str]
 ) -> tuple[sparse.csr_array, sparse.csr_array]:
-    train, test = canonical(train, names[0]), canonical(test, names[1])
+    train, test = (
+        csr.canonical(train, may_be_empty=True, name=names[0]),
+        csr.canonical(test, may_be_empty=True, name=names[1]),
+    )
     same_shape(names[1], test.shape, names[0], train.shape)
-    test = keep(test, test.data > 0)
+    test = csr.keep(test, test.data > 0)
     if not test.nnz:
         raise ValueError(
             f"{names[1]} has no entry greater than zero, so nobody has a relevant item; expected "
@@ -268,7 +270,7 @@ def _matrices(
         )
     if not allow_overlap:
         advice = ", or pass allow_overlap=True to count them as relevant" if names == NAMES else ""
-        check_apart(train, test, names, advice)
+        csr.check_apart(train, test, names, advice)
     return train, test
 
 
@@ -352,5 +354,7 @@ def _cut_ties(items: np.ndarray, scores: np.ndarray, longest: int) -> int:
 def _seen_listed(judged: Judged, rows: sparse.csr_matrix) -> int:
     """How many lists name items of their user's row."""
     wanted = judged.items + np.arange(len(judged.items))[:, None] * np.int64(rows.shape[1])
-    listed = among(wanted, entry_keys(rows, slice(0, len(judged.items)))) & (judged.items >= 0)
+    listed = csr.among(wanted, csr.entry_keys(rows, slice(0, len(judged.items)))) & (
+        judged.items >= 0
+    )
     return int(listed.any(axis=1).sum())

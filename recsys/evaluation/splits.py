@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from recsys import checks
-from recsys.entries import canonical, keep, plain, row_of_entries
+from recsys import checks, csr
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -65,7 +64,7 @@ def random_split(user_items: Any, test_share: float = 0.2, *, random_state: Any 
         range.
     """
     share = checks.number("test_share", test_share, above=0, below=1)
-    user_items = canonical(user_items, "user_items")
+    user_items = csr.canonical(user_items, may_be_empty=True, name="user_items")
     draws = checks.random_generator(random_state).random(user_items.nnz)
     return _split(user_items, draws >= 1 - share)
 
@@ -76,7 +75,7 @@ def per_user_split(user_items: Any, test_share: float = 0.2, *, random_state: An
     Users with fewer than 1 / test_share interactions keep all of them in train.
     """
     share = checks.number("test_share", test_share, above=0, below=1)
-    user_items = canonical(user_items, "user_items")
+    user_items = csr.canonical(user_items, may_be_empty=True, name="user_items")
     rng = checks.random_generator(random_state)
     n_test = _parts(np.diff(user_items.indptr), share)
     return _split(user_items, _last(user_items, n_test, rng))
@@ -151,7 +150,7 @@ def time_split(user_items: Any, times: Any, test_share: float = 0.2, *, at: Any 
         The moment itself.
     """
     share = checks.number("test_share", test_share, above=0, below=1)
-    given, user_items = user_items, canonical(user_items, "user_items")
+    given, user_items = user_items, csr.canonical(user_items, may_be_empty=True, name="user_items")
     times = _times(given, user_items, times)
     if not len(times):
         return _split(user_items, np.zeros(0, bool))
@@ -189,7 +188,7 @@ def user_split(
     random_state : default None
     """
     share = checks.number("test_share", test_share, above=0, below=1)
-    user_items = canonical(user_items, "user_items")
+    user_items = csr.canonical(user_items, may_be_empty=True, name="user_items")
     able = able_users(user_items)
     if isinstance(held_out, float | np.floating):
         held = checks.number("held_out", held_out, above=0, below=1)
@@ -214,7 +213,7 @@ def user_folds(
     The folds are random and differ by at most one user in size.
     """
     share = checks.number("test_share", test_share, above=0, below=1)
-    user_items = canonical(user_items, "user_items")
+    user_items = csr.canonical(user_items, may_be_empty=True, name="user_items")
     rng = checks.random_generator(random_state)
     folds = users_of_folds(user_items, "n_folds", n_folds, rng)
     return (_users_out(user_items, users, share, rng) for users in folds)
@@ -254,7 +253,9 @@ def _parts(counts: np.ndarray, share: float) -> np.ndarray:
 
 
 def _split(matrix: sparse.csr_array, test: np.ndarray) -> Split:
-    return Split(plain(keep(matrix, ~test)), plain(keep(matrix, test)))
+    return Split(
+        csr.scipy_matrix(csr.keep(matrix, ~test)), csr.scipy_matrix(csr.keep(matrix, test))
+    )
 
 
 def _last(
@@ -264,7 +265,7 @@ def _last(
     times: np.ndarray | None = None,
 ) -> np.ndarray:
     """Marks the last `n_last` entries of each row by time, random ones where times are equal."""
-    row, draws = row_of_entries(matrix), rng.random(matrix.nnz)
+    row, draws = csr.entry_rows(matrix), rng.random(matrix.nnz)
     order = np.lexsort((draws, row) if times is None else (draws, times, row))
     first = matrix.indptr[1:] - n_last
     marked = np.zeros(matrix.nnz, bool)
@@ -276,7 +277,7 @@ def _k_a_user(user_items: Any, k: int, min_train: int) -> tuple[sparse.csr_array
     """The matrix, and how many entries of each row go to test: k or none."""
     checks.integer("k", k, 1)
     checks.integer("min_train", min_train, 0)
-    user_items = canonical(user_items, "user_items")
+    user_items = csr.canonical(user_items, may_be_empty=True, name="user_items")
     enough = np.diff(user_items.indptr) >= k + min_train
     return user_items, np.where(enough, k, 0)
 
@@ -287,8 +288,10 @@ def _users_out(
     n_test = np.zeros(user_items.shape[0], np.int64)
     n_test[users] = np.maximum(_parts(np.diff(user_items.indptr)[users], share), 1)
     test = _last(user_items, n_test, rng)
-    held = (n_test > 0)[row_of_entries(user_items)]
-    train, fold_in, named = (plain(keep(user_items, kept)) for kept in (~held, held & ~test, test))
+    held = (n_test > 0)[csr.entry_rows(user_items)]
+    train, fold_in, named = (
+        csr.scipy_matrix(csr.keep(user_items, kept)) for kept in (~held, held & ~test, test)
+    )
     return UserSplit(train, fold_in, named, users)
 
 

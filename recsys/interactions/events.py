@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from recsys import checks
+from recsys import checks, csr
 from recsys.interactions.columns import Times, Values
 from recsys.interactions.encode import Encoder
 from recsys.interactions.ids import Ids
@@ -161,7 +161,7 @@ def entries(
         values = _aggregated(None if values is None else values[order], begin, count, aggregate)
         times = None if times is None else np.maximum.reduceat(times[order], begin)
         indices, indptr = indices[begin], np.searchsorted(begin, indptr)
-    matrix = checks.assemble(narrowed(values), indices, indptr, shape)
+    matrix = csr.assemble(narrowed(values), indices, indptr, shape)
     return Entries(matrix, users, items, times)
 
 

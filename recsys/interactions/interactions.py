@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recsys import checks
-from recsys.entries import canonical, plain, row_of_entries
+from recsys import checks, csr
 from recsys.interactions import files, rearrange
 from recsys.interactions.columns import as_column
 from recsys.interactions.events import Events, Names, checked_names, default_names, narrowed
@@ -61,7 +60,7 @@ class Interactions:
     frame_kind: str | None = None
 
     def __post_init__(self) -> None:
-        matrix = plain(self.user_items)  # an object of its own, which shares the arrays
+        matrix = csr.scipy_matrix(self.user_items)  # an object of its own, which shares the arrays
         matrix.data, matrix.indices, matrix.indptr = map(
             _read_only, (matrix.data, matrix.indices, matrix.indptr)
         )
@@ -183,13 +182,13 @@ class Interactions:
             each once.
         """
         checks.flag("allow_negative", allow_negative)
-        matrix = canonical(user_items, "user_items")
+        matrix = csr.canonical(user_items, may_be_empty=True, name="user_items")
         if not allow_negative and matrix.nnz and matrix.data.min() < 0:
             bad = matrix.data < 0
             at = int(np.argmax(bad))
             raise ValueError(
                 f"user_items holds {bad.sum()} negative values, the first at "
-                f"{checks.entry_name(at, matrix.indptr, matrix.indices)} ({matrix.data[at]:g}); "
+                f"{csr.entry_name(at, matrix.indptr, matrix.indices)} ({matrix.data[at]:g}); "
                 "expected none: allow_negative=True takes them, as dislikes"
             )
         matrix.data = narrowed(matrix.data)
@@ -332,7 +331,7 @@ class Interactions:
         ImportError, ValueError
             That library is not installed; an unknown kind.
         """
-        rows = row_of_entries(self.user_items)
+        rows = csr.entry_rows(self.user_items)
         n_users, n_items = self.shape
         columns = {
             self.names.user: self.users.take(np.arange(n_users))[rows],

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recsys import checks
-from recsys.entries import entry_keys, keep, row_of_entries
+from recsys import checks, csr
 from recsys.interactions.encode import Encoder
 from recsys.interactions.events import AGGREGATES, Entries, entries
 from recsys.interactions.ids import Ids
@@ -25,7 +24,7 @@ _BY_TIME = ("leave_last", "time")
 def with_ids(data: Interactions, users: Ids | None, items: Ids | None, unknown: str) -> Entries:
     """The entries in the rows and columns of other ids; None: as they are."""
     checks.choice("unknown", unknown, ("raise", "drop"))
-    rows, columns = row_of_entries(data.user_items), data.user_items.indices
+    rows, columns = csr.entry_rows(data.user_items), data.user_items.indices
     rows = _moved(rows, data.users, users, "users", unknown)
     columns = _moved(columns, data.items, items, "items", unknown)
     users = data.users if users is None else users
@@ -51,7 +50,7 @@ def core(data: Interactions, min_user: int, min_item: int) -> Entries:
     """What is left when users and items with too few entries are removed until there are none."""
     least = checks.integer("min_user", min_user, 1), checks.integer("min_item", min_item, 1)
     matrix = data.user_items
-    places = row_of_entries(matrix), matrix.indices
+    places = csr.entry_rows(matrix), matrix.indices
     kept = np.ones(matrix.nnz, bool)
     while True:
         enough = [
@@ -68,7 +67,7 @@ def core(data: Interactions, min_user: int, min_item: int) -> Entries:
             "expected lower numbers: those that go take entries of the others with them"
         )
     left = [np.flatnonzero(each) for each in enough]
-    part = keep(matrix, kept)[left[0]][:, left[1]]
+    part = csr.keep(matrix, kept)[left[0]][:, left[1]]
     times = None if data.times is None else data.times[kept]
     return Entries(part, data.users.subset(left[0]), data.items.subset(left[1]), times)
 
@@ -94,9 +93,9 @@ def times_of(part: sparse.csr_matrix, data: Interactions) -> np.ndarray | None:
     if data.times is None:
         return None
     own = np.empty(part.nnz, data.times.dtype)
-    for rows, span in checks.row_blocks(part.indptr):
+    for rows, span in csr.row_blocks(part.indptr):
         first, last = (data.user_items.indptr[at] for at in (rows.start, rows.stop))
-        at = np.searchsorted(entry_keys(data.user_items, rows), entry_keys(part, rows))
+        at = np.searchsorted(csr.entry_keys(data.user_items, rows), csr.entry_keys(part, rows))
         own[span] = data.times[first:last][at]
     return own
 
@@ -115,7 +114,7 @@ def united(parts: Sequence[Interactions], aggregate: str) -> Entries:
     rows, users = _joined_ids([part.users for part in parts], parts[0].names.user)
     columns, items = _joined_ids([part.items for part in parts], parts[0].names.item)
     matrices = [part.user_items for part in parts]
-    of_rows = [own[row_of_entries(each)] for own, each in zip(rows, matrices, strict=True)]
+    of_rows = [own[csr.entry_rows(each)] for own, each in zip(rows, matrices, strict=True)]
     of_columns = [own[each.indices] for own, each in zip(columns, matrices, strict=True)]
     values = np.concatenate([each.data for each in matrices])
     times = np.concatenate([part.times for part in parts]) if all(timed) else None

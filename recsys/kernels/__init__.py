@@ -10,7 +10,7 @@ from .paths import row_paths
 from .product import product_topk
 from .ratings import RatingSGD
 from .rows import padded
-from .sides import Side, make_sides, scaled_lambda, transposed
+from .sides import Side, make_sides, scaled_lambda
 from .threads import resolve_num_threads, single_threaded_blas, threads_in_words
 from .topk import NO_ID, NormOrder, norm_order, norms, topk
 
@@ -51,7 +51,6 @@ __all__ = [
     "single_threaded_blas",
     "threads_in_words",
     "topk",
-    "transposed",
     "use_isa",
     "with_ones",
 ]

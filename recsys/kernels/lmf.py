@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from recsys import csr
+
 from . import _lmf
 from .config import current_isa
 from .reference.rng import draw
 from .rows import padded
-from .sides import transposed
 from .spans import cut, most_work_first, slices
 from .threads import resolve_num_threads
 
@@ -95,7 +96,7 @@ class LmfSide:
 
 def lmf_sides(signed: sparse.csr_array, negatives: int) -> tuple[LmfSide, LmfSide]:
     """Users x items, and its transpose."""
-    return LmfSide.of(signed, negatives), LmfSide.of(transposed(signed), negatives)
+    return LmfSide.of(signed, negatives), LmfSide.of(csr.transposed(signed), negatives)
 
 
 def row_keys(seed: int, sweep: int, rows: int) -> np.ndarray:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from recsys import csr
+
 from .spans import most_work_first
 
 if TYPE_CHECKING:
@@ -77,7 +79,7 @@ def make_sides(
         Users x items, and its transpose.
     """
     users = signed_confidence
-    items = transposed(users)
+    items = csr.transposed(users)
 
     def lambdas(matrix: sparse.csr_array) -> np.ndarray:
         return scaled_lambda(matrix, regularization, regularization_exponent, unobserved_weight)
@@ -104,17 +106,6 @@ def scaled_lambda(
         scale = (lengths + unobserved_weight * matrix.shape[1]) ** regularization_exponent
     # without a weight of unobserved cells an empty row's factors are zero whatever its lambda
     return regularization * np.where(np.isfinite(scale), scale, 0.0)
-
-
-def transposed(matrix: sparse.csr_array) -> sparse.csr_array:
-    """CSR of the transpose; SciPy widens all indices to the width of indptr, so narrow that."""
-    from scipy import sparse
-
-    narrow = np.int32 if matrix.nnz < 2**31 else np.int64
-    parts = (matrix.data, matrix.indices, matrix.indptr.astype(narrow))
-    turned = sparse.csr_array(parts, matrix.shape, copy=False).T.tocsr()
-    turned.indptr = turned.indptr.astype(np.int64, copy=False)
-    return turned
 
 
 def make_side(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from recsys import checks, kernels
+from recsys import checks, csr, kernels
 from recsys.models.base import Iteration
 from recsys.models.candidates import Seen
 from recsys.models.factor_model import FactorModel, both_or_factors
@@ -96,7 +96,7 @@ class AlternatingModel(FactorModel):
         dtype = self._check_parameters()
         rows = _distinct("users", users)
         shape = self._known_shape()
-        given = checks.interactions(user_items, dtype, may_be_empty=True)
+        given = csr.canonical(user_items, dtype, may_be_empty=True)
         checks.columns("user_items", given.shape, shape[1], "items")
         _check_rows("user_items", given, rows, "users")
         known = self._known(shape, dtype)
@@ -195,7 +195,7 @@ class AlternatingModel(FactorModel):
         user_of = np.repeat(users, np.diff(signed.indptr))[kept]
         triples = (signed.data[kept], (place[signed.indices[kept]], user_of))
         rows = sparse.csr_array(triples, shape=(len(items), counts.shape[0]))
-        return self._solve_rows(checks.canonical(rows), "user")
+        return self._solve_rows(csr.summed(rows), "user")
 
     def _merged(self, known: sparse.csr_array, given: sparse.csr_array) -> sparse.csr_array:
         """known + given, or `given` where both have an entry if they are ratings, with an entry
@@ -209,7 +209,7 @@ class AlternatingModel(FactorModel):
             values = np.where(np.isin(*keys), 0, values)
         places = np.concatenate(rows), np.concatenate(columns)
         merged = np.append(values, given.data), places
-        return checks.canonical(sparse.csr_array(merged, shape=known.shape))
+        return csr.summed(sparse.csr_array(merged, shape=known.shape))
 
     def _with_columns(
         self, matrix: sparse.csr_array, columns: np.ndarray, given: sparse.csr_array
@@ -220,15 +220,13 @@ class AlternatingModel(FactorModel):
 
         shape = matrix.shape[0], max(matrix.shape[1], int(columns.max(initial=-1)) + 1)
         column_of = np.repeat(columns, np.diff(given.indptr))
-        added = checks.canonical(
-            sparse.csr_array((given.data, (given.indices, column_of)), shape=shape)
-        )
+        added = csr.summed(sparse.csr_array((given.data, (given.indices, column_of)), shape=shape))
         rows = np.flatnonzero(np.diff(added.indptr))
-        wide = checks.assemble(matrix.data, matrix.indices, matrix.indptr, shape)
+        wide = csr.assemble(matrix.data, matrix.indices, matrix.indptr, shape)
         return _with_rows(wide, rows, self._merged(_rows(wide, rows), _rows(added, rows)))
 
     def _item_users(self, item_users: Any, dtype: np.dtype) -> sparse.csr_array:
-        given = checks.interactions(item_users, dtype, may_be_empty=True, name="item_users")
+        given = csr.canonical(item_users, dtype, may_be_empty=True, name="item_users")
         checks.columns("item_users", given.shape, len(self.user_factors), "users")
         return given
 
@@ -238,7 +236,7 @@ class AlternatingModel(FactorModel):
 
         if self._seen is None:
             shape = shape[0], len(self.item_factors)
-            return checks.canonical(sparse.csr_array(shape, dtype=dtype))
+            return csr.summed(sparse.csr_array(shape, dtype=dtype))
         return self._checked_seen().counts(dtype)
 
     def _learned(
@@ -288,7 +286,7 @@ def _rows(matrix: sparse.csr_array, rows: np.ndarray) -> sparse.csr_array:
     indptr = np.append(0, np.cumsum(lengths))
     at = np.repeat(begin - indptr[:-1], lengths) + np.arange(indptr[-1])
     shape = (len(rows), matrix.shape[1])
-    return checks.assemble(matrix.data[at], matrix.indices[at], indptr, shape)
+    return csr.assemble(matrix.data[at], matrix.indices[at], indptr, shape)
 
 
 def _with_rows(
@@ -299,7 +297,7 @@ def _with_rows(
     source = np.full(count, -1)
     source[: matrix.shape[0]] = np.arange(matrix.shape[0])
     source[rows] = matrix.shape[0] + np.arange(len(rows))
-    both = checks.assemble(
+    both = csr.assemble(
         np.append(matrix.data, given.data),
         np.append(matrix.indices, given.indices),
         np.append(matrix.indptr, matrix.indptr[-1] + given.indptr[1:]),
@@ -315,4 +313,4 @@ def _entry_rows(matrix: sparse.csr_array) -> np.ndarray:
 def _without_columns(matrix: sparse.csr_array, columns: np.ndarray) -> sparse.csr_array:
     kept = ~np.isin(matrix.indices, columns)
     indptr = np.append(0, np.cumsum(kept))[matrix.indptr]
-    return checks.assemble(matrix.data[kept], matrix.indices[kept], indptr, matrix.shape)
+    return csr.assemble(matrix.data[kept], matrix.indices[kept], indptr, matrix.shape)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recsys import checks
+from recsys import checks, csr
 from recsys.kernels import PairwiseFoldIn, PairwiseSGD, Rates
 from recsys.models.base import Iteration, NotFittedError
 from recsys.models.epochs import EpochModel
@@ -355,7 +355,7 @@ def _liked(counts: sparse.csr_array) -> sparse.csr_array:
     if kept.all():
         return counts
     indptr = np.append(0, np.cumsum(kept))[counts.indptr]
-    return checks.assemble(counts.data[kept], counts.indices[kept], indptr, counts.shape)
+    return csr.assemble(counts.data[kept], counts.indices[kept], indptr, counts.shape)
 
 
 def _rank_weights(n_items: int, max_trials: int) -> np.ndarray:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from recsys import checks, kernels
+from recsys import checks, csr, kernels
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -31,7 +31,7 @@ class Seen(NamedTuple):
     def counts(self, dtype: np.dtype) -> sparse.csr_array:
         """The matrix; its arrays are shared where they can be."""
         data = np.asarray(self.data, dtype)
-        return checks.assemble(data, self.indices, self.indptr, self.shape)
+        return csr.assemble(data, self.indices, self.indptr, self.shape)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """For a model file."""
@@ -44,8 +44,8 @@ class Seen(NamedTuple):
         indptr, indices = arrays["seen_indptr"], arrays["seen_indices"]
         data = arrays.get("seen_data")
         values = np.ones(len(indices), np.float32) if data is None else data
-        matrix = checks.assemble(values, indices, indptr, shape)
-        whole = checks.interactions(matrix, values.dtype, may_be_empty=True, name="what was seen")
+        matrix = csr.assemble(values, indices, indptr, shape)
+        whole = csr.canonical(matrix, values.dtype, may_be_empty=True, name="what was seen")
         return cls(whole.indptr, whole.indices, shape, None if data is None else whole.data)
 
     def copied(self, dtype: np.dtype) -> Seen:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recsys import checks
+from recsys import csr
 from recsys.models.base import NumericalWarning
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def signed_confidence(
     signed = np.empty_like(counts.data)
     given = _called(scheme, counts) if callable(scheme) else None
     largest = 0.0
-    for rows, entries in checks.row_blocks(counts.indptr):
+    for rows, entries in csr.row_blocks(counts.indptr):
         if not callable(scheme):
             lengths = np.diff(counts.indptr[rows.start : rows.stop + 1])
             sizes = np.abs(counts.data[entries], dtype=np.float64)
@@ -81,7 +81,7 @@ def signed_confidence(
         np.negative(signed[entries], out=signed[entries], where=counts.data[entries] <= 0)
     if signed.dtype == np.float32:
         _warn_of_spread(signed, largest)
-    return checks.assemble(signed, counts.indices, counts.indptr, counts.shape)
+    return csr.assemble(signed, counts.indices, counts.indptr, counts.shape)
 
 
 def _builtin(
@@ -112,7 +112,7 @@ def _called(scheme: Callable, counts: sparse.csr_array) -> np.ndarray:
     data, indices, indptr = counts.data.view(), counts.indices.view(), counts.indptr.view()
     for array in (data, indices, indptr):
         array.flags.writeable = False  # they may be the caller's own
-    values = np.asarray(scheme(checks.assemble(data, indices, indptr, counts.shape)))
+    values = np.asarray(scheme(csr.assemble(data, indices, indptr, counts.shape)))
     if values.dtype.kind not in "biuf":
         raise TypeError(
             "the confidence function must return an array of real numbers; got dtype "
@@ -133,7 +133,7 @@ def _check_block(
     if good.all():
         return
     at = int(np.argmin(good))
-    place = checks.entry_name(begin + at, counts.indptr, counts.indices)
+    place = csr.entry_name(begin + at, counts.indptr, counts.indices)
     if own and not (np.isfinite(confidence[at]) and confidence[at] >= 0):
         raise ValueError(
             f"the confidence function returned {confidence[at]} at {place}; expected finite "

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from recsys import checks, kernels
+from recsys import checks, csr, kernels
 from recsys.models.base import NumericalWarning, Step
 from recsys.models.training import IterativeModel, Start
 
@@ -126,7 +126,7 @@ def _less(counts: sparse.csr_array, mean: float) -> sparse.csr_array:
     if not mean:
         return counts
     data = counts.data - counts.dtype.type(mean)
-    return checks.assemble(data, counts.indices, counts.indptr, counts.shape)
+    return csr.assemble(data, counts.indices, counts.indptr, counts.shape)
 
 
 def _all_finite(learned: Start) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from recsys import checks, kernels
+from recsys import checks, csr, kernels
 from recsys.models.base import Iteration, NotFittedError
 from recsys.models.candidates import Choice, Entries, Seen, entries_of, list_length
 from recsys.models.estimator import scored_pairs
@@ -183,7 +183,7 @@ class FactorModel(ListMaker):
         NotFittedError, TypeError, ValueError, FloatingPointError
             As in `fit` and `recommend`.
         """
-        counts = checks.interactions(user_items, self._check_parameters(), may_be_empty=True)
+        counts = csr.canonical(user_items, self._check_parameters(), may_be_empty=True)
         checks.columns("user_items", counts.shape, len(self.item_factors), "items")
         return both_or_factors(self._fold(counts))
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recsys import checks, kernels
+from recsys import checks, csr, kernels
 from recsys.models.confidence import SCHEMES, Scheme, signed_confidence
 from recsys.models.least_squares import LeastSquaresModel
 from recsys.models.vocabulary import Vocabulary, speaks_ids
@@ -229,7 +229,7 @@ class ImplicitALS(LeastSquaresModel):
     ) -> np.ndarray:
         """What the one user of `signed` would get for each item if it had no entries."""
         [lambda_] = kernels.scaled_lambda(signed, *self._weights())
-        empty = checks.assemble(
+        empty = csr.assemble(
             signed.data[:0], signed.indices[:0], np.zeros_like(signed.indptr), signed.shape
         )
         [x] = kernels.fold_in(
@@ -253,7 +253,7 @@ class ImplicitALS(LeastSquaresModel):
         """
         dtype = self._check_parameters()
         user_factors, item_factors = self._both_factors()
-        counts = checks.interactions(user_items, dtype)
+        counts = csr.canonical(user_items, dtype)
         if counts.shape != (len(user_factors), len(item_factors)):
             raise ValueError(
                 f"user_items is {counts.shape[0]} users x {counts.shape[1]} items, but the model "

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from recsys import checks, kernels
+from recsys import checks, csr, kernels
 from recsys.interactions.matching import in_rows
 from recsys.models.base import Iteration, NotFittedError
 from recsys.models.candidates import Choice, Seen, list_length
@@ -135,7 +135,7 @@ class ItemNeighbors(ListMaker):
         no_target(y)
         dtype = self._check_parameters()
         ids = Vocabulary.of(user_items)
-        counts = checks.interactions(in_rows(user_items), dtype)
+        counts = csr.canonical(in_rows(user_items), dtype)
         seen = Seen.of(counts)
         self._log_start(counts)
         began = time.perf_counter()
@@ -174,7 +174,7 @@ class ItemNeighbors(ListMaker):
         list_length(N, n_items)
         choice = Choice(among, filter_items, n_items)
         flat = rows.reshape(-1).astype(np.int32)
-        chosen = checks.assemble(
+        chosen = csr.assemble(
             np.ones(len(flat), self._similarity.dtype),
             flat,
             np.arange(len(flat) + 1),
@@ -200,7 +200,7 @@ class ItemNeighbors(ListMaker):
         """
         rows, columns = scored_pairs(users, items, self._known_shape())
         counts = self._seen.counts(self._votes.dtype)
-        by_item = kernels.transposed(self._votes)
+        by_item = csr.transposed(self._votes)
         scores = np.empty(rows.size, counts.dtype)
         pairs = rows.reshape(-1), columns.reshape(-1)
         for begin in range(0, len(scores), _PAIRS):
@@ -243,9 +243,9 @@ class ItemNeighbors(ListMaker):
         data, indices, indptr = (
             arrays[f"similarity_{name}"] for name in ("data", "indices", "indptr")
         )
-        similarity = checks.assemble(data, indices, indptr, (seen.shape[1], seen.shape[1]))
+        similarity = csr.assemble(data, indices, indptr, (seen.shape[1], seen.shape[1]))
         dtype = checks.floating_dtype(self.dtype)
-        whole = checks.interactions(similarity, dtype, may_be_empty=True, name="similarity")
+        whole = csr.canonical(similarity, dtype, may_be_empty=True, name="similarity")
         self._become(whole, seen, None)
 
     def _become(self, similarity: sparse.csr_array, seen: Seen, ids: Vocabulary | None) -> None:
@@ -254,23 +254,21 @@ class ItemNeighbors(ListMaker):
             rows = np.repeat(np.arange(votes.shape[0]), np.diff(votes.indptr))
             sums = np.bincount(rows, np.abs(votes.data), votes.shape[0])
             data = (votes.data / np.where(sums > 0, sums, 1)[rows]).astype(votes.dtype)
-            votes = checks.assemble(data, votes.indices, votes.indptr, votes.shape)
+            votes = csr.assemble(data, votes.indices, votes.indptr, votes.shape)
         if self.orientation == "target":
-            votes = kernels.transposed(votes)
+            votes = csr.transposed(votes)
         state = {"_similarity": similarity, "_votes": votes, "_seen": seen, "_ids": ids}
         self._publish(state, ())
 
     def _neighbors(self, counts: sparse.csr_array) -> sparse.csr_array:
         """The k largest entries of each row of V'V, in no order."""
         values = self._weighted(counts)
-        items = kernels.transposed(
-            checks.assemble(values, counts.indices, counts.indptr, counts.shape)
-        )
+        items = csr.transposed(csr.assemble(values, counts.indices, counts.indptr, counts.shape))
         # by popularity, for the kernel's sums
         order = np.argsort(-np.diff(items.indptr), kind="stable").astype(np.int32)
         place = np.empty_like(order)
         place[order] = np.arange(len(order), dtype=np.int32)
-        users = checks.assemble(values, place[counts.indices], counts.indptr, counts.shape)
+        users = csr.assemble(values, place[counts.indices], counts.indptr, counts.shape)
         ids, scores = kernels.product_topk(
             items,
             users,
@@ -281,7 +279,7 @@ class ItemNeighbors(ListMaker):
         )
         kept = ids != kernels.NO_ID
         indptr = np.append(0, np.cumsum(np.count_nonzero(kept, axis=1)))
-        return checks.assemble(scores[kept], ids[kept], indptr, (len(order), len(order)))
+        return csr.assemble(scores[kept], ids[kept], indptr, (len(order), len(order)))
 
     def _weighted(self, counts: sparse.csr_array) -> np.ndarray:
         """V's values, in the order of those of `counts`; items are the documents."""
@@ -321,7 +319,7 @@ class ItemNeighbors(ListMaker):
             rows = histories[own[at]]
             indptr, indices = rows.indptr.astype(np.int64), rows.indices.astype(np.int32)
             ids[at], scores[at] = kernels.product_topk(
-                checks.assemble(rows.data, indices, indptr, rows.shape),
+                csr.assemble(rows.data, indices, indptr, rows.shape),
                 self._votes,
                 N,
                 skip=(indptr, indices) if filter_seen else None,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from recsys import checks, kernels
+from recsys import checks, csr, kernels
 from recsys.models.base import NotFittedError
 from recsys.models.candidates import Choice, Seen, list_length, rows_meant
 from recsys.models.display import model_html
@@ -102,7 +102,7 @@ class ListMaker(SpeaksIds):
         flat = rows.reshape(-1)
         given, own = None, flat
         if user_items is not None:
-            given = checks.interactions(user_items, dtype, may_be_empty=True)
+            given = csr.canonical(user_items, dtype, may_be_empty=True)
             own = rows_meant(given.shape, flat, shape, fold_in)
         elif fold_in:
             raise ValueError("fold_in=True takes users from user_items: pass it, one row a user")
@@ -220,7 +220,7 @@ class ListMaker(SpeaksIds):
         if user_items is None:
             counts = self._checked_seen().counts(dtype)
         else:
-            counts = checks.interactions(user_items, dtype, may_be_empty=True)
+            counts = csr.canonical(user_items, dtype, may_be_empty=True)
             checks.columns("user_items", counts.shape, shape[1], "items")
             if counts.shape[0] == 1:
                 return counts

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recsys import checks
+from recsys import checks, csr
 from recsys.models.base import Iteration
 from recsys.models.candidates import pairs
 from recsys.models.factor_model import FactorModel
@@ -87,7 +87,7 @@ class RatingModel(FactorModel):
             As in `predict`; the matrix is not as `fit` takes it.
         """
         shape = self._known_shape()
-        ratings = checks.interactions(user_items, checks.floating_dtype(self.dtype))
+        ratings = csr.canonical(user_items, checks.floating_dtype(self.dtype))
         _not_transposed("user_items", ratings.shape, shape)
         return self._error(ratings, "rmse", self._bounds(clip))
 
@@ -95,7 +95,7 @@ class RatingModel(FactorModel):
         self, validation: Any, dtype: np.dtype, shape: tuple[int, int]
     ) -> sparse.csr_array:
         """`validation` of a training on a matrix of `shape`, checked."""
-        ratings = checks.interactions(validation, dtype, name="validation")
+        ratings = csr.canonical(validation, dtype, name="validation")
         _not_transposed("validation", ratings.shape, shape)
         return ratings
 
@@ -107,7 +107,7 @@ class RatingModel(FactorModel):
     ) -> float:
         """ "rmse" or "mae" of the predictions for all entries."""
         total = 0.0
-        for rows, entries in checks.row_blocks(ratings.indptr):
+        for rows, entries in csr.row_blocks(ratings.indptr):
             lengths = np.diff(ratings.indptr[rows.start : rows.stop + 1])
             users = np.repeat(np.arange(rows.start, rows.stop), lengths)
             errors = self._predicted(users, ratings.indices[entries], bounds).astype(np.float64)

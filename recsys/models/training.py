@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 
-from recsys import checks, kernels
+from recsys import checks, csr, kernels
 from recsys.interactions.matching import pair_in_rows
 from recsys.models.base import Callback, Iteration, Step
 from recsys.models.candidates import Seen
@@ -126,7 +126,7 @@ class IterativeModel(FactorModel):
             )
         ids = Vocabulary.of(user_items)
         user_items, validation = pair_in_rows(user_items, validation, NAMES)
-        counts = checks.interactions(user_items, dtype)
+        counts = csr.canonical(user_items, dtype)
         self._check_counts(counts)
         judge = Validation.of(self, counts, validation, metric, patience, validate_every)
         continues = warm_start and self._can_continue(counts.shape, dtype, ids)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recsys import checks
+from recsys import checks, csr
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -30,12 +30,11 @@ class Validation:
         self.missed = 0  # validations since
         self._ratings = self._lists = None
         # not before it is asked for
-        from recsys.entries import check_apart
         from recsys.evaluation.metrics import ERRORS
 
         if metric in ERRORS:
             self._ratings = model._held_out(held_out, train.dtype, train.shape)
-            check_apart(train, self._ratings, NAMES)
+            csr.check_apart(train, self._ratings, NAMES)
         else:
             self._lists = held_out_lists(train, held_out, metric, NAMES)
 

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recsys import checks
-from recsys.entries import canonical, plain, row_of_entries
+from recsys import checks, csr
 from recsys.evaluation.metrics import ERRORS, check_metric
 from recsys.interactions import Interactions
 from recsys.interactions.matching import pair_in_rows
@@ -211,7 +210,10 @@ class Task:
         seed = {"random_state": random_state} if drawn else {}
         source = train if isinstance(train, Interactions) else None
         matrices = pair_in_rows(train, validation, _NAMES)
-        train, validation = map(canonical, matrices, _NAMES)
+        train, validation = (
+            csr.canonical(matrix, may_be_empty=True, name=name)
+            for matrix, name in zip(matrices, _NAMES, strict=True)
+        )
         lists = None if metric in ERRORS else held_out_lists(train, validation, metric, _NAMES)
         return cls(
             model_class,
@@ -285,19 +287,9 @@ class Task:
         return params
 
     def refitted(self, params: Mapping[str, Any], show_progress: bool) -> ListMaker:
-        from scipy import sparse
-
-        both = self.train, self.validation
-        rows, columns = (
-            np.concatenate([part(matrix) for matrix in both])
-            for part in (row_of_entries, lambda matrix: matrix.indices)
-        )
-        # The sum of two matrices would be without the entries that are 0.
-        data = np.concatenate([matrix.data for matrix in both])
-        union = sparse.coo_array((data, (rows, columns)), shape=self.train.shape).tocsr()
+        union = csr.scipy_matrix(csr.merged(self.train, self.validation))
         if self.source is not None:
-            whole = plain(canonical(union, "train and validation"))
-            union = replace(self.source, user_items=whole, times=None)
+            union = replace(self.source, user_items=union, times=None)
         return self.model_class(**params).fit(union, show_progress=show_progress)
 
 

@@ -4,7 +4,7 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys import checks
+from recsys import csr
 from recsys import evaluation as ev
 
 SPLITS = {
@@ -198,7 +198,7 @@ def test_equal_times_are_not_ordered_by_item():
 @pytest.mark.parametrize("form", ["csr", "csc", "coo", "canonical"])
 def test_times_follow_the_stored_entries(form):
     if form == "canonical":  # index arrays of two widths
-        whole = checks.interactions(matrix(), np.dtype(np.float32))
+        whole = csr.canonical(matrix(), np.dtype(np.float32))
     else:
         whole = matrix().asformat(form)
     time = whole.data * 10.0  # ascending along each row: the last item is the latest

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from recsys import checks
+from recsys import csr
 from recsys.kernels import _product, product_topk
 from recsys.kernels.reference import product as reference
 from tests.cases import on_copies
@@ -13,7 +13,7 @@ from tests.cases import on_copies
 def integers(rows, columns, density, seed, dtype):
     matrix = sparse.random_array((rows, columns), density=density, rng=seed, format="csr")
     matrix.data = np.ceil(5 * matrix.data) - 2  # zeros and negative ones too
-    return checks.interactions(matrix, np.dtype(dtype), may_be_empty=True)
+    return csr.canonical(matrix, np.dtype(dtype), may_be_empty=True)
 
 
 def arguments(dtype, rows=23, middle=31, columns=211, n=7, density=0.2, *, left_out=True):
@@ -69,8 +69,8 @@ def test_rows_with_more_additions_than_are_gone_over_again(isa, dtype):
 
 
 def test_same_bits_for_any_number_of_threads(dtype):
-    a = checks.interactions(sparse.random_array((300, 90), density=0.1, rng=0), np.dtype(dtype))
-    b = checks.interactions(sparse.random_array((90, 500), density=0.2, rng=1), np.dtype(dtype))
+    a = csr.canonical(sparse.random_array((300, 90), density=0.1, rng=0), np.dtype(dtype))
+    b = csr.canonical(sparse.random_array((90, 500), density=0.2, rng=1), np.dtype(dtype))
     expected = product_topk(a, b, 10, num_threads=1)
     for threads in (2, 3, 7):
         for one, other in zip(product_topk(a, b, 10, num_threads=threads), expected, strict=True):

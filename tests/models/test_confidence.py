@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from recsys import NumericalWarning, checks
+from recsys import NumericalWarning, checks, csr
 from recsys.models.confidence import signed_confidence
 
 F32, F64 = np.dtype(np.float32), np.dtype(np.float64)
@@ -11,7 +11,7 @@ F32, F64 = np.dtype(np.float32), np.dtype(np.float64)
 def counts_of(data, indptr, n_items=6, dtype=F64):
     indices = np.concatenate([np.arange(n) for n in np.diff(indptr)])
     matrix = sparse.csr_array((np.array(data, float), indices, indptr), (len(indptr) - 1, n_items))
-    return checks.interactions(matrix, dtype)
+    return csr.canonical(matrix, dtype)
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_log_of_each_users_mean(counts):
 def test_blocks_change_nothing(scheme, dtype, monkeypatch):
     matrix = sparse.random_array((50, 40), density=0.2, rng=0, format="csr")
     matrix.data = matrix.data * 20 - 5
-    counts = checks.interactions(matrix, dtype)
+    counts = csr.canonical(matrix, dtype)
     whole = signed_confidence(counts, scheme, 2.0, None)
     assert whole.data.dtype == dtype
     monkeypatch.setattr(checks, "_BLOCK", 11)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from recsys import ImplicitALS, checks
+from recsys import ImplicitALS, csr
 from recsys.models.confidence import signed_confidence
 
 
@@ -23,7 +23,7 @@ def test_fold_in_solves_each_row_against_the_item_factors(options):
     got = model.fold_in(new)
     np.testing.assert_array_equal(model.item_factors, before)
     y = before.astype(np.float64)
-    clean = checks.interactions(new, np.dtype(np.float64))
+    clean = csr.canonical(new, np.dtype(np.float64))
     signed = signed_confidence(clean, model.confidence, model.alpha, model.epsilon)
     for row, solved in enumerate(got):
         start, end = signed.indptr[row : row + 2]

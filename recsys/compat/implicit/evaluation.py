@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recsys import checks, evaluation
-from recsys.entries import canonical, keep, plain
+from recsys import checks, csr, evaluation
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -53,7 +52,9 @@ def train_test_split(
     """
     checks.number("train_percentage", train_percentage, above=0, below=1)
     train, test = evaluation.random_split(ratings, 1 - train_percentage, random_state=random_state)
-    return _as_given(train, ratings), _as_given(plain(keep(test, test.data > 0)), ratings)
+    return _as_given(train, ratings), _as_given(
+        csr.scipy_matrix(csr.keep(test, test.data > 0)), ratings
+    )
 
 
 def leave_k_out_split(
@@ -125,8 +126,8 @@ def ranking_metrics_at_k(
     TypeError, ValueError
         As `recsys.evaluation.evaluate`; entries in both matrices are not an error.
     """
-    test = canonical(test_user_items, "test_user_items")
-    test = checks.assemble(np.ones_like(test.data), test.indices, test.indptr, test.shape)
+    test = csr.canonical(test_user_items, may_be_empty=True, name="test_user_items")
+    test = csr.assemble(np.ones_like(test.data), test.indices, test.indptr, test.shape)
     found = evaluation.evaluate(
         model,
         train_user_items,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from recsys import ItemNeighbors, checks, kernels, weighting
+from recsys import ItemNeighbors, csr, kernels, weighting
 
 from .cpu import npz
 from .cpu.matrix_factorization_base import _check_rows, _length
@@ -191,7 +191,7 @@ class NearestNeighboursScorer:
     """The best items by the rows of users times a matrix of similar items."""
 
     def __init__(self, similarity: Any) -> None:
-        self.similarity = checks.interactions(
+        self.similarity = csr.canonical(
             similarity, np.dtype(np.float64), may_be_empty=True, name="similarity"
         )
 
@@ -207,7 +207,7 @@ class NearestNeighboursScorer:
         wide = sparse.csr_matrix(
             (rows.data, rows.indices, rows.indptr), (rows.shape[0], self.similarity.shape[0])
         )
-        own = checks.interactions(wide, np.dtype(np.float64), may_be_empty=True)
+        own = csr.canonical(wide, np.dtype(np.float64), may_be_empty=True)
         skip = (own.indptr, own.indices) if remove_own_likes else None
         return kernels.product_topk(
             own, self.similarity, N, skip=skip, banned=banned, num_threads=num_threads

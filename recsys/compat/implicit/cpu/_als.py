@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from recsys import checks, kernels
+from recsys import csr, kernels
 
 
 def least_squares(
@@ -64,7 +64,7 @@ def calculate_loss(
     An entry c < 0 adds a constant -c to the objective, as it does there.
     """
     X, Y = (np.require(factors, requirements=["C"]) for factors in (X, Y))
-    signed = checks.interactions(Cui, X.dtype, may_be_empty=True, name="Cui")
+    signed = csr.canonical(Cui, X.dtype, may_be_empty=True, name="Cui")
     sides = kernels.make_sides(signed, regularization, 0.0, 1.0)
     return normalized_loss(kernels.objective(*sides, X, Y, num_threads), signed)
 
@@ -81,13 +81,13 @@ def _solve(
 ) -> None:
     if X.dtype != Y.dtype or X.dtype not in (np.float32, np.float64):
         raise ValueError(f"X and Y must both be float32 or float64; got {X.dtype} and {Y.dtype}")
-    signed = checks.interactions(Cui, X.dtype, may_be_empty=True, name="Cui")
+    signed = csr.canonical(Cui, X.dtype, may_be_empty=True, name="Cui")
     if signed.shape[0] != len(X) or signed.shape[1] > len(Y) or X.shape[1] != Y.shape[1]:
         raise ValueError(
             f"Cui of shape {signed.shape}, X of shape {X.shape} and Y of shape {Y.shape} do not go "
             "together: expected a row of X for each row of Cui, a row of Y for each column"
         )
-    wide = checks.assemble(signed.data, signed.indices, signed.indptr, (len(X), len(Y)))
+    wide = csr.assemble(signed.data, signed.indices, signed.indptr, (len(X), len(Y)))
     fixed = np.require(Y, requirements=["C"])
     with kernels.single_threaded_blas():
         X[:] = kernels.fold_in(wide, fixed, regularization, 0.0, 1.0, num_threads, **how)

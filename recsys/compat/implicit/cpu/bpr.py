@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from recsys import BPR, checks
+from recsys import BPR, csr
 
 from ..utils import check_csr, check_random_state
 from .matrix_factorization_base import MatrixFactorizationBase
@@ -72,7 +72,7 @@ class BayesianPersonalizedRanking(MatrixFactorizationBase):
         matrix = check_csr(user_items)
         ones = np.ones(len(matrix.indices), np.float32)
         likes = sparse.csr_matrix((ones, matrix.indices, matrix.indptr), matrix.shape)
-        likes = checks.interactions(likes, np.dtype(np.float32), may_be_empty=True)
+        likes = csr.canonical(likes, np.dtype(np.float32), may_be_empty=True)
         random = check_random_state(self.random_state)
         engine = self._engine(random)
         engine._check_parameters()
