@@ -359,7 +359,7 @@ def from_triples(
 
 def row_entries(indptr: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """indptr of some rows one after the other, and where their entries are; row -1 has none."""
-    begin = np.where(rows >= 0, indptr[rows], 0)
+    begin = indptr[rows]
     lengths = np.where(rows >= 0, indptr[rows + 1] - begin, 0)
     taken = np.concatenate([[0], np.cumsum(lengths)])
     return taken, np.repeat(begin - taken[:-1], lengths) + np.arange(taken[-1])

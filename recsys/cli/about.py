@@ -9,8 +9,9 @@ from recsys.cli.command import Talk
 from recsys.cli.inputs import ModelFile
 from recsys.cli.output import AsJson, print_facts, print_json
 from recsys.kernels.config import configuration
-from recsys.models.lists import ListMaker
-from recsys.serving import read_model_file
+from recsys.models import internal
+from recsys.models.files import read_model_file
+from recsys.models.model import Model
 
 
 def config(talk: Talk, as_json: AsJson = False) -> None:
@@ -33,14 +34,15 @@ def info(path: ModelFile, talk: Talk, as_json: AsJson = False) -> None:
     print_facts(facts)
 
 
-def about(model: ListMaker) -> dict[str, Any]:
+def about(model: Model) -> dict[str, Any]:
     """What a fitted model can say of itself, for people and machines."""
-    users, items = model._known_shape()
+    users, items = internal.shape(model)
     facts: dict[str, Any] = {"model": type(model).__name__, "users": users, "items": items}
     for side in ("users", "items"):
         ids = getattr(model, side, None)
         facts[f"{side[:-1]}_ids"] = "row numbers" if ids is None else ids.kind
-    facts["entries"] = None if model._seen is None else len(model._seen.indices)
+    matrix = model.training_matrix
+    facts["entries"] = None if matrix is None else matrix.nnz
     if model.history:
         last = model.history[(model.best_iteration or len(model.history)) - 1]
         facts["iterations"] = len(model.history)

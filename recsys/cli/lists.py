@@ -17,8 +17,9 @@ from recsys.cli.list_files import Columns, check_list_file, rows_of, write_list_
 from recsys.cli.output import AsJson, print_json, print_table
 from recsys.interactions import Interactions
 from recsys.interactions.matching import known_entries
-from recsys.models.id_lists import IdLists
-from recsys.models.lists import ListMaker
+from recsys.models import internal
+from recsys.models.lists import IdLists
+from recsys.models.model import Model
 from recsys.progress import progress_bar
 
 USERS = 1 << 13  # whose lists are made together
@@ -102,31 +103,31 @@ def similar(
     _show(rows, as_json)
 
 
-def _who(model: ListMaker, events: Interactions | None, named: list[str]) -> Any:
+def _who(model: Model, events: Interactions | None, named: list[str]) -> Any:
     """The users that were named, or all: of the events if there are such, else of the model."""
     known = model.users if events is None else events.users
     if named:
         return as_ids(named, known, "users")
     if known is None:
-        return np.arange(model._known_shape()[0])
+        return np.arange(internal.shape(model)[0])
     return known.take(np.arange(len(known)))
 
 
-def _histories(model: ListMaker, path: Path, value: str | None) -> Interactions:
+def _histories(model: Model, path: Path, value: str | None) -> Interactions:
     """Events of newcomers, in the columns of the model's items."""
-    if model._ids is None:
+    if internal.id_names(model) is None:
         raise ValueError(
             "the model knows no ids of items, which --histories needs: train it by `recsys train`, "
             "or fit it on Interactions"
         )
-    user, item = model._ids.names
+    user, item = internal.id_names(model)
     events = Reading(user=user, item=item, value=value).events(path)
     events = replace(events, items=ids_like(events.items, model.items, "items"))
     return known_entries(events, None, model.items, str(path))
 
 
 def _lists(
-    model: ListMaker,
+    model: Model,
     who: Any,
     events: Interactions | None,
     show_progress: bool,
@@ -142,7 +143,7 @@ def _lists(
             bar.update(len(some))
 
 
-def _columns(model: ListMaker, found: Any, whose: Any, names: tuple[str, str]) -> Columns:
+def _columns(model: Model, found: Any, whose: Any, names: tuple[str, str]) -> Columns:
     if not isinstance(found, IdLists):  # of a model that knows row numbers only
         ids, scores = found
         found = IdLists(ids, scores, np.asarray(whose), names, None)

@@ -20,7 +20,8 @@ from recsys.cli.splitting import PANEL, Share, Splitting
 from recsys.evaluation import Difference, Evaluation, HeldOut, compare
 from recsys.interactions import Interactions
 from recsys.interactions.matching import in_rows
-from recsys.models.lists import ListMaker
+from recsys.models import internal
+from recsys.models.model import Model
 
 METRICS, CUTS = ["precision", "recall", "map", "ndcg"], [10, 20]
 
@@ -117,7 +118,7 @@ def evaluate(
 
 
 def _measured(
-    model: ListMaker, test: Interactions, metrics: list[str], k: list[int], talk: Talk
+    model: Model, test: Interactions, metrics: list[str], k: list[int], talk: Talk
 ) -> Measured:
     """The metrics of a model on those of `test` that it was not trained on."""
     if model.users is None:
@@ -127,7 +128,7 @@ def _measured(
         )
     users = ids_like(test.users, model.users, "users")
     test = replace(test, users=users, items=ids_like(test.items, model.items, "items"))
-    seen = model._checked_seen().counts(np.dtype(np.float32))
+    seen = internal.remembered(model).counts(np.dtype(np.float32))
     own = in_rows(test, model.users, model.items, "the events to measure on")
     new = csr.without(csr.canonical(own, may_be_empty=True, name="test"), seen)
     if not new.nnz:

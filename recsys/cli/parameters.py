@@ -11,11 +11,11 @@ from typing import Annotated, Any
 import typer
 
 from recsys import checks
-from recsys.models import BPR, ItemNeighbors
+from recsys.models import BPR, ItemNeighbors, internal
+from recsys.models.factor_model import FactorModel
 from recsys.models.load import MODELS
-from recsys.models.training import IterativeModel
 
-Model = IterativeModel | ItemNeighbors  # what can be trained
+Model = FactorModel | ItemNeighbors  # what can be trained
 
 
 def _kebab(name: str) -> str:
@@ -103,22 +103,22 @@ class Parameters:
         """Models by name, with these parameters, checked as far as that needs no data."""
         made = {name: cls(**given) for name, (cls, given) in self.of(names).items()}
         for model in made.values():
-            model._check_parameters()
+            internal.check_parameters(model)
         return made
 
     def _of_one(self, name: str, given: dict[str, Any]) -> dict[str, Any]:
         cls, fixed = KINDS[name]
         own = {parameter_name(cls, each): value for each, value in given.items()}
         own = {"random_state": self.seed, **fixed, **own}
-        return {each: value for each, value in own.items() if each in cls._parameter_names()}
+        return {each: value for each, value in own.items() if each in internal.parameter_names(cls)}
 
     def _check_known(self, names: Sequence[str], option: str, shown: str) -> None:
         """ValueError unless one of the models has a parameter."""
         known: dict[str, None] = {}
         for cls in (KINDS[name][0] for name in names):
-            if parameter_name(cls, option) in cls._parameter_names():
+            if parameter_name(cls, option) in internal.parameter_names(cls):
                 return
-            known |= dict.fromkeys(cls._parameter_names())
+            known |= dict.fromkeys(internal.parameter_names(cls))
         hint = checks.nearest(option, known) or f"; there are {', '.join(known)}"
         has = "has" if len(names) == 1 else "have"
         raise ValueError(f"{' and '.join(names)} {has} no {shown}{hint}")
@@ -126,8 +126,8 @@ class Parameters:
 
 def parameter_name(cls: type[Model], option: str) -> str:
     """What a model calls the parameter of an option."""
-    if option == "iterations" and "epochs" in cls._parameter_names():
-        return "epochs"
+    if option == "iterations":
+        return internal.iterations_name(cls) or option
     return {"threads": "num_threads", "seed": "random_state"}.get(option, option)
 
 

@@ -12,6 +12,7 @@ from recsys.cli.inputs import EventFile, Reading, check_ids
 from recsys.cli.output import AsJson, check_output, print_json, print_table
 from recsys.cli.parameters import DEFAULT, ModelName, Parameters
 from recsys.cli.splitting import Metric, Patience, Share, Splitting, ValidateEvery
+from recsys.models import internal
 from recsys.tuning import Trial, TuningResult
 from recsys.tuning import tune as search
 
@@ -98,7 +99,7 @@ def _show(found: TuningResult, cls: type, output: Path | None, as_json: bool, ta
             "model": cls.__name__,
             "metric": found.metric,
             "best_value": found.best_value,
-            "best_parameters": best._header()["parameters"],
+            "best_parameters": internal.json_parameters(best),
             "trials": [trial._asdict() for trial in found.trials],
         }
         print_json(content)

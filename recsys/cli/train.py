@@ -17,7 +17,8 @@ from recsys.cli.parameters import DEFAULT, Model, ModelName, Parameters, paramet
 from recsys.cli.splitting import PANEL, Metric, Patience, Splitting, ValidateEvery
 from recsys.evaluation.metrics import check_metric
 from recsys.interactions import Interactions
-from recsys.models.training import IterativeModel
+from recsys.models import internal
+from recsys.models.factor_model import FactorModel
 from recsys.models.validation import held_out_lists
 
 ModelOutput = Annotated[
@@ -61,7 +62,7 @@ def train(
     for name, value in stops.items():
         if validation is None and value is not None:
             raise ValueError(f"--{name} goes by what is held out: give --validation as well")
-    if patience is not None and not isinstance(own, IterativeModel):
+    if patience is not None and not isinstance(own, FactorModel):
         raise ValueError(f"{model} has no iterations to stop after: leave out --patience")
     if validation is not None:
         checks.number("--validation", validation, above=0, below=1)
@@ -82,7 +83,7 @@ def train(
     own.save(output)
     facts = {"wrote": str(output), **about(own), "validation": None, **found}
     if as_json:
-        print_json({**facts, "parameters": own._header()["parameters"]})
+        print_json({**facts, "parameters": internal.json_parameters(own)})
     elif not talk.quiet:
         print_facts({**facts, "model": repr(own)})
 
@@ -113,8 +114,8 @@ def fit_and_measure(
 ) -> dict[str, Any]:
     """Train on the first part, measure on the second one; what that found, by name."""
     train, held_out = parts
-    metric = options["metric"] or model._default_metric
-    if isinstance(model, IterativeModel):
+    metric = options["metric"] or internal.default_metric(type(model))
+    if isinstance(model, FactorModel):
         fit(model, train, output, talk, validation=held_out, **options)
         value = model.history[(model.best_iteration or 0) - 1].validation
     else:

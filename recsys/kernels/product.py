@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from recsys import csr
+
 from . import _product
 from .config import current_isa
-from .spans import cut, most_work_first
+from .spans import cut, most_work_first, query_blocks
 from .threads import resolve_num_threads
-from .topk import NO_ID
+from .topk import NO_ID, Entries
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -25,8 +27,9 @@ def product_topk(
     b: sparse.csr_array,
     n: int,
     *,
+    rows: np.ndarray | None = None,
     names: np.ndarray | None = None,
-    skip: tuple[np.ndarray, np.ndarray] | None = None,
+    skip: Entries | None = None,
     banned: np.ndarray | None = None,
     unsorted: bool = False,
     num_threads: int = 0,
@@ -38,10 +41,12 @@ def product_topk(
     a, b : canonical CSR of one floating dtype, int32 indices and int64 indptr
         Fast where b's columns come by falling popularity.
     n : int, at least 1
+    rows : (lists,) int, optional
+        The rows of a, and of `skip`, that lists are made for; by default one for each.
     names : (columns,) int32, optional
         What lists, `skip` and `banned` call a column.
     skip : (indptr, indices), optional
-        Left out of each row's list: int64 (rows + 1,), and int32 ascending within a row.
+        Left out of each row's list: int64 (a's rows + 1,), and int32 ascending within a row.
     banned : (columns,) uint8, optional
         1: left out of every list.
     unsorted : bool
@@ -62,10 +67,23 @@ def product_topk(
     FloatingPointError
         A score is not finite.
     """
-    rows = a.shape[0]
-    ids = np.full((rows, n), NO_ID, np.int32)
-    scores = np.full((rows, n), -np.inf, b.dtype)
-    failed = np.zeros(rows, np.uint8)
+    if rows is not None:
+        ids = np.full((len(rows), n), NO_ID, np.int32)
+        scores = np.full((len(rows), n), -np.inf, b.dtype)
+        for at in query_blocks(len(rows)):
+            skipped = None
+            if skip is not None:
+                indptr, entries = csr.row_entries(skip[0], rows[at])
+                skipped = indptr, skip[1][entries]
+            ids[at], scores[at] = product_topk(
+                csr.take_rows(a, rows[at]), b, n, names=names, skip=skipped, banned=banned,
+                unsorted=unsorted, num_threads=num_threads,
+            )  # fmt: skip
+        return ids, scores
+    count = a.shape[0]
+    ids = np.full((count, n), NO_ID, np.int32)
+    scores = np.full((count, n), -np.inf, b.dtype)
+    failed = np.zeros(count, np.uint8)
     order, spans, calls = _plan(a, b)
     threads = resolve_num_threads(num_threads)
     lengths, entries = skip or (None, None)

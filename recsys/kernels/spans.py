@@ -8,6 +8,12 @@ from time import perf_counter
 import numpy as np
 
 SLICE_SECONDS = 0.1  # between looks for a KeyboardInterrupt
+_QUERIES = 1 << 13  # whose lists are made together: what is gathered for them stays small
+
+
+def query_blocks(count: int) -> Iterator[slice]:
+    """Cut `count` queries into blocks whose lists are made together."""
+    return (slice(at, min(at + _QUERIES, count)) for at in range(0, count, _QUERIES))
 
 
 def most_work_first(work: np.ndarray) -> np.ndarray:

@@ -6,10 +6,15 @@ from typing import NamedTuple
 
 import numpy as np
 
+from recsys import csr
+
 from . import _topk
 from ._topk import QUERIES
 from .config import current_isa
+from .spans import query_blocks
 from .threads import resolve_num_threads
+
+Entries = tuple[np.ndarray, np.ndarray]  # indptr int64, indices int32: rows of a CSR matrix
 
 NO_ID = -1  # no such item: fills a list for which fewer than n items are left
 _CODE_BLOCK = 16  # items whose codes are interleaved
@@ -80,9 +85,12 @@ def topk(
     items: np.ndarray,
     n: int,
     *,
+    rows: np.ndarray | None = None,
+    among: np.ndarray | None = None,
     item_scale: np.ndarray | None = None,
     order: NormOrder | None = None,
-    skip: tuple[np.ndarray, np.ndarray] | None = None,
+    skip: Entries | None = None,
+    skip_rows: np.ndarray | None = None,
     banned: np.ndarray | None = None,
     num_threads: int = 0,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -91,12 +99,19 @@ def topk(
     Parameters
     ----------
     queries, items : (q, f) and (i, f) arrays, both float32 or both float64, C-contiguous
+        With f + 1 columns of items the last one is a bias, which is added to the item's scores.
     n : int, at least 1
+    rows : (lists,) int, optional
+        The queries that lists are made for; by default one for each.
+    among : (m,) int, ascending, optional
+        The only items that may be listed.
     item_scale : (i,) array of the same dtype, optional
     order : NormOrder, optional
-        Of `items`, without `item_scale`. Changes the time it takes and no list.
+        Of `items`, without `item_scale` and `among`. Changes the time it takes and no list.
     skip : (indptr, indices), optional
-        Items left out of each query's list: int64 (q + 1,), and int32 ascending within a query.
+        Items left out: of list k those of row ``skip_rows[k]``, or row k; int64 (rows + 1,), and
+        int32 ascending within a row.
+    skip_rows : (lists,) int, optional
     banned : (i,) uint8, optional
         1: left out of every list.
     num_threads : int
@@ -104,9 +119,9 @@ def topk(
 
     Returns
     -------
-    ids : (q, n) int32
+    ids : (lists, n) int32
         Best first; of equal scores the higher id first; -1 where fewer than n items are left.
-    scores : (q, n)
+    scores : (lists, n)
         -inf where there is no item.
 
     Raises
@@ -114,7 +129,55 @@ def topk(
     FloatingPointError
         A value is not finite, or so large (2e18 in float32) that scores may not be.
     """
-    threads = resolve_num_threads(num_threads)
+    count = len(queries) if rows is None else len(rows)
+    ids = np.full((count, n), NO_ID, np.int32)
+    scores = np.full((count, n), -np.inf, items.dtype)
+    has_biases = items.shape[1] > queries.shape[1]
+    places = None
+    if among is not None:
+        places = np.full(len(items), NO_ID, np.int32)
+        places[among] = np.arange(len(among), dtype=np.int32)
+        items = np.ascontiguousarray(items[among])
+        item_scale = None if item_scale is None else item_scale[among]
+        banned = None if banned is None else banned[among]
+    for at in query_blocks(count):
+        block = queries[at if rows is None else rows[at]]
+        if has_biases:
+            block = np.column_stack([block, np.ones(len(block), block.dtype)])
+        skipped = None
+        if skip is not None:
+            which = np.arange(at.start, at.stop) if skip_rows is None else skip_rows[at]
+            skipped = _skipped(skip, which, places)
+        best, scores[at] = _lists(
+            block, items, n, item_scale, order, skipped, banned, resolve_num_threads(num_threads)
+        )
+        ids[at] = best if among is None else np.append(among, NO_ID)[best]  # NO_ID is the last
+    return ids, scores
+
+
+def _skipped(skip: Entries, rows: np.ndarray, places: np.ndarray | None) -> Entries:
+    """Some rows of `skip`, one after the other; where items have other `places`, in terms of
+    these."""
+    indptr, at = csr.row_entries(skip[0], rows)
+    items = skip[1][at]
+    if places is None:
+        return indptr, items
+    items = places[items]
+    kept = items != NO_ID
+    return np.append(0, np.cumsum(kept))[indptr], items[kept]
+
+
+def _lists(
+    queries: np.ndarray,
+    items: np.ndarray,
+    n: int,
+    item_scale: np.ndarray | None,
+    order: NormOrder | None,
+    skip: Entries | None,
+    banned: np.ndarray | None,
+    threads: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Lists of all `queries`, in calls that are short enough to be interrupted."""
     ids = np.full((len(queries), n), NO_ID, np.int32)
     scores = np.full((len(queries), n), -np.inf, items.dtype)
     most = min(n, len(items))
@@ -122,12 +185,12 @@ def topk(
     step = max(QUERIES * threads, int(_CALL_FLOPS / pair_flops) // QUERIES * QUERIES)
     for begin in range(0, len(queries) if most else 0, step):
         block = slice(begin, min(begin + step, len(queries)))
-        own = None
+        skipped = None
         if skip is not None:
             indptr = skip[0][block.start : block.stop + 1]
-            own = indptr - indptr[0], skip[1][indptr[0] : indptr[-1]]
+            skipped = indptr - indptr[0], skip[1][indptr[0] : indptr[-1]]
         ids[block, :most], scores[block, :most] = _block(
-            queries[block], items, most, item_scale, order, own, banned, threads
+            queries[block], items, most, item_scale, order, skipped, banned, threads
         )
     return ids, scores
 
@@ -138,7 +201,7 @@ def _block(
     n: int,
     item_scale: np.ndarray | None,
     order: NormOrder | None,
-    skip: tuple[np.ndarray, np.ndarray] | None,
+    skip: Entries | None,
     banned: np.ndarray | None,
     threads: int,
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -1,6 +1,5 @@
 """One file a model: its parameters, its schedule, what it learns."""
 
-from recsys.models.base import Iteration, NotFittedError, NumericalWarning
 from recsys.models.bpr import BPR
 from recsys.models.explicit_als import ExplicitALS
 from recsys.models.explicit_sgd import ExplicitSGD
@@ -8,6 +7,7 @@ from recsys.models.implicit_als import ImplicitALS
 from recsys.models.item_neighbors import ItemNeighbors
 from recsys.models.load import load
 from recsys.models.logistic_mf import LogisticMF
+from recsys.models.training import Iteration, NotFittedError, NumericalWarning
 
 __all__ = [
     "BPR",

@@ -9,9 +9,9 @@ import numpy as np
 
 from recsys import checks, csr
 from recsys.kernels import PairwiseFoldIn, PairwiseSGD, Rates
-from recsys.models.base import Iteration, NotFittedError
-from recsys.models.epochs import EpochModel
-from recsys.models.training import Start
+from recsys.models.factor_model import FactorModel
+from recsys.models.gradient import GradientTrainer, bands, check_epochs
+from recsys.models.training import Iteration, NotFittedError, Start
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -50,7 +50,7 @@ class PairwiseEpoch(Iteration):
     learning_rate: float
 
 
-class BPR(EpochModel):
+class BPR(FactorModel):
     """Matrix factorization that ranks what a user likes above the rest (plays, clicks, purchases).
 
     An item i that a user u likes (a stored count r_ui > 0; a count that is not positive is no like,
@@ -169,6 +169,7 @@ class BPR(EpochModel):
     """
 
     _entry = PairwiseEpoch
+    _iterations_name = "epochs"
 
     def __init__(
         self,
@@ -241,23 +242,23 @@ class BPR(EpochModel):
         checks.integer("max_trials", self.max_trials, 1)
         checks.flag("item_bias", self.item_bias)
         checks.flag("weighted", self.weighted)
-        return self._check_epochs()
+        return check_epochs(self)
 
     def _in_effect(self, name: str) -> Any:
         checks.choice("loss", self.loss, LOSSES)
-        given = getattr(self, name)
-        return _BY_LOSS[self.loss].get(name) if given is None else given
+        value = getattr(self, name)
+        return _BY_LOSS[self.loss].get(name) if value is None else value
 
     def _regularizations(self) -> tuple[float, float, float]:
-        given = self._in_effect("regularization")
-        if not isinstance(given, tuple | list):
-            return (checks.number("regularization", given, least=0),) * 3
-        if len(given) != 3:
+        value = self._in_effect("regularization")
+        if not isinstance(value, tuple | list):
+            return (checks.number("regularization", value, least=0),) * 3
+        if len(value) != 3:
             raise ValueError(
-                f"regularization must be a number or (user, positive, negative); got {given!r}"
+                f"regularization must be a number or (user, positive, negative); got {value!r}"
             )
         user, positive, negative = (
-            checks.number("regularization", value, least=0) for value in given
+            checks.number("regularization", part, least=0) for part in value
         )
         return user, positive, negative
 
@@ -266,15 +267,15 @@ class BPR(EpochModel):
     def _with_biases(self) -> tuple[bool, bool]:
         return False, self.item_bias
 
-    def _entries(self, counts: sparse.csr_array) -> sparse.csr_array:
-        return _liked(counts)
+    def _trainer(self, counts: sparse.csr_array) -> GradientTrainer:
+        return GradientTrainer(self, _liked(counts))
 
     def _engine(self, entries: sparse.csr_array, start: Start) -> PairwiseSGD:
         weights = None
         if self.weighted:
             weights = (entries.data / entries.data.mean()).astype(entries.dtype)
         options = self._drawing(_popularity(entries))
-        return PairwiseSGD(entries, *start, weights=weights, bands=self._bands(), **options)
+        return PairwiseSGD(entries, *start, weights=weights, bands=bands(self), **options)
 
     def _epoch(self, engine: PairwiseSGD, rate: float, key: int) -> tuple[float, dict[str, Any]]:
         sums = engine.epoch(Rates(rate, *self._regularizations()), key, self.num_threads)
@@ -333,13 +334,14 @@ class BPR(EpochModel):
         items, biases = np.asarray(self._item_factors, dtype), self._item_biases
         popularity, mean = np.zeros(len(items)), 1.0
         if self.weighted or self.sampler == "popular":
-            if self._seen is None or self._seen.shape[1] != len(items):
+            remembered = self._training_matrix
+            if remembered is None or remembered.shape[1] != len(items):
                 raise NotFittedError(
                     f"with weighted={self.weighted} and sampler={self.sampler!r} folding in goes "
                     "by the counts of training, and none are remembered of these items: call "
                     "fit(user_items) first"
                 )
-            liked = _liked(self._seen.counts(dtype))
+            liked = _liked(remembered.counts(dtype))
             popularity, mean = _popularity(liked), float(liked.data.mean())
         biases = None if biases is None else np.asarray(biases, dtype)
         return PairwiseFoldIn(items, biases, **self._drawing(popularity)), mean
@@ -351,11 +353,7 @@ def _popularity(liked: sparse.csr_array) -> np.ndarray:
 
 def _liked(counts: sparse.csr_array) -> sparse.csr_array:
     """The positive entries."""
-    kept = counts.data > 0
-    if kept.all():
-        return counts
-    indptr = np.append(0, np.cumsum(kept))[counts.indptr]
-    return csr.assemble(counts.data[kept], counts.indices[kept], indptr, counts.shape)
+    return csr.keep(counts, counts.data > 0)
 
 
 def _rank_weights(n_items: int, max_trials: int) -> np.ndarray:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from recsys import csr
-from recsys.models.base import NumericalWarning
+from recsys.models.training import warn
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -65,7 +64,7 @@ def signed_confidence(
     if counts.nnz == 0:  # a newcomer without a history: no mean count to take
         return counts
     signed = np.empty_like(counts.data)
-    given = _called(scheme, counts) if callable(scheme) else None
+    called = _called(scheme, counts) if callable(scheme) else None
     largest = 0.0
     for rows, entries in csr.row_blocks(counts.indptr):
         if not callable(scheme):
@@ -73,7 +72,7 @@ def signed_confidence(
             sizes = np.abs(counts.data[entries], dtype=np.float64)
             confidence = _builtin(scheme, sizes, lengths, alpha, epsilon)
         else:
-            confidence = given[entries]
+            confidence = called[entries]
         with np.errstate(over="ignore"):
             signed[entries] = confidence
         _check_block(signed[entries], confidence, entries.start, counts, callable(scheme))
@@ -127,14 +126,14 @@ def _called(scheme: Callable, counts: sparse.csr_array) -> np.ndarray:
 
 
 def _check_block(
-    stored: np.ndarray, confidence: np.ndarray, begin: int, counts: sparse.csr_array, own: bool
+    stored: np.ndarray, confidence: np.ndarray, begin: int, counts: sparse.csr_array, called: bool
 ) -> None:
     good = np.isfinite(stored) & (stored >= 0)
     if good.all():
         return
     at = int(np.argmin(good))
     place = csr.entry_name(begin + at, counts.indptr, counts.indices)
-    if own and not (np.isfinite(confidence[at]) and confidence[at] >= 0):
+    if called and not (np.isfinite(confidence[at]) and confidence[at] >= 0):
         raise ValueError(
             f"the confidence function returned {confidence[at]} at {place}; expected finite "
             "numbers of at least 0"
@@ -149,10 +148,8 @@ def _warn_of_spread(signed: np.ndarray, largest: float) -> None:
     # A strided sample: the median of all entries would need a copy of them.
     median = float(np.median(np.abs(signed[:: max(1, len(signed) // _SAMPLE)])))
     if median > 0 and largest > _SPREAD * median:
-        warnings.warn(
+        warn(
             f"the largest confidence is {largest:.3g}, {largest / median:.1g} times the median: "
             "float32 loses the other entries of its row under it. "
-            'Use confidence="log", a smaller alpha or dtype=np.float64',
-            NumericalWarning,
-            stacklevel=6,
+            'Use confidence="log", a smaller alpha or dtype=np.float64'
         )

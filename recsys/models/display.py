@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import numbers
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from recsys.tables import html_table
-
-if TYPE_CHECKING:
-    from recsys.models.lists import ListMaker
 
 _LONGEST = 80  # value of a parameter, in characters
 _WIDTH, _HEIGHT, _MARGIN = 220, 60, 6  # of a curve, in pixels
@@ -36,6 +34,20 @@ def shown(value: Any) -> str:
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
 
 
+def as_json(name: str, value: Any) -> Any:
+    """A parameter as JSON can hold it."""
+    if name == "dtype":
+        return np.dtype(value).name
+    if name == "random_state" and not isinstance(value, numbers.Integral):
+        return None
+    if callable(value):
+        raise TypeError(
+            f"{name} is a function ({shown(value)}), which a model file cannot hold: save with "
+            f"one of the named choices, and set_params({name}=...) after loading"
+        )
+    return value.item() if isinstance(value, np.generic) else value
+
+
 def parameters(model: Any) -> tuple[dict[str, str], dict[str, str]]:
     """Those that differ from their defaults, and the others, as they are shown."""
     defaults = inspect.signature(type(model).__init__).parameters
@@ -47,7 +59,7 @@ def parameters(model: Any) -> tuple[dict[str, str], dict[str, str]]:
     return changed, others
 
 
-def model_html(model: ListMaker) -> str:
+def model_html(model: Any) -> str:
     """Parameters, data and training of a model; under 6 KB, without colours of its own."""
     changed, others = parameters(model)
     parts = [f"<b>{escape(type(model).__name__)}</b>, {escape(_data(model))}"]
@@ -62,23 +74,24 @@ def model_html(model: ListMaker) -> str:
     return f"<div>{''.join(parts)}</div>"
 
 
-def _data(model: ListMaker) -> str:
+def _data(model: Any) -> str:
     try:
         n_users, n_items = model._known_shape()
     except ValueError:  # NotFittedError among them
         return "not fitted"
     known = f"{n_users:,} users x {n_items:,} items"
-    return known if model._seen is None else f"{known}, {len(model._seen.indices):,} entries"
+    remembered = model._training_matrix
+    return known if remembered is None else f"{known}, {len(remembered.indices):,} entries"
 
 
-def _training(model: ListMaker) -> str:
+def _training(model: Any) -> str:
     history = model.history
     words = f"{len(history)} iterations in {sum(entry.seconds for entry in history):.3g} s"
     best = model.best_iteration
     return words if best is None else f"{words}, the best of them {best}"
 
 
-def _curve(model: ListMaker, what: str) -> str:
+def _curve(model: Any, what: str) -> str:
     """The loss or the validation of each iteration as a small line, if there are any."""
     known = [
         (entry.iteration, getattr(entry, what))

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recsys import checks, kernels
-from recsys.models.alternating import AlternatingIteration
-from recsys.models.least_squares import LeastSquaresModel
+from recsys.models.least_squares import (
+    AlternatingIteration,
+    LeastSquaresModel,
+    check_alternating,
+)
 from recsys.models.ratings import RatingIteration, RatingModel
 
 if TYPE_CHECKING:
@@ -128,7 +131,7 @@ class ExplicitALS(RatingModel, LeastSquaresModel):
 
     def _check_parameters(self) -> np.dtype:
         checks.flag("weighted_regularization", self.weighted_regularization)
-        return self._check_least_squares()
+        return check_alternating(self)
 
     def _weights(self) -> tuple[float, float, float]:
         return self.regularization, float(self.weighted_regularization), 0.0

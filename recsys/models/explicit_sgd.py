@@ -10,8 +10,8 @@ import numpy as np
 
 from recsys import checks
 from recsys.kernels import RatingSGD
-from recsys.models.alternating import AlternatingModel
-from recsys.models.epochs import EpochModel
+from recsys.models.gradient import GradientTrainer, bands, check_epochs
+from recsys.models.least_squares import LeastSquaresModel
 from recsys.models.ratings import RatingIteration, RatingModel
 from recsys.models.training import Start
 
@@ -34,7 +34,7 @@ class ExplicitSGDEpoch(RatingIteration):
     learning_rate: float
 
 
-class ExplicitSGD(EpochModel, RatingModel, AlternatingModel):
+class ExplicitSGD(RatingModel, LeastSquaresModel):
     """Matrix factorization of explicit feedback: stars, grades, any numbers users gave to items.
 
     Predicts r_ui by mean + b_u + b_i + x_u . y_i, and for each **stored** entry, with e the error
@@ -107,6 +107,7 @@ class ExplicitSGD(EpochModel, RatingModel, AlternatingModel):
     """
 
     _entry = ExplicitSGDEpoch
+    _iterations_name = "epochs"
     _ratings = True
 
     def __init__(
@@ -139,7 +140,7 @@ class ExplicitSGD(EpochModel, RatingModel, AlternatingModel):
     def _check_parameters(self) -> np.dtype:
         checks.number("regularization", self.regularization, least=0)
         checks.flag("bias", self.bias)
-        return self._check_epochs()
+        return check_epochs(self)
 
     def _weights(self) -> tuple[float, float, float]:
         return self.regularization, 1.0, 0.0
@@ -150,12 +151,16 @@ class ExplicitSGD(EpochModel, RatingModel, AlternatingModel):
     def _with_biases(self) -> tuple[bool, bool]:
         return self.bias, self.bias
 
-    def _mean_of(self, counts: sparse.csr_array) -> float:
-        return float(counts.data.mean(dtype=np.float64)) if self.bias else 0.0
+    def _trainer(self, counts: sparse.csr_array) -> GradientTrainer:
+        mean = float(counts.data.mean(dtype=np.float64)) if self.bias else 0.0
+        return GradientTrainer(self, counts, mean)
 
     def _engine(self, entries: sparse.csr_array, start: Start) -> RatingSGD:
-        return RatingSGD(entries, *start, bands=self._bands())
+        return RatingSGD(entries, *start, bands=bands(self))
 
     def _epoch(self, engine: RatingSGD, rate: float, key: int) -> tuple[float, dict[str, Any]]:
         error = engine.epoch(rate, self.regularization, key, self.num_threads)
         return error / 2, {"train_rmse": math.sqrt(error) if error >= 0 else error}
+
+    def _doubts(self, last: dict[str, Any], entries: sparse.csr_array) -> str | None:
+        return None

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Self
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
 from recsys import checks, csr, kernels
-from recsys.models.base import Iteration, NotFittedError
-from recsys.models.candidates import Choice, Entries, Seen, entries_of, list_length
-from recsys.models.estimator import scored_pairs
-from recsys.models.lists import USERS, ListMaker
-from recsys.models.vocabulary import Vocabulary, speaks_ids
+from recsys.csr import TrainingMatrix
+from recsys.models import ids, training
+from recsys.models.model import Lists, Model, read_only
+from recsys.models.selection import Choice, list_length, scored_pairs
+from recsys.models.training import Callback, NotFittedError, Trainer
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -25,7 +25,7 @@ _BLOCK = 1 << 16  # pairs scored together
 _FACTORS, _BIASES = ("user_factors", "item_factors"), ("user_biases", "item_biases")
 
 
-class FactorModel(ListMaker):
+class FactorModel(Model):
     """A model that scores item i for user u by the inner product of their factors, x_u . y_i; one
     that has biases adds mean + b_u + b_i.
 
@@ -33,13 +33,103 @@ class FactorModel(ListMaker):
     that single users and items can be learned later without it.
     """
 
+    factors: int
+    init_scale: float
+    random_state: Any
+
+    _iterations_name: ClassVar[str] = "iterations"  # the parameter that says how many
     _user_factors: np.ndarray | None = None
     _item_factors: np.ndarray | None = None
     _user_biases: np.ndarray | None = None
     _item_biases: np.ndarray | None = None
     _mean: float = 0.0
-    _prepared: dict[str, Any]  # from the present factors; see `_once`
-    _topk = staticmethod(kernels.topk)  # another where an index answers, see `_listing_with`
+    _topk = staticmethod(kernels.topk)  # another one where an index answers
+
+    def fit(
+        self,
+        user_items: Any,
+        y: None = None,
+        *,
+        validation: Any = None,
+        metric: str | None = None,
+        patience: int | None = None,
+        validate_every: int = 5,
+        callback: Callback | None = None,
+        show_progress: bool = True,
+        warm_start: bool = False,
+    ) -> Self:
+        """Train on a user-item matrix, which is never changed; the model keeps a copy.
+
+        Parameters
+        ----------
+        user_items : scipy sparse matrix or array, n_users x n_items, or Interactions
+            Counts r_ui, or ratings, one row a user; any format (CSR is best) and any real dtype.
+            Duplicates are summed. Fitted on Interactions, the model speaks their ids in place of
+            row numbers, and has them as `users` and `items`.
+        y : None
+            There is no target: this is where scikit-learn's pipelines pass None.
+        validation : scipy sparse matrix or array, or Interactions, optional
+            What was held out of `user_items`, to measure the model by; training does not see it.
+            Of Interactions, entries of users and items that are not in `user_items` are left out,
+            and the log says how many.
+        metric : str, default "ndcg@10", of models of ratings "rmse"
+            Any of `recsys.evaluation.USER_METRICS` at any length of the lists, as `evaluate`
+            measures it: of the items a user has no entry for in `user_items`, those with an entry
+            greater than zero in `validation` are relevant. To save time 5,000 users, drawn with a
+            fixed seed, stand for more. Or "rmse" or "mae" of all ratings in `validation`, where
+            scores are ratings.
+        patience : int, optional
+            Stop after so many validations in a row that are not better than the best one. However
+            the training ends, the model is then that of the best validation, `best_iteration`;
+            a copy of it is kept meanwhile.
+            None: validation changes nothing, it is in `history` only.
+        validate_every : int, default 5
+            Validate after each so-many-th iteration, and after the last.
+        callback : callable, optional
+            ``callback(iteration, seconds, loss)`` after each iteration (of some models: epoch),
+            counted from 1; loss is None where it is not computed. The model may be used inside it.
+            Returning a true value stops the training.
+        show_progress : bool, default True
+            Show a progress bar where the output is a terminal or a notebook.
+        warm_start : bool, default False
+            Continue from what the model has, which must have the shapes of `user_items` and
+            `factors`, and go on counting iterations: with an int as `random_state`, fits of 3 and
+            of 4 iterations give what one of 7 gives. By default, and on a model not fitted yet,
+            training starts fresh. Of a model that speaks ids they must be the same, in order.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        TypeError, ValueError
+            A parameter or a matrix is not as described; nothing has been changed.
+        FloatingPointError
+            Training diverged; the model is left as for KeyboardInterrupt.
+        KeyboardInterrupt
+            Ctrl-C. The model is left at the last finished iteration, with `patience` at the best
+            one; if there was none, as it was. So it is for whatever `callback` raises.
+
+        Warns
+        -----
+        NumericalWarning
+            The counts spread too far for the dtype, rows had to be solved again in double, or
+            hardly any step could be made.
+        """
+        training.no_target(y)
+        training.fit(
+            self,
+            user_items,
+            validation=validation,
+            metric=metric,
+            patience=patience,
+            validate_every=validate_every,
+            callback=callback,
+            show_progress=show_progress,
+            warm_start=warm_start,
+        )
+        return self
 
     @property
     def user_factors(self) -> np.ndarray:
@@ -48,7 +138,7 @@ class FactorModel(ListMaker):
 
         During `fit` its memory is reused two iterations later: a callback that keeps it copies it.
         """
-        return _read_only(self._factors("_user_factors"))
+        return read_only(self._factors("_user_factors"))
 
     @user_factors.setter
     def user_factors(self, value: Any) -> None:
@@ -57,7 +147,7 @@ class FactorModel(ListMaker):
     @property
     def item_factors(self) -> np.ndarray:
         """Y, n_items x factors; see `user_factors`."""
-        return _read_only(self._factors("_item_factors"))
+        return read_only(self._factors("_item_factors"))
 
     @item_factors.setter
     def item_factors(self, value: Any) -> None:
@@ -66,19 +156,18 @@ class FactorModel(ListMaker):
     @property
     def user_biases(self) -> np.ndarray | None:
         """b_u, one for each user, of the model's dtype: a read-only view. None: it has none."""
-        return None if self._user_biases is None else _read_only(self._user_biases)
+        return None if self._user_biases is None else read_only(self._user_biases)
 
     @property
     def item_biases(self) -> np.ndarray | None:
         """b_i, one for each item; see `user_biases`."""
-        return None if self._item_biases is None else _read_only(self._item_biases)
+        return None if self._item_biases is None else read_only(self._item_biases)
 
     @property
     def mean(self) -> float:
         """What every score has in common beside the biases; 0 where there is no such thing."""
         return self._mean
 
-    @speaks_ids(answer=Vocabulary.lists_of_items)
     def similar_items(
         self, items: Any, N: int = 10, *, among: Any = None, filter_items: Any = None
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -109,9 +198,13 @@ class FactorModel(ListMaker):
         NotFittedError, IndexError, TypeError, ValueError
             As in `recommend`.
         """
-        return self._similar("items", items, N, among, filter_items)
+        vocabulary, asked = self._vocabulary(), ids.listed(items)
+        items = ids.to_rows(vocabulary, "items", asked, "items")
+        among = ids.to_rows(vocabulary, "items", among, "among")
+        filter_items = ids.to_rows(vocabulary, "items", filter_items, "filter_items")
+        lists = self._similar("items", items, N, among, filter_items)
+        return ids.to_ids(vocabulary, "items", lists, "items", asked)
 
-    @speaks_ids(answer=Vocabulary.lists_of_users)
     def similar_users(
         self, users: Any, N: int = 10, *, among: Any = None, filter_users: Any = None
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -126,9 +219,13 @@ class FactorModel(ListMaker):
         among, filter_users : int or array of int, optional
             The only users to choose from, and users to leave out.
         """
-        return self._similar("users", users, N, among, filter_users)
+        vocabulary, asked = self._vocabulary(), ids.listed(users)
+        users = ids.to_rows(vocabulary, "users", asked, "users")
+        among = ids.to_rows(vocabulary, "users", among, "among")
+        filter_users = ids.to_rows(vocabulary, "users", filter_users, "filter_users")
+        lists = self._similar("users", users, N, among, filter_users)
+        return ids.to_ids(vocabulary, "users", lists, "users", asked)
 
-    @speaks_ids()
     def score(self, users: Any, items: Any = None) -> np.ndarray:
         """x_u . y_i, and mean + b_u + b_i where there are biases, for pairs of users and items.
 
@@ -147,15 +244,13 @@ class FactorModel(ListMaker):
         NotFittedError, IndexError, TypeError, ValueError
             As in `recommend`; ValueError also where the shapes do not broadcast.
         """
-        rows, columns = scored_pairs(users, items, self._known_shape())
-        scores = np.empty(rows.size, np.result_type(self._user_factors, self._item_factors))
-        pairs = rows.reshape(-1), columns.reshape(-1)
-        for begin in range(0, len(scores), _BLOCK):
-            at = slice(begin, begin + _BLOCK)
-            scores[at] = self._pair_scores(pairs[0][at], pairs[1][at])
-        return scores.reshape(rows.shape)[()]
+        vocabulary = self._vocabulary()
+        users = ids.to_rows(vocabulary, "users", users, "users")
+        items = ids.to_rows(vocabulary, "items", items, "items")
 
-    @speaks_ids(Vocabulary.of_newcomers)
+        rows, columns = scored_pairs(users, items, self._known_shape())
+        return self._scores(rows.reshape(-1), columns.reshape(-1)).reshape(rows.shape)[()]
+
     def fold_in(self, user_items: Any) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         """Factors of users the model was not trained on, and their biases if it has such; items
         held fixed.
@@ -183,43 +278,42 @@ class FactorModel(ListMaker):
         NotFittedError, TypeError, ValueError, FloatingPointError
             As in `fit` and `recommend`.
         """
+        user_items = ids.newcomers_entries(self._vocabulary(), "users", user_items)
+
         counts = csr.canonical(user_items, self._check_parameters(), may_be_empty=True)
         checks.columns("user_items", counts.shape, len(self.item_factors), "items")
         return both_or_factors(self._fold(counts))
 
-    def save(self, path: str | os.PathLike) -> None:
-        """Write the model to a file that `recsys.load` reads.
+    # ---- what a model of this kind provides ----------------------------------------------------
 
-        The file is a safetensors file (arrays and a JSON header, nothing that is executed) with
-        parameters, factors, history, the matrix trained on, and ids. It appears as a whole
-        or not at all. A random_state other than an integer is saved as None.
+    @abstractmethod
+    def _trainer(self, counts: sparse.csr_array) -> Trainer:
+        """What trains the model on checked counts; see `training.fit`."""
 
-        Raises
-        ------
-        NotFittedError
-            There are no factors yet.
-        TypeError, ValueError
-            A parameter is a function: give it again after loading. Or it is out of range. Or ids
-            are neither strings nor integers.
-        OSError
-            The file cannot be written.
-        """
-        shape = self._known_shape()
-        self._check_parameters()
-        header, arrays = {**self._header(), "mean": self._mean}, {}
-        if self._seen is not None:
-            header["seen_shape"], arrays = self._seen.shape, self._seen.arrays()
+    def _check_counts(self, counts: sparse.csr_array) -> None:
+        """Whether there is anything to learn from."""
+
+    def _with_biases(self) -> tuple[bool, bool]:
+        """Whether there are user and item biases."""
+        return False, False
+
+    def _folded(self, rows: sparse.csr_array) -> tuple[np.ndarray, np.ndarray | None]:
+        """Factors, and biases if the model has them, of users with these entries."""
+        raise TypeError(f"{type(self).__name__} cannot fold in users: pass fold_in=False")
+
+    # ---- files ---------------------------------------------------------------------------------
+
+    def _to_file(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         learned = {name: getattr(self, f"_{name}") for name in (*_FACTORS, *_BIASES)}
-        learned = {name: array for name, array in learned.items() if array is not None}
-        self._write(path, header | {"shape": shape}, learned | arrays)
+        header = {"mean": self._mean, "shape": self._known_shape()}
+        return header, {name: array for name, array in learned.items() if array is not None}
 
-    def _restore(
-        self, header: dict[str, Any], arrays: dict[str, np.ndarray], history: list[Iteration]
-    ) -> None:
-        """Become what `save` wrote."""
-        seen = None
-        if "seen_shape" in header:
-            seen = Seen.from_arrays(arrays, tuple(header["seen_shape"]))
+    def _from_file(
+        self,
+        header: dict[str, Any],
+        arrays: dict[str, np.ndarray],
+        training_matrix: TrainingMatrix | None,
+    ) -> dict[str, Any]:
         dtype = checks.floating_dtype(self.dtype)
         state = {f"_{name}": checks.factor_matrix(name, arrays[name], dtype) for name in _FACTORS}
         for name, factors in zip(_BIASES, _FACTORS, strict=True):
@@ -227,31 +321,18 @@ class FactorModel(ListMaker):
                 column = checks.factor_matrix(name, arrays[name][:, np.newaxis], dtype)
                 _check_length(name, column, len(state[f"_{factors}"]))
                 state[f"_{name}"] = column[:, 0]
-        mean = checks.number("mean", header.get("mean", 0.0))
-        best = header.get("best_iteration")
-        if best is not None:
-            checks.integer("best_iteration", best, 1)
-        metric = header.get("validation_metric")
-        if not isinstance(metric, str | None):
-            raise TypeError(f"validation_metric must be a string; got {metric!r}")
-        own = {"_seen": seen, "_mean": mean}
-        told = {"_best_iteration": best, "_validation_metric": metric}
-        self._publish(state | own | told, history)
+        return state | {"_mean": checks.number("mean", header.get("mean", 0.0))}
 
-    def __getstate__(self) -> dict[str, Any]:
-        # What is prepared can be prepared again: copies and workers are spared it.
-        return {**vars(self), "_prepared": {}}
-
-    def _publish(self, state: dict[str, Any], history: Iterable[Iteration]) -> None:
-        super()._publish({**state, "_prepared": {}}, history)
+    # ---- lists ---------------------------------------------------------------------------------
 
     def _assign(self, name: str, value: Any) -> None:
         factors = checks.factor_matrix(name, value, checks.floating_dtype(self.dtype))
         biases = getattr(self, "_" + name.replace("factors", "biases"))
         if biases is not None:
             _check_length(name, factors, len(biases))
-        own = factors.copy() if np.may_share_memory(factors, value) else factors
-        vars(self).update({f"_{name}": own, "_prepared": {}})
+        if np.may_share_memory(factors, value):
+            factors = factors.copy()
+        self._publish({f"_{name}": factors})
 
     def _once(self, what: str, factors: Any, make: Callable[[], Any]) -> Any:
         """What `make` makes of `factors`, kept until there are others."""
@@ -291,37 +372,41 @@ class FactorModel(ListMaker):
     def _lists(
         self,
         users: np.ndarray,
-        given: sparse.csr_array | None,
-        own: np.ndarray,
+        counts: sparse.csr_array | None,
+        rows: np.ndarray,
         choice: Choice,
         N: int,
         *,
         filter_seen: bool,
         fold_in: bool,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        seen = None
+    ) -> Lists:
+        skip = None
         if filter_seen:
-            seen = self._checked_seen() if given is None else Seen.of(given)
+            seen = self._remembered() if counts is None else counts
+            skip = seen.indptr, seen.indices
         items = self._scored_items()
-        common = np.full(len(users), self._mean, items.dtype)  # to all scores of a user
-
-        def block(at: slice) -> tuple[np.ndarray, Entries | None]:
-            if fold_in:
-                queries, biases = self._fold(given[own[at]])
-            else:
-                queries, biases = self._user_factors[users[at]], self._user_biases
-                biases = None if biases is None else biases[users[at]]
-            if biases is not None:
-                common[at] += biases
-            if self._item_biases is not None:
-                queries = np.column_stack([queries, np.ones(len(queries), queries.dtype)])
-            return queries, None if seen is None else entries_of(seen, own[at])
-
-        order = self._norm_order(len(users)) if choice.ids is None else None
-        ids, scores = self._best(len(users), block, items, choice, N, order=order)
-        if common.any():
-            scores += common[:, np.newaxis]
-        return ids, scores
+        if fold_in:
+            queries, biases = self._fold(csr.take_rows(counts, rows))
+            places = None
+        else:
+            queries, biases, places = self._user_factors, self._user_biases, users
+            biases = None if biases is None else biases[users]
+        best, scores = self._topk(
+            queries,
+            items,
+            N,
+            rows=places,
+            among=choice.among,
+            order=self._norm_order(len(users)) if choice.among is None else None,
+            skip=skip,
+            skip_rows=rows,
+            banned=choice.banned,
+            num_threads=self.num_threads,
+        )
+        common = self._mean if biases is None else (biases + biases.dtype.type(self._mean))[:, None]
+        if np.any(common):  # to all scores of a user
+            scores += common
+        return best, scores
 
     def _fold(self, rows: sparse.csr_array) -> tuple[np.ndarray, np.ndarray | None]:
         logger.debug(
@@ -329,9 +414,13 @@ class FactorModel(ListMaker):
         )
         return self._folded(rows)
 
-    def _folded(self, rows: sparse.csr_array) -> tuple[np.ndarray, np.ndarray | None]:
-        """Factors, and biases if the model has them, of users with these entries."""
-        raise TypeError(f"{type(self).__name__} cannot fold in users: pass fold_in=False")
+    def _scores(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """Scores of pairs of users and items."""
+        scores = np.empty(len(rows), np.result_type(self._user_factors, self._item_factors))
+        for begin in range(0, len(scores), _BLOCK):
+            at = slice(begin, begin + _BLOCK)
+            scores[at] = self._pair_scores(rows[at], columns[at])
+        return scores
 
     def _pair_scores(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         scores = np.einsum("kf,kf->k", self._user_factors[rows], self._item_factors[columns])
@@ -357,13 +446,11 @@ class FactorModel(ListMaker):
             )
         return user_factors, item_factors
 
-    def _similar(
-        self, noun: str, ids: Any, N: int, among: Any, left_out: Any
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """The N rows of factors with the highest cosine with each of `ids`, itself first."""
+    def _similar(self, noun: str, asked: Any, N: int, among: Any, left_out: Any) -> Lists:
+        """The N rows of factors with the highest cosine with each one asked for, itself first."""
         what = f"{noun[:-1]}_factors"
         factors = self._factors(f"_{what}")
-        rows = checks.row_numbers(noun, ids, len(factors))
+        rows = checks.row_numbers(noun, asked, len(factors))
         list_length(N, len(factors))
         choice = Choice(among, left_out, len(factors), noun)
         norms = self._norms(what, factors)
@@ -371,56 +458,22 @@ class FactorModel(ListMaker):
         has_direction = norms >= np.finfo(factors.dtype).tiny
         scale = np.divide(1.0, norms, out=np.zeros_like(norms), where=has_direction)
         flat = rows.reshape(-1)
-
-        def block(at: slice) -> tuple[np.ndarray, Entries]:
-            queries = (factors[flat[at]] * scale[flat[at], np.newaxis]).astype(factors.dtype)
-            return queries, (np.arange(len(queries) + 1), flat[at].astype(np.int32))
-
-        item_scale = choice.of(scale).astype(factors.dtype)
-        ids, cosines = self._best(len(flat), block, factors, choice, N, item_scale=item_scale)
-        np.clip(cosines, -1, 1, out=cosines, where=ids != kernels.NO_ID)
+        best, cosines = self._topk(
+            (factors[flat] * scale[flat, np.newaxis]).astype(factors.dtype),
+            factors,
+            N,
+            among=choice.among,
+            item_scale=scale.astype(factors.dtype),
+            skip=(np.arange(len(flat) + 1), flat.astype(np.int32)),
+            banned=choice.banned,
+            num_threads=self.num_threads,
+        )
+        np.clip(cosines, -1, 1, out=cosines, where=best != kernels.NO_ID)
         # Each row was skipped in its own list: rounding must not decide on its place there.
-        own = np.flatnonzero(choice.allows(flat))
-        ids[own, 1:], cosines[own, 1:] = ids[own, :-1], cosines[own, :-1]
-        ids[own, 0], cosines[own, 0] = flat[own], has_direction[flat[own]]
-        return ids.reshape(*rows.shape, N), cosines.reshape(*rows.shape, N)
-
-    def _listing_with(self, topk: Callable[..., Any]) -> Self:
-        """The same model, whose lists come from `topk`, which is called as `kernels.topk` is and
-        needs no order of norms."""
-        return self._twin(_topk=topk, _norm_order=lambda n_users: None)
-
-    def _best(
-        self,
-        count: int,
-        block: Callable[[slice], tuple[np.ndarray, Entries | None]],
-        items: np.ndarray,
-        choice: Choice,
-        N: int,
-        *,
-        item_scale: np.ndarray | None = None,
-        order: kernels.NormOrder | None = None,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Lists for `count` queries, some at a time: ``block(which)`` gives them and who is
-        skipped."""
-        ids = np.full((count, N), kernels.NO_ID, np.int32)
-        scores = np.full((count, N), -np.inf, items.dtype)
-        chosen = choice.of(items)
-        for begin in range(0, count, USERS):
-            at = slice(begin, min(begin + USERS, count))
-            queries, skip = block(at)
-            found, scores[at] = self._topk(
-                queries,
-                chosen,
-                N,
-                item_scale=item_scale,
-                order=order,
-                skip=None if skip is None else choice.positions(skip),
-                banned=choice.banned,
-                num_threads=self.num_threads,
-            )
-            ids[at] = choice.names(found)
-        return ids, scores
+        itself = np.flatnonzero(choice.allows(flat))
+        best[itself, 1:], cosines[itself, 1:] = best[itself, :-1], cosines[itself, :-1]
+        best[itself, 0], cosines[itself, 0] = flat[itself], has_direction[flat[itself]]
+        return best.reshape(*rows.shape, N), cosines.reshape(*rows.shape, N)
 
 
 def both_or_factors(solved: tuple[np.ndarray, np.ndarray | None]) -> Any:
@@ -431,9 +484,3 @@ def both_or_factors(solved: tuple[np.ndarray, np.ndarray | None]) -> Any:
 def _check_length(name: str, rows: np.ndarray, count: int) -> None:
     if len(rows) != count:
         raise ValueError(f"{name} has {len(rows)} rows; expected {count}, as many as biases")
-
-
-def _read_only(factors: np.ndarray) -> np.ndarray:
-    view = factors.view()
-    view.flags.writeable = False
-    return view

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recsys import checks, csr, kernels
+from recsys.models import ids
 from recsys.models.confidence import SCHEMES, Scheme, signed_confidence
-from recsys.models.least_squares import LeastSquaresModel
-from recsys.models.vocabulary import Vocabulary, speaks_ids
+from recsys.models.least_squares import LeastSquaresModel, check_alternating
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -165,7 +165,6 @@ class ImplicitALS(LeastSquaresModel):
         self.random_state = random_state
         self.compute_loss = compute_loss
 
-    @speaks_ids(Vocabulary.with_history, Vocabulary.parts)
     def explain(
         self, user: int, item: int, N: int = 10, *, user_items: Any = None
     ) -> tuple[float, np.ndarray, np.ndarray]:
@@ -205,8 +204,13 @@ class ImplicitALS(LeastSquaresModel):
         NotFittedError, IndexError, TypeError, ValueError
             As in `recommend`.
         """
+        vocabulary = self._vocabulary()
+        user, user_items = ids.with_history(vocabulary, user, user_items, newcomers=True)
+        item = ids.to_rows(vocabulary, "items", item, "item")
+
         self._check_parameters()
-        held, offsets = self._held("item")
+        items = self._held("item")
+        held, offsets = _augmented(items, self._mean)
         column = checks.one_row_number("item", item, len(held))
         checks.integer("N", N, 1)
         signed = self._signed(self._one_history(user, user_items))
@@ -215,29 +219,29 @@ class ImplicitALS(LeastSquaresModel):
         pull = np.linalg.lstsq(a, held[column].astype(np.float64), rcond=None)[0]
         values, nobody = signed.data.astype(np.float64), np.zeros(len(held))
         if offsets is not None:
-            nobody = self._scores_without_entries(signed, held, offsets)
+            nobody = self._scores_without_entries(signed, items)
         weights = np.abs(values) - self.unobserved_weight
-        given = np.maximum(values, 0) - weights * nobody[signed.indices]
-        ids, given = signed.indices[given != 0], given[given != 0]
-        contributions = given * (held[ids].astype(np.float64) @ pull)
+        pushes = np.maximum(values, 0) - weights * nobody[signed.indices]
+        columns, pushes = signed.indices[pushes != 0], pushes[pushes != 0]
+        contributions = pushes * (held[columns].astype(np.float64) @ pull)
         best = np.argsort(-contributions, kind="stable")[:N]
         score = float(nobody[column] + contributions.sum())
-        return score, ids[best], contributions[best]
+        return score, ids.to_item_ids(vocabulary, columns[best]), contributions[best]
 
     def _scores_without_entries(
-        self, signed: sparse.csr_array, held: np.ndarray, offsets: np.ndarray
+        self, signed: sparse.csr_array, items: kernels.Factors
     ) -> np.ndarray:
         """What the one user of `signed` would get for each item if it had no entries."""
         [lambda_] = kernels.scaled_lambda(signed, *self._weights())
         empty = csr.assemble(
             signed.data[:0], signed.indices[:0], np.zeros_like(signed.indptr), signed.shape
         )
-        [x] = kernels.fold_in(
-            empty, held, lambda_, 0.0, self.unobserved_weight, self.num_threads, offsets=offsets
+        nobody = kernels.fold_in(
+            empty, items, lambda_, 0.0, self.unobserved_weight, self.num_threads, mean=self._mean
         )
-        return held @ x.astype(np.float64) + offsets
+        scores = items.factors @ nobody.factors[0].astype(np.float64)
+        return scores + items.biases + (nobody.biases[0] + self._mean)
 
-    @speaks_ids(Vocabulary.of_everyone)
     def objective(self, user_items: Any) -> float:
         """The objective on a matrix, over all its cells, at the present factors and parameters.
 
@@ -251,6 +255,8 @@ class ImplicitALS(LeastSquaresModel):
         NotFittedError, TypeError, ValueError
             As in `fit` and `recommend`.
         """
+        user_items = ids.known_entries(self._vocabulary(), user_items)
+
         dtype = self._check_parameters()
         user_factors, item_factors = self._both_factors()
         counts = csr.canonical(user_items, dtype)
@@ -281,7 +287,7 @@ class ImplicitALS(LeastSquaresModel):
             checks.number("epsilon", self.epsilon, above=0)
         checks.number("unobserved_weight", self.unobserved_weight, least=0)
         checks.number("regularization_exponent", self.regularization_exponent)
-        return self._check_least_squares()
+        return check_alternating(self)
 
     def _signed(self, counts: sparse.csr_array) -> sparse.csr_array:
         return signed_confidence(counts, self.confidence, self.alpha, self.epsilon)
@@ -295,3 +301,11 @@ class ImplicitALS(LeastSquaresModel):
         stored = float(np.sum(np.abs(signed.data), dtype=np.float64))
         others = self.unobserved_weight * (signed.shape[0] * signed.shape[1] - signed.nnz)
         return liked / (stored + others) if liked else 0.0
+
+
+def _augmented(items: kernels.Factors, mean: float) -> tuple[np.ndarray, np.ndarray | None]:
+    """What a user's factors, and bias, are solved against, and what is given of its scores."""
+    if items.biases is None:
+        return items.factors, None
+    ones = np.ones(len(items.biases), items.biases.dtype)
+    return np.column_stack([items.factors, ones]), items.biases + mean

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import time
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from recsys import checks, csr, kernels
+from recsys.csr import TrainingMatrix
 from recsys.interactions.matching import in_rows
-from recsys.models.base import Iteration, NotFittedError
-from recsys.models.candidates import Choice, Seen, list_length
-from recsys.models.estimator import no_target, scored_pairs
-from recsys.models.lists import USERS, ListMaker
-from recsys.models.vocabulary import Vocabulary, speaks_ids
+from recsys.models import ids
+from recsys.models.ids import Vocabulary
+from recsys.models.model import Lists, Model
+from recsys.models.selection import Choice, list_length, scored_pairs
+from recsys.models.training import NotFittedError, no_target
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -24,7 +24,7 @@ ORIENTATIONS = ("target", "history")
 _PAIRS = 1 << 14  # scored together
 
 
-class ItemNeighbors(ListMaker):
+class ItemNeighbors(Model):
     """Neighbourhoods of items by the inner products of their weighted columns.
 
     With V the weighted matrix, users x items, ``S = V'V``, and of each row of S the k largest
@@ -134,18 +134,19 @@ class ItemNeighbors(ListMaker):
         """
         no_target(y)
         dtype = self._check_parameters()
-        ids = Vocabulary.of(user_items)
+        vocabulary = Vocabulary.of(user_items)
         counts = csr.canonical(in_rows(user_items), dtype)
-        seen = Seen.of(counts)
         self._log_start(counts)
         began = time.perf_counter()
         similarity = self._neighbors(counts)
-        self._become(similarity, seen.copied(dtype), ids)
+        remembered = TrainingMatrix.of(counts).copied(dtype)
+        self._publish(
+            self._state(similarity) | {"_training_matrix": remembered, "_ids": vocabulary}
+        )
         seconds = time.perf_counter() - began
         self._log("has found %s neighbours in %.3g s", f"{similarity.nnz:,}", seconds)
         return self
 
-    @speaks_ids(answer=Vocabulary.lists_of_items)
     def similar_items(
         self, items: Any, N: int = 10, *, among: Any = None, filter_items: Any = None
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -169,6 +170,11 @@ class ItemNeighbors(ListMaker):
         NotFittedError, IndexError, TypeError, ValueError
             As in `recommend`.
         """
+        vocabulary, asked = self._vocabulary(), ids.listed(items)
+        items = ids.to_rows(vocabulary, "items", asked, "items")
+        among = ids.to_rows(vocabulary, "items", among, "among")
+        filter_items = ids.to_rows(vocabulary, "items", filter_items, "filter_items")
+
         n_items = self._known_shape()[1]
         rows = checks.row_numbers("items", items, n_items)
         list_length(N, n_items)
@@ -180,16 +186,16 @@ class ItemNeighbors(ListMaker):
             np.arange(len(flat) + 1),
             (len(flat), n_items),
         )
-        ids, scores = kernels.product_topk(
+        best, scores = kernels.product_topk(
             chosen,
             self._similarity,
             N,
             banned=choice.all_banned(),
             num_threads=self.num_threads,
         )
-        return ids.reshape(*rows.shape, N), scores.reshape(*rows.shape, N)
+        lists = best.reshape(*rows.shape, N), scores.reshape(*rows.shape, N)
+        return ids.to_ids(vocabulary, "items", lists, "items", asked)
 
-    @speaks_ids()
     def score(self, users: Any, items: Any = None) -> np.ndarray:
         """Scores of pairs of users and items, broadcast against each other.
 
@@ -198,8 +204,12 @@ class ItemNeighbors(ListMaker):
         NotFittedError, IndexError, TypeError, ValueError
             As in `recommend`; ValueError also where the shapes do not broadcast.
         """
+        vocabulary = self._vocabulary()
+        users = ids.to_rows(vocabulary, "users", users, "users")
+        items = ids.to_rows(vocabulary, "items", items, "items")
+
         rows, columns = scored_pairs(users, items, self._known_shape())
-        counts = self._seen.counts(self._votes.dtype)
+        counts = self._training_matrix.counts(self._votes.dtype)
         by_item = csr.transposed(self._votes)
         scores = np.empty(rows.size, counts.dtype)
         pairs = rows.reshape(-1), columns.reshape(-1)
@@ -208,7 +218,6 @@ class ItemNeighbors(ListMaker):
             scores[at] = counts[pairs[0][at]].multiply(by_item[pairs[1][at]]).sum(axis=1)
         return scores.reshape(rows.shape)[()]
 
-    @speaks_ids(Vocabulary.with_history, Vocabulary.parts)
     def explain(
         self, user: int, item: int, N: int = 10, *, user_items: Any = None
     ) -> tuple[float, np.ndarray, np.ndarray]:
@@ -216,6 +225,10 @@ class ItemNeighbors(ListMaker):
 
         Parameters and return values are those of `ImplicitALS.explain`.
         """
+        vocabulary = self._vocabulary()
+        user, user_items = ids.with_history(vocabulary, user, user_items, newcomers=True)
+        item = ids.to_rows(vocabulary, "items", item, "item")
+
         history = self._one_history(user, user_items)
         column = checks.one_row_number("item", item, self._known_shape()[1])
         checks.integer("N", N, 1)
@@ -223,42 +236,36 @@ class ItemNeighbors(ListMaker):
         parts = history.data * votes.astype(np.float64)
         best = np.argsort(-parts, kind="stable")[:N]
         best = best[parts[best] != 0]
-        return float(parts.sum()), history.indices[best], parts[best]
+        columns = ids.to_item_ids(vocabulary, history.indices[best])
+        return float(parts.sum()), columns, parts[best]
 
-    def save(self, path: str | os.PathLike) -> None:
-        """Write the model to a file that `recsys.load` reads; see `ImplicitALS.save`."""
-        shape = self._known_shape()
-        self._check_parameters()
-        header = {**self._header(), "seen_shape": shape}
-        similarity = {
-            f"similarity_{name}": getattr(self._similarity, name)
-            for name in ("indptr", "indices", "data")
-        }
-        self._write(path, header, self._seen.arrays() | similarity)
+    def _to_file(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        parts = ("indptr", "indices", "data")
+        return {}, {f"similarity_{name}": getattr(self._similarity, name) for name in parts}
 
-    def _restore(
-        self, header: dict[str, Any], arrays: dict[str, np.ndarray], history: list[Iteration]
-    ) -> None:
-        seen = Seen.from_arrays(arrays, tuple(header["seen_shape"]))
-        data, indices, indptr = (
-            arrays[f"similarity_{name}"] for name in ("data", "indices", "indptr")
-        )
-        similarity = csr.assemble(data, indices, indptr, (seen.shape[1], seen.shape[1]))
+    def _from_file(
+        self,
+        header: dict[str, Any],
+        arrays: dict[str, np.ndarray],
+        training_matrix: TrainingMatrix | None,
+    ) -> dict[str, Any]:
+        parts = (arrays[f"similarity_{name}"] for name in ("data", "indices", "indptr"))
+        n_items = header["seen_shape"][1]
+        similarity = csr.assemble(*parts, (n_items, n_items))
         dtype = checks.floating_dtype(self.dtype)
-        whole = csr.canonical(similarity, dtype, may_be_empty=True, name="similarity")
-        self._become(whole, seen, None)
+        return self._state(csr.canonical(similarity, dtype, may_be_empty=True, name="similarity"))
 
-    def _become(self, similarity: sparse.csr_array, seen: Seen, ids: Vocabulary | None) -> None:
+    def _state(self, similarity: sparse.csr_array) -> dict[str, Any]:
+        """What follows from the similarities, in terms of attributes."""
         votes = similarity
         if self.normalize_rows:
-            rows = np.repeat(np.arange(votes.shape[0]), np.diff(votes.indptr))
+            rows = csr.entry_rows(votes)
             sums = np.bincount(rows, np.abs(votes.data), votes.shape[0])
             data = (votes.data / np.where(sums > 0, sums, 1)[rows]).astype(votes.dtype)
             votes = csr.assemble(data, votes.indices, votes.indptr, votes.shape)
         if self.orientation == "target":
             votes = csr.transposed(votes)
-        state = {"_similarity": similarity, "_votes": votes, "_seen": seen, "_ids": ids}
-        self._publish(state, ())
+        return {"_similarity": similarity, "_votes": votes}
 
     def _neighbors(self, counts: sparse.csr_array) -> sparse.csr_array:
         """The k largest entries of each row of V'V, in no order."""
@@ -269,7 +276,7 @@ class ItemNeighbors(ListMaker):
         place = np.empty_like(order)
         place[order] = np.arange(len(order), dtype=np.int32)
         users = csr.assemble(values, place[counts.indices], counts.indptr, counts.shape)
-        ids, scores = kernels.product_topk(
+        best, scores = kernels.product_topk(
             items,
             users,
             min(self.k, len(order)),
@@ -277,9 +284,9 @@ class ItemNeighbors(ListMaker):
             unsorted=True,
             num_threads=self.num_threads,
         )
-        kept = ids != kernels.NO_ID
+        kept = best != kernels.NO_ID
         indptr = np.append(0, np.cumsum(np.count_nonzero(kept, axis=1)))
-        return csr.assemble(scores[kept], ids[kept], indptr, (len(order), len(order)))
+        return csr.assemble(scores[kept], best[kept], indptr, (len(order), len(order)))
 
     def _weighted(self, counts: sparse.csr_array) -> np.ndarray:
         """V's values, in the order of those of `counts`; items are the documents."""
@@ -288,7 +295,7 @@ class ItemNeighbors(ListMaker):
         if self.weighting is None:
             return counts.data
         shape = counts.shape[::-1]
-        users = np.repeat(np.arange(counts.shape[0], dtype=np.int32), np.diff(counts.indptr))
+        users = csr.entry_rows(counts).astype(np.int32)
         values = counts.data
         if self.weighting != "cosine":
             weighting.not_negative(counts, "user_items")
@@ -303,35 +310,30 @@ class ItemNeighbors(ListMaker):
     def _lists(
         self,
         users: np.ndarray,
-        given: sparse.csr_array | None,
-        own: np.ndarray,
+        counts: sparse.csr_array | None,
+        rows: np.ndarray,
         choice: Choice,
         N: int,
         *,
         filter_seen: bool,
         fold_in: bool,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        histories = self._seen.counts(self._votes.dtype) if given is None else given
-        ids = np.full((len(own), N), kernels.NO_ID, np.int32)
-        scores = np.full((len(own), N), -np.inf, self._votes.dtype)
-        for begin in range(0, len(own), USERS):
-            at = slice(begin, begin + USERS)
-            rows = histories[own[at]]
-            indptr, indices = rows.indptr.astype(np.int64), rows.indices.astype(np.int32)
-            ids[at], scores[at] = kernels.product_topk(
-                csr.assemble(rows.data, indices, indptr, rows.shape),
-                self._votes,
-                N,
-                skip=(indptr, indices) if filter_seen else None,
-                banned=choice.all_banned(),
-                num_threads=self.num_threads,
-            )
-        return ids, scores
+    ) -> Lists:
+        if counts is None:
+            counts = self._training_matrix.counts(self._votes.dtype)
+        return kernels.product_topk(
+            counts,
+            self._votes,
+            N,
+            rows=rows,
+            skip=(counts.indptr, counts.indices) if filter_seen else None,
+            banned=choice.all_banned(),
+            num_threads=self.num_threads,
+        )
 
     def _known_shape(self) -> tuple[int, int]:
-        if self._similarity is None or self._seen is None:
+        if self._similarity is None or self._training_matrix is None:
             raise NotFittedError("this ItemNeighbors has no neighbors yet: call fit(user_items)")
-        return self._seen.shape
+        return self._training_matrix.shape
 
     def _check_parameters(self) -> np.dtype:
         checks.integer("k", self.k, 1)

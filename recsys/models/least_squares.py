@@ -1,167 +1,395 @@
-"""Training by alternating least squares, whatever the entries mean."""
+"""Models whose rows are least squares problems: users against items, and the other way round."""
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
-import warnings
-from typing import TYPE_CHECKING, Any, NamedTuple
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from recsys import checks, kernels
-from recsys.models.alternating import AlternatingModel
-from recsys.models.base import NumericalWarning, Step
-from recsys.models.training import IterativeModel
+from recsys import checks, csr, kernels
+from recsys.csr import TrainingMatrix
+from recsys.models import ids
+from recsys.models.factor_model import FactorModel, both_or_factors
+from recsys.models.ids import Vocabulary
+from recsys.models.training import Iteration, Step, Trainer, check_size, start, warn
 
 if TYPE_CHECKING:
     from scipy import sparse
 
 logger = logging.getLogger("recsys")
 
-SOLVERS = ("cholesky", "cg")
 _VANISHED = 1e-6  # factors that tell apart what users like are nearly 1
 
 
-class Both(NamedTuple):
-    """All that is learned; biases are None in a model without."""
+class Solver(NamedTuple):
+    """How the rows of a side are solved."""
 
-    users: kernels.Biased
-    items: kernels.Biased
-
-    def like(self) -> Both:
-        """Arrays of the same shapes, not yet written."""
-        return Both(*(kernels.Biased(*(a if a is None else np.empty_like(a) for a in rows))
-                      for rows in self))  # fmt: skip
-
-    def state(self) -> dict[str, Any]:
-        """In terms of FactorModel's attributes."""
-        return {
-            "_user_factors": self.users.factors,
-            "_item_factors": self.items.factors,
-            "_user_biases": self.users.biases,
-            "_item_biases": self.items.biases,
-        }
+    half_sweep: Callable[..., kernels.Sweep]  # called as `kernels.half_sweep` is
+    starts: bool  # whether it starts from where the rows are
 
 
-class Rows(NamedTuple):
-    """The least squares problems of both sides, and what all scores have in common."""
-
-    sides: tuple[kernels.Side, kernels.Side]
-    mean: float
-    dtype: np.dtype
-    entries: int
+SOLVERS = {
+    "cholesky": Solver(functools.partial(kernels.half_sweep, solver="cholesky"), starts=False),
+    "cg": Solver(functools.partial(kernels.half_sweep, solver="cg"), starts=True),
+}
 
 
-class LeastSquaresModel(AlternatingModel, IterativeModel):
-    """A model whose rows are least squares problems that one half-sweep solves for a whole side."""
+@dataclass(frozen=True)
+class AlternatingIteration(Iteration):
+    """One entry of a model's `history`, see `Iteration`.
 
-    regularization: float
-    bias: bool
-    solver: str
-    cg_steps: int
-    iterations: int
-    compute_loss: bool
+    Attributes
+    ----------
+    user_seconds, item_seconds : float
+        Wall time of the two half-sweeps.
+    """
+
+    user_seconds: float
+    item_seconds: float
+
+
+class LeastSquaresModel(FactorModel):
+    """A factor model of which each row is solved by least squares, the other side held: all rows
+    in training, single ones later."""
+
+    _entry: ClassVar[type[Iteration]] = AlternatingIteration
+    _ratings: ClassVar[bool] = False  # entries are no counts: later ones replace earlier ones
 
     # ---- what a model of this kind provides ----------------------------------------------------
 
+    @abstractmethod
+    def _signed(self, counts: sparse.csr_array) -> sparse.csr_array:
+        """Counts, users x items, as the kernels take them: whole users, at most all."""
+
+    @abstractmethod
+    def _weights(self) -> tuple[float, float, float]:
+        """lambda, nu and w0, see `kernels.make_sides`."""
+
     def _mean_target(self, signed: sparse.csr_array) -> float:
         """The mean of what scores are to be."""
-        raise NotImplementedError
+        return 0.0
 
     def _details(self, sweep: kernels.Sweep, entries: int) -> dict[str, Any]:
         """What else `history` is told after a sweep over so many entries."""
         return {}
 
-    # ---- training ------------------------------------------------------------------------------
+    def _trainer(self, counts: sparse.csr_array) -> Trainer:
+        return AlternatingTrainer(self, counts)
 
-    def _check_least_squares(self) -> np.dtype:
-        """Check the parameters that all such models have; returns the dtype."""
-        checks.number("regularization", self.regularization, least=0)
-        checks.flag("bias", self.bias)
-        checks.choice("solver", self.solver, SOLVERS)
-        checks.integer("cg_steps", self.cg_steps, 1)
-        checks.integer("iterations", self.iterations, 0)
-        return self._check_size()
+    # ---- single rows ---------------------------------------------------------------------------
 
-    def _iterations(self) -> int:
-        return self.iterations
+    def fold_in_items(self, item_users: Any) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+        """Factors of items the model was not trained on, and their biases if it has such; users
+        held fixed.
 
-    def _with_biases(self) -> tuple[bool, bool]:
-        return self.bias, self.bias
+        As `fold_in`, with the rows being items. Where a user's own mean count decides on a
+        confidence (see `epsilon`), it is the mean over what the model remembers of the user and
+        these items.
 
-    def _problem(self, counts: sparse.csr_array) -> Rows:
-        signed = self._signed(counts)
-        mean = self._mean_target(signed) if self.bias else 0.0
-        sides = kernels.make_sides(signed, *self._weights(), self._ratings)
-        return Rows(sides, mean, counts.dtype, counts.nnz)
+        Parameters
+        ----------
+        item_users : scipy sparse matrix or array, n x n_users, or Interactions
+            Counts, one row an item; of Interactions in the order of their items.
 
-    def _training(
-        self, problem: Rows, shape: tuple[int, int], continues: bool
-    ) -> LeastSquaresTraining:
-        return LeastSquaresTraining(self, problem, shape, continues)
+        Returns
+        -------
+        factors : ndarray of the model's dtype, shape (n, factors)
+        biases : ndarray of the model's dtype, shape (n,)
+            As in `fold_in`.
 
+        Raises
+        ------
+        NotFittedError, TypeError, ValueError, FloatingPointError
+            As in `fold_in`.
+        """
+        item_users = ids.newcomers_entries(self._vocabulary(), "items", item_users)
 
-class LeastSquaresTraining:
-    """Training a `LeastSquaresModel`; see `Training`."""
+        dtype = self._check_parameters()
+        added = self._item_users(item_users, dtype)
+        known = self._known(added.shape[::-1], dtype)
+        items = np.arange(known.shape[1], known.shape[1] + added.shape[0])
+        return both_or_factors(self._solve_items(self._with_columns(known, items, added), items))
 
-    def __init__(
-        self, model: LeastSquaresModel, problem: Rows, shape: tuple[int, int], continues: bool
+    def partial_fit_users(self, users: Any, user_items: Any, *, keep_known: bool = True) -> None:
+        """Learn new users, or what is new about known ones, item factors held fixed.
+
+        Stores the users' factors, as `fold_in` finds them, and remembers their entries. Takes the
+        time of a copy of all user factors and remembered entries: pass many users at once.
+
+        Parameters
+        ----------
+        users : int or array of int, shape (n,)
+            Row numbers, or ids; one the model does not have yet makes it grow. Rows that are
+            skipped belong to users without entries.
+        user_items : scipy sparse matrix or array, n x n_items, or Interactions
+            Counts, one row for each of `users`; Interactions have them by id, and entries of
+            items that the model does not know are left out.
+        keep_known : bool, default True
+            Add the counts to those remembered of the users; of ratings, the new ones replace those
+            of the same items. False: forget what was remembered of the users.
+
+        Raises
+        ------
+        NotFittedError, TypeError, ValueError, FloatingPointError
+            As in `fold_in`; ValueError also for a user named twice. The model is unchanged then.
+        """
+        vocabulary, users, user_items = ids.to_learn(self._vocabulary(), "users", users, user_items)
+
+        dtype = self._check_parameters()
+        rows = _distinct("users", users)
+        shape = self._known_shape()
+        entries = csr.canonical(user_items, dtype, may_be_empty=True)
+        checks.columns("user_items", entries.shape, shape[1], "items")
+        _check_rows("user_items", entries, rows, "users")
+        known = self._known(shape, dtype)
+        if keep_known:
+            present = np.where(rows < known.shape[0], rows, -1)
+            entries = csr.merged(csr.take_rows(known, present), entries, replaces=self._ratings)
+        rows, skipped = _with_skipped(rows, shape[0])
+        entries = csr.take_rows(
+            entries, np.append(np.arange(entries.shape[0]), np.full(skipped, -1))
+        )
+        solved = self._solve_rows(self._signed(entries), "item")
+        self._learned("user", rows, solved, csr.put_rows(known, rows, entries), vocabulary)
+
+    def partial_fit_items(self, items: Any, item_users: Any, *, keep_known: bool = True) -> None:
+        """Learn new items, or what is new about known ones, user factors held fixed.
+
+        Parameters
+        ----------
+        items : int or array of int, shape (n,)
+            Column numbers, or ids; see `partial_fit_users`.
+        item_users : scipy sparse matrix or array, n x n_users, or Interactions
+            Counts, one row for each of `items`; Interactions have them by id.
+        keep_known : bool, default True
+            As in `partial_fit_users`. False: forget what was remembered of the items.
+
+        Raises
+        ------
+        NotFittedError, TypeError, ValueError, FloatingPointError
+            As in `partial_fit_users`.
+        """
+        vocabulary, items, item_users = ids.to_learn(self._vocabulary(), "items", items, item_users)
+
+        dtype = self._check_parameters()
+        columns = _distinct("items", items)
+        entries = self._item_users(item_users, dtype)
+        _check_rows("item_users", entries, columns, "items")
+        shape = self._known_shape()
+        known = self._known(shape, dtype)
+        if not keep_known:
+            known = csr.keep(known, ~np.isin(known.indices, columns))
+        known = self._with_columns(known, columns, entries)
+        columns, _ = _with_skipped(columns, shape[1])
+        self._learned("item", columns, self._solve_items(known, columns), known, vocabulary)
+
+    def _folded(self, rows: sparse.csr_array) -> kernels.Factors:
+        self._check_parameters()
+        return self._solve_rows(self._signed(rows), "item")
+
+    def _solve_rows(self, signed: sparse.csr_array, held: str) -> kernels.Factors:
+        """Factors and biases of rows against those of the other side, "user" or "item"."""
+        return kernels.fold_in(
+            signed, self._held(held), *self._weights(), self.num_threads, mean=self._mean,
+            ratings=self._ratings,
+        )  # fmt: skip
+
+    def _held(self, noun: str) -> kernels.Factors:
+        dtype = checks.floating_dtype(self.dtype)
+        factors = np.asarray(self._factors(f"_{noun}_factors"), dtype)
+        biases = getattr(self, f"_{noun}_biases")
+        return kernels.Factors(factors, None if biases is None else np.asarray(biases, dtype))
+
+    def _solve_items(self, counts: sparse.csr_array, items: np.ndarray) -> kernels.Factors:
+        """Factors and biases of some columns of `counts`, which has all that is known of its
+        users."""
+        place = np.full(counts.shape[1], -1)
+        place[items] = np.arange(len(items))
+        concerned = place[counts.indices] >= 0
+        users = np.flatnonzero(np.diff(np.append(0, np.cumsum(concerned))[counts.indptr]))
+        signed = self._signed(csr.take_rows(counts, users))
+        kept = place[signed.indices] >= 0
+        rows = csr.from_triples(
+            signed.data[kept],
+            place[signed.indices[kept]],
+            users[csr.entry_rows(signed)[kept]],
+            (len(items), counts.shape[0]),
+        )
+        return self._solve_rows(rows, "user")
+
+    def _with_columns(
+        self, matrix: sparse.csr_array, columns: np.ndarray, entries: sparse.csr_array
+    ) -> sparse.csr_array:
+        """`matrix` with the rows of `entries` added to some of its columns, and as many more as
+        that takes."""
+        shape = matrix.shape[0], max(matrix.shape[1], int(columns.max(initial=-1)) + 1)
+        column_of = columns[csr.entry_rows(entries)]
+        added = csr.from_triples(entries.data, entries.indices, column_of, shape)
+        rows = np.flatnonzero(np.diff(added.indptr))
+        wide = csr.assemble(matrix.data, matrix.indices, matrix.indptr, shape)
+        both = csr.take_rows(wide, rows), csr.take_rows(added, rows)
+        return csr.put_rows(wide, rows, csr.merged(*both, replaces=self._ratings))
+
+    def _item_users(self, item_users: Any, dtype: np.dtype) -> sparse.csr_array:
+        entries = csr.canonical(item_users, dtype, may_be_empty=True, name="item_users")
+        checks.columns("item_users", entries.shape, len(self.user_factors), "users")
+        return entries
+
+    def _known(self, shape: tuple[int, int], dtype: np.dtype) -> sparse.csr_array:
+        """What the model remembers; without a training matrix, nothing about anybody."""
+        if self._training_matrix is None:
+            return csr.empty((shape[0], len(self.item_factors)), dtype)
+        return self._remembered().counts(dtype)
+
+    def _learned(
+        self,
+        noun: str,
+        rows: np.ndarray,
+        solved: kernels.Factors,
+        known: sparse.csr_array,
+        vocabulary: Vocabulary | None,
     ) -> None:
-        self.model, self.problem = model, problem
-        random = None if continues else checks.random_generator(model.random_state)
-        users, items, *biases = model._start(shape, problem.dtype, random)
-        self.current = Both(*map(kernels.Biased, (users, items), biases))
-        self.spare: Both | None = None
-        self._log_paths()
-        self.retried = self.jittered = 0
-        self.how: dict[str, Any] = {
-            "solver": model.solver,
-            "cg_steps": model.cg_steps,
-            "num_threads": model.num_threads,
-        }
+        """Publish factors and biases of some users or items, new ones among them."""
+        state: dict[str, Any] = {"_training_matrix": TrainingMatrix.of(known), "_ids": vocabulary}
+        for name, new in zip((f"_{noun}_factors", f"_{noun}_biases"), solved, strict=True):
+            if new is not None:
+                old = getattr(self, name)
+                count = max(len(old), rows.max(initial=-1) + 1)
+                state[name] = np.empty((count, *old.shape[1:]), new.dtype)
+                state[name][: len(old)] = old
+                state[name][rows] = new
+        self._publish(state)
 
-    def _log_paths(self) -> None:
-        if not logger.isEnabledFor(logging.INFO):
-            return  # as it looks at every entry
-        model = self.model
-        steps = model.cg_steps if model.solver == "cg" else 0
-        for noun, side in zip(("users", "items"), self.problem.sides, strict=True):
-            paths = kernels.row_paths(side, model.factors + model.bias, steps)
-            told = ", ".join(f"{count:,} {path}" for path, count in paths.items())
-            model._log("solves %s by %s: %s", noun, model.solver, told)
+
+def _distinct(name: str, values: Any) -> np.ndarray:
+    rows = checks.row_numbers(name, values, checks.ANYONE).reshape(-1)
+    known, counts = np.unique(rows, return_counts=True)
+    if np.any(counts > 1):
+        raise ValueError(f"{name} names {known[np.argmax(counts)]} more than once")
+    return rows
+
+
+def _with_skipped(rows: np.ndarray, count: int) -> tuple[np.ndarray, int]:
+    """`rows` and after them those that growing from `count` rows skips, and how many that are."""
+    skipped = np.setdiff1d(np.arange(count, rows.max(initial=-1) + 1), rows)
+    return np.append(rows, skipped), len(skipped)
+
+
+def _check_rows(name: str, entries: sparse.csr_array, rows: np.ndarray, noun: str) -> None:
+    if entries.shape[0] != len(rows):
+        raise ValueError(
+            f"{name} has shape {entries.shape}; expected one row for each of the {len(rows)} {noun}"
+        )
+
+
+# ---- training ----------------------------------------------------------------------------------
+
+
+def check_alternating(model: Any) -> np.dtype:
+    """Check the parameters that all models trained by alternation have; returns the dtype."""
+    checks.number("regularization", model.regularization, least=0)
+    checks.flag("bias", model.bias)
+    checks.choice("solver", model.solver, tuple(SOLVERS))
+    checks.integer("cg_steps", model.cg_steps, 1)
+    checks.integer("iterations", model.iterations, 0)
+    return check_size(model)
+
+
+class Both(NamedTuple):
+    """All that is learned; biases are None in a model without."""
+
+    users: kernels.Factors
+    items: kernels.Factors
+
+    def like(self) -> Both:
+        """Arrays of the same shapes, not yet written."""
+        return Both(*(kernels.Factors(*(a if a is None else np.empty_like(a) for a in side))
+                      for side in self))  # fmt: skip
+
+
+class AlternatingTrainer:
+    """Trains a `LeastSquaresModel` by half-sweeps, users first; see `training.Trainer`."""
+
+    def __init__(self, model: Any, counts: sparse.csr_array) -> None:
+        self.model, self.shape, self.dtype = model, counts.shape, counts.dtype
+        self.entries = counts.nnz
+        signed = model._signed(counts)
+        self.mean = model._mean_target(signed) if model.bias else 0.0
+        self.sides = kernels.make_sides(signed, *model._weights(), model._ratings)
+        self.retried = self.jittered = 0
+        self._log_paths()
+
+    def start(self, continues: bool) -> None:
+        random = None if continues else checks.random_generator(self.model.random_state)
+        users, items, *biases = start(self.model, self.shape, self.dtype, random)
+        self.current = Both(*map(kernels.Factors, (users, items), biases))
+        self.spare: Both | None = None
 
     def state(self) -> dict[str, Any]:
-        return {**self.current.state(), "_mean": self.problem.mean}
+        users, items = self.current
+        return {
+            "_user_factors": users.factors,
+            "_item_factors": items.factors,
+            "_user_biases": users.biases,
+            "_item_biases": items.biases,
+            "_mean": self.mean,
+        }
 
     def step(self, number: int) -> Step:
         # `current` is what the model shows, or goes back to if this iteration is interrupted:
         # everything is written to `spare`.
         if self.spare is None:
             self.spare = self.current.like()
-        begin = time.perf_counter()
-        users = self._solve_users()
+            self.workspace = kernels.Workspace.of(
+                self.sides, self.model.factors, self.model.bias, self.dtype
+            )
+        model, now, new = self.model, self.current, self.spare
+        solver = SOLVERS[model.solver]
+        half_sweep = functools.partial(
+            solver.half_sweep,
+            mean=self.mean,
+            workspace=self.workspace,
+            cg_steps=model.cg_steps,
+            num_threads=model.num_threads,
+        )
+        start = now if solver.starts else Both(None, None)
+        of_users, of_items = self.sides
+        began = time.perf_counter()
+        users = half_sweep(of_users, now.items, start.users, new.users)
         middle = time.perf_counter()
-        items = self._solve_items(users)
+        items = half_sweep(of_items, new.users, start.items, new.items, loss=model.compute_loss)
         end = time.perf_counter()
-        self.current, self.spare = self.spare, self.current
+        seconds = {"user_seconds": middle - began, "item_seconds": end - middle}
+        self.current, self.spare = new, now
         self.retried += users.retried + items.retried
         self.jittered += users.jittered + items.jittered
-        seconds = {"user_seconds": middle - begin, "item_seconds": end - middle}
-        details = self.model._details(items, self.problem.entries)
-        return Step(self.state(), items.loss, {**seconds, **details})
+        return Step(self.state(), items.loss, seconds | model._details(items, self.entries))
 
     def finish(self) -> None:
         self._say_if_vanished()
         if self.retried or self.jittered:
-            warnings.warn(
+            warn(
                 f"{self.retried} rows were solved again in double and {self.jittered} needed a "
                 "larger diagonal: their weights are too large, or the regularization too small, "
-                f"for {self.problem.dtype}. Raise regularization, scale the weights down (alpha), "
-                "or use dtype=np.float64",
-                NumericalWarning,
-                stacklevel=4,
+                f"for {self.dtype}. Raise regularization, scale the weights down (alpha), "
+                "or use dtype=np.float64"
             )
+
+    def _log_paths(self) -> None:
+        if not logger.isEnabledFor(logging.INFO):
+            return  # as it looks at every entry
+        model = self.model
+        steps = model.cg_steps if model.solver == "cg" else 0
+        for noun, side in zip(("users", "items"), self.sides, strict=True):
+            paths = kernels.row_paths(side, model.factors + model.bias, steps)
+            counted = ", ".join(f"{count:,} {path}" for path, count in paths.items())
+            model._log("solves %s by %s: %s", noun, model.solver, counted)
 
     def _say_if_vanished(self) -> None:
         """Ratings may all be their mean and need no factors; counts need some."""
@@ -177,26 +405,3 @@ class LeastSquaresTraining:
                 largest,
                 model.regularization,
             )
-
-    def _solve_users(self) -> kernels.Sweep:
-        side, now, out = self.problem.sides[0], self.current, self.spare
-        if self.model.bias:
-            return kernels.biased_half_sweep(
-                side, now.items, now.users, out.users, self.problem.mean, **self.how
-            )
-        return kernels.half_sweep(
-            side, now.items.factors, now.users.factors, out.users.factors,
-            scratch=out.items.factors, **self.how,
-        )  # fmt: skip
-
-    def _solve_items(self, users: kernels.Sweep) -> kernels.Sweep:
-        side, now, out = self.problem.sides[1], self.current, self.spare
-        how = {**self.how, "loss": self.model.compute_loss}
-        if self.model.bias:
-            return kernels.biased_half_sweep(
-                side, out.users, now.items, out.items, self.problem.mean, **how
-            )
-        return kernels.half_sweep(
-            side, out.users.factors, now.items.factors, out.items.factors,
-            start_basis=users.basis, **how,
-        )  # fmt: skip

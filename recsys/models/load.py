@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import logging
 import os
+from typing import Any
 
 import numpy as np
 
+from recsys import checks
+from recsys.csr import TrainingMatrix
 from recsys.models.bpr import BPR
 from recsys.models.explicit_als import ExplicitALS
 from recsys.models.explicit_sgd import ExplicitSGD
 from recsys.models.factor_model import FactorModel
+from recsys.models.files import read_model_file
+from recsys.models.ids import Vocabulary
 from recsys.models.implicit_als import ImplicitALS
 from recsys.models.item_neighbors import ItemNeighbors
 from recsys.models.logistic_mf import LogisticMF
-from recsys.models.vocabulary import Vocabulary
-from recsys.serving import read_model_file
 
 logger = logging.getLogger("recsys")
 
@@ -51,7 +54,7 @@ def load(path: str | os.PathLike) -> FactorModel | ItemNeighbors:
             parameters["dtype"] = np.dtype(parameters["dtype"]).type
         model = cls(**parameters)
         model._check_parameters()
-        model._restore(header, arrays, [cls._entry(**entry) for entry in header["history"]])
+        model._publish(_state(model, header, arrays))
         model._ids = Vocabulary.from_file(header, arrays, model._known_shape())
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise ValueError(
@@ -59,3 +62,21 @@ def load(path: str | os.PathLike) -> FactorModel | ItemNeighbors:
         ) from error
     logger.info("loaded %r from %s, saved by recsys %s", model, path, header.get("version"))
     return model
+
+
+def _state(model: Any, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    """What the file says of a model beside its parameters, checked."""
+    matrix = None
+    if "seen_shape" in header:
+        matrix = TrainingMatrix.from_arrays(arrays, tuple(header["seen_shape"]))
+    best, metric = header.get("best_iteration"), header.get("validation_metric")
+    if best is not None:
+        checks.integer("best_iteration", best, 1)
+    if not isinstance(metric, str | None):
+        raise TypeError(f"validation_metric must be a string; got {metric!r}")
+    return model._from_file(header, arrays, matrix) | {
+        "_training_matrix": matrix,
+        "_history": tuple(model._entry(**entry) for entry in header["history"]),
+        "_best_iteration": best,
+        "_validation_metric": metric,
+    }

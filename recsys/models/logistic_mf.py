@@ -9,9 +9,9 @@ import numpy as np
 
 from recsys import checks, kernels
 from recsys.kernels import Fixed, Learned, LmfSide
-from recsys.models.base import Step
 from recsys.models.confidence import SCHEMES, Scheme, signed_confidence
-from recsys.models.training import IterativeModel
+from recsys.models.factor_model import FactorModel
+from recsys.models.training import Step, check_size, seeded_start
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -24,7 +24,7 @@ _LOST = 10.0
 _FOLD_IN_SEED = 0
 
 
-class LogisticMF(IterativeModel):
+class LogisticMF(FactorModel):
     """Logistic matrix factorization of implicit feedback (plays, clicks, purchases).
 
     Models the probability that user u likes item i as sigma(s_ui) = 1 / (1 + e^-s_ui), with::
@@ -153,26 +153,18 @@ class LogisticMF(IterativeModel):
             checks.number("epsilon", self.epsilon, above=0)
         checks.integer("negatives", self.negatives, 1)
         checks.integer("iterations", self.iterations, 0)
-        return self._check_size()
+        return check_size(self)
 
     def _signed(self, counts: sparse.csr_array) -> sparse.csr_array:
         return signed_confidence(counts, self.confidence, self.alpha, self.epsilon)
 
     # ---- training ------------------------------------------------------------------------------
 
-    def _iterations(self) -> int:
-        return self.iterations
-
     def _with_biases(self) -> tuple[bool, bool]:
         return True, True
 
-    def _problem(self, counts: sparse.csr_array) -> sparse.csr_array:
-        return self._signed(counts)
-
-    def _training(
-        self, problem: sparse.csr_array, shape: tuple[int, int], continues: bool
-    ) -> LogisticTraining:
-        return LogisticTraining(self, problem, continues)
+    def _trainer(self, counts: sparse.csr_array) -> LogisticTrainer:
+        return LogisticTrainer(self, self._signed(counts))
 
     def _half_sweep(self, side: LmfSide, fixed: Fixed, solved: Learned, keys: np.ndarray) -> float:
         return kernels.lmf_half_sweep(
@@ -210,22 +202,25 @@ def _squared(x: np.ndarray) -> float:
     return float(np.einsum("ij,ij->", x, x, dtype=np.float64))
 
 
-class LogisticTraining:
-    """Training a `LogisticMF`; see `Training`."""
+class LogisticTrainer:
+    """Trains a `LogisticMF`; see `training.Trainer`."""
 
-    def __init__(self, model: LogisticMF, signed: sparse.csr_array, continues: bool) -> None:
+    def __init__(self, model: LogisticMF, signed: sparse.csr_array) -> None:
         self.model, self.signed = model, signed
-        self.seed, start = model._seeded_start(signed.shape, signed.dtype, continues)
-        self.current = Learned.of(start[0]), Learned.of(start[1])
-        for own, biases in zip(self.current, start[2:], strict=True):
-            own.biases[:] = biases
+        self.ahead: Learned | None = None
+        self.spare: Any = None
+
+    def start(self, continues: bool) -> None:
+        model, signed = self.model, self.signed
+        self.seed, drawn = seeded_start(model, signed.shape, signed.dtype, continues)
+        self.current = Learned.of(drawn.users), Learned.of(drawn.items)
+        for side, biases in zip(self.current, drawn[2:], strict=True):
+            side.biases[:] = biases
         if not continues:
             self._start_biases()
         elif model._squares is not None:
-            for own, squares in zip(self.current, model._squares, strict=True):
-                own.squares[:], own.bias_squares[:] = squares
-        self.ahead: Learned | None = None
-        self.spare: Any = None
+            for side, squares in zip(self.current, model._squares, strict=True):
+                side.squares[:], side.bias_squares[:] = squares
 
     def _start_biases(self) -> None:
         users, items = self.current

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recsys import checks, csr
-from recsys.models.base import Iteration
-from recsys.models.candidates import pairs
+from recsys.models import ids
 from recsys.models.factor_model import FactorModel
-from recsys.models.vocabulary import Vocabulary, speaks_ids
+from recsys.models.selection import pairs
+from recsys.models.training import Iteration
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -36,7 +36,6 @@ class RatingModel(FactorModel):
 
     _default_metric = "rmse"
 
-    @speaks_ids(Vocabulary.known_or_not)
     def predict(
         self, users: Any, items: Any, *, clip: bool | tuple[float, float] = False
     ) -> np.ndarray:
@@ -65,12 +64,15 @@ class RatingModel(FactorModel):
             Negative numbers; other things than numbers; shapes that do not broadcast; `clip` is
             not as described.
         """
+        vocabulary = self._vocabulary()
+        users = ids.to_rows_or_beyond(vocabulary, "users", users)
+        items = ids.to_rows_or_beyond(vocabulary, "items", items)
+
         self._known_shape()
         rows, columns = pairs(users, items, (checks.ANYONE,) * 2)
         ratings = self._predicted(rows.reshape(-1), columns.reshape(-1), self._bounds(clip))
         return ratings.reshape(rows.shape)[()]
 
-    @speaks_ids(Vocabulary.known_or_not)
     def rmse(self, user_items: Any, *, clip: bool | tuple[float, float] = False) -> float:
         """sqrt(mean (r_ui - predicted r_ui)^2) over the stored entries of a matrix.
 
@@ -86,6 +88,8 @@ class RatingModel(FactorModel):
         NotFittedError, TypeError, ValueError
             As in `predict`; the matrix is not as `fit` takes it.
         """
+        user_items = ids.all_entries(self._vocabulary(), user_items)
+
         shape = self._known_shape()
         ratings = csr.canonical(user_items, checks.floating_dtype(self.dtype))
         _not_transposed("user_items", ratings.shape, shape)
@@ -122,19 +126,19 @@ class RatingModel(FactorModel):
         """Predictions for pairs of numbers, some perhaps beyond those the model has."""
         user_factors, item_factors = self._both_factors()
         ratings = np.full(len(users), self._mean, user_factors.dtype)
-        here = users < len(user_factors), items < len(item_factors)
-        for biases, ids, known in zip(
-            (self._user_biases, self._item_biases), (users, items), here, strict=True
+        known = users < len(user_factors), items < len(item_factors)
+        for biases, rows, here in zip(
+            (self._user_biases, self._item_biases), (users, items), known, strict=True
         ):
             if biases is not None:
-                ratings[known] += biases[ids[known]]
-        both = np.flatnonzero(here[0] & here[1])
-        ratings[both] = self.score(users[both], items[both])
+                ratings[here] += biases[rows[here]]
+        both = np.flatnonzero(known[0] & known[1])
+        ratings[both] = self._scores(users[both], items[both])
         return ratings if bounds is None else np.clip(ratings, *bounds)
 
     def _bounds(self, clip: bool | tuple[float, float]) -> tuple[float, float] | None:
         if isinstance(clip, bool | np.bool_):
-            return self._once("range", self._checked_seen(), self._range) if clip else None
+            return self._once("range", self._remembered(), self._range) if clip else None
         try:
             low, high = clip
         except (TypeError, ValueError):
@@ -147,7 +151,8 @@ class RatingModel(FactorModel):
         return low, high
 
     def _range(self) -> tuple[float, float]:
-        return float(self._seen.data.min()), float(self._seen.data.max())
+        values = self._training_matrix.data
+        return float(values.min()), float(values.max())
 
 
 def _not_transposed(name: str, shape: tuple[int, int], known: tuple[int, int]) -> None:

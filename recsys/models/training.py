@@ -1,31 +1,85 @@
-"""`fit`, the same for every model that learns in iterations."""
+"""`fit` of every model that learns in iterations, from top to bottom."""
 
 from __future__ import annotations
 
+import logging
 import math
-from typing import TYPE_CHECKING, Any, Protocol, Self
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
-from recsys import checks, csr, kernels
+from recsys import checks, csr
+from recsys.csr import TrainingMatrix
 from recsys.interactions.matching import pair_in_rows
-from recsys.models.base import Callback, Iteration, Step
-from recsys.models.candidates import Seen
-from recsys.models.estimator import no_target
-from recsys.models.factor_model import FactorModel
+from recsys.models.ids import Vocabulary
 from recsys.models.validation import NAMES, Validation
-from recsys.models.vocabulary import Vocabulary
+from recsys.progress import progress_bar
 
 if TYPE_CHECKING:
     from scipy import sparse
 
-# X, Y, user biases and item biases; None where there are no such biases
-Start = tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray | None]
+logger = logging.getLogger("recsys")
+
+Callback = Callable[[int, float, float | None], object]
 
 
-class Training(Protocol):
-    """A training in progress, in arrays of its own; states are in terms of FactorModel's
-    attributes."""
+class NotFittedError(ValueError, AttributeError):
+    """The model was asked for something it only has after `fit`."""
+
+
+class NumericalWarning(UserWarning):
+    """The fit went through, but the numbers were close to what the dtype can hold."""
+
+
+def warn(message: str) -> None:
+    """A NumericalWarning at the line of the program that called recsys."""
+    frame, level = sys._getframe(1), 2
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("recsys."):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, NumericalWarning, stacklevel=level - 1)
+
+
+@dataclass(frozen=True)
+class Iteration:
+    """One entry of a model's `history`; a kind of model adds what else it can tell.
+
+    Attributes
+    ----------
+    iteration : int
+        Counted from 1; goes on counting after a warm start.
+    seconds : float
+        Wall time of the whole iteration, without validation and callback.
+    loss : float or None
+        What the model minimizes, after the iteration, where it was computed.
+    validation : float or None
+        The metric of the model on what was held out, after the iteration, where it was measured.
+    """
+
+    iteration: int
+    seconds: float
+    loss: float | None
+    validation: float | None
+
+
+class Step(NamedTuple):
+    """What one iteration hands to the loop: the state to publish, its loss and other details."""
+
+    state: dict[str, Any]
+    loss: float | None
+    details: dict[str, Any]
+
+
+class Trainer(Protocol):
+    """Trains one model in arrays of its own, which it holds as long as that takes; states are in
+    terms of FactorModel's attributes."""
+
+    def start(self, continues: bool) -> None:
+        """Have factors: copies of the model's own if it `continues`, else new ones."""
 
     def state(self) -> dict[str, Any]:
         """What is learned so far."""
@@ -38,235 +92,196 @@ class Training(Protocol):
         """Warn of what went through, but only just."""
 
 
-class IterativeModel(FactorModel):
-    """A factor model that is trained by so many iterations."""
+class Loan:
+    """The counts of a fit, and whose memory they are in.
 
-    factors: int
-    init_scale: float
-    random_state: Any
+    Training is when memory is short, so nothing is copied before it or during it. The checked
+    counts share whatever arrays of the caller's matrix are in the right form already; only values
+    of another dtype are cast, and that cast goes with `hand_over`, as soon as the trainer has made
+    what it needs of it. What the model shows as its training matrix until the end are the caller's
+    arrays. `settle` then, when the trainer's memory is free again, gives the model copies which
+    nobody else can write to; also after Ctrl-C, if an iteration has been published.
+    """
 
-    def fit(
-        self,
-        user_items: Any,
-        y: None = None,
-        *,
-        validation: Any = None,
-        metric: str | None = None,
-        patience: int | None = None,
-        validate_every: int = 5,
-        callback: Callback | None = None,
-        show_progress: bool = True,
-        warm_start: bool = False,
-    ) -> Self:
-        """Train on a user-item matrix, which is never changed; the model keeps a copy.
-
-        Parameters
-        ----------
-        user_items : scipy sparse matrix or array, n_users x n_items, or Interactions
-            Counts r_ui, or ratings, one row a user; any format (CSR is best) and any real dtype.
-            Duplicates are summed. Fitted on Interactions, the model speaks their ids in place of
-            row numbers, and has them as `users` and `items`.
-        y : None
-            There is no target: this is where scikit-learn's pipelines pass None.
-        validation : scipy sparse matrix or array, or Interactions, optional
-            What was held out of `user_items`, to measure the model by; training does not see it.
-            Of Interactions, entries of users and items that are not in `user_items` are left out,
-            and the log says how many.
-        metric : str, default "ndcg@10", of models of ratings "rmse"
-            Any of `recsys.evaluation.USER_METRICS` at any length of the lists, as `evaluate`
-            measures it: of the items a user has no entry for in `user_items`, those with an entry
-            greater than zero in `validation` are relevant. To save time 5,000 users, drawn with a
-            fixed seed, stand for more. Or "rmse" or "mae" of all ratings in `validation`, where
-            scores are ratings.
-        patience : int, optional
-            Stop after so many validations in a row that are not better than the best one. However
-            the training ends, the model is then that of the best validation, `best_iteration`;
-            a copy of it is kept meanwhile.
-            None: validation changes nothing, it is in `history` only.
-        validate_every : int, default 5
-            Validate after each so-many-th iteration, and after the last.
-        callback : callable, optional
-            ``callback(iteration, seconds, loss)`` after each iteration (of some models: epoch),
-            counted from 1; loss is None where it is not computed. The model may be used inside it.
-            Returning a true value stops the training.
-        show_progress : bool, default True
-            Show a progress bar where the output is a terminal or a notebook.
-        warm_start : bool, default False
-            Continue from what the model has, which must have the shapes of `user_items` and
-            `factors`, and go on counting iterations: with an int as `random_state`, fits of 3 and
-            of 4 iterations give what one of 7 gives. By default, and on a model not fitted yet,
-            training starts fresh. Of a model that speaks ids they must be the same, in order.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        TypeError, ValueError
-            A parameter or a matrix is not as described; nothing has been changed.
-        FloatingPointError
-            Training diverged; the model is left as for KeyboardInterrupt.
-        KeyboardInterrupt
-            Ctrl-C. The model is left at the last finished iteration, with `patience` at the best
-            one; if there was none, as it was. So it is for whatever `callback` raises.
-
-        Warns
-        -----
-        NumericalWarning
-            The counts spread too far for the dtype, rows had to be solved again in double, or
-            hardly any step could be made.
-        """
-        no_target(y)
-        dtype = self._check_parameters()
-        if callback is not None and not callable(callback):
-            raise TypeError(
-                "callback must be a function of (iteration, seconds, loss); got "
-                f"{callback!r} ({type(callback).__name__})"
-            )
-        ids = Vocabulary.of(user_items)
-        user_items, validation = pair_in_rows(user_items, validation, NAMES)
-        counts = csr.canonical(user_items, dtype)
-        self._check_counts(counts)
-        judge = Validation.of(self, counts, validation, metric, patience, validate_every)
-        continues = warm_start and self._can_continue(counts.shape, dtype, ids)
-        history = self.history if continues else []
-        self._log_start(counts, len(history))
-        seen = Seen.of(counts)
+    def __init__(self, user_items: Any, counts: sparse.csr_array) -> None:
+        self.shape = counts.shape
+        self.dtype = counts.dtype
+        self._counts: sparse.csr_array | None = counts
+        matrix = TrainingMatrix.of(counts)
         if np.may_share_memory(counts.indices, getattr(user_items, "indices", None)):
-            seen = seen._replace(data=user_items.data)  # the caller's own, where values were cast
+            matrix = matrix._replace(data=user_items.data)
+        self.matrix = matrix
+
+    def hand_over(self, make: Callable[[sparse.csr_array], Trainer]) -> Trainer:
+        """What `make` makes of the counts, which are let go."""
         try:
-            with kernels.single_threaded_blas():
-                problem = self._problem(counts)
-                del counts  # a copy of values goes now, before the factors come
-                training = self._training(problem, seen.shape, continues)
-                kept = {"_seen": seen, "_ids": ids}
-                self._run(training, kept, history, callback, show_progress, judge)
+            return make(self._counts)
         finally:
-            # Only now, when the memory of training is free again, is there room for a copy.
-            problem = training = judge = None
-            if self._seen is seen:
-                self._seen = seen.copied(dtype)
-        return self
+            self._counts = None
 
-    # ---- what a model of this kind provides ----------------------------------------------------
+    def settle(self, model: Any) -> None:
+        """Have the model own what it remembers, if it has been trained on this."""
+        if model._training_matrix is self.matrix:
+            model._training_matrix = self.matrix.copied(self.dtype)
 
-    def _check_counts(self, counts: sparse.csr_array) -> None:
-        """Whether there is anything to learn from."""
 
-    def _iterations(self) -> int:
-        """How many a call of `fit` makes."""
-        raise NotImplementedError
-
-    def _with_biases(self) -> tuple[bool, bool]:
-        """Whether there are user and item biases."""
-        raise NotImplementedError
-
-    def _problem(self, counts: sparse.csr_array) -> Any:
-        """What is left of the matrix for the training to hold on to."""
-        raise NotImplementedError
-
-    def _training(self, problem: Any, shape: tuple[int, int], continues: bool) -> Training:
-        """From the model's own factors if it `continues`, else from new ones."""
-        raise NotImplementedError
-
-    # ---- helpers -------------------------------------------------------------------------------
-
-    def _run(
-        self,
-        training: Training,
-        kept: dict[str, Any],
-        history: list[Iteration],
-        callback: Callback | None,
-        show_progress: bool,
-        judge: Validation | None,
-    ) -> None:
-        """Train; what else the model is to have, `kept`, it gets with the first iteration."""
-        times = self._iterations()
-        if not times:
-            self._publish({**training.state(), **kept, "_best_iteration": None}, history)
-            return
-
-        def step() -> Step:
-            done = training.step(len(history) + 1)
-            return done._replace(state={**done.state, **kept})
-
-        self._iterate(step, times, history, callback, show_progress, judge)
-        training.finish()
-
-    def _check_size(self) -> np.dtype:
-        """Check the parameters that all such models have; returns the dtype."""
-        checks.integer("factors", self.factors, 1)
-        checks.number("init_scale", self.init_scale, above=0)
-        checks.integer("num_threads", self.num_threads, 0)
-        checks.random_state(self.random_state)
-        return checks.floating_dtype(self.dtype)
-
-    def _can_continue(
-        self, shape: tuple[int, int], dtype: np.dtype, ids: Vocabulary | None
-    ) -> bool:
-        """Whether there is something to continue from, for a matrix of `shape`.
-
-        Raises
-        ------
-        NotFittedError, ValueError
-            There is, but one side has no factors, or some of another shape, or not finite; or
-            there are biases that the model is not to have; or its rows have other ids.
-        """
-        if self._user_factors is None and self._item_factors is None:
-            return False
-        pairs = (("user", self.user_factors, shape[0]), ("item", self.item_factors, shape[1]))
-        for noun, present, count in pairs:
-            if present.shape != (count, self.factors):
-                raise ValueError(
-                    f"cannot continue from {noun}_factors of shape {present.shape}: expected "
-                    f"{(count, self.factors)}, for {count} {noun}s in user_items and "
-                    f"factors={self.factors}. Fit with warm_start=False to start fresh"
-                )
-            checks.factor_matrix(f"{noun}_factors", present, dtype)
-        self._check_same_ids(ids)
-        biases = self._user_biases, self._item_biases
-        if any(
-            own is not None and not has
-            for own, has in zip(biases, self._with_biases(), strict=True)
-        ):
-            raise ValueError(
-                "cannot continue without biases from a model that has them: fit with "
-                "warm_start=False to start fresh, or set_params back"
-            )
-        return True
-
-    def _start(
-        self,
-        shape: tuple[int, int],
-        dtype: np.dtype,
-        random: np.random.Generator | None,
-    ) -> Start:
-        """Drawn factors, or copies of the present ones where `random` is None. Biases that there
-        are to be are copied as well, or zeros."""
-        if random is None:
-            users, items = self._user_factors.astype(dtype), self._item_factors.astype(dtype)
-            biases = self._user_biases, self._item_biases
-        else:
-            users, items = _drawn(random, shape, self.factors, self.init_scale, dtype)
-            biases = None, None
-        wanted = zip(self._with_biases(), shape, biases, strict=True)
-        of_users, of_items = (
-            None if not has else np.zeros(count, dtype) if own is None else own.astype(dtype)
-            for has, count, own in wanted
+def fit(
+    model: Any,
+    user_items: Any,
+    *,
+    validation: Any,
+    metric: str | None,
+    patience: int | None,
+    validate_every: int,
+    callback: Callback | None,
+    show_progress: bool,
+    warm_start: bool,
+) -> None:
+    """Train `model`, a FactorModel, as its `fit` says."""
+    dtype = model._check_parameters()
+    if callback is not None and not callable(callback):
+        raise TypeError(
+            "callback must be a function of (iteration, seconds, loss); got "
+            f"{callback!r} ({type(callback).__name__})"
         )
-        return users, items, of_users, of_items
+    vocabulary = Vocabulary.of(user_items)
+    user_items, validation = pair_in_rows(user_items, validation, NAMES)
+    counts = csr.canonical(user_items, dtype)
+    model._check_counts(counts)
+    judge = Validation.of(model, counts, validation, metric, patience, validate_every)
+    continues = warm_start and _can_continue(model, counts.shape, dtype, vocabulary)
+    history = model.history if continues else []
+    model._log_start(counts, len(history))
 
-    def _seeded_start(
-        self, shape: tuple[int, int], dtype: np.dtype, continues: bool
-    ) -> tuple[int, Start]:
-        """What all that is drawn in training follows from, and `_start`."""
-        random = checks.random_generator(self.random_state)
-        seed = int(random.integers(2**64, dtype=np.uint64))  # first: the same for a warm start
-        return seed, self._start(shape, dtype, None if continues else random)
+    loan = Loan(user_items, counts)
+    del counts
+    trainer = None
+    try:
+        trainer = loan.hand_over(model._trainer)
+        trainer.start(continues)
+        kept = {"_training_matrix": loan.matrix, "_ids": vocabulary}
+        _iterate(model, trainer, kept, history, judge, callback, show_progress)
+    finally:
+        trainer = judge = None  # their memory is wanted now
+        loan.settle(model)
 
 
-def _drawn(
+def _iterate(
+    model: Any,
+    trainer: Trainer,
+    kept: dict[str, Any],
+    history: list[Iteration],
+    judge: Validation | None,
+    callback: Callback | None,
+    show_progress: bool,
+) -> None:
+    """Make the model's iterations and publish each that is finished, together with what else the
+    model is to have, `kept`.
+
+    Whatever interrupts one, Ctrl-C included, leaves the model as the last finished one made it (or
+    as it was before `fit`) and goes on to the caller. Where `judge` has found a best one, that is
+    what is left in any case.
+    """
+    times = getattr(model, model._iterations_name)
+    if not times:
+        state = {**trainer.state(), **kept, "_best_iteration": None}
+        model._publish({**state, "_history": tuple(history)})
+        return
+    try:
+        with progress_bar(show_progress, total=times, desc=type(model).__name__) as bar:
+            for left in reversed(range(times)):
+                number, began = len(history) + 1, time.perf_counter()
+                state, loss, details = trainer.step(number)
+                state = {**state, **kept}
+                seconds, value = time.perf_counter() - began, None
+                if judge is not None and judge.is_due(number, is_last=not left):
+                    value = judge.measure(model, number, state)
+                entry = model._entry(number, seconds, loss, value, **details)
+                history.append(entry)
+                state |= {"_history": tuple(history), "_best_iteration": None}
+                state["_validation_metric"] = judge.metric if judge else model._validation_metric
+                model._publish(state)
+                _log_iteration(model, entry)
+                bar.set_postfix(_postfix(entry, judge), refresh=False)
+                bar.update()
+                if callback and callback(number, seconds, loss):
+                    model._log("stopped by the callback after iteration %d", number)
+                    break
+                if judge is not None and judge.is_over():
+                    model._log(
+                        "stopped after iteration %d: no better %s in the last %d validations",
+                        number, judge.metric, judge.missed,
+                    )  # fmt: skip
+                    break
+    finally:
+        if judge is not None and judge.best is not None:
+            _, number, state = judge.best
+            model._publish({**state, "_best_iteration": number, "_history": tuple(history)})
+            model._log("takes its best iteration, %d", number)
+        seconds = sum(entry.seconds for entry in history)
+        model._log("has learned in %d iterations, %.3g s in all", len(history), seconds)
+    trainer.finish()
+
+
+def _postfix(entry: Iteration, judge: Validation | None) -> dict[str, str]:
+    """What a progress bar says of an iteration."""
+    known = {"loss": entry.loss}
+    if judge is not None:
+        known[judge.metric] = entry.validation
+    return {name: f"{value:.6g}" for name, value in known.items() if value is not None}
+
+
+def _log_iteration(model: Any, entry: Iteration) -> None:
+    if not logger.isEnabledFor(logging.DEBUG):
+        return
+    known = {name: value for name, value in asdict(entry).items() if value is not None}
+    words = (
+        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in known.items()
+    )
+    logger.debug("%s: %s", type(model).__name__, ", ".join(words))
+
+
+# ---- how a training starts ---------------------------------------------------------------------
+
+
+class Start(NamedTuple):
+    """X, Y, user biases and item biases; None where there are no such biases."""
+
+    users: np.ndarray
+    items: np.ndarray
+    user_biases: np.ndarray | None
+    item_biases: np.ndarray | None
+
+
+def start(
+    model: Any, shape: tuple[int, int], dtype: np.dtype, random: np.random.Generator | None
+) -> Start:
+    """Drawn factors, or copies of the model's own where `random` is None. Biases that there are to
+    be are copied as well, or zeros."""
+    if random is None:
+        users, items = model._user_factors.astype(dtype), model._item_factors.astype(dtype)
+        present = model._user_biases, model._item_biases
+    else:
+        users, items = drawn(random, shape, model.factors, model.init_scale, dtype)
+        present = None, None
+    user_biases, item_biases = (
+        None if not wanted else np.zeros(count, dtype) if biases is None else biases.astype(dtype)
+        for wanted, count, biases in zip(model._with_biases(), shape, present, strict=True)
+    )
+    return Start(users, items, user_biases, item_biases)
+
+
+def seeded_start(
+    model: Any, shape: tuple[int, int], dtype: np.dtype, continues: bool
+) -> tuple[int, Start]:
+    """What all that is drawn in training follows from, and `start`."""
+    random = checks.random_generator(model.random_state)
+    seed = int(random.integers(2**64, dtype=np.uint64))  # first: the same for a warm start
+    return seed, start(model, shape, dtype, None if continues else random)
+
+
+def drawn(
     random: np.random.Generator,
     shape: tuple[int, int],
     factors: int,
@@ -276,6 +291,74 @@ def _drawn(
     """Initial factors of users and items: normal, of standard deviation init_scale / sqrt(f)."""
     scale = dtype.type(init_scale / math.sqrt(factors))
     items, users = (random.standard_normal((count, factors), dtype=dtype) for count in shape[::-1])
-    for drawn in (users, items):
-        drawn *= scale
+    for side in (users, items):
+        side *= scale
     return users, items
+
+
+def check_size(model: Any) -> np.dtype:
+    """Check the parameters that all models with factors have; returns the dtype."""
+    checks.integer("factors", model.factors, 1)
+    checks.number("init_scale", model.init_scale, above=0)
+    checks.integer("num_threads", model.num_threads, 0)
+    checks.random_state(model.random_state)
+    return checks.floating_dtype(model.dtype)
+
+
+def no_target(y: Any) -> None:
+    """TypeError if `fit` is given something beside the matrix to learn from."""
+    if y is not None:
+        raise TypeError(
+            "fit takes one matrix, users x items, and no target; got y of type "
+            f"{type(y).__name__}. Pass what was held out as validation=..., and arrays of users, "
+            "items and counts as Interactions.from_arrays(users, items, counts)"
+        )
+
+
+def _can_continue(
+    model: Any, shape: tuple[int, int], dtype: np.dtype, vocabulary: Vocabulary | None
+) -> bool:
+    """Whether there is something to continue from, for a matrix of `shape`.
+
+    Raises
+    ------
+    NotFittedError, ValueError
+        There is, but one side has no factors, or some of another shape, or not finite; or
+        there are biases that the model is not to have; or its rows have other ids.
+    """
+    if model._user_factors is None and model._item_factors is None:
+        return False
+    sides = (("user", model.user_factors, shape[0]), ("item", model.item_factors, shape[1]))
+    for noun, factors, count in sides:
+        if factors.shape != (count, model.factors):
+            raise ValueError(
+                f"cannot continue from {noun}_factors of shape {factors.shape}: expected "
+                f"{(count, model.factors)}, for {count} {noun}s in user_items and "
+                f"factors={model.factors}. Fit with warm_start=False to start fresh"
+            )
+        checks.factor_matrix(f"{noun}_factors", factors, dtype)
+    _check_same_ids(model._ids, vocabulary)
+    biases = model._user_biases, model._item_biases
+    wanted = model._with_biases()
+    if any(b is not None and not w for b, w in zip(biases, wanted, strict=True)):
+        raise ValueError(
+            "cannot continue without biases from a model that has them: fit with "
+            "warm_start=False to start fresh, or set_params back"
+        )
+    return True
+
+
+def _check_same_ids(known: Vocabulary | None, vocabulary: Vocabulary | None) -> None:
+    """ValueError unless training can go on with other ids: with those there are, if there are."""
+    if known is None or (vocabulary is not None and known[:2] == vocabulary[:2]):
+        return
+    if vocabulary is None:
+        raise ValueError(
+            "cannot continue a model that knows ids with a matrix: pass Interactions, or "
+            "continue model.without_ids()"
+        )
+    raise ValueError(
+        "cannot continue with Interactions of other users or items, or in another order: pass "
+        "interactions.aligned(users=model.users, items=model.items), or fit with "
+        "warm_start=False to start fresh"
+    )

@@ -68,7 +68,7 @@ class Validation:
 
     def measure(self, model: Any, iteration: int, state: dict[str, Any]) -> float:
         """The metric of a model in this state; the state is copied if it is the best so far."""
-        twin = model._with({**state, "_ids": None})
+        twin = model._twin(**{**state, "_ids": None, "_prepared": {}})
         if self._lists is not None:
             [value] = self._lists.evaluate(twin, show_progress=False).mean.values()
             gain = value
@@ -86,7 +86,7 @@ class Validation:
 
     def _compare(self, gain: float, iteration: int, state: dict[str, Any]) -> None:
         if self.best is None or gain > self.best[0]:
-            self.best = gain, iteration, {name: _copied(own) for name, own in state.items()}
+            self.best = gain, iteration, {name: _copied(part) for name, part in state.items()}
             self.missed = 0
         else:
             self.missed += 1

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from recsys.models.base import Recommender
 from recsys.models.display import shown
+from recsys.models.model import Model
 
 from .style import brief, line_styles, place, style
 
@@ -22,11 +22,11 @@ _LONGEST = 72  # label, in characters
 class _Panel(NamedTuple):
     title: str  # of its axis
     what: str  # an attribute of the entries of a history
-    models: dict[str, Recommender]
+    models: dict[str, Model]
 
 
 def plot_history(
-    models: Recommender | Mapping[str, Recommender] | Sequence[Recommender], *, ax: Any = None
+    models: Model | Mapping[str, Model] | Sequence[Model], *, ax: Any = None
 ) -> Any:
     """Loss and validation of one or several models against the seconds of their training.
 
@@ -76,12 +76,12 @@ def plot_history(
     return shown_by
 
 
-def _named(models: Any) -> dict[str, Recommender]:
+def _named(models: Any) -> dict[str, Model]:
     named = models if isinstance(models, Mapping) else None
-    one = isinstance(models, Recommender) or not isinstance(models, Iterable)
+    one = isinstance(models, Model) or not isinstance(models, Iterable)
     given = [models] if one else list(models if named is None else named.values())
     for model in given:
-        if not isinstance(model, Recommender):
+        if not isinstance(model, Model):
             raise TypeError(
                 "expected a model of recsys, a list of models, or a dict of name -> model; got "
                 f"{model!r}"
@@ -94,7 +94,7 @@ def _named(models: Any) -> dict[str, Recommender]:
     return dict(zip(labels, given, strict=True))
 
 
-def _distinct(models: Sequence[Recommender]) -> list[str]:
+def _distinct(models: Sequence[Model]) -> list[str]:
     """A label for each: what models of one class have in common is left out."""
     labels = []
     for model in models:
@@ -112,7 +112,7 @@ def _distinct(models: Sequence[Recommender]) -> list[str]:
     ]
 
 
-def _check_history(name: str, model: Recommender) -> None:
+def _check_history(name: str, model: Model) -> None:
     history = model.history
     if not history:
         raise ValueError(
@@ -126,7 +126,7 @@ def _check_history(name: str, model: Recommender) -> None:
         )
 
 
-def _panels(named: dict[str, Recommender]) -> list[_Panel]:
+def _panels(named: dict[str, Model]) -> list[_Panel]:
     """Losses of one class of model, and validations by one metric, are of one panel."""
     classes = {name: type(model).__name__ for name, model in named.items()}
     one = len(set(classes.values())) == 1
@@ -141,7 +141,7 @@ def _panels(named: dict[str, Recommender]) -> list[_Panel]:
     return panels
 
 
-def _curve(model: Recommender, what: str) -> tuple[np.ndarray, np.ndarray]:
+def _curve(model: Model, what: str) -> tuple[np.ndarray, np.ndarray]:
     """Seconds since training began, and values, where there are any."""
     history = model.history
     seconds = np.cumsum([entry.seconds for entry in history])
@@ -165,13 +165,13 @@ def _draw_panel(axes: Axes, panel: _Panel, lines: Mapping[str, dict[str, Any]]) 
         axes.set_yscale("log")
 
 
-def _with_best(name: str, model: Recommender) -> str:
+def _with_best(name: str, model: Model) -> str:
     return (
         name if model.best_iteration is None else f"{name}, best iteration {model.best_iteration}"
     )
 
 
-def _best_point(model: Recommender, what: str) -> tuple[float, float] | None:
+def _best_point(model: Model, what: str) -> tuple[float, float] | None:
     """Where the iteration is that `patience` chose."""
     if model.best_iteration is None:
         return None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recsys import checks
+from recsys.models import internal
 from recsys.models.factor_model import FactorModel
 
 from .style import COLOURS, brief, place, style
@@ -138,7 +139,7 @@ def plot_map(
 def _most_users(model: FactorModel, N: int) -> np.ndarray:
     """Items, that of the most users first."""
     checks.integer("N", N, 3)
-    seen = model._checked_seen()
+    seen = internal.remembered(model)
     users = np.bincount(seen.indices, minlength=seen.shape[1])
     return np.argsort(-users, kind="stable")[:N]
 

@@ -9,11 +9,12 @@ from typing import Any, Self
 
 import numpy as np
 
-from recsys import checks, kernels
+from recsys import checks, csr, kernels
 from recsys.interactions.ids import Ids
+from recsys.models import internal
+from recsys.models.files import digest, read_model_file, write_model_file
 
 from .ann_backends import BACKENDS, Graph
-from .model_file import digest, read_model_file, write_model_file
 
 KINDS = ("recommend", "similar")
 _CLASS = "AnnIndex"  # in the header of its files
@@ -260,14 +261,14 @@ class AnnIndex:
         self._check_unchanged()
 
     def _check_unchanged(self) -> None:
-        if _factors(self._model, self.kind) is not self._factors:
+        if internal.listed_vectors(self._model, self.kind) is not self._factors:
             raise ValueError(
                 "the model's item factors changed since this index was built: rebuild it with "
                 f"{_CLASS}.build(model, ...)"
             )
 
     def _answering(self) -> Any:
-        return self._model._listing_with(self._topk)
+        return internal.listing_with(self._model, self._topk)
 
     def _topk(
         self,
@@ -275,13 +276,22 @@ class AnnIndex:
         items: np.ndarray,
         n: int,
         *,
+        rows: np.ndarray | None = None,
+        among: None = None,  # the model answers itself then
         item_scale: np.ndarray | None = None,
         order: None = None,  # made below, where it is needed
-        skip: tuple[np.ndarray, np.ndarray] | None = None,
+        skip: kernels.Entries | None = None,
+        skip_rows: np.ndarray | None = None,
         banned: np.ndarray | None = None,
         num_threads: int = 0,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Answers as `kernels.topk` does; `items` are those of the graph."""
+        queries = queries if rows is None else queries[rows]
+        if items.shape[1] > queries.shape[1]:  # there are biases of items
+            queries = np.column_stack([queries, np.ones(len(queries), queries.dtype)])
+        if skip is not None and skip_rows is not None:
+            indptr, entries = csr.row_entries(skip[0], skip_rows)
+            skip = indptr, skip[1][entries]
         ids = np.full((len(queries), n), kernels.NO_ID, np.int32)
         scores = np.full((len(queries), n), -np.inf, items.dtype)
         lengths = np.zeros(len(queries), np.int64) if skip is None else np.diff(skip[0])
@@ -303,12 +313,15 @@ class AnnIndex:
             if skip is not None:
                 indptr = np.concatenate([[0], np.cumsum(lengths[exact])])
                 skip = indptr, skip[1][np.repeat(exact, lengths)]
+            order = None
+            if item_scale is None:
+                order = internal.norm_order(self._model, int(exact.sum()))
             ids[exact], scores[exact] = kernels.topk(
                 queries[exact],
                 items,
                 n,
                 item_scale=item_scale,
-                order=self._model._norm_order(int(exact.sum())) if item_scale is None else None,
+                order=order,
                 skip=skip,
                 banned=banned,
                 num_threads=num_threads,
@@ -324,18 +337,8 @@ class AnnIndex:
         return self._graph.search(points, count, self.expansion_search, threads)
 
 
-def _factors(model: Any, kind: str) -> np.ndarray:
-    """The same array, as long as the model's lists are the same."""
-    return model._scored_items() if kind == "recommend" else model._factors("_item_factors")
-
-
 def _checked_factors(model: Any, kind: str) -> np.ndarray:
-    if not hasattr(model, "_listing_with"):
-        raise TypeError(
-            "model must be a fitted model of recsys with item factors, such as ImplicitALS; got "
-            f"{type(model).__module__}.{type(model).__qualname__}"
-        )
-    factors = _factors(model, kind)
+    factors = internal.listed_vectors(model, kind)
     return checks.factor_matrix("item_factors", factors, factors.dtype)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from recsys.evaluation.metrics import ERRORS
 from recsys.models.display import shown
-from recsys.models.lists import ListMaker
+from recsys.models.model import Model
 from recsys.plots import COLOURS, FAINT, save, style, subplots
 from recsys.tables import aligned, html_table
 
@@ -60,7 +60,7 @@ class TuningResult:
 
     Attributes
     ----------
-    model : ListMaker or None
+    model : Model or None
         The best model, trained again on `train` and `validation` together, with as many
         iterations as were best; None without `refit`.
     best_params : dict
@@ -77,7 +77,7 @@ class TuningResult:
         The trials in the space, for `optuna.visualization` and `optuna.importance`.
     """
 
-    model: ListMaker | None
+    model: Model | None
     best_params: dict[str, Any]
     best_value: float
     metric: str

@@ -18,9 +18,9 @@ from recsys import checks, csr
 from recsys.evaluation.metrics import ERRORS, check_metric
 from recsys.interactions import Interactions
 from recsys.interactions.matching import pair_in_rows
-from recsys.models import NumericalWarning
-from recsys.models.lists import ListMaker
-from recsys.models.training import IterativeModel
+from recsys.models import NumericalWarning, internal
+from recsys.models.factor_model import FactorModel
+from recsys.models.model import Model
 from recsys.models.validation import held_out_lists
 from recsys.progress import progress_bar
 
@@ -42,7 +42,7 @@ Report = Callable[[int, float], bool]  # of an iteration's value; returns whethe
 
 
 def tune(
-    model_class: type[ListMaker],
+    model_class: type[Model],
     train: Any,
     validation: Any,
     *,
@@ -175,7 +175,7 @@ def tune(
 class Task:
     """What every trial does."""
 
-    model_class: type[ListMaker]
+    model_class: type[Model]
     train: sparse.csr_array
     validation: sparse.csr_array
     metric: str
@@ -187,26 +187,26 @@ class Task:
 
     @classmethod
     def of(
-        cls, model_class: type[ListMaker], train: Any, validation: Any, metric: str | None,
+        cls, model_class: type[Model], train: Any, validation: Any, metric: str | None,
         fixed: Mapping[str, Any], patience: int | None, validate_every: int, random_state: int,
     ) -> Task:  # fmt: skip
         """What `tune` was asked for, checked."""
-        if not isinstance(model_class, type) or not issubclass(model_class, ListMaker):
+        if not isinstance(model_class, type) or not issubclass(model_class, Model):
             raise TypeError(
                 "model_class must be the class of a model, such as recsys.ImplicitALS, with its "
                 f"parameters in fixed={{...}}; got {model_class!r}"
             )
         if not isinstance(fixed, Mapping):
             raise TypeError(f"fixed must be a dictionary, parameter -> value; got {fixed!r}")
-        model_class._check_names(fixed, ValueError)
+        internal.check_names(model_class, fixed)
         if patience is not None:
             checks.integer("patience", patience, 1)
         checks.integer("validate_every", validate_every, 1)
         checks.integer("random_state", random_state, 0)
         if metric is None:
-            metric = model_class._default_metric
-        check_metric(metric, model_class._default_metric in ERRORS)
-        drawn = "random_state" in model_class._parameter_names()
+            metric = internal.default_metric(model_class)
+        check_metric(metric, internal.default_metric(model_class) in ERRORS)
+        drawn = "random_state" in internal.parameter_names(model_class)
         seed = {"random_state": random_state} if drawn else {}
         source = train if isinstance(train, Interactions) else None
         matrices = pair_in_rows(train, validation, _NAMES)
@@ -247,18 +247,18 @@ class Task:
         ]
         for params in (low, high, *others):
             model = self.model(params)
-            model._check_parameters()
-            if isinstance(model, IterativeModel) and not model._iterations():
-                name = _iterations_name(self.model_class)
+            internal.check_parameters(model)
+            name = internal.iterations_name(self.model_class)
+            if name is not None and not getattr(model, name):
                 raise ValueError(f"{name}=0 leaves nothing to measure; expected at least 1")
 
-    def model(self, params: Mapping[str, Any]) -> ListMaker:
+    def model(self, params: Mapping[str, Any]) -> Model:
         return self.model_class(**{**self.fixed, **params})
 
     def measure(self, params: Mapping[str, Any], report: Report) -> tuple[float, int | None]:
         """The value of a model with these parameters, and after how many iterations it has it."""
         model = self.model(params)
-        if not isinstance(model, IterativeModel):
+        if not isinstance(model, FactorModel):
             model.fit(self.train, show_progress=False)
             [value] = self.lists.evaluate(model, show_progress=False).mean.values()
             return value, None
@@ -283,10 +283,10 @@ class Task:
         """All parameters of that trial, with its best number of iterations."""
         params = self.model(best.params).get_params()
         if best.iterations is not None:
-            params[_iterations_name(self.model_class)] = best.iterations
+            params[internal.iterations_name(self.model_class)] = best.iterations
         return params
 
-    def refitted(self, params: Mapping[str, Any], show_progress: bool) -> ListMaker:
+    def refitted(self, params: Mapping[str, Any], show_progress: bool) -> Model:
         union = csr.scipy_matrix(csr.merged(self.train, self.validation))
         if self.source is not None:
             union = replace(self.source, user_items=union, times=None)
@@ -449,7 +449,3 @@ def _described(optuna: ModuleType, axes: Mapping[str, Axis]) -> dict[str, Any]:
         if axis.choices is not None:
             found[name]["choices"] = [described(choice) for choice in axis.choices]
     return found
-
-
-def _iterations_name(model_class: type[ListMaker]) -> str:
-    return "epochs" if "epochs" in model_class._parameter_names() else "iterations"

@@ -10,16 +10,24 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from recsys.models import BPR, ExplicitALS, ExplicitSGD, ImplicitALS, ItemNeighbors, LogisticMF
+from recsys.models import (
+    BPR,
+    ExplicitALS,
+    ExplicitSGD,
+    ImplicitALS,
+    ItemNeighbors,
+    LogisticMF,
+    internal,
+)
 from recsys.models.display import shown
-from recsys.models.lists import ListMaker
+from recsys.models.model import Model
 
 if TYPE_CHECKING:
     pass
 
 # What costs time in proportion (factors, iterations, negatives of LogisticMF) is left to the user.
 # A space need not hold the model's defaults: a search in it begins with them all the same.
-SPACES: dict[type[ListMaker], dict[str, Any]] = {
+SPACES: dict[type[Model], dict[str, Any]] = {
     # The setting of Rendle et al. (2022), whose best values lie closest together among data sets
     ImplicitALS: {
         "unobserved_weight": (0.005, 1.0, "log"),
@@ -100,7 +108,7 @@ class Axis(NamedTuple):
 
 
 def axes_of(
-    model_class: type[ListMaker], space: str | Mapping[str, Any], fixed: Mapping[str, Any]
+    model_class: type[Model], space: str | Mapping[str, Any], fixed: Mapping[str, Any]
 ) -> dict[str, Axis]:
     """The axes of a space, checked; of a default space those that are not fixed."""
     if isinstance(space, str):
@@ -108,7 +116,7 @@ def axes_of(
         found = {name: of for name, of in whole.items() if name not in fixed}
     elif isinstance(space, Mapping):
         found = dict(space)
-        model_class._check_names(found, ValueError)
+        internal.check_names(model_class, found)
         both = [name for name in found if name in fixed]
         if both:
             raise ValueError(f"{both[0]!r} is in space and in fixed; expected it in one of them")
@@ -120,19 +128,19 @@ def axes_of(
     if not found:
         raise ValueError("nothing is left to tune: space is empty, or all of it is in fixed")
     usual = model_class(**fixed)
-    return {name: _axis(name, of, usual._in_effect(name)) for name, of in found.items()}
+    return {name: _axis(name, of, internal.in_effect(usual, name)) for name, of in found.items()}
 
 
 def start_of(
-    usual: ListMaker, space: str | Mapping[str, Any], axes: Mapping[str, Axis]
+    usual: Model, space: str | Mapping[str, Any], axes: Mapping[str, Axis]
 ) -> dict[str, Any]:
     """What the first trial has: the defaults, of a space of one's own those that it holds."""
-    defaults = {name: usual._in_effect(name) for name in axes}
+    defaults = {name: internal.in_effect(usual, name) for name in axes}
     whole = isinstance(space, str)
     return {name: value for name, value in defaults.items() if whole or axes[name].holds(value)}
 
 
-def _default_space(model_class: type[ListMaker], space: str) -> dict[str, Any]:
+def _default_space(model_class: type[Model], space: str) -> dict[str, Any]:
     known = [base for base in model_class.__mro__ if base in SPACES]
     if space != "default" or not known:
         got = f"got {space!r}" if space != "default" else f"{model_class.__name__} has none"

@@ -79,11 +79,11 @@ def test_every_model(name):
 def test_curves():
     model = trained("BPR")
     [entry, *_] = model.history
-    model._history = tuple(
+    history = tuple(
         replace(entry, iteration=n, seconds=0.5, loss=1 / n, validation=n * (500 - n))
         for n in range(1, 401)
     )
-    model._best_iteration = 250
+    model._publish({"_history": history, "_best_iteration": 250})
     tree = read(model)
     assert "400 iterations in 200 s, the best of them 250" in text_of(tree)
     lines, rings = (list(tree.iter(tag)) for tag in ("polyline", "circle"))

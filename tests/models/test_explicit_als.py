@@ -188,11 +188,11 @@ def test_a_new_rating_takes_the_place_of_the_old():
     changed = sparse.csr_array(([0.0, 4.0], ([0, 0], [item, fresh])), shape=(1, 30))
     model.partial_fit_users(3, changed)
     known[[item, fresh]] = 0, 4
-    remembered = model._seen.counts(np.dtype(np.float64))[[3]]
+    remembered = model.training_matrix.astype(np.float64)[[3]]
     np.testing.assert_array_equal(remembered.toarray()[0], known)
     assert remembered.nnz == np.diff(ratings.indptr)[3] + 1
     model.partial_fit_items(item, sparse.csr_array(([5.0], ([0], [3])), shape=(1, 40)))
-    assert model._seen.counts(np.dtype(np.float64))[3, item] == 5
+    assert model.training_matrix[3, item] == 5
 
 
 def test_warm_start_and_files(tmp_path):

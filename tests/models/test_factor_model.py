@@ -5,8 +5,9 @@ import pytest
 from scipy import sparse
 
 from recsys import NotFittedError
-from recsys.models import factor_model
-from recsys.models.factor_model import FactorModel, Seen
+from recsys.csr import TrainingMatrix
+from recsys.models import internal
+from recsys.models.factor_model import FactorModel
 
 
 class Given(FactorModel):
@@ -16,13 +17,18 @@ class Given(FactorModel):
         self.dtype = dtype
         self.num_threads = num_threads
 
+    def _check_parameters(self):
+        return np.dtype(self.dtype)
+
+    def _trainer(self, counts):
+        raise AssertionError("nothing here is to be trained")
+
 
 def make(user_factors, item_factors, seen=None, dtype=np.float64):
     model = Given(dtype=dtype)
     model.user_factors, model.item_factors = user_factors, item_factors
     if seen is not None:
-        seen = sparse.csr_array(seen)
-        model._seen = Seen.of(seen)
+        model._publish({"_training_matrix": TrainingMatrix.of(sparse.csr_array(seen))})
     return model
 
 
@@ -55,13 +61,10 @@ def test_recommend_is_the_dense_computation(model, N, filter_seen, monkeypatch):
     users = np.array([3, 0, 22, 3, 7, 8, 9])
     scores = model.user_factors[users] @ model.item_factors.T
     if filter_seen:
-        for row, user in zip(scores, users, strict=True):
-            row[
-                model._seen.indices[model._seen.indptr[user] : model._seen.indptr[user + 1]]
-            ] = -np.inf
+        scores[model.training_matrix[users].toarray() != 0] = -np.inf
     want_ids, want_scores = expected_best(scores, N)
     for size in (1 << 13, 2):  # one block, several
-        monkeypatch.setattr(factor_model, "USERS", size)
+        monkeypatch.setattr("recsys.kernels.spans._QUERIES", size)
         ids, got = model.recommend(users, N=N, filter_seen=filter_seen)
         np.testing.assert_array_equal(ids, want_ids)
         np.testing.assert_array_equal(got, want_scores)
@@ -175,7 +178,7 @@ def test_bad_factors(model):
     for bad in (np.nan, np.inf):
         broken = before.copy()
         broken[3, 1] = bad
-        model._publish({"_item_factors": broken}, ())  # as a training gone wrong might
+        model._publish({"_item_factors": broken})  # as a training gone wrong might
         with pytest.raises(FloatingPointError, match="hold NaN, infinite or huge"):
             model.recommend([1, 2, 3], N=3, filter_seen=False)
         with pytest.raises(FloatingPointError, match="hold NaN, infinite or huge"):
@@ -251,9 +254,9 @@ def dense(model, users, seen=None, items=None, left_out=()):
 @pytest.mark.parametrize("left_out", [None, 7, [2, 30, 2]])
 def test_items_to_choose_from(model, items, left_out):
     users = np.arange(23)
-    trained = model._seen
-    seen = sparse.csr_array((np.ones(len(trained.indices)), *trained[1::-1]), trained.shape)
-    scores = dense(model, users, seen.toarray() > 0, items, np.ravel(left_out or []))
+    scores = dense(
+        model, users, model.training_matrix.toarray() > 0, items, np.ravel(left_out or [])
+    )
     want_ids, want = expected_best(scores, 5)
     ids, got = model.recommend(users, N=5, items=items, filter_items=left_out)
     np.testing.assert_array_equal(ids, want_ids)
@@ -350,17 +353,17 @@ def test_lists_stay_the_same_as_preparations_come(model):
             want = [[3, 5].index(user) for user in np.ravel(users)]
             np.testing.assert_array_equal(np.atleast_2d(ids), expected[0][want])
             np.testing.assert_array_equal(np.atleast_2d(scores), expected[1][want])
-    assert model._prepared["order and codes"][1].codes is not None
+    assert internal.norm_order(model, 1).codes is not None
 
 
 def test_biases_and_mean(model):
     rng = np.random.default_rng(1)
     dtype = model.dtype
     b_u, b_i = rng.integers(-3, 4, 23).astype(dtype), rng.integers(-3, 4, 31).astype(dtype)
-    model._publish({"_user_biases": b_u, "_item_biases": b_i, "_mean": 2.0}, ())
+    model._publish({"_user_biases": b_u, "_item_biases": b_i, "_mean": 2.0})
     table = model.user_factors @ model.item_factors.T + b_u[:, np.newaxis] + b_i + dtype(2)
     np.testing.assert_array_equal(model.score(np.arange(23)[:, np.newaxis], range(31)), table)
-    table[model._seen.counts(np.dtype(dtype)).toarray() != 0] = -np.inf
+    table[model.training_matrix.toarray() != 0] = -np.inf
     ids, scores = model.recommend(np.arange(23), N=6)
     np.testing.assert_array_equal(scores, -np.sort(-table, axis=1)[:, :6])
     np.testing.assert_array_equal(scores, np.take_along_axis(table, ids, axis=1))

@@ -84,7 +84,7 @@ def test_unknown_ids():
     ):
         with pytest.raises(UnknownIdError, match="not known: 'x'"):
             call()
-    with pytest.raises(TypeError, match="missing a required argument: 'users'"):
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'users'"):
         model.recommend()
 
 

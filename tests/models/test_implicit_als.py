@@ -32,7 +32,7 @@ def state(model):
         model.user_factors.tobytes(),
         model.item_factors.tobytes(),
         tuple(model.history),
-        model._seen.indices.tobytes(),
+        model.training_matrix.indices.tobytes(),
     )
 
 

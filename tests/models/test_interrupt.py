@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from recsys import ImplicitALS, kernels
+from recsys import ImplicitALS
+from recsys.models.least_squares import SOLVERS
 
 PARAMS = {"factors": 6, "regularization": 1.0, "random_state": 0, "compute_loss": True}
 
@@ -21,16 +22,16 @@ def matrix(n_users=60, n_items=50):
 
 
 def test_non_finite_factors_keep_the_last_iteration(monkeypatch):
-    half_sweep, calls = kernels.half_sweep, 0
+    solver, calls = SOLVERS["cholesky"], 0
 
     def spoiling(side, fixed, *factors, **kwargs):
         nonlocal calls
         calls += 1
         if calls == 4:
-            fixed[3] = np.nan
-        return half_sweep(side, fixed, *factors, **kwargs)
+            fixed.factors[3] = np.nan
+        return solver.half_sweep(side, fixed, *factors, **kwargs)
 
-    monkeypatch.setattr(kernels, "half_sweep", spoiling)
+    monkeypatch.setitem(SOLVERS, "cholesky", solver._replace(half_sweep=spoiling))
     model = ImplicitALS(**PARAMS)
     with pytest.raises(FloatingPointError, match="row 3"):
         model.fit(matrix())

@@ -44,7 +44,7 @@ def solved_items(model, counts):
 
 
 def remembered(model):
-    return model._seen.counts(np.dtype(np.float64)).toarray()
+    return model.training_matrix.toarray()
 
 
 def test_fold_in_items(model):
@@ -88,7 +88,7 @@ def test_partial_fit_users(model, keep_known):
     np.testing.assert_array_equal(model.user_factors[untouched], before[0][untouched])
     assert not model.user_factors[[40, 41, 43, 44]].any()
     np.testing.assert_array_equal(model.item_factors, before[1])
-    known = model._seen.counts(np.dtype(np.float64))
+    known = model.training_matrix
     np.testing.assert_allclose(model.user_factors[rows], model.fold_in(known)[rows], atol=1e-12)
     for user in (45, 7):
         ids = model.recommend(user, N=30)[0]
@@ -107,7 +107,7 @@ def test_partial_fit_items(model, keep_known):
     want[:, :30] = counts.toarray()
     want[:, columns] = new.toarray().T + (want[:, columns] if keep_known else 0)
     np.testing.assert_array_equal(remembered(model), want)
-    everything = model._seen.counts(np.dtype(np.float64))
+    everything = model.training_matrix
     expected = solved_items(model, everything)
     np.testing.assert_allclose(model.item_factors[columns], expected[columns], atol=1e-9)
     untouched = np.setdiff1d(np.arange(30), columns)

@@ -8,7 +8,7 @@ import recsys
 from recsys import ImplicitALS
 from recsys.datasets import lastfm360k_twin
 from recsys.serving import AnnIndex, digest, write_model_file
-from recsys.serving import model_file as file_module
+from recsys.models import files as file_module
 from recsys.serving.ann_backends import BACKENDS
 
 ALL = 100_000  # points in view: every one of the small catalogues here
@@ -86,7 +86,7 @@ def test_the_graph_answers(trained, indexes, monkeypatch):
 
     monkeypatch.setattr("recsys.serving.ann_index.kernels.topk", refuse)
     monkeypatch.setattr(type(trained), "_topk", staticmethod(refuse))
-    few = np.flatnonzero(np.diff(trained._seen.indptr) < 60)[:100]
+    few = np.flatnonzero(np.diff(trained.training_matrix.indptr) < 60)[:100]
     assert (indexes["recommend"].recommend(few)[0] >= 0).all()
     assert (indexes["similar"].similar_items(few, filter_items=[0, 1])[0] > 1).all()
 
@@ -171,7 +171,7 @@ def test_too_few_candidates_are_made_up_for(trained, indexes):
 def test_seen_items_stay_out(trained, indexes):
     users = np.arange(1000)
     ids = indexes["recommend"].recommend(users, N=20)[0]
-    seen = trained._seen.counts(np.float32)
+    seen = trained.training_matrix
     assert not any(np.isin(seen.indices[seen.indptr[u] : seen.indptr[u + 1]], ids[u]).any()
                    for u in users)  # fmt: skip
 

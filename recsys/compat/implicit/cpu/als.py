@@ -11,6 +11,7 @@ import scipy.linalg
 from scipy import sparse
 
 from recsys import ImplicitALS, kernels
+from recsys.models import internal
 
 from ..utils import check_csr, check_random_state, nonzeros
 from . import _als
@@ -196,11 +197,11 @@ class AlternatingLeastSquares(MatrixFactorizationBase):
             dtype=self.dtype,
             num_threads=self.num_threads,
         )
-        engine._publish({"_user_factors": users, "_item_factors": items}, ())
+        internal.start_from(engine, users, items)
         return engine
 
     def _take(self, engine: ImplicitALS) -> None:
-        self.user_factors, self.item_factors = engine._user_factors, engine._item_factors
+        self.user_factors, self.item_factors = engine.user_factors, engine.item_factors
         self._user_norms = self._item_norms = self._YtY = self._XtX = None
 
     def _start(self, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:

@@ -8,6 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from recsys import BPR, csr
+from recsys.models import internal
 
 from ..utils import check_csr, check_random_state
 from .matrix_factorization_base import MatrixFactorizationBase
@@ -75,16 +76,11 @@ class BayesianPersonalizedRanking(MatrixFactorizationBase):
         likes = csr.canonical(likes, np.dtype(np.float32), may_be_empty=True)
         random = check_random_state(self.random_state)
         engine = self._engine(random)
-        engine._check_parameters()
+        internal.check_parameters(engine)
         popularity = np.bincount(likes.indices, minlength=likes.shape[1])
         items = self._start("item_factors", popularity, random)
         users = self._start("user_factors", np.diff(likes.indptr), random)
-        state = {
-            "_user_factors": np.ascontiguousarray(users[:, :-1]),
-            "_item_factors": np.ascontiguousarray(items[:, :-1]),
-            "_item_biases": np.ascontiguousarray(items[:, -1]),
-        }
-        engine._publish(state, ())
+        internal.start_from(engine, users[:, :-1], items[:, :-1], item_biases=items[:, -1])
         if not likes.nnz:
             self._take(engine)
             return

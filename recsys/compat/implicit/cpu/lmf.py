@@ -8,6 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from recsys import LogisticMF
+from recsys.models import internal
 
 from .matrix_factorization_base import MatrixFactorizationBase, finite_counts
 
@@ -107,13 +108,13 @@ class LogisticMatrixFactorization(MatrixFactorizationBase):
                 f"shapes {shapes} to go on from, not {expected}: set both to None to start anew"
             )
         users, items = (np.asarray(factors, self.dtype) for factors in given)
-        state = {
-            "_user_factors": np.ascontiguousarray(users[:, :-2]),
-            "_item_factors": np.ascontiguousarray(items[:, :-2]),
-            "_user_biases": np.ascontiguousarray(users[:, -1]),
-            "_item_biases": np.ascontiguousarray(items[:, -2]),
-        }
-        engine._publish(state, ())
+        internal.start_from(
+            engine,
+            users[:, :-2],
+            items[:, :-2],
+            user_biases=users[:, -1],
+            item_biases=items[:, -2],
+        )
 
     def _take(self, engine: LogisticMF) -> None:
         self._set(

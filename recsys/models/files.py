@@ -1,4 +1,5 @@
-"""Arrays and a JSON header in one safetensors file: nothing in it is executed when it is read."""
+"""The files of models: arrays and a JSON header in safetensors, none of which is executed when
+read; and lists of recommendations in Parquet, written as they come."""
 
 from __future__ import annotations
 
@@ -9,17 +10,21 @@ import math
 import mmap
 import os
 import re
+from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from recsys._version import __version__
+from recsys.interactions import Ids
 from recsys.whole_file import whole_file
 
 FORMAT = 2  # the newest; raise it when an older recsys could not make sense of a new file
 WITHOUT_IDS = 1  # a recsys that reads no more than this would take ids for row numbers
 _KEY = "recsys"  # of the header in the file's metadata
+_NOT_PARQUET = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".feather", ".arrow")
 
 
 def write_model_file(
@@ -40,10 +45,10 @@ def write_model_file(
     path = Path(path)
     newest = FORMAT if "ids" in header else WITHOUT_IDS
     header = {"format": newest, "version": __version__, **header}
-    own = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     with whole_file(path) as temporary:
         try:
-            save_file(own, temporary, metadata={_KEY: json.dumps(header)})
+            save_file(arrays, temporary, metadata={_KEY: json.dumps(header)})
         except SafetensorError as error:  # which says "... (os error 28)" of a full disk
             number = re.search(r"os error (\d+)", str(error))
             code = int(number[1]) if number else errno.EIO
@@ -89,9 +94,9 @@ def read_model_file(path: str | os.PathLike) -> tuple[dict[str, Any], dict[str, 
 
 def digest(array: np.ndarray) -> str:
     """Of shape, dtype and bytes."""
-    found = hashlib.blake2b(f"{array.dtype.str} {array.shape}".encode(), digest_size=16)
-    found.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
-    return found.hexdigest()
+    of_bytes = hashlib.blake2b(f"{array.dtype.str} {array.shape}".encode(), digest_size=16)
+    of_bytes.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return of_bytes.hexdigest()
 
 
 def _mapped(path: Path) -> dict[str, np.ndarray]:
@@ -112,3 +117,68 @@ def _mapped(path: Path) -> dict[str, np.ndarray]:
         ).reshape(entry["shape"])
         for name, entry in entries.items()
     }
+
+
+def write_lists(
+    path: str | os.PathLike,
+    blocks: Iterable[tuple[int, np.ndarray, np.ndarray]],
+    users: Ids | None = None,
+    items: Ids | None = None,
+) -> None:
+    """Write blocks of (first user, rows of items, scores), one row group each, to a Parquet file.
+
+    Columns: user int32, items list<int32>, scores list<float or double>; the places that stay
+    empty in a list are left out. With the ids of `users` and `items` these are string or int64.
+    The file appears as a whole or not at all.
+
+    Raises
+    ------
+    ImportError
+        pyarrow is not installed.
+    TypeError, ValueError
+        Ids are neither strings nor integers; `path` is named as another kind of file.
+    """
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError:
+        raise ImportError(
+            "writing Parquet needs pyarrow: pip install 'recsys-engine[arrow]'"
+        ) from None
+    if Path(path).suffix.lower() in _NOT_PARQUET:
+        raise ValueError(f"lists are written as Parquet; got the name of another file, {path}")
+    for ids in (users, items):
+        if ids is not None:
+            ids.arrays()  # what cannot be in a file is told of before there is one
+    with whole_file(Path(path)) as temporary, ExitStack() as stack:
+        writer = None
+        for first, rows, scores in blocks:
+            table = pyarrow.table(_columns(pyarrow, first, rows, scores, users, items))
+            if writer is None:
+                writer = stack.enter_context(parquet.ParquetWriter(temporary, table.schema))
+            writer.write_table(table)
+
+
+def _columns(
+    pyarrow: Any,
+    first: int,
+    rows: np.ndarray,
+    scores: np.ndarray,
+    users: Ids | None,
+    items: Ids | None,
+) -> dict:
+    filled = rows >= 0
+    offsets = np.concatenate([[0], np.cumsum(filled.sum(axis=1))]).astype(np.int32)
+    whose, listed = np.arange(first, first + len(rows), dtype=np.int32), rows[filled]
+    return {
+        "user": _column(pyarrow, users, whose),
+        "items": pyarrow.ListArray.from_arrays(offsets, _column(pyarrow, items, listed)),
+        "scores": pyarrow.ListArray.from_arrays(offsets, scores[filled]),
+    }
+
+
+def _column(pyarrow: Any, ids: Ids | None, rows: np.ndarray) -> Any:
+    if ids is None:
+        return pyarrow.array(rows)
+    kind = pyarrow.string() if ids.kind == "string" else pyarrow.int64()
+    return pyarrow.array(ids.take(rows), kind)  # there may be no rows to tell the type from

@@ -4,9 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from recsys import NotFittedError
-from recsys.models.base import Iteration, Recommender, Step
+from recsys.models.factor_model import FactorModel
+from recsys.models.training import Iteration, Step
 
 
 @dataclass(frozen=True)
@@ -14,10 +16,11 @@ class Entry(Iteration):
     share: float
 
 
-class Counting(Recommender):
-    """The smallest model: its one learned number is how many steps were finished."""
+class Counting(FactorModel):
+    """The smallest model: what it learns is how many steps were finished."""
 
     value = 0
+    fail_at = None
     _entry = Entry
 
     def __init__(self, size=3, *, rate=0.5, dtype=np.float32, iterations=4):
@@ -26,18 +29,39 @@ class Counting(Recommender):
         self.dtype = dtype
         self.iterations = iterations
 
-    def fit(self, callback=None, show_progress=False, fail_at=None):
-        count = 0
+    num_threads = 1
 
-        def step():
-            nonlocal count
-            count += 1
-            if count == fail_at:
-                raise KeyboardInterrupt
-            return Step({"value": count}, 10.0 / count, {"share": 0.1 * count})
+    def _check_parameters(self):
+        return np.dtype(self.dtype)
 
-        self._iterate(step, self.iterations, [], callback, show_progress)
-        return self
+    def _trainer(self, counts):
+        return CountingTrainer(self)
+
+
+class CountingTrainer:
+    def __init__(self, model):
+        self.model, self.count = model, 0
+
+    def start(self, continues):
+        assert not continues
+
+    def state(self):
+        return {"value": self.count}
+
+    def step(self, number):
+        self.count += 1
+        if self.count == self.model.fail_at:
+            raise KeyboardInterrupt
+        assert number == self.count
+        return Step(self.state(), 10.0 / self.count, {"share": 0.1 * self.count})
+
+    def finish(self):
+        pass
+
+
+def fitted(model, fail_at=None, **options):
+    model.fail_at = fail_at
+    return model.fit(sparse.csr_array(np.eye(3)), show_progress=False, **options)
 
 
 def test_parameters_are_stored_as_given():
@@ -81,7 +105,7 @@ def test_history_and_callback():
     seen = []
     model = Counting()
     assert model.history == []
-    model.fit(callback=lambda *entry: seen.append((*entry, model.value)))
+    fitted(model, callback=lambda *entry: seen.append((*entry, model.value)))
     assert [h.iteration for h in model.history] == [1, 2, 3, 4]
     assert [h.loss for h in model.history] == [10.0, 5.0, 10 / 3, 2.5]
     assert [h.share for h in model.history] == [0.1, 0.2, 0.1 * 3, 0.4]
@@ -89,29 +113,29 @@ def test_history_and_callback():
 
 
 def test_callback_stops():
-    model = Counting().fit(callback=lambda iteration, seconds, loss: iteration == 2)
+    model = fitted(Counting(), callback=lambda iteration, seconds, loss: iteration == 2)
     assert len(model.history) == model.value == 2
 
 
 def test_interrupt_keeps_the_last_finished_step():
     model = Counting()
     with pytest.raises(KeyboardInterrupt):
-        model.fit(fail_at=3)
+        fitted(model, fail_at=3)
     assert model.value == len(model.history) == 2
     with pytest.raises(KeyboardInterrupt):
-        model.fit(fail_at=1)
+        fitted(model, fail_at=1)
     assert model.value == len(model.history) == 2
 
     def fail(iteration, seconds, loss):
         raise RuntimeError("mine")
 
     with pytest.raises(RuntimeError, match="mine"):
-        model.fit(callback=fail)
+        fitted(model, callback=fail)
     assert model.value == len(model.history) == 1
 
 
 def test_copies():
-    model = Counting(7).fit()
+    model = fitted(Counting(7))
     for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model)), copy.copy(model)):
         assert twin.get_params() == model.get_params()
         assert twin.history == model.history

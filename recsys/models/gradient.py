@@ -1,0 +1,101 @@
+"""Training by epochs of stochastic gradients, whatever the entries mean."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from recsys import checks, csr, kernels
+from recsys.models.training import Start, Step, check_size, seeded_start, warn
+
+if TYPE_CHECKING:
+    from scipy import sparse
+
+SCHEDULES = ("deterministic", "hogwild")
+_NAMES = ("_user_factors", "_item_factors", "_user_biases", "_item_biases")
+
+
+def check_epochs(model: Any) -> np.dtype:
+    """Check the parameters that all models trained by epochs have; returns the dtype."""
+    checks.number("learning_rate", model._in_effect("learning_rate"), above=0)
+    checks.integer("epochs", model.epochs, 0)
+    checks.number("learning_rate_decay", model.learning_rate_decay, least=0)
+    checks.choice("schedule", model.schedule, SCHEDULES)
+    return check_size(model)
+
+
+def bands(model: Any) -> int | None:
+    """Of the kernel's grid."""
+    return 0 if model.schedule == "hogwild" else None
+
+
+class Gradients(Protocol):
+    """What a model gives to `GradientTrainer`, beside its parameters."""
+
+    def _engine(self, entries: sparse.csr_array, start: Start) -> Any:
+        """Goes on from `start`; has a method ``learned(out)``."""
+
+    def _epoch(self, engine: Any, rate: float, key: int) -> tuple[float, dict[str, Any]]:
+        """Make an epoch; its loss, and what else `history` is told."""
+
+    def _doubts(self, last: dict[str, Any], entries: sparse.csr_array) -> str | None:
+        """What to warn of after a training whose last epoch told this."""
+
+
+class GradientTrainer:
+    """Trains a factor model of which an epoch takes a step for each of `entries`, less their
+    `mean`, or several; see `training.Trainer` and `Gradients`."""
+
+    def __init__(self, model: Any, entries: sparse.csr_array, mean: float = 0.0) -> None:
+        self.model, self.mean = model, mean
+        self.entries = _less(entries, mean)
+        self.engine: Any = None
+        self.spare: Any = None
+
+    def start(self, continues: bool) -> None:
+        entries = self.entries
+        self.seed, self.current = seeded_start(self.model, entries.shape, entries.dtype, continues)
+        if not continues:  # nothing is going to be learned of these
+            self.current.users[np.diff(entries.indptr) == 0] = 0
+            items = np.bincount(entries.indices, minlength=entries.shape[1])
+            self.current.items[items == 0] = 0
+
+    def state(self) -> dict[str, Any]:
+        return {**dict(zip(_NAMES, self.current, strict=True)), "_mean": self.mean}
+
+    def step(self, number: int) -> Step:
+        model = self.model
+        if self.engine is None:
+            self.engine = model._engine(self.entries, self.current)
+            self.spare = Start(*(None if a is None else np.empty_like(a) for a in self.current))
+        first = model._in_effect("learning_rate")
+        rate = first / (1 + model.learning_rate_decay * (number - 1))
+        loss, details = model._epoch(self.engine, rate, kernels.epoch_key(self.seed, number))
+        if not (math.isfinite(loss) and _all_finite(self.engine.learned(self.spare))):
+            raise FloatingPointError(
+                f"training diverged in epoch {number}: factors grew beyond what "
+                f"{self.entries.dtype} can hold. Lower learning_rate, which is {rate:g}, "
+                "or regularization or init_scale if they are large"
+            )
+        self.current, self.spare, self.details = self.spare, self.current, details
+        return Step(self.state(), loss, {**details, "learning_rate": rate})
+
+    def finish(self) -> None:
+        doubts = self.model._doubts(self.details, self.entries)
+        if doubts:
+            warn(doubts)
+
+
+def _less(counts: sparse.csr_array, mean: float) -> sparse.csr_array:
+    if not mean:
+        return counts
+    data = counts.data - counts.dtype.type(mean)
+    return csr.assemble(data, counts.indices, counts.indptr, counts.shape)
+
+
+def _all_finite(learned: Start) -> bool:
+    """Whether all is finite, and so are the sums of squares."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return all(a is None or np.isfinite(np.vdot(a, a)) for a in learned)

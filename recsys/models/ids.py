@@ -1,0 +1,243 @@
+"""Ids in, ids out: what is asked in ids becomes row numbers, and answers become ids.
+
+Methods of models know row numbers only. Each public one begins with the lines that make row
+numbers of its arguments and ends with the one that makes ids of its answer. All functions take
+the model's `Vocabulary`, or None of a model fitted on a matrix, which is asked in row numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from numbers import Integral
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from recsys.interactions import Ids, Interactions
+from recsys.interactions.matching import in_rows
+from recsys.models.files import digest
+from recsys.models.lists import IdLists
+
+Lists = tuple[np.ndarray, np.ndarray]
+
+
+class Vocabulary(NamedTuple):
+    """The ids a model was fitted with, what the caller's table calls them and what it is."""
+
+    users: Ids
+    items: Ids
+    names: tuple[str, str]
+    frame_kind: str | None
+
+    @classmethod
+    def of(cls, user_items: Any) -> Vocabulary | None:
+        """The ids in what `fit` was given; None for a matrix."""
+        if not isinstance(user_items, Interactions):
+            return None
+        names = user_items.names
+        return cls(
+            user_items.users, user_items.items, (names.user, names.item), user_items.frame_kind
+        )
+
+    def header(self) -> dict[str, Any]:
+        """For a model file; see `arrays`."""
+        digests = {name: digest(array) for name, array in self.arrays().items()}
+        return {"ids": {"names": self.names, "frame_kind": self.frame_kind, "digests": digests}}
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """For a model file; TypeError where ids are neither strings nor integers."""
+        sides = ("users", self.users), ("items", self.items)
+        return {
+            f"{side}_{name}": array for side, ids in sides for name, array in ids.arrays().items()
+        }
+
+    @classmethod
+    def from_file(
+        cls, header: dict[str, Any], arrays: dict[str, np.ndarray], shape: tuple[int, int]
+    ) -> Vocabulary | None:
+        """The ids that a model file has of so many users and items, or None.
+
+        Raises
+        ------
+        ValueError, TypeError, KeyError
+            They are not as they should be.
+        """
+        if "ids" not in header:
+            return None
+        sides: dict[str, dict[str, np.ndarray]] = {"users": {}, "items": {}}
+        for name, saved in header["ids"]["digests"].items():  # spares an index of all ids
+            if digest(arrays[name]) != saved:
+                raise ValueError(f"{name} is not what was saved")
+            side, _, part = name.partition("_")
+            sides[side][part] = arrays[name]
+        users, items = map(Ids.from_arrays, sides.values())
+        if (len(users), len(items)) != shape:
+            raise ValueError(f"there are ids of {len(users)} users and {len(items)} items")
+        user, item = header["ids"]["names"]
+        return cls(users, items, (user, item), header["ids"]["frame_kind"])
+
+    def side(self, side: str) -> Ids:
+        """The ids of "users" or of "items"."""
+        return self.users if side == "users" else self.items
+
+
+# ---- in ----------------------------------------------------------------------------------------
+
+
+def listed(values: Any) -> Any:
+    """What can be gone through once only as a list: it is looked at for rows, and for the
+    answer."""
+    return list(values) if isinstance(values, Iterator) else values
+
+
+def to_rows(vocabulary: Vocabulary | None, side: str, values: Any, name: str) -> Any:
+    """Ids of "users" or "items" as row numbers; `name` is what an error calls them.
+
+    Row numbers of a model without ids stay as they are, and so does None.
+
+    Raises
+    ------
+    UnknownIdError
+        The model has no such ids.
+    """
+    if vocabulary is None or values is None:
+        return values
+    return vocabulary.side(side).rows(values, name)
+
+
+def to_rows_or_beyond(vocabulary: Vocabulary | None, side: str, values: Any) -> Any:
+    """As `to_rows`, with a number beyond the model's for an id it does not know."""
+    if vocabulary is None:
+        return values
+    ids = vocabulary.side(side)
+    rows = ids.find(values)
+    return np.where(rows < 0, len(ids), rows)
+
+
+def with_history(
+    vocabulary: Vocabulary | None, users: Any, user_items: Any, *, newcomers: bool
+) -> tuple[Any, Any]:
+    """Row numbers of users, and a matrix of entries beside those of training.
+
+    Parameters
+    ----------
+    users, user_items
+        As `recommend` was given them; `user_items` may be None.
+    newcomers : bool
+        The users need not be the model's: they may be those of `user_items`.
+    """
+    if vocabulary is None:
+        return users, user_items
+    if user_items is None or not newcomers:
+        rows = vocabulary.users.rows(users, "users")
+        return rows, in_rows(user_items, vocabulary.users, vocabulary.items)
+    if isinstance(user_items, Interactions):
+        rows = user_items.users.rows(users, "users")
+        entries = newcomers_entries(vocabulary, "users", user_items)
+        return _positions(rows.shape), entries[rows.reshape(-1)]
+    rows, count = vocabulary.users.find(users), getattr(user_items, "shape", (0,))[0]
+    by_number = count == len(vocabulary.users) and (rows >= 0).all()
+    if count == rows.size and not by_number:
+        return _positions(rows.shape), user_items
+    return vocabulary.users.rows(users, "users"), user_items
+
+
+def newcomers_entries(vocabulary: Vocabulary | None, side: str, entries: Any) -> Any:
+    """A matrix whose rows are those "users", or those "items", that `entries` have, and whose
+    columns are the model's."""
+    if vocabulary is None:
+        return entries
+    if side == "users" or not isinstance(entries, Interactions):
+        return in_rows(entries, None, vocabulary.items)
+    return in_rows(entries, vocabulary.users, None).T.tocsr()
+
+
+def known_entries(vocabulary: Vocabulary | None, user_items: Any) -> Any:
+    """A matrix of entries of the model's users and items."""
+    if vocabulary is None:
+        return user_items
+    return in_rows(user_items, vocabulary.users, vocabulary.items)
+
+
+def all_entries(vocabulary: Vocabulary | None, user_items: Any) -> Any:
+    """A matrix of entries of the model's users and items, and of others beyond them."""
+    if vocabulary is None or not isinstance(user_items, Interactions):
+        return user_items
+    users = _joined(vocabulary.users, user_items.users)
+    return in_rows(user_items, users, _joined(vocabulary.items, user_items.items))
+
+
+def to_learn(
+    vocabulary: Vocabulary | None, side: str, values: Any, entries: Any
+) -> tuple[Vocabulary | None, Any, Any]:
+    """For a method that learns "users" or "items", known or new: the ids there are afterwards, the
+    rows of those to be learned, and a matrix with a row for each."""
+    if vocabulary is None:
+        return None, values, entries
+    ids = vocabulary.side(side)
+    wanted = ids.as_given(values).reshape(-1)
+    Ids.of(wanted)  # each once, and such as can be ids
+    rows = ids.find(wanted)
+    new = rows < 0
+    grown = ids.extended(wanted[new]) if new.any() else ids
+    rows[new] = len(ids) + np.arange(new.sum())
+    if isinstance(entries, Interactions):
+        at = entries.users if side == "users" else entries.items
+        entries = newcomers_entries(vocabulary, side, entries)[at.rows(wanted, side)]
+    return vocabulary._replace(**{side: grown}), rows, entries
+
+
+def _joined(ids: Ids, others: Ids) -> Ids:
+    """`ids`, and after them those of `others` that are not among them."""
+    if others is ids:
+        return ids
+    values = others.take(np.arange(len(others)))
+    new = ids.find(values) < 0
+    return ids.extended(values[new]) if new.any() else ids
+
+
+def _positions(shape: tuple[int, ...]) -> np.ndarray:
+    return np.arange(math.prod(shape)).reshape(shape)
+
+
+# ---- out ---------------------------------------------------------------------------------------
+
+
+def to_ids(
+    vocabulary: Vocabulary | None, side: str, lists: Lists, of_side: str, asked: Any
+) -> Lists:
+    """Lists of "users" or of "items", for the users or items that were `asked` for."""
+    if vocabulary is None:
+        return lists
+    whose = vocabulary.side(of_side).as_given(asked)
+    return _named(vocabulary, side, lists, of_side, integers_where_all_are(whose))
+
+
+def lists_of_all_users(vocabulary: Vocabulary | None, lists: Lists) -> Lists:
+    """Lists of items for every user, in order."""
+    if vocabulary is None:
+        return lists
+    users = vocabulary.users.take(np.arange(len(vocabulary.users)))
+    return _named(vocabulary, "items", lists, "users", users)
+
+
+def to_item_ids(vocabulary: Vocabulary | None, rows: np.ndarray) -> np.ndarray:
+    """The ids of items."""
+    return rows if vocabulary is None else vocabulary.items.take(rows)
+
+
+def _named(
+    vocabulary: Vocabulary, side: str, lists: Lists, of_side: str, whose: np.ndarray
+) -> IdLists:
+    called = dict(zip(("users", "items"), vocabulary.names, strict=True))
+    listed = called[side] if side != of_side else f"similar_{called[side]}"
+    ids = vocabulary.side(side).take(lists[0])
+    return IdLists(ids, lists[1], whose, (called[of_side], listed), vocabulary.frame_kind)
+
+
+def integers_where_all_are(ids: np.ndarray) -> np.ndarray:
+    """Ids that are all integers, in an array of objects, as an array of int64."""
+    if ids.size and all(isinstance(each, Integral) for each in ids.reshape(-1)):
+        return ids.astype(np.int64)
+    return ids

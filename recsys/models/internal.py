@@ -1,0 +1,158 @@
+"""What the rest of recsys may ask of models beyond what their users may.
+
+The command line, tuning, plots, serving and the drop-in go by these functions alone: no private
+member of a model is used outside of this folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from recsys import checks
+from recsys.csr import TrainingMatrix
+from recsys.kernels import NormOrder
+from recsys.models.factor_model import FactorModel
+from recsys.models.model import Model
+
+# ---- parameters --------------------------------------------------------------------------------
+
+
+def parameter_names(model_class: type[Model]) -> list[str]:
+    """Of the constructor, in its order."""
+    return model_class._parameter_names()
+
+
+def check_names(model_class: type[Model], names: Iterable[str]) -> None:
+    """ValueError unless all `names` are those of parameters."""
+    model_class._check_names(names, ValueError)
+
+
+def check_parameters(model: Model) -> np.dtype:
+    """The errors that `fit` would raise about parameters, without data; returns the dtype."""
+    return model._check_parameters()
+
+
+def in_effect(model: Model, name: str) -> Any:
+    """A parameter, or what it comes to where it is None."""
+    return model._in_effect(name)
+
+
+def json_parameters(model: Model) -> dict[str, Any]:
+    """All parameters as JSON can hold them; TypeError where one is a function."""
+    return model._json_parameters()
+
+
+def iterations_name(model_class: type[Model]) -> str | None:
+    """The parameter that says how many iterations `fit` makes; None: it makes none."""
+    return model_class._iterations_name if issubclass(model_class, FactorModel) else None
+
+
+def default_metric(model_class: type[Model]) -> str:
+    """What held-out interactions are measured by, such as "ndcg@10"."""
+    return model_class._default_metric
+
+
+# ---- what is known -----------------------------------------------------------------------------
+
+
+def shape(model: Model) -> tuple[int, int]:
+    """Users and items; NotFittedError where there are none yet."""
+    return model._known_shape()
+
+
+def id_names(model: Model) -> tuple[str, str] | None:
+    """What the caller's table calls users and items; None of a model without ids."""
+    return None if model._ids is None else model._ids.names
+
+
+def remembered(model: Model) -> TrainingMatrix:
+    """The training matrix.
+
+    Raises
+    ------
+    NotFittedError, ValueError
+        None is remembered, or one of another shape than the model's.
+    """
+    return model._remembered()
+
+
+# ---- lists from elsewhere, factors from elsewhere ----------------------------------------------
+
+
+def listed_vectors(model: Any, kind: str) -> np.ndarray:
+    """What items have that lists go by, as long as these are the same the same array.
+
+    Parameters
+    ----------
+    model : FactorModel
+    kind : {"recommend", "similar"}
+        The vectors whose inner products with users' are scores, biases being one more column; or
+        the factors whose cosines make items similar.
+
+    Raises
+    ------
+    NotFittedError
+        The model has no factors yet.
+    TypeError, ValueError
+        Not a factor model; factors that are not finite.
+    """
+    if not isinstance(model, FactorModel):
+        raise TypeError(
+            "model must be a fitted model of recsys with item factors, such as ImplicitALS; got "
+            f"{type(model).__module__}.{type(model).__qualname__}"
+        )
+    return model._scored_items() if kind == "recommend" else model._factors("_item_factors")
+
+
+def norm_order(model: FactorModel, n_users: int) -> NormOrder | None:
+    """What makes the exact lists of so many users faster, see `kernels.norm_order`."""
+    return model._norm_order(n_users)
+
+
+def listing_with(model: FactorModel, topk: Callable[..., Any]) -> FactorModel:
+    """The same model, whose lists come from `topk`, which is called as `kernels.topk` is and needs
+    no order of norms."""
+    return model._twin(_topk=topk, _norm_order=lambda n_users: None)
+
+
+def start_from(
+    model: FactorModel,
+    user_factors: np.ndarray,
+    item_factors: np.ndarray,
+    *,
+    user_biases: np.ndarray | None = None,
+    item_biases: np.ndarray | None = None,
+) -> None:
+    """Have a model answer by these factors, and go on from them when it is fitted with
+    `warm_start`.
+
+    Parameters
+    ----------
+    model : FactorModel
+        As constructed. Its parameters are checked.
+    user_factors, item_factors : array, shapes (n_users, factors) and (n_items, factors)
+        Shared, not copied, where they are C-contiguous and of the model's dtype.
+    user_biases, item_biases : array, shapes (n_users,) and (n_items,), optional
+
+    Raises
+    ------
+    TypeError, ValueError
+        A parameter or an array is not as described; the model is unchanged then.
+    """
+    dtype = model._check_parameters()
+    state: dict[str, Any] = {}
+    sides = (("user", user_factors, user_biases), ("item", item_factors, item_biases))
+    for noun, factors, biases in sides:
+        state[f"_{noun}_factors"] = checks.factor_matrix(f"{noun}_factors", factors, dtype)
+        if biases is not None:
+            column = checks.factor_matrix(f"{noun}_biases", np.reshape(biases, (-1, 1)), dtype)
+            if len(column) != len(factors):
+                raise ValueError(
+                    f"{noun}_biases has {len(column)} values; expected {len(factors)}, one a row "
+                    f"of {noun}_factors"
+                )
+            state[f"_{noun}_biases"] = column[:, 0]
+    model._publish(state)

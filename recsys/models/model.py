@@ -1,0 +1,479 @@
+"""What every model is: parameters, ids in and out, and the questions that anybody may ask."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import os
+from abc import ABCMeta, abstractmethod
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+
+from recsys import checks, csr, kernels
+from recsys.csr import TrainingMatrix
+from recsys.interactions import Ids
+from recsys.models import ids
+from recsys.models.display import as_json, model_html, parameters
+from recsys.models.files import write_lists, write_model_file
+from recsys.models.ids import Vocabulary
+from recsys.models.selection import Choice, list_length, rows_meant
+from recsys.models.training import Iteration, NotFittedError
+from recsys.progress import progress_bar
+
+if TYPE_CHECKING:
+    from scipy import sparse
+    from sklearn.utils import Tags
+
+logger = logging.getLogger("recsys")
+
+Lists = tuple[np.ndarray, np.ndarray]  # row numbers of items, and their scores
+
+
+class Model(metaclass=ABCMeta):
+    """Base of all models.
+
+    A model's `__init__` only stores its keyword arguments, under their own names and as given;
+    `fit` checks them. So `get_params`, `set_params` and scikit-learn's `clone` work on any model.
+    What else a model has it gets from `_publish`.
+    """
+
+    dtype: Any
+    num_threads: int
+
+    _entry: ClassVar[type[Iteration]] = Iteration  # what `history` is made of
+    _default_metric: ClassVar[str] = "ndcg@10"  # of what is held out for validation
+    _history: tuple[Iteration, ...] = ()
+    _best_iteration: int | None = None
+    _validation_metric: str | None = None
+    _ids: Vocabulary | None = None
+    _training_matrix: TrainingMatrix | None = None
+    _prepared: dict[str, Any]  # what a model keeps of its present state to answer faster
+
+    # ---- parameters ----------------------------------------------------------------------------
+
+    if not TYPE_CHECKING:  # for which the parameters are those of __init__
+
+        def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+            # Python's own error for an unknown keyword does not know the nearest spelling.
+            cls._check_names(kwargs, TypeError)
+            return super().__new__(cls)
+
+    @classmethod
+    def _parameter_names(cls) -> list[str]:
+        return list(inspect.signature(cls.__init__).parameters)[1:]
+
+    @classmethod
+    def _check_names(cls, names: Iterable[str], error: type[Exception]) -> None:
+        known = cls._parameter_names()
+        for name in names:
+            if name not in known:
+                hint = checks.nearest(name, known) or f"; expected one of {', '.join(known)}"
+                raise error(f"{cls.__name__} has no parameter {name!r}{hint}")
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The parameters as they were given, by name (`deep` is there for scikit-learn)."""
+        return {name: getattr(self, name) for name in self._parameter_names()}
+
+    def set_params(self, **params: Any) -> Self:
+        """Replace parameters by name; they are checked at the next `fit`.
+
+        Raises
+        ------
+        ValueError
+            There is no such parameter; none has been changed then.
+        """
+        self._check_names(params, ValueError)
+        vars(self).update(params)
+        return self
+
+    def _in_effect(self, name: str) -> Any:
+        """A parameter, or what it comes to where it is None."""
+        return getattr(self, name)
+
+    @abstractmethod
+    def _check_parameters(self) -> np.dtype:
+        """Check every parameter; returns the dtype."""
+
+    def __repr__(self) -> str:
+        changed, _ = parameters(self)
+        described = ", ".join(f"{name}={value}" for name, value in changed.items())
+        return f"{type(self).__name__}({described})"
+
+    def _repr_html_(self) -> str:
+        return model_html(self)
+
+    # ---- what training leaves ------------------------------------------------------------------
+
+    @abstractmethod
+    def fit(self, user_items: Any, y: None = None, *, show_progress: bool = True) -> Self:
+        """Learn from a matrix of users x items, or from Interactions."""
+
+    @property
+    def history(self) -> list[Iteration]:
+        """One entry for each iteration since training started fresh; empty before `fit`."""
+        return list(self._history)
+
+    @property
+    def best_iteration(self) -> int | None:
+        """The iteration that the model is of, if `patience` chose it; None: the last one."""
+        return self._best_iteration
+
+    @property
+    def validation_metric(self) -> str | None:
+        """What `validation` in the history is, such as "ndcg@10"; None where nothing was
+        measured."""
+        measured = any(entry.validation is not None for entry in self._history)
+        return self._validation_metric if measured else None
+
+    @property
+    def training_matrix(self) -> sparse.csr_array | None:
+        """What the model remembers of the matrix it was trained on, and of what it learned later:
+        users x items in canonical form, read-only. None: there is no such matrix."""
+        if self._training_matrix is None:
+            return None
+        matrix = self._training_matrix.counts(checks.floating_dtype(self.dtype))
+        parts = (matrix.data, matrix.indices, matrix.indptr)
+        return csr.assemble(*map(read_only, parts), matrix.shape)
+
+    @property
+    def n_features_in_(self) -> int:
+        """Items of the model, by the name that scikit-learn has for columns."""
+        return self._known_shape()[1]
+
+    def __sklearn_is_fitted__(self) -> bool:
+        try:
+            self._known_shape()
+        except NotFittedError:
+            return False
+        return True
+
+    def __sklearn_tags__(self) -> Tags:
+        from sklearn.utils import InputTags, Tags, TargetTags
+
+        return Tags(
+            estimator_type=None,
+            target_tags=TargetTags(required=False),
+            input_tags=InputTags(sparse=True),
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What is prepared can be prepared again: copies and workers are spared it.
+        return {**vars(self), "_prepared": {}}
+
+    # ---- ids -----------------------------------------------------------------------------------
+
+    @property
+    def users(self) -> Ids | None:
+        """The ids of users, by row number. None: the model was fitted on a matrix."""
+        return None if self._ids is None else self._ids.users
+
+    @property
+    def items(self) -> Ids | None:
+        """The ids of items, by column number; see `users`."""
+        return None if self._ids is None else self._ids.items
+
+    def without_ids(self) -> Self:
+        """The same model speaking row numbers, as if it had been fitted on a matrix.
+
+        The two share what they have learned; what either learns later the other does not.
+        """
+        return self._twin(_ids=None)
+
+    def _vocabulary(self) -> Vocabulary | None:
+        """The ids, which must be as many as the model's users and items; None: there are none."""
+        vocabulary = self._ids
+        if vocabulary is None:
+            return None
+        shape = self._known_shape()
+        if (len(vocabulary.users), len(vocabulary.items)) != shape:
+            raise ValueError(
+                f"the model was fitted with ids of {len(vocabulary.users)} users and "
+                f"{len(vocabulary.items)} items, but its factors are now for {shape[0]} x "
+                f"{shape[1]}: ask model.without_ids() by row numbers, or fit again"
+            )
+        return vocabulary
+
+    # ---- questions -----------------------------------------------------------------------------
+
+    def recommend(
+        self,
+        users: Any,
+        user_items: Any = None,
+        N: int = 10,
+        *,
+        filter_seen: bool = True,
+        filter_items: Any = None,
+        items: Any = None,
+        fold_in: bool = False,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The N items with the highest scores for each user.
+
+        Parameters
+        ----------
+        users : int or array of int, shape (n,)
+            Row numbers of the training matrix; ids, one or several, of a model that was fitted on
+            Interactions. This goes for users and items everywhere, also where ids are integers.
+        user_items : scipy sparse matrix or array, or Interactions, optional
+            What counts as seen instead of the training matrix, and to `ItemNeighbors` as the
+            history: a matrix of the same shape, or one row for each of `users`. Of Interactions,
+            for a model that speaks ids, entries of items it does not know are left out, and the
+            log says how many.
+        N : int, default 10
+            Length of each list, at most the number of items or 1000.
+        filter_seen : bool, default True
+            Leave out items the user has a stored entry for in the training matrix, or in
+            `user_items`.
+        filter_items : int or array of int, optional
+            Items to leave out of every list: column numbers, or ids.
+        items : int or array of int, optional
+            The only items to choose from; all by default.
+        fold_in : bool, default False
+            Take what is known of each user from the row of `user_items` (a factor model by its
+            `fold_in`) instead of from training: for changed rows and for users unknown to the
+            model, whose numbers then only have to be those of rows of `user_items`, or anything
+            where it has one row for each of `users`. Of users in Interactions:
+            ``recommend(newcomers.users, newcomers, fold_in=True)``.
+
+        Returns
+        -------
+        ids : ndarray of int32, shape (N,) for a single user, else (n, N)
+            Best first; of items with equal scores the one with the higher id first. A user with
+            fewer than N items left has -1 in the places that stay empty. `ItemNeighbors` has
+            no score for an item without a neighbour in the history, and never lists it.
+        scores : ndarray of the model's dtype, same shape
+            -inf in empty places. The same for a user alone and among others.
+            Of a model that speaks ids both are an `IdLists`, which has ``to_frame()`` besides: its
+            ids are int64, or objects with None in empty places.
+
+        Raises
+        ------
+        NotFittedError
+            Neither `fit` nor an assignment has provided what is needed.
+        IndexError
+            Unknown users or items; of a model that speaks ids UnknownIdError, a KeyError, which
+            names what is spelled like them.
+        TypeError, ValueError
+            `users` are not row numbers; N is out of range; `user_items` has another shape; factors
+            that do not go together.
+        """
+        vocabulary, asked = self._vocabulary(), ids.listed(users)
+        users, user_items = ids.with_history(vocabulary, asked, user_items, newcomers=fold_in)
+        items = ids.to_rows(vocabulary, "items", items, "items")
+        filter_items = ids.to_rows(vocabulary, "items", filter_items, "filter_items")
+
+        shape = self._known_shape()
+        rows = checks.row_numbers("users", users, checks.ANYONE if fold_in else shape[0])
+        list_length(N, shape[1])
+        choice = Choice(items, filter_items, shape[1])
+        flat = rows.reshape(-1)
+        counts, rows_of_counts = None, flat
+        if user_items is not None:
+            dtype = checks.floating_dtype(self.dtype)
+            counts = csr.canonical(user_items, dtype, may_be_empty=True)
+            rows_of_counts = rows_meant(counts.shape, flat, shape, fold_in)
+        elif fold_in:
+            raise ValueError("fold_in=True takes users from user_items: pass it, one row a user")
+        options = {"filter_seen": filter_seen, "fold_in": fold_in}
+        best, scores = self._lists(flat, counts, rows_of_counts, choice, N, **options)
+        lists = best.reshape(*rows.shape, N), scores.reshape(*rows.shape, N)
+
+        return ids.to_ids(vocabulary, "items", lists, "users", asked)
+
+    def recommend_all(
+        self,
+        N: int = 10,
+        *,
+        path: str | os.PathLike | None = None,
+        filter_seen: bool = True,
+        filter_items: Any = None,
+        items: Any = None,
+        show_progress: bool = True,
+    ) -> tuple[np.ndarray, np.ndarray] | None:
+        """The N items with the highest scores for every user of the model.
+
+        Parameters
+        ----------
+        N, filter_seen, filter_items, items
+            As in `recommend`.
+        path : str or path, optional
+            Write the lists to this Parquet file, some users at a time, and return None: memory
+            then does not grow with the number of users. Columns: user, items and scores (lists,
+            without empty places); users and items are ids where the model speaks them, strings
+            or integers. Needs pyarrow.
+        show_progress : bool, default True
+            Show a progress bar where the output is a terminal or a notebook.
+
+        Returns
+        -------
+        ids, scores : ndarrays, shape (n_users, N), or None
+            As in `recommend`.
+
+        Raises
+        ------
+        ImportError
+            `path` is given and pyarrow is not installed.
+        NotFittedError, IndexError, TypeError, ValueError, OSError
+            As in `recommend` and `save`.
+        """
+        vocabulary = self._vocabulary()
+        items = ids.to_rows(vocabulary, "items", items, "items")
+        filter_items = ids.to_rows(vocabulary, "items", filter_items, "filter_items")
+
+        n_users, n_items = self._known_shape()
+        list_length(N, n_items)
+        choice = Choice(items, filter_items, n_items)
+
+        def blocks() -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+            with progress_bar(show_progress, total=n_users, unit=" users") as bar:
+                for block in kernels.query_blocks(n_users):
+                    users = np.arange(block.start, block.stop)
+                    options = {"filter_seen": filter_seen, "fold_in": False}
+                    yield block.start, *self._lists(users, None, users, choice, N, **options)
+                    bar.update(len(users))
+
+        if path is not None:
+            write_lists(path, blocks(), self.users, self.items)
+            return None
+        best = np.empty((n_users, N), np.int32)
+        scores = np.empty((n_users, N), checks.floating_dtype(self.dtype))
+        for begin, *part in blocks():
+            at = slice(begin, begin + len(part[0]))
+            best[at], scores[at] = part
+
+        return ids.lists_of_all_users(vocabulary, (best, scores))
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write the model to a file that `recsys.load` reads.
+
+        The file is a safetensors file (arrays and a JSON header, nothing that is executed) with
+        parameters, factors, history, the matrix trained on, and ids. It appears as a whole
+        or not at all. A random_state other than an integer is saved as None.
+
+        Raises
+        ------
+        NotFittedError
+            There are no factors yet.
+        TypeError, ValueError
+            A parameter is a function: give it again after loading. Or it is out of range. Or ids
+            are neither strings nor integers.
+        OSError
+            The file cannot be written.
+        """
+        self._known_shape()
+        self._check_parameters()
+        header, arrays = self._to_file()
+        if self._training_matrix is not None:
+            header["seen_shape"] = self._training_matrix.shape
+            arrays |= self._training_matrix.arrays()
+        vocabulary = self._vocabulary()
+        if vocabulary is not None:
+            header |= vocabulary.header()
+            arrays |= vocabulary.arrays()
+        described = {
+            "class": type(self).__name__,
+            "parameters": self._json_parameters(),
+            "history": [asdict(entry) for entry in self._history],
+            "best_iteration": self._best_iteration,
+            "validation_metric": self.validation_metric,
+        }
+        write_model_file(path, described | header, arrays)
+
+    # ---- what a kind of model provides ---------------------------------------------------------
+
+    @abstractmethod
+    def _known_shape(self) -> tuple[int, int]:
+        """Users and items of the model; NotFittedError where there are none yet."""
+
+    @abstractmethod
+    def _lists(
+        self,
+        users: np.ndarray,
+        counts: sparse.csr_array | None,
+        rows: np.ndarray,
+        choice: Choice,
+        N: int,
+        *,
+        filter_seen: bool,
+        fold_in: bool,
+    ) -> Lists:
+        """Lists of `users`, whose rows of `counts`, or else of what is remembered, are `rows`."""
+
+    @abstractmethod
+    def _to_file(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """What is learned, for a model file: as JSON, and in arrays."""
+
+    @abstractmethod
+    def _from_file(
+        self,
+        header: dict[str, Any],
+        arrays: dict[str, np.ndarray],
+        training_matrix: TrainingMatrix | None,
+    ) -> dict[str, Any]:
+        """What `_to_file` gave, checked, in terms of the model's attributes."""
+
+    # ---- helpers -------------------------------------------------------------------------------
+
+    def _publish(self, state: dict[str, Any]) -> None:
+        """Become what training or a file has made of the model."""
+        # One call, not several assignments: Ctrl-C cannot come in between.
+        vars(self).update(state, _prepared={})
+
+    def _twin(self, **changed: Any) -> Self:
+        """The same model, some of its attributes changed."""
+        twin = object.__new__(type(self))  # copy.copy would look at the parameters: 0.15 ms a list
+        vars(twin).update(vars(self), **changed)
+        return twin
+
+    def _json_parameters(self) -> dict[str, Any]:
+        """The parameters as JSON can hold them."""
+        return {name: as_json(name, value) for name, value in self.get_params().items()}
+
+    def _log(self, message: str, *details: Any) -> None:
+        logger.info(f"%s {message}", type(self).__name__, *details)
+
+    def _log_start(self, counts: sparse.csr_array, done: int = 0) -> None:
+        """Tell what is going to be learned, from what and how; `done` iterations were made."""
+        if logger.isEnabledFor(logging.INFO):
+            logger.info(
+                "%r learns from %s users x %s items, %s entries, %s; threads: %s; %s%s",
+                self, *(f"{n:,}" for n in (*counts.shape, counts.nnz)), counts.dtype,
+                kernels.threads_in_words(self.num_threads), kernels.current_isa(),
+                f"; goes on after iteration {done}" if done else "",
+            )  # fmt: skip
+
+    def _one_history(self, user: Any, user_items: Any) -> sparse.csr_array:
+        """The one row of `user`: of a matrix that has it, or only it, or of what is remembered."""
+        shape, dtype = self._known_shape(), checks.floating_dtype(self.dtype)
+        if user_items is None:
+            counts = self._remembered().counts(dtype)
+        else:
+            counts = csr.canonical(user_items, dtype, may_be_empty=True)
+            checks.columns("user_items", counts.shape, shape[1], "items")
+            if counts.shape[0] == 1:
+                return counts
+        return counts[[checks.one_row_number("user", user, counts.shape[0])]]
+
+    def _remembered(self) -> TrainingMatrix:
+        """The training matrix, if it belongs to what the model knows now."""
+        if self._training_matrix is None:
+            raise NotFittedError(
+                "no training matrix is remembered, so seen items are unknown: call "
+                "fit(user_items) first or pass filter_seen=False"
+            )
+        trained, now = self._training_matrix.shape, self._known_shape()
+        if trained != now:
+            raise ValueError(
+                f"the model was trained on {trained[0]} users x {trained[1]} items, but its "
+                f"factors are now for {now[0]} x {now[1]}: pass filter_seen=False or fit again"
+            )
+        return self._training_matrix
+
+
+def read_only(array: np.ndarray) -> np.ndarray:
+    """A view that cannot be written to."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
