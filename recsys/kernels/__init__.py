@@ -57,34 +57,3 @@ __all__ = [
     "use_isa",
     "with_ones",
 ]
-
-
-# TEMPORARY SHIM
-from . import als as _a, biases as _b  # noqa
-Factors = _b.Biased
-
-
-class Workspace:
-    @classmethod
-    def of(cls, *a):
-        return cls()
-
-
-def half_sweep(side, fixed, start, out, *, mean=0.0, workspace=None, **options):  # noqa
-    if start is None:
-        start = out
-    if out.biases is not None:
-        return _b.biased_half_sweep(side, fixed, start, out, mean, **options)
-    import numpy as np
-    f = fixed.factors.copy()
-    sw = _a.half_sweep(side, f, start.factors, out.factors, scratch=np.empty_like(f) if side.places is not None else None, start_basis=None, **options)
-    _a.rotate_back(out.factors, sw.basis, options.get("num_threads", 0))
-    return sw
-
-
-def fold_in(signed, fixed, *w, mean=0.0, ratings=False, start=None, cg_steps=3):  # noqa
-    import numpy as np
-    if fixed.biases is None:
-        return Factors(_a.fold_in(signed, fixed.factors, *w, ratings=ratings, start=start, cg_steps=cg_steps), None)
-    s = _a.fold_in(signed, _b.with_ones(fixed.factors), *w, offsets=(fixed.biases + mean).astype(fixed.factors.dtype), ratings=ratings)
-    return Factors(np.ascontiguousarray(s[:, :-1]), s[:, -1].copy())
