@@ -157,25 +157,17 @@ class AlternatingModel(FactorModel):
     def _solve_rows(
         self, signed: sparse.csr_array, held: str
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        fixed, offsets = self._held(held)
-        with kernels.single_threaded_blas():
-            solved = kernels.fold_in(
-                signed, fixed, *self._weights(), self.num_threads, offsets=offsets,
-                ratings=self._ratings,
-            )  # fmt: skip
-        if offsets is None:
-            return solved, None
-        return np.ascontiguousarray(solved[:, :-1]), solved[:, -1].copy()
+        return kernels.fold_in(
+            signed, self._held(held), *self._weights(), self.num_threads, mean=self._mean,
+            ratings=self._ratings,
+        )  # fmt: skip
 
-    def _held(self, noun: str) -> tuple[np.ndarray, np.ndarray | None]:
-        """What the rows of one side are solved against: the factors of the other, "user" or
-        "item", and what is given of its scores."""
+    def _held(self, noun: str) -> kernels.Factors:
+        """What the rows of one side are solved against: the other side, "user" or "item"."""
         dtype = checks.floating_dtype(self.dtype)
         factors = np.asarray(self._factors(f"_{noun}_factors"), dtype)
         biases = getattr(self, f"_{noun}_biases")
-        if biases is None:
-            return factors, None
-        return kernels.with_ones(factors), (biases + self._mean).astype(dtype)
+        return kernels.Factors(factors, None if biases is None else np.asarray(biases, dtype))
 
     def _solve_items(
         self, counts: sparse.csr_array, items: np.ndarray

@@ -206,36 +206,37 @@ class ImplicitALS(LeastSquaresModel):
             As in `recommend`.
         """
         self._check_parameters()
-        held, offsets = self._held("item")
-        column = checks.one_row_number("item", item, len(held))
+        held = self._held("item")
+        column = checks.one_row_number("item", item, len(held.factors))
         checks.integer("N", N, 1)
         signed = self._signed(self._one_history(user, user_items))
         a = kernels.normal_matrix(signed, held, *self._weights(), self.num_threads)
         # minimum norm, as a row without regularization is solved
-        pull = np.linalg.lstsq(a, held[column].astype(np.float64), rcond=None)[0]
-        values, nobody = signed.data.astype(np.float64), np.zeros(len(held))
-        if offsets is not None:
-            nobody = self._scores_without_entries(signed, held, offsets)
+        pull = np.linalg.lstsq(a, _with_one(held, [column])[0], rcond=None)[0]
+        values, nobody = signed.data.astype(np.float64), np.zeros(len(held.factors))
+        if held.biases is not None:
+            nobody = self._scores_without_entries(signed, held)
         weights = np.abs(values) - self.unobserved_weight
         given = np.maximum(values, 0) - weights * nobody[signed.indices]
         ids, given = signed.indices[given != 0], given[given != 0]
-        contributions = given * (held[ids].astype(np.float64) @ pull)
+        contributions = given * (_with_one(held, ids) @ pull)
         best = np.argsort(-contributions, kind="stable")[:N]
         score = float(nobody[column] + contributions.sum())
         return score, ids[best], contributions[best]
 
     def _scores_without_entries(
-        self, signed: sparse.csr_array, held: np.ndarray, offsets: np.ndarray
+        self, signed: sparse.csr_array, held: kernels.Factors
     ) -> np.ndarray:
         """What the one user of `signed` would get for each item if it had no entries."""
         [lambda_] = kernels.scaled_lambda(signed, *self._weights())
         empty = csr.assemble(
             signed.data[:0], signed.indices[:0], np.zeros_like(signed.indptr), signed.shape
         )
-        [x] = kernels.fold_in(
-            empty, held, lambda_, 0.0, self.unobserved_weight, self.num_threads, offsets=offsets
+        x, bias = kernels.fold_in(
+            empty, held, lambda_, 0.0, self.unobserved_weight, self.num_threads, mean=self._mean
         )
-        return held @ x.astype(np.float64) + offsets
+        own = held.factors @ x[0].astype(np.float64) + bias.astype(np.float64)
+        return own + (held.biases + self._mean)
 
     @speaks_ids(Vocabulary.of_everyone)
     def objective(self, user_items: Any) -> float:
@@ -264,11 +265,9 @@ class ImplicitALS(LeastSquaresModel):
         return kernels.objective(
             users,
             items,
-            np.asarray(user_factors, dtype),
-            np.asarray(item_factors, dtype),
+            kernels.Factors(np.asarray(user_factors, dtype), self._user_biases),
+            kernels.Factors(np.asarray(item_factors, dtype), self._item_biases),
             num_threads=self.num_threads,
-            user_biases=self._user_biases,
-            item_biases=self._item_biases,
             mean=self._mean,
         )
 
@@ -295,3 +294,9 @@ class ImplicitALS(LeastSquaresModel):
         stored = float(np.sum(np.abs(signed.data), dtype=np.float64))
         others = self.unobserved_weight * (signed.shape[0] * signed.shape[1] - signed.nnz)
         return liked / (stored + others) if liked else 0.0
+
+
+def _with_one(held: kernels.Factors, rows: Any) -> np.ndarray:
+    """Some rows of Y, or of [Y, 1] where there are biases, float64."""
+    y = held.factors[rows].astype(np.float64)
+    return y if held.biases is None else np.column_stack([y, np.ones(len(y))])

@@ -26,12 +26,12 @@ _VANISHED = 1e-6  # factors that tell apart what users like are nearly 1
 class Both(NamedTuple):
     """All that is learned; biases are None in a model without."""
 
-    users: kernels.Biased
-    items: kernels.Biased
+    users: kernels.Factors
+    items: kernels.Factors
 
     def like(self) -> Both:
         """Arrays of the same shapes, not yet written."""
-        return Both(*(kernels.Biased(*(a if a is None else np.empty_like(a) for a in rows))
+        return Both(*(kernels.Factors(*(a if a is None else np.empty_like(a) for a in rows))
                       for rows in self))  # fmt: skip
 
     def state(self) -> dict[str, Any]:
@@ -111,7 +111,7 @@ class LeastSquaresTraining:
         self.model, self.problem = model, problem
         random = None if continues else checks.random_generator(model.random_state)
         users, items, *biases = model._start(shape, problem.dtype, random)
-        self.current = Both(*map(kernels.Biased, (users, items), biases))
+        self.current = Both(*map(kernels.Factors, (users, items), biases))
         self.spare: Both | None = None
         self._log_paths()
         self.retried = self.jittered = 0
@@ -119,6 +119,10 @@ class LeastSquaresTraining:
             "solver": model.solver,
             "cg_steps": model.cg_steps,
             "num_threads": model.num_threads,
+            "mean": problem.mean,
+            "workspace": kernels.Workspace.of(
+                problem.sides, model.factors, model.bias, problem.dtype
+            ),
         }
 
     def _log_paths(self) -> None:
@@ -142,7 +146,7 @@ class LeastSquaresTraining:
         begin = time.perf_counter()
         users = self._solve_users()
         middle = time.perf_counter()
-        items = self._solve_items(users)
+        items = self._solve_items()
         end = time.perf_counter()
         self.current, self.spare = self.spare, self.current
         self.retried += users.retried + items.retried
@@ -179,24 +183,14 @@ class LeastSquaresTraining:
             )
 
     def _solve_users(self) -> kernels.Sweep:
-        side, now, out = self.problem.sides[0], self.current, self.spare
-        if self.model.bias:
-            return kernels.biased_half_sweep(
-                side, now.items, now.users, out.users, self.problem.mean, **self.how
-            )
+        now, out = self.current, self.spare
         return kernels.half_sweep(
-            side, now.items.factors, now.users.factors, out.users.factors,
-            scratch=out.items.factors, **self.how,
-        )  # fmt: skip
+            self.problem.sides[0], now.items, now.users, out.users, **self.how
+        )
 
-    def _solve_items(self, users: kernels.Sweep) -> kernels.Sweep:
-        side, now, out = self.problem.sides[1], self.current, self.spare
-        how = {**self.how, "loss": self.model.compute_loss}
-        if self.model.bias:
-            return kernels.biased_half_sweep(
-                side, out.users, now.items, out.items, self.problem.mean, **how
-            )
+    def _solve_items(self) -> kernels.Sweep:
+        now, out = self.current, self.spare
         return kernels.half_sweep(
-            side, out.users.factors, now.items.factors, out.items.factors,
-            start_basis=users.basis, **how,
+            self.problem.sides[1], out.users, now.items, out.items,
+            loss=self.model.compute_loss, **self.how,
         )  # fmt: skip

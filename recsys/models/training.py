@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 
-from recsys import checks, csr, kernels
+from recsys import checks, csr
 from recsys.interactions.matching import pair_in_rows
 from recsys.models.base import Callback, Iteration, Step
 from recsys.models.candidates import Seen
@@ -136,12 +136,11 @@ class IterativeModel(FactorModel):
         if np.may_share_memory(counts.indices, getattr(user_items, "indices", None)):
             seen = seen._replace(data=user_items.data)  # the caller's own, where values were cast
         try:
-            with kernels.single_threaded_blas():
-                problem = self._problem(counts)
-                del counts  # a copy of values goes now, before the factors come
-                training = self._training(problem, seen.shape, continues)
-                kept = {"_seen": seen, "_ids": ids}
-                self._run(training, kept, history, callback, show_progress, judge)
+            problem = self._problem(counts)
+            del counts  # a copy of values goes now, before the factors come
+            training = self._training(problem, seen.shape, continues)
+            kept = {"_seen": seen, "_ids": ids}
+            self._run(training, kept, history, callback, show_progress, judge)
         finally:
             # Only now, when the memory of training is free again, is there room for a copy.
             problem = training = judge = None
