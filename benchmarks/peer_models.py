@@ -78,20 +78,21 @@ class Ours:
         self.isa = isa or kernels.current_isa()
         self.current = problem.start(factors, seed)
         self.spare = tuple(np.empty_like(each) for each in self.current)
+        self.workspace = kernels.Workspace.of(problem.sides, factors, False, np.float32)
 
     def step(self) -> None:
         (x, y), (new_x, new_y) = self.current, self.spare
-        with kernels.use_isa(self.isa), kernels.single_threaded_blas():
+        with kernels.use_isa(self.isa):
             users, items = self.problem.sides
-            basis = self._half_sweep(users, y, x, new_x, scratch=new_y).basis
-            self._half_sweep(items, new_x, y, new_y, start_basis=basis)
+            self._half_sweep(users, y, x, new_x)
+            self._half_sweep(items, new_x, y, new_y)
         self.current, self.spare = self.spare, self.current
 
-    def _half_sweep(self, side, *factors, **options) -> kernels.Sweep:
+    def _half_sweep(self, side, *factors) -> kernels.Sweep:
         return kernels.half_sweep(
             side,
-            *factors,
-            **options,
+            *map(kernels.Factors, factors),
+            workspace=self.workspace,
             solver=self.solver,
             cg_steps=self.cg_steps,
             num_threads=self.problem.num_threads,

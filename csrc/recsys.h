@@ -23,6 +23,7 @@ typedef struct {
     const int32_t *order;         /* (rows,) the rows in the order they are to be solved */
     const void *fixed;            /* (columns, factors) real */
     void *solved;                 /* (rows, factors) real; conjugate gradient starts from it */
+    const void *biases;           /* of als_loss: (rows,) real: what is added to a row's scores */
     int64_t factors;
     const double *eigenvalues;    /* (factors,) of fixed' fixed */
     const double *regularization; /* (rows,) */
@@ -33,6 +34,18 @@ typedef struct {
     uint8_t *failed;              /* (rows,) set to 1 where more precision is needed */
     double *row_loss;             /* (rows,) or NULL: sum over stored of c(p-s)^2 - w0 s^2 */
 } recsys_als;
+
+/* out = x basis, for a matrix or two of rows whose last column may be kept apart from the others. */
+typedef struct {
+    const void *x;        /* (rows, factors) real; less a column if that is `x_last` */
+    const void *x_last;   /* (rows,) real, or NULL */
+    int64_t x_last_step;  /* reals from one row's to the next's; 0: all rows have the same */
+    const void *basis;    /* (factors, factors) real */
+    void *out;            /* as x; may be x */
+    void *out_last;       /* (rows,) real, or NULL */
+    const int32_t *place; /* (rows,) where a row goes in `out`, or NULL: it stays where it is */
+    int64_t factors;
+} recsys_rotation;
 
 /* Scores of queries against items, x_q . y_i (* item_scale_i), and whom not to list. */
 typedef struct {
@@ -156,10 +169,12 @@ typedef struct {
     KERNEL(gramian_rows,                                                                          \
            (const void *x, int64_t factors, int64_t begin, int64_t end, double *gram,             \
             void *scratch))                                                                       \
-    /* out[place[begin:end]] = x[begin:end] @ basis; place NULL: the same rows, and out may be x */ \
-    KERNEL(rotate_rows,                                                                           \
-           (const void *x, const void *basis, int64_t factors, int64_t begin, int64_t end,        \
-            void *out, const int32_t *place, void *scratch))                                      \
+    /* sums (factors,) += weights[begin:end]' x[begin:end], weights `step` reals apart */          \
+    KERNEL(column_sums_rows,                                                                      \
+           (const void *x, const void *weights, int64_t step, int64_t factors, int64_t begin,     \
+            int64_t end, double *sums))                                                           \
+    /* out[place[begin:end]] = x[begin:end] @ basis */                                            \
+    KERNEL(rotate_rows, (const recsys_rotation *p, int64_t begin, int64_t end, void *scratch))    \
     /* the lists of the queries begin:end out of every parts-th run of 192 items, from `part` on */ \
     KERNEL(topk_rows,                                                                             \
            (const recsys_topk *problem, int64_t begin, int64_t end, int64_t part, int64_t parts,  \
@@ -189,6 +204,7 @@ typedef struct {
 } recsys_table;
 
 enum {
+    RECSYS_GRAM_CHUNK = 1024,  /* rows of a Gramian summed in real, before they go to the double */
     RECSYS_TOPK_QUERIES = 512, /* of a span at most: enough of them to pay for packing the items */
     RECSYS_TOPK_FEW = 4,       /* queries that are better screened one by one, by codes */
 };

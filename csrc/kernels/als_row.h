@@ -147,10 +147,12 @@ static void finish_row(const recsys_als *p, int64_t row, const real *scale, cons
     mark_if_not_finite(p, row);
 }
 
-/* sum over stored entries of c (p - s)^2 - w0 s^2, s = t + x . y, x . y in real, sums in double */
+/* sum over stored entries of c (p - s)^2 - w0 s^2, s = t + b + x . y, x . y in real, sums in
+ * double; the row's bias b is one of the factors while rows are solved */
 static double stored_loss(const recsys_als *p, int64_t row) {
     const int64_t f = p->factors, begin = p->indptr[row], end = p->indptr[row + 1];
-    const real *x = solved_row(p, row);
+    const real *x = solved_row(p, row), *biases = p->biases;
+    const double bias = biases ? (double)biases[row] : 0;
     double loss = 0;
     for (int64_t k = begin; k < end; k += GROUP) {
         vec products[GROUP];
@@ -165,7 +167,8 @@ static double stored_loss(const recsys_als *p, int64_t row) {
         const vec scores = sum_lanes(products);
         for (int g = 0; g < GROUP && k + g < end; g++) {
             const entry e = read_entry(p, k + g);
-            const double s = (double)e.offset + (double)scores[g], error = (double)e.target - s;
+            const double s = (double)e.offset + bias + (double)scores[g];
+            const double error = (double)e.target - s;
             loss += (double)e.confidence * error * error - p->unobserved_weight * s * s;
         }
     }

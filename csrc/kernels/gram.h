@@ -1,11 +1,13 @@
-/* Two tall-skinny products, once a half-sweep:
+/* What a half-sweep does with whole factor matrices:
  *
- *     gram += X'X     f^2 FLOP a row (one triangle), summed in real over GRAM_CHUNK rows and in
- *                     double across chunks
- *     out = X B       2 f^2 FLOP a row, W rows at a time; out may be X                          */
+ *     gram += X'X     f^2 FLOP a row (one triangle), summed in real over RECSYS_GRAM_CHUNK rows
+ *                     and in double across chunks
+ *     sums += X'w     2 f FLOP a row, in double
+ *     out = X B       2 f^2 FLOP a row, W rows at a time; out may be X
+ *
+ * The last column of X in X B, and that of out, may be an array of its own: biases, or ones.     */
 
 #define PANEL 32
-#define GRAM_CHUNK 1024
 
 typedef struct {
     real *panel;  /* slabs of PANEL rows */
@@ -46,8 +48,8 @@ static void gramian_rows(const void *x_, int64_t f, int64_t begin, int64_t end, 
     gram_layout(scratch, f, &s);
     const int64_t slabs = (f + W - 1) / W, fp = slabs * W;
     const int64_t ldp = slab_stride(PANEL), ldc = slab_stride(fp);
-    for (int64_t chunk = begin; chunk < end; chunk += GRAM_CHUNK) {
-        const int64_t chunk_end = min_i64(chunk + GRAM_CHUNK, end);
+    for (int64_t chunk = begin; chunk < end; chunk += RECSYS_GRAM_CHUNK) {
+        const int64_t chunk_end = min_i64(chunk + RECSYS_GRAM_CHUNK, end);
         memset(s.sum, 0, (size_t)(slabs * ldc) * sizeof(real));
         for (int64_t row = chunk; row < chunk_end; row += PANEL) {
             const int64_t depth = min_i64(PANEL, chunk_end - row);
@@ -63,9 +65,41 @@ static void gramian_rows(const void *x_, int64_t f, int64_t begin, int64_t end, 
     }
 }
 
-static void rotate_rows(const void *x_, const void *basis_, int64_t f, int64_t begin, int64_t end,
-                        void *out, const int32_t *place, void *scratch) {
-    const real *x = x_, *basis = basis_;
+static void column_sums_rows(const void *x_, const void *weights_, int64_t step, int64_t f,
+                             int64_t begin, int64_t end, double *restrict sums) {
+    const real *weights = weights_;
+    for (int64_t row = begin; row < end; row++) {
+        const real *restrict x = (const real *)x_ + row * f;
+        const double weight = weights[row * step];
+        for (int64_t j = 0; j < f; j++) sums[j] += weight * (double)x[j];
+    }
+}
+
+/* [x, x_last] of W rows, lanes = rows; lanes past the last row repeat it. */
+static void rotate_pack(const recsys_rotation *p, int64_t row, int64_t end, real *lanes) {
+    const int64_t f = p->factors, own = f - (p->x_last != NULL);
+    const real *rows[W], *last = p->x_last;
+    for (int64_t l = 0; l < W; l++) rows[l] = (const real *)p->x + min_i64(row + l, end - 1) * own;
+    rows_to_lanes(rows, NULL, own, lanes, W);
+    for (int64_t l = 0; l < W && last; l++) {
+        lanes[own * W + l] = last[min_i64(row + l, end - 1) * p->x_last_step];
+    }
+}
+
+/* Vectors v to v + nv of one rotated row, from a tile. */
+INLINE void rotate_store(const recsys_rotation *p, int64_t row, int64_t v, int64_t nv,
+                         const real *tile) {
+    const int64_t f = p->factors, own = f - (p->out_last != NULL);
+    const int64_t to = p->place ? p->place[row] : row;
+    for (int64_t n = v; n < v + nv; n++, tile += MR * W) {
+        if (n * W < own) store_row((real *)p->out + to * own, n, own, load(tile));
+        if (p->out_last && own / W == n) ((real *)p->out_last)[to] = tile[own % W];
+    }
+}
+
+static void rotate_rows(const recsys_rotation *p, int64_t begin, int64_t end, void *scratch) {
+    const real *basis = p->basis;
+    const int64_t f = p->factors;
     gram_scratch s;
     gram_layout(scratch, f, &s);
     const int64_t slabs = (f + W - 1) / W, ld = slab_stride(slabs * W);
@@ -76,21 +110,14 @@ static void rotate_rows(const void *x_, const void *basis_, int64_t f, int64_t b
     }
     for (int64_t row = begin; row < end; row += W) {
         const int64_t count = min_i64(W, end - row);
-        const real *rows[W];
-        /* lanes past the last row repeat it and are not stored */
-        for (int64_t l = 0; l < W; l++) rows[l] = x + min_i64(row + l, end - 1) * f;
-        rows_to_lanes(rows, NULL, f, s.rows, W);
+        rotate_pack(p, row, end, s.rows);
         for (int64_t v = 0; v < slabs; v += NV) {
             const int64_t nv = min_i64(NV, slabs - v);
             for (int64_t r = 0; r < W; r += MR) {
                 real tile[NV * MR * W] __attribute__((aligned(VECTOR_BYTES))) = {0};
                 tile_update(s.rows + r, s.basis + v * ld, ld, f, tile, MR * W, 1, nv);
                 for (int64_t l = 0; l < MR && r + l < count; l++) {
-                    const int64_t to = place ? place[row + r + l] : row + r + l;
-                    for (int64_t n = 0; n < nv; n++) {
-                        store_row((real *)out + to * f, v + n, f,
-                                  load(tile + n * MR * W + l * W));
-                    }
+                    rotate_store(p, row + r + l, v, nv, tile + l * W);
                 }
             }
         }

@@ -11,6 +11,7 @@ import numpy as np
 
 from recsys import csr, kernels
 from recsys.datasets import Dataset, DatasetUnavailableError, lastfm360k, lastfm360k_twin
+from recsys.kernels.threads import single_threaded_blas
 from recsys.models import ImplicitALS
 from recsys.models.confidence import signed_confidence
 
@@ -107,7 +108,9 @@ class Problem:
         self.has_dislikes = bool((signed.data <= 0).any())
 
     def objective(self, user_factors: np.ndarray, item_factors: np.ndarray) -> float:
-        return kernels.objective(*self.sides, user_factors, item_factors, self.num_threads)
+        return kernels.objective(
+            *self.sides, *map(kernels.Factors, (user_factors, item_factors)), self.num_threads
+        )
 
 
 def timed_fit(
@@ -140,7 +143,7 @@ def numpy_reference(problem: Problem, model: ImplicitALS) -> tuple[float, float]
         work = model.factors + np.diff(side.indptr)
         probability = work / work.sum()
         drawn = random.choice(len(work), size=min(SAMPLE, len(work)), p=probability)
-        with kernels.single_threaded_blas():
+        with single_threaded_blas():
             setup = time.perf_counter()
             arguments = rows.arguments(side, fixed, solved, drawn, model.solver, model.cg_steps)
             total += time.perf_counter() - setup

@@ -1,26 +1,27 @@
 """The only door to native code: parallel loops over C kernels, threads, instruction sets."""
 
 from ._topk import FEW_QUERIES
-from .als import Sweep, fold_in, half_sweep, normal_matrix, objective
-from .biases import Biased, biased_half_sweep, with_ones
+from .als import Sweep, fold_in, half_sweep, normal_matrix
 from .bpr import EpochSums, PairwiseFoldIn, PairwiseSGD, Rates, epoch_key
 from .config import current_isa, show_config, use_isa
+from .factors import Factors, Workspace
 from .lmf import Fixed, Learned, LmfSide, lmf_half_sweep, lmf_sides, row_keys
+from .objective import objective
 from .paths import row_paths
 from .product import product_topk
 from .ratings import RatingSGD
 from .rows import padded
 from .sides import Side, make_sides, scaled_lambda
 from .spans import query_blocks
-from .threads import resolve_num_threads, single_threaded_blas, threads_in_words
+from .threads import resolve_num_threads, threads_in_words
 from .topk import NO_ID, Entries, NormOrder, norm_order, norms, topk
 
 __all__ = [
     "FEW_QUERIES",
     "NO_ID",
-    "Biased",
     "Entries",
     "EpochSums",
+    "Factors",
     "Fixed",
     "Learned",
     "LmfSide",
@@ -31,7 +32,7 @@ __all__ = [
     "RatingSGD",
     "Side",
     "Sweep",
-    "biased_half_sweep",
+    "Workspace",
     "current_isa",
     "epoch_key",
     "fold_in",
@@ -51,9 +52,7 @@ __all__ = [
     "row_paths",
     "scaled_lambda",
     "show_config",
-    "single_threaded_blas",
     "threads_in_words",
     "topk",
     "use_isa",
-    "with_ones",
 ]

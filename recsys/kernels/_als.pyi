@@ -51,17 +51,24 @@ def als_loss(
     unobserved_weight: float,
     row_loss: _Doubles,
     ratings: bool = False,
+    offsets: NDArray[_Real] | None = None,
+    biases: NDArray[_Real] | None = None,
     *,
     isa: str,
     num_threads: int,
 ) -> None: ...
 def gramian(x: NDArray[_Real], *, isa: str, num_threads: int) -> _Doubles: ...
+def column_sums(
+    x: NDArray[_Real], weights: NDArray[_Real], *, isa: str, num_threads: int
+) -> _Doubles: ...
 def rotate(
     x: NDArray[_Real],
     basis: NDArray[_Real],
     out: NDArray[_Real],
     place: _Int32s | None = None,
     *,
+    last: NDArray[_Real] | None = None,
+    out_last: NDArray[_Real] | None = None,
     isa: str,
     num_threads: int,
 ) -> None: ...

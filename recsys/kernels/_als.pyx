@@ -7,6 +7,7 @@ dtype, dimensions and order only. Nothing here depends on the number of threads 
 
 from cython.parallel cimport prange, threadid
 from libc.stdint cimport int32_t, int64_t, uint8_t, uintptr_t
+from libc.string cimport memset
 
 from recsys.kernels cimport _native as native
 
@@ -36,7 +37,6 @@ AVAILABLE_ISAS = tuple(
 # A Gramian is summed over this many groups of rows, each in a fixed order: enough for the threads
 # of any one machine, few enough to hold a double matrix each.
 DEF GRAM_GROUPS = 16
-DEF GRAM_CHUNK = 1024
 DEF ROTATE_SPAN = 4096
 DEF LOSS_SPAN = 1024
 
@@ -73,6 +73,7 @@ def als_rows(const int64_t[::1] indptr, const int32_t[::1] indices, const real[:
     """Solve the rows order[spans[0]:spans[-1]] of one half-sweep; see reference.als.als_rows."""
     cdef const native.recsys_table *table = get_table(isa, real is double)
     cdef native.recsys_als problem
+    memset(&problem, 0, sizeof(problem))
     problem.indptr = &indptr[0]
     problem.indices = &indices[0] if indices.shape[0] else NULL
     problem.confidence = &confidence[0] if confidence.shape[0] else NULL
@@ -106,15 +107,18 @@ def als_rows(const int64_t[::1] indptr, const int32_t[::1] indices, const real[:
 
 def als_loss(const int64_t[::1] indptr, const int32_t[::1] indices, const real[::1] confidence,
              const real[:, ::1] fixed, const real[:, ::1] solved, double unobserved_weight,
-             double[::1] row_loss, bint ratings=False, *, str isa, int num_threads):
+             double[::1] row_loss, bint ratings=False, const real[::1] offsets=None,
+             const real[::1] biases=None, *, str isa, int num_threads):
     """Each row's stored part of the objective; see reference.als.als_loss."""
     cdef const native.recsys_table *table = get_table(isa, real is double)
     cdef native.recsys_als problem
+    memset(&problem, 0, sizeof(problem))
     problem.indptr = &indptr[0]
     problem.indices = &indices[0] if indices.shape[0] else NULL
     problem.confidence = &confidence[0] if confidence.shape[0] else NULL
     problem.ratings = ratings
-    problem.offsets = NULL
+    problem.offsets = &offsets[0] if offsets is not None else NULL
+    problem.biases = &biases[0] if biases is not None else NULL
     problem.fixed = &fixed[0, 0]
     problem.solved = <void *>&solved[0, 0]
     problem.factors = fixed.shape[1]
@@ -127,13 +131,17 @@ def als_loss(const int64_t[::1] indptr, const int32_t[::1] indices, const real[:
         table.als_loss(&problem, span * LOSS_SPAN, min(rows, (span + 1) * LOSS_SPAN), NULL)
 
 
+cdef int64_t gram_group_rows(int64_t rows) noexcept:
+    """So many rows a group, whole chunks: a function of the shape alone."""
+    cdef int64_t each = (rows + GRAM_GROUPS - 1) // GRAM_GROUPS
+    cdef int64_t chunks = (each + native.RECSYS_GRAM_CHUNK - 1) // native.RECSYS_GRAM_CHUNK
+    return max(chunks, 1) * native.RECSYS_GRAM_CHUNK
+
+
 def gramian(const real[:, ::1] x, *, str isa, int num_threads):
     """x'x in float64, the same bits for any number of threads; see reference.als.gramian."""
     cdef const native.recsys_table *table = get_table(isa, real is double)
-    cdef int64_t rows = x.shape[0], f = x.shape[1], group
-    # so many rows a group, whole chunks: a function of the shape alone
-    cdef int64_t each = ((rows + GRAM_GROUPS - 1) // GRAM_GROUPS + GRAM_CHUNK - 1) // GRAM_CHUNK
-    each = max(each, 1) * GRAM_CHUNK
+    cdef int64_t rows = x.shape[0], f = x.shape[1], each = gram_group_rows(rows), group
     cdef int64_t groups = (rows + each - 1) // each
     parts = np.zeros((groups, f, f))
     cdef double[:, :, ::1] sums = parts
@@ -147,17 +155,43 @@ def gramian(const real[:, ::1] x, *, str isa, int num_threads):
     return upper + np.triu(upper, 1).T
 
 
-def rotate(const real[:, ::1] x, const real[:, ::1] basis, real[:, ::1] out,
-           const int32_t[::1] place=None, *, str isa, int num_threads):
-    """out[place] = x @ basis; without place, out may be x. See reference.als.rotate."""
+def column_sums(const real[:, ::1] x, const real[:] weights, *, str isa, int num_threads):
+    """weights' x in float64, as `gramian`; see reference.als.column_sums."""
     cdef const native.recsys_table *table = get_table(isa, real is double)
-    cdef int64_t rows = x.shape[0], f = x.shape[1], span
-    cdef int64_t spans = (rows + ROTATE_SPAN - 1) // ROTATE_SPAN
-    cdef const int32_t *to = &place[0] if place is not None else NULL
+    cdef int64_t rows = x.shape[0], f = x.shape[1], each = gram_group_rows(rows), group
+    cdef int64_t groups = (rows + each - 1) // each
+    cdef int64_t step = weights.strides[0] // <int64_t>sizeof(real)
+    parts = np.zeros((groups, f))
+    cdef double[:, ::1] sums = parts
+    num_threads = min(num_threads, groups)
+    for group in prange(groups, nogil=True, schedule="dynamic", chunksize=1,
+                        num_threads=num_threads):
+        table.column_sums_rows(&x[0, 0], &weights[0], step, f, group * each,
+                               min(rows, (group + 1) * each), &sums[group, 0])
+    return parts.sum(axis=0)
+
+
+def rotate(const real[:, ::1] x, const real[:, ::1] basis, real[:, ::1] out,
+           const int32_t[::1] place=None, *, const real[:] last=None, real[::1] out_last=None,
+           str isa, int num_threads):
+    """out[place] = [x, last] @ basis, its last column in out_last; out may be x. See
+    reference.als.rotate."""
+    cdef const native.recsys_table *table = get_table(isa, real is double)
+    cdef native.recsys_rotation p
+    memset(&p, 0, sizeof(p))
+    p.x = &x[0, 0]
+    if last is not None:
+        p.x_last = &last[0]
+        p.x_last_step = last.strides[0] // <int64_t>sizeof(real)
+    p.basis = &basis[0, 0]
+    p.out = &out[0, 0]
+    p.out_last = &out_last[0] if out_last is not None else NULL
+    p.place = &place[0] if place is not None else NULL
+    p.factors = basis.shape[0]
+    cdef int64_t rows = x.shape[0], spans = (rows + ROTATE_SPAN - 1) // ROTATE_SPAN, span
     num_threads = min(num_threads, spans)
-    cdef Scratch scratch = Scratch(table.scratch_bytes(f, 0, 0), num_threads)
+    cdef Scratch scratch = Scratch(table.scratch_bytes(p.factors, 0, 0), num_threads)
     for span in prange(spans, nogil=True, schedule="dynamic", chunksize=1,
                        num_threads=num_threads):
-        table.rotate_rows(&x[0, 0], &basis[0, 0], f, span * ROTATE_SPAN,
-                          min(rows, (span + 1) * ROTATE_SPAN), &out[0, 0], to,
+        table.rotate_rows(&p, span * ROTATE_SPAN, min(rows, (span + 1) * ROTATE_SPAN),
                           scratch.base + threadid() * scratch.stride)

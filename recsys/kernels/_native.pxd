@@ -3,6 +3,7 @@ from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 cdef extern from "recsys.h" nogil:
     enum:
+        RECSYS_GRAM_CHUNK
         RECSYS_TOPK_QUERIES
         RECSYS_TOPK_FEW
 
@@ -16,6 +17,7 @@ cdef extern from "recsys.h" nogil:
         const int32_t *order
         const void *fixed
         void *solved
+        const void *biases
         int64_t factors
         const double *eigenvalues
         const double *regularization
@@ -25,6 +27,16 @@ cdef extern from "recsys.h" nogil:
         int64_t cg_steps
         uint8_t *failed
         double *row_loss
+
+    ctypedef struct recsys_rotation:
+        const void *x
+        const void *x_last
+        int64_t x_last_step
+        const void *basis
+        void *out
+        void *out_last
+        const int32_t *place
+        int64_t factors
 
     ctypedef struct recsys_topk:
         const void *queries
@@ -124,9 +136,10 @@ cdef extern from "recsys.h" nogil:
         void (*als_loss)(const recsys_als *, int64_t, int64_t, void *) noexcept nogil
         void (*gramian_rows)(
             const void *, int64_t, int64_t, int64_t, double *, void *) noexcept nogil
-        void (*rotate_rows)(
-            const void *, const void *, int64_t, int64_t, int64_t, void *, const int32_t *,
-            void *) noexcept nogil
+        void (*column_sums_rows)(
+            const void *, const void *, int64_t, int64_t, int64_t, int64_t,
+            double *) noexcept nogil
+        void (*rotate_rows)(const recsys_rotation *, int64_t, int64_t, void *) noexcept nogil
         void (*topk_rows)(const recsys_topk *, int64_t, int64_t, int64_t, int64_t, recsys_lists,
                           void *) noexcept nogil
         void (*product_topk_rows)(const recsys_product *, const recsys_topk *, int64_t, int64_t,

@@ -2,7 +2,10 @@
 
 Rotating both sides to the eigenbasis of the fixed side's Gramian leaves every score as it is and
 makes the Gramian a diagonal, so that a row's system is a diagonal plus its own entries; see
-csrc/kernels/als_row.h for what that buys.
+csrc/kernels/als_row.h for what that buys. What is solved is rotated back: the axes of a model stay.
+
+A bias is one more factor, whose partner on the other side is 1: with Y held, [x, b_u] are solved
+against [Y, 1], while mean + b_i is a given part of the scores of column i, in all cells.
 """
 
 from __future__ import annotations
@@ -14,10 +17,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _als
-from .config import current_isa
+from .config import kernel_options
+from .factors import Factors, Workspace
+from .objective import gramian_of, ones_like, penalty
 from .sides import Side, make_side, scaled_lambda, spans_for
 from .spans import slices
-from .threads import resolve_num_threads
+from .threads import single_threaded_blas
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -32,22 +37,21 @@ RETRY_ENTRIES = 1 << 21  # entries of rows solved again in double at a time
 class Sweep:
     """What a half-sweep tells besides its solution."""
 
-    basis: np.ndarray  # (f, f) float64: the rotation
     loss: float | None  # the objective over all cells, if asked for
     entries_loss: float | None  # its sum over stored entries of c (p - s)^2 - w0 s^2
     retried: int  # rows solved again in double precision
     jittered: int  # rows of those that needed more regularization
 
 
+@single_threaded_blas()
 def half_sweep(
     side: Side,
-    fixed: np.ndarray,
-    start: np.ndarray | None,
-    out: np.ndarray,
+    fixed: Factors,
+    start: Factors | None,
+    out: Factors,
     *,
-    scratch: np.ndarray | None = None,
-    start_basis: np.ndarray | None = None,
-    offsets: np.ndarray | None = None,
+    mean: float = 0.0,
+    workspace: Workspace | None = None,
     solver: str = "cholesky",
     cg_steps: int = 3,
     loss: bool = False,
@@ -58,24 +62,22 @@ def half_sweep(
     Parameters
     ----------
     side : Side
-        The data, rows x columns.
-    fixed : (columns, f) array
-        The factors of the other side. Rotated in place to the eigenbasis of their Gramian, unless
-        there is `scratch`.
-    start : (rows, f) array or None
+        The data, rows x columns. A row's lambda_u is that of its bias too.
+    fixed : Factors
+        Of the columns; not written to.
+    start : Factors or None
         Where conjugate gradient starts; not used by "cholesky".
-    out : (rows, f) array
-        Becomes the solution, in the rotated basis; may be `start` itself.
-    scratch : (columns, f) array, optional
-        Written instead of `fixed`, in an order that suits the gathers; of no use afterwards.
-    start_basis : (f, f) array, optional
-        What `start` is to be multiplied by to be in the basis of `fixed`; it is there by default.
-    offsets : (columns,) array, optional
-        What is added to all scores of a column, observed or not: s = t_i + x_u . y_i.
+    out : Factors
+        Becomes the solution, in the axes of `fixed`; may be `start` itself. Has biases if `fixed`
+        has.
+    mean : float
+        What all scores have in common, where there are biases.
+    workspace : Workspace, optional
+        Memory to work in, which is otherwise allocated anew.
     solver : "cholesky" or "cg"
     cg_steps : int
     loss : bool
-        Also compute the objective over all cells.
+        Also compute the objective over all cells, of all factors and biases.
     num_threads : int
         0: all that are available.
 
@@ -87,73 +89,46 @@ def half_sweep(
     KeyboardInterrupt
         Within about 0.1 s of Ctrl-C; what is written to is then partly written.
     """
-    how = _how(num_threads)
-    eigenvalues, basis = _eigenbasis(fixed, how)
-    common = None if offsets is None else _common(side, fixed, offsets) @ basis
-    rotated = fixed if scratch is None else scratch
-    places, indices = (
-        (None, side.indices) if scratch is None else (side.places, side.placed_indices)
-    )
-    _als.rotate(fixed, basis.astype(fixed.dtype), rotated, places, **how)
-    exact = solver == "cholesky"
-    if not exact:
-        to_basis = basis if start_basis is None else start_basis @ basis
-        _als.rotate(start, to_basis.astype(fixed.dtype), out, **how)
-
-    rows = side.n_rows
-    failed = np.zeros(rows, dtype=np.uint8)
-    row_loss = np.zeros(rows) if loss else None
-    f = fixed.shape[1]
-    noise = max(f * np.finfo(np.float64).eps, (f * float(np.finfo(fixed.dtype).eps)) ** 2)
-    problem: dict[str, Any] = {
-        "eigenvalues": eigenvalues,
-        "unobserved_weight": side.unobserved_weight,
-        "floor": noise * eigenvalues[0],
-        "tolerance": CG_TOLERANCE[fixed.dtype],
-        "cg_steps": 0 if exact else cg_steps,
-        "row_loss": row_loss,
-        "offsets": offsets if places is None or offsets is None else _placed(offsets, places),
-        "common": None if offsets is None else common.astype(fixed.dtype),
-        "ratings": side.ratings,
-    }
-    for spans in slices(spans_for(side, how["num_threads"]), how["num_threads"]):
-        _als.als_rows(
-            side.indptr, indices, side.confidence, side.order, spans, rotated, out,
-            regularization=side.regularization, failed=failed,
-            **problem, **how,
-        )  # fmt: skip
-    bad = np.flatnonzero(failed)
-    jittered = 0
-    if len(bad):
-        jittered = _solve_again(side, indices, bad, rotated, out, problem, how)
-        logger.debug(
-            "%d of %d rows solved again in double precision, %d of them with a larger diagonal",
-            len(bad), rows, jittered,
-        )  # fmt: skip
+    options = kernel_options(num_threads)
+    workspace = workspace or Workspace.for_one(fixed, out)
+    system = _System.of(side, fixed, mean, workspace, options)
+    solved = out.factors
+    if out.biases is not None:
+        solved = workspace.solved(len(out.factors), out.width)
+    if solver == "cg":
+        _als.rotate(
+            start.factors, system.basis.astype(solved.dtype), solved, last=start.biases, **options
+        )
+    row_loss = np.zeros(side.n_rows) if loss else None
+    steps = cg_steps if solver == "cg" else 0
+    retried, jittered = _solve(side, system, solved, steps, row_loss, options)
     total = entries = None
     if loss:
         entries = float(row_loss.sum())
-        total = entries + _other_cells(side, eigenvalues, fixed, out, offsets, common, how)
-    return Sweep(basis, total, entries, len(bad), jittered)
+        total = entries + _other_cells(side, system, fixed, solved, options)
+    back = np.ascontiguousarray(system.basis.T, dtype=solved.dtype)
+    _als.rotate(solved, back, out.factors, out_last=out.biases, **options)
+    return Sweep(total, entries, retried, jittered)
 
 
 def fold_in(
     signed_confidence: sparse.csr_array,
-    fixed: np.ndarray,
+    fixed: Factors,
     regularization: float,
     regularization_exponent: float,
     unobserved_weight: float,
     num_threads: int = 0,
     *,
-    offsets: np.ndarray | None = None,
+    mean: float = 0.0,
     ratings: bool = False,
-    start: np.ndarray | None = None,
+    start: Factors | None = None,
     cg_steps: int = 3,
-) -> np.ndarray:
-    """Factors of rows that were not there in training, `fixed` held (and not written to): exact,
-    or from `start` by `cg_steps` steps of conjugate gradient.
+) -> Factors:
+    """Factors of rows that were not there in training, `fixed` held: exact, or from `start` by
+    `cg_steps` steps of conjugate gradient.
 
-    Parameters are those of `make_sides` and `half_sweep`; returns (rows, f), of fixed's dtype.
+    Parameters are those of `make_sides` and `half_sweep`; what is returned has biases if `fixed`
+    has.
 
     Raises
     ------
@@ -164,72 +139,115 @@ def fold_in(
         signed_confidence, regularization, regularization_exponent, unobserved_weight
     )
     side = make_side(signed_confidence, lambdas, np.empty(0), unobserved_weight, ratings, None)
-    out = np.empty((side.n_rows, fixed.shape[1]), fixed.dtype)
-    scratch = np.empty_like(fixed)
-    solver = "cholesky" if start is None else "cg"
-    basis = half_sweep(
-        side, fixed, start, out, scratch=scratch, offsets=offsets, solver=solver,
+    factors = np.empty((side.n_rows, fixed.factors.shape[1]), fixed.factors.dtype)
+    biases = None if fixed.biases is None else np.empty(side.n_rows, factors.dtype)
+    out = Factors(factors, biases)
+    half_sweep(
+        side, fixed, start, out, mean=mean, solver="cholesky" if start is None else "cg",
         cg_steps=cg_steps, num_threads=num_threads,
-    ).basis  # fmt: skip
-    rotate_back(out, basis, num_threads)
+    )  # fmt: skip
     return out
 
 
-def rotate_back(solved: np.ndarray, basis: np.ndarray, num_threads: int = 0) -> None:
-    """From the `basis` of a half-sweep to that of the factors it was given, in place."""
-    how = _how(num_threads)
-    _als.rotate(solved, np.ascontiguousarray(basis.T, dtype=solved.dtype), solved, **how)
-
-
+@single_threaded_blas()
 def normal_matrix(
     signed_confidence: sparse.csr_array,
-    fixed: np.ndarray,
+    fixed: Factors,
     regularization: float,
     regularization_exponent: float,
     unobserved_weight: float,
     num_threads: int = 0,
 ) -> np.ndarray:
-    """A of the one row of `signed_confidence`, (f, f) float64:
+    """A of the one row of `signed_confidence`, float64, with y_k = [y_k, 1] where there are biases:
 
     w0 Y'Y + sum_k (c_k - w0) y_k y_k' + lambda I (Hu, Koren and Volinsky 2008, equation 4)
     """
-    how = _how(num_threads)
     [lambda_] = scaled_lambda(
         signed_confidence, regularization, regularization_exponent, unobserved_weight
     )
-    own = fixed[signed_confidence.indices].astype(np.float64)
+    y = fixed.factors[signed_confidence.indices].astype(np.float64)
+    if fixed.biases is not None:
+        y = np.column_stack([y, np.ones(len(y))])
     weights = np.abs(signed_confidence.data.astype(np.float64)) - unobserved_weight
-    gram = unobserved_weight * _als.gramian(fixed, **how)
-    return gram + (own.T * weights) @ own + lambda_ * np.eye(fixed.shape[1])
+    gram = unobserved_weight * _fixed_gramian(fixed, kernel_options(num_threads))
+    return gram + (y.T * weights) @ y + lambda_ * np.eye(fixed.width)
 
 
-def _how(num_threads: int) -> dict[str, Any]:
-    """What every kernel is told."""
-    return {"isa": current_isa(), "num_threads": resolve_num_threads(num_threads)}
+# ---- what the rows of a half-sweep share -------------------------------------------------------
 
 
-def _eigenbasis(fixed: np.ndarray, how: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
-    """Eigenvalues of fixed' fixed, largest first and not negative, and its eigenvectors."""
-    gram = _als.gramian(fixed, **how)
-    if not np.all(np.isfinite(gram)):
-        finite = np.isfinite(fixed).all(axis=1)
-        where = (
-            f"row {np.argmin(finite)} is not finite" if not finite.all() else "they are too large"
-        )
-        raise FloatingPointError(
-            f"the {len(fixed)} x {fixed.shape[1]} factors held fixed cannot be used: {where}. "
-            "Check user_factors and item_factors if you set them; otherwise raise regularization"
-        )
+@dataclass(frozen=True)
+class _System:
+    """The fixed side, rotated to its Gramian's eigenbasis."""
+
+    gram: np.ndarray  # (width, width) float64, not rotated
+    eigenvalues: np.ndarray  # (width,) float64, largest first
+    basis: np.ndarray  # (width, width) float64: to the eigenbasis
+    fixed: np.ndarray  # (columns, width): [Y, 1] or Y, rotated, in the order of `indices`
+    indices: np.ndarray  # (nnz,) int32
+    offsets: np.ndarray | None  # (columns,): given parts of the scores, likewise in order
+    common: np.ndarray | None  # (width,) float64: their part of every row's right-hand side
+
+    @classmethod
+    def of(
+        cls,
+        side: Side,
+        fixed: Factors,
+        mean: float,
+        workspace: Workspace,
+        options: dict[str, Any],
+    ) -> _System:
+        dtype, rows = fixed.factors.dtype, len(fixed.factors)
+        gram = _fixed_gramian(fixed, options)
+        eigenvalues, basis = _eigenbasis(gram)
+        rotated = workspace.rotated(rows, fixed.width)
+        last = offsets = common = None
+        if fixed.biases is not None:
+            last = ones_like(fixed)
+            offsets = (fixed.biases + mean).astype(dtype, copy=False)
+            common = _common(side, fixed, offsets, options) @ basis
+        _als.rotate(fixed.factors, basis.astype(dtype), rotated, side.places, last=last, **options)
+        if offsets is not None and side.places is not None:
+            offsets = _placed(offsets, side.places)
+        indices = side.placed_indices
+        return cls(gram, eigenvalues, basis, rotated, indices, offsets, common)
+
+    @property
+    def floor(self) -> float:
+        """Eigenvalues at or below it are rounding noise."""
+        width, eps = self.fixed.shape[1], float(np.finfo(self.fixed.dtype).eps)
+        noise = max(width * float(np.finfo(np.float64).eps), (width * eps) ** 2)
+        return noise * float(self.eigenvalues[0])
+
+
+def _fixed_gramian(fixed: Factors, options: dict[str, Any]) -> np.ndarray:
+    """Of Y, or of [Y, 1] where there are biases."""
+    columns = [] if fixed.biases is None else [ones_like(fixed)]
+    gram = gramian_of(fixed.factors, columns, options)
+    if np.all(np.isfinite(gram)) and (fixed.biases is None or np.all(np.isfinite(fixed.biases))):
+        return gram
+    finite = np.isfinite(fixed.factors).all(axis=1)
+    if fixed.biases is not None:
+        finite &= np.isfinite(fixed.biases)
+    where = f"row {np.argmin(finite)} is not finite" if not finite.all() else "they are too large"
+    rows, f = fixed.factors.shape
+    raise FloatingPointError(
+        f"the {rows} x {f} factors held fixed cannot be used: {where}. "
+        "Check user_factors and item_factors if you set them; otherwise raise regularization"
+    )
+
+
+def _eigenbasis(gram: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Eigenvalues, largest first and not negative, and eigenvectors."""
     eigenvalues, basis = np.linalg.eigh(gram)
     return np.maximum(eigenvalues[::-1], 0.0), np.ascontiguousarray(basis[:, ::-1])
 
 
-def _common(side: Side, fixed: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """-w0 sum_i t_i y_i, (f,) float64: what offsets add to the right-hand side of every row."""
-    total = np.zeros(fixed.shape[1])
-    for begin in range(0, len(fixed), 1 << 14):
-        block = slice(begin, begin + (1 << 14))
-        total += offsets[block].astype(np.float64) @ fixed[block].astype(np.float64)
+def _common(side: Side, fixed: Factors, offsets: np.ndarray, options: dict[str, Any]) -> np.ndarray:
+    """-w0 sum_i t_i [y_i, 1], (width,) float64: what offsets add to every right-hand side."""
+    total = np.append(
+        _als.column_sums(fixed.factors, offsets, **options), offsets.sum(dtype=np.float64)
+    )
     return -side.unobserved_weight * total
 
 
@@ -239,14 +257,46 @@ def _placed(values: np.ndarray, places: np.ndarray) -> np.ndarray:
     return placed
 
 
+# ---- rows --------------------------------------------------------------------------------------
+
+
+def _solve(
+    side: Side,
+    system: _System,
+    solved: np.ndarray,
+    cg_steps: int,
+    row_loss: np.ndarray | None,
+    options: dict[str, Any],
+) -> tuple[int, int]:
+    """Solve every row, in the eigenbasis; how many were solved again in double, and jittered."""
+    failed = np.zeros(side.n_rows, dtype=np.uint8)
+    common = None if system.common is None else system.common.astype(solved.dtype)
+    threads = options["num_threads"]
+    for spans in slices(spans_for(side, threads), threads):
+        _als.als_rows(
+            side.indptr, system.indices, side.confidence, side.order, spans, system.fixed, solved,
+            system.eigenvalues, side.regularization, side.unobserved_weight, system.floor,
+            CG_TOLERANCE[solved.dtype], cg_steps, failed, row_loss, system.offsets, common,
+            side.ratings, **options,
+        )  # fmt: skip
+    bad = np.flatnonzero(failed)
+    if not len(bad):
+        return 0, 0
+    jittered = _solve_again(side, system, bad, solved, row_loss, options)
+    logger.debug(
+        "%d of %d rows solved again in double precision, %d of them with a larger diagonal",
+        len(bad), side.n_rows, jittered,
+    )  # fmt: skip
+    return len(bad), jittered
+
+
 def _solve_again(
     side: Side,
-    indices: np.ndarray,
+    system: _System,
     rows: np.ndarray,
-    fixed: np.ndarray,
-    out: np.ndarray,
-    problem: dict[str, Any],
-    how: dict[str, Any],
+    solved: np.ndarray,
+    row_loss: np.ndarray | None,
+    options: dict[str, Any],
 ) -> int:
     """Solve `rows` in double precision, then with more regularization; how many needed that."""
     jittered = 0
@@ -254,17 +304,16 @@ def _solve_again(
     pieces = np.cumsum(lengths) // RETRY_ENTRIES
     for piece in np.split(rows, np.flatnonzero(np.diff(pieces)) + 1):
         lambdas = side.regularization[piece].copy()
-        solved, failed, traces = _solve_in_double(
-            side, indices, piece, lambdas, fixed, problem, how
-        )
+        in_double = side, system, piece, lambdas, row_loss, options
+        exact, failed, traces = _solve_in_double(*in_double)
         if failed.any():
             # eps tr(A) / f, with the eps of the factors: what their own precision cannot resolve
-            eps = float(np.finfo(fixed.dtype).eps)
-            lambdas[failed] += eps * traces[failed] / fixed.shape[1]
+            eps = float(np.finfo(solved.dtype).eps)
+            lambdas[failed] += eps * traces[failed] / solved.shape[1]
             jittered += int(failed.sum())
-            solved, failed, _ = _solve_in_double(side, indices, piece, lambdas, fixed, problem, how)
-        out[piece] = solved
-        bad = failed | ~np.isfinite(out[piece]).all(axis=1)
+            exact, failed, _ = _solve_in_double(*in_double)
+        solved[piece] = exact
+        bad = failed | ~np.isfinite(solved[piece]).all(axis=1)
         if bad.any():
             raise FloatingPointError(
                 f"row {piece[np.argmax(bad)]} has no finite solution, even in double precision: "
@@ -275,113 +324,53 @@ def _solve_again(
 
 def _solve_in_double(
     side: Side,
-    indices: np.ndarray,
+    system: _System,
     rows: np.ndarray,
     lambdas: np.ndarray,
-    fixed: np.ndarray,
-    problem: dict[str, Any],
-    how: dict[str, Any],
+    row_loss: np.ndarray | None,
+    options: dict[str, Any],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The rows' exact solutions in float64, which of them failed, and the traces of A."""
     lengths = np.diff(side.indptr)[rows]
     indptr = np.concatenate([[0], np.cumsum(lengths)])
     entries = np.repeat(side.indptr[rows] - indptr[:-1], lengths) + np.arange(indptr[-1])
-    columns, own = np.unique(indices[entries], return_inverse=True)
-    confidence = side.confidence[entries].astype(np.float64)
-    y = fixed[columns].astype(np.float64)
-    solved = np.zeros((len(rows), fixed.shape[1]))
+    columns, column_of = np.unique(system.indices[entries], return_inverse=True)
+    y = system.fixed[columns].astype(np.float64)
+    offsets = None if system.offsets is None else system.offsets[columns].astype(np.float64)
+    solved = np.zeros((len(rows), y.shape[1]))
     failed = np.zeros(len(rows), dtype=np.uint8)
-    row_loss = None if problem["row_loss"] is None else np.zeros(len(rows))
-    offsets, common = problem["offsets"], problem["common"]
-    if offsets is not None:
-        offsets, common = offsets[columns].astype(np.float64), common.astype(np.float64)
-    own_problem = {"cg_steps": 0, "row_loss": row_loss, "offsets": offsets, "common": common}
+    exact_loss = None if row_loss is None else np.zeros(len(rows))
     _als.als_rows(
-        indptr, own.astype(np.int32), confidence, np.arange(len(rows), dtype=np.int32),
-        np.arange(len(rows) + 1), y, solved, regularization=lambdas, failed=failed,
-        **{**problem, **own_problem}, **how,
+        indptr, column_of.astype(np.int32), side.confidence[entries].astype(np.float64),
+        np.arange(len(rows), dtype=np.int32), np.arange(len(rows) + 1), y, solved,
+        system.eigenvalues, lambdas, side.unobserved_weight, system.floor,
+        CG_TOLERANCE[solved.dtype], 0, failed, exact_loss, offsets, system.common, side.ratings,
+        **options,
     )  # fmt: skip
     if row_loss is not None:
-        problem["row_loss"][rows] = row_loss
-    weights = side.weights(entries) * np.einsum("kf,kf->k", y, y)[own]
-    traces = np.add.reduceat(weights, indptr[:-1])
-    traces += side.unobserved_weight * problem["eigenvalues"].sum()
-    return solved, failed.astype(bool), traces + fixed.shape[1] * lambdas
+        row_loss[rows] = exact_loss
+    squares = side.weights(entries) * np.einsum("kf,kf->k", y, y)[column_of]
+    row_of = np.repeat(np.arange(len(rows)), lengths)
+    traces = np.bincount(row_of, weights=squares, minlength=len(rows))  # rows may be empty
+    traces += side.unobserved_weight * system.eigenvalues.sum() + y.shape[1] * lambdas
+    return solved, failed.astype(bool), traces
 
 
 def _other_cells(
-    side: Side,
-    eigenvalues: np.ndarray,
-    fixed: np.ndarray,
-    solved: np.ndarray,
-    offsets: np.ndarray | None,
-    common: np.ndarray | None,
-    how: dict[str, Any],
+    side: Side, system: _System, fixed: Factors, solved: np.ndarray, options: dict[str, Any]
 ) -> float:
     """What the objective has beside the stored entries' part: both regularization terms and
 
     w0 sum_ui (t_i + x_u.y_i)^2 = w0 (<X'X, Y'Y> + rows t't) - 2 (sum_u x_u).common
     """
-    gram = _als.gramian(solved, **how)
-    cells = side.unobserved_weight * (eigenvalues @ np.diag(gram))
-    if offsets is not None:
-        t = offsets.astype(np.float64)
+    gram = _als.gramian(solved, **options)
+    cells = side.unobserved_weight * (system.eigenvalues @ np.diag(gram))
+    if system.offsets is not None:
+        t, rows = system.offsets.astype(np.float64), Factors(solved)
         cells += side.unobserved_weight * len(solved) * (t @ t)
-        cells -= 2 * (solved.sum(axis=0, dtype=np.float64) @ common)
+        cells -= 2 * (_als.column_sums(solved, ones_like(rows), **options) @ system.common)
     return float(
         cells
-        + _penalty(side.regularization, solved, gram)
-        + _penalty(side.other_regularization, fixed, np.diag(eigenvalues))
+        + penalty(side.regularization, Factors(solved), gram)
+        + penalty(side.other_regularization, fixed, system.gram)
     )
-
-
-def _penalty(regularization: np.ndarray, x: np.ndarray, gram: np.ndarray) -> float:
-    """sum_u lambda_u |x_u|^2"""
-    if np.all(regularization == regularization[0]):
-        return float(regularization[0] * np.trace(gram))
-    total = 0.0
-    for begin in range(0, len(x), 1 << 14):
-        block = x[begin : begin + (1 << 14)].astype(np.float64)
-        total += regularization[begin : begin + len(block)] @ np.einsum("uf,uf->u", block, block)
-    return float(total)
-
-
-def objective(
-    users_side: Side,
-    items_side: Side,
-    user_factors: np.ndarray,
-    item_factors: np.ndarray,
-    num_threads: int = 0,
-    *,
-    user_biases: np.ndarray | None = None,
-    item_biases: np.ndarray | None = None,
-    mean: float = 0.0,
-) -> float:
-    """The objective over all cells for any factors (Hu, Koren and Volinsky 2008, equation 3):
-
-    sum_ui w_ui (p_ui - s_ui)^2 + sum_u lambda_u |x_u|^2 + sum_i lambda_i |y_i|^2
-
-    with s_ui = x_u.y_i, or with biases s_ui = mean + b_u + b_i + x_u.y_i and b^2 beside each |.|^2.
-    Sums run in float64, scores in the dtype of the factors.
-    """
-    how = _how(num_threads)
-    penalty: Any = 0.0
-    if user_biases is not None:
-        penalty += users_side.regularization @ user_biases.astype(np.float64) ** 2
-        penalty += items_side.regularization @ item_biases.astype(np.float64) ** 2
-    x_gram, y_gram = _als.gramian(user_factors, **how), _als.gramian(item_factors, **how)
-    penalty += _penalty(users_side.regularization, user_factors, x_gram)
-    penalty += _penalty(items_side.regularization, item_factors, y_gram)
-    if user_biases is not None:
-        # [x, b_u + mean, 1].[y, 1, b_i]
-        ones = np.ones_like(user_biases), np.ones_like(item_biases)
-        user_factors = np.column_stack([user_factors, user_biases + mean, ones[0]])
-        item_factors = np.column_stack([item_factors, ones[1], item_biases])
-        x_gram, y_gram = _als.gramian(user_factors, **how), _als.gramian(item_factors, **how)
-    row_loss = np.zeros(users_side.n_rows)
-    _als.als_loss(
-        users_side.indptr, users_side.indices, users_side.confidence, item_factors, user_factors,
-        users_side.unobserved_weight, row_loss, users_side.ratings, **how,
-    )  # fmt: skip
-    cells = users_side.unobserved_weight * np.sum(x_gram * y_gram)
-    return float(cells + row_loss.sum() + penalty)

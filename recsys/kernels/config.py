@@ -7,14 +7,14 @@ import platform
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TextIO
+from typing import Any, TextIO
 
 import numpy as np
 
 from recsys._version import __version__
 
 from . import _als
-from .threads import threads_in_words
+from .threads import resolve_num_threads, threads_in_words
 
 
 def _choose(name: str) -> str:
@@ -36,6 +36,11 @@ _isa = _choose(os.environ.get("RECSYS_ISA", "").lower() or _als.AVAILABLE_ISAS[-
 def current_isa() -> str:
     """The instruction set the kernels use: ``baseline``, ``avx2`` or ``avx512``."""
     return _isa
+
+
+def kernel_options(num_threads: int) -> dict[str, Any]:
+    """What every kernel is told."""
+    return {"isa": _isa, "num_threads": resolve_num_threads(num_threads)}
 
 
 @contextmanager

@@ -209,21 +209,20 @@ class ImplicitALS(LeastSquaresModel):
         item = ids.to_rows(vocabulary, "items", item, "item")
 
         self._check_parameters()
-        items = self._held("item")
-        held, offsets = _augmented(items, self._mean)
-        column = checks.one_row_number("item", item, len(held))
+        held = self._held("item")
+        column = checks.one_row_number("item", item, len(held.factors))
         checks.integer("N", N, 1)
         signed = self._signed(self._one_history(user, user_items))
         a = kernels.normal_matrix(signed, held, *self._weights(), self.num_threads)
         # minimum norm, as a row without regularization is solved
-        pull = np.linalg.lstsq(a, held[column].astype(np.float64), rcond=None)[0]
-        values, nobody = signed.data.astype(np.float64), np.zeros(len(held))
-        if offsets is not None:
-            nobody = self._scores_without_entries(signed, items)
+        pull = np.linalg.lstsq(a, _with_one(held, [column])[0], rcond=None)[0]
+        values, nobody = signed.data.astype(np.float64), np.zeros(len(held.factors))
+        if held.biases is not None:
+            nobody = self._scores_without_entries(signed, held)
         weights = np.abs(values) - self.unobserved_weight
         pushes = np.maximum(values, 0) - weights * nobody[signed.indices]
         columns, pushes = signed.indices[pushes != 0], pushes[pushes != 0]
-        contributions = pushes * (held[columns].astype(np.float64) @ pull)
+        contributions = pushes * (_with_one(held, columns) @ pull)
         best = np.argsort(-contributions, kind="stable")[:N]
         score = float(nobody[column] + contributions.sum())
         return score, ids.to_item_ids(vocabulary, columns[best]), contributions[best]
@@ -270,11 +269,9 @@ class ImplicitALS(LeastSquaresModel):
         return kernels.objective(
             users,
             items,
-            np.asarray(user_factors, dtype),
-            np.asarray(item_factors, dtype),
+            kernels.Factors(np.asarray(user_factors, dtype), self._user_biases),
+            kernels.Factors(np.asarray(item_factors, dtype), self._item_biases),
             num_threads=self.num_threads,
-            user_biases=self._user_biases,
-            item_biases=self._item_biases,
             mean=self._mean,
         )
 
@@ -303,9 +300,7 @@ class ImplicitALS(LeastSquaresModel):
         return liked / (stored + others) if liked else 0.0
 
 
-def _augmented(items: kernels.Factors, mean: float) -> tuple[np.ndarray, np.ndarray | None]:
-    """What a user's factors, and bias, are solved against, and what is given of its scores."""
-    if items.biases is None:
-        return items.factors, None
-    ones = np.ones(len(items.biases), items.biases.dtype)
-    return np.column_stack([items.factors, ones]), items.biases + mean
+def _with_one(held: kernels.Factors, rows: Any) -> np.ndarray:
+    """Some rows of Y, or of [Y, 1] where there are biases, float64."""
+    y = held.factors[rows].astype(np.float64)
+    return y if held.biases is None else np.column_stack([y, np.ones(len(y))])

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from cases import CASES
 
-from recsys.kernels import biased_half_sweep, fold_in, half_sweep, make_sides, objective, with_ones
-from recsys.kernels.biases import Biased
+from recsys.kernels import Factors, fold_in, half_sweep, make_sides, objective
 
 CASE_NAMES = ["every length", "many short", "mixed", "nothing stored"]
 
@@ -17,7 +16,7 @@ def problem(case, f, dtype, *, lambda_=1.0, exponent=0.5, w0=1.0, ratings=False)
     matrix = CASES[case]().astype(dtype)
     rng = np.random.default_rng(0)
     rows = [
-        Biased(
+        Factors(
             (rng.standard_normal((n, f)) / f**0.5).astype(dtype),
             rng.standard_normal(n).astype(dtype) / 3,
         )
@@ -42,7 +41,7 @@ def dense(side):
 def dense_solution(side, fixed, mean):
     """[x, b] of every row: weighted least squares of all cells, in float64."""
     weights, targets = dense(side)
-    z = with_ones(fixed.factors).astype(np.float64)
+    z = np.column_stack([fixed.factors, np.ones(len(fixed.factors))]).astype(np.float64)
     out = np.zeros((side.n_rows, z.shape[1]))
     for u in range(side.n_rows):
         a = (z.T * weights[u]) @ z + side.regularization[u] * np.eye(z.shape[1])
@@ -70,7 +69,7 @@ def test_equals_the_dense_solution(isa, dtype, case, f, w0, ratings):
     for side, fixed, own in ((sides[0], y, x), (sides[1], x, y)):
         expected = dense_solution(side, fixed, mean)
         before = fixed.factors.copy()
-        biased_half_sweep(side, fixed, own, own, mean)
+        half_sweep(side, fixed, own, own, mean=mean)
         assert np.array_equal(fixed.factors, before)
         got = np.column_stack(own)
         error = np.linalg.norm(got - expected, axis=1)
@@ -83,11 +82,10 @@ def test_equals_the_dense_solution(isa, dtype, case, f, w0, ratings):
 def test_loss_is_the_objective_over_all_cells(dtype, solver, w0, ratings):
     (users, items), x, y, mean = problem("mixed", 9, dtype, w0=w0, ratings=ratings)
     for side, fixed, own in ((users, y, x), (items, x, y)):
-        sweep = biased_half_sweep(side, fixed, own, own, mean, solver=solver, loss=True)
+        sweep = half_sweep(side, fixed, own, own, mean=mean, solver=solver, loss=True)
         expected = dense_objective(users, items, x, y, mean)
         assert sweep.loss == pytest.approx(expected, rel=1e-5)
-        biases = {"user_biases": x.biases, "item_biases": y.biases, "mean": mean}
-        got = objective(users, items, x.factors, y.factors, **biases)
+        got = objective(users, items, x, y, mean=mean)
         assert got == pytest.approx(expected, rel=1e-5)
 
 
@@ -97,8 +95,8 @@ def test_loss_never_rises_under_cholesky(isa, dtype, case, w0, ratings):
     (users, items), x, y, mean = problem(case, 20, dtype, lambda_=0.3, w0=w0, ratings=ratings)
     losses = []
     for _ in range(6):
-        losses.append(biased_half_sweep(users, y, x, x, mean, loss=True).loss)
-        losses.append(biased_half_sweep(items, x, y, y, mean, loss=True).loss)
+        losses.append(half_sweep(users, y, x, x, mean=mean, loss=True).loss)
+        losses.append(half_sweep(items, x, y, y, mean=mean, loss=True).loss)
     assert np.all(np.diff(losses) <= 1e-6 * losses[0])
     assert losses[-1] < losses[0]
 
@@ -110,8 +108,8 @@ def test_same_bits_for_any_threads(isa, dtype, solver, w0, ratings, num_threads)
     for threads in (1, num_threads):
         (users, items), x, y, mean = problem("every length", 17, dtype, w0=w0, ratings=ratings)
         how = {"solver": solver, "num_threads": threads, "loss": True}
-        biased_half_sweep(users, y, x, x, mean, **how)
-        sweep = biased_half_sweep(items, x, y, y, mean, **how)
+        half_sweep(users, y, x, x, mean=mean, **how)
+        sweep = half_sweep(items, x, y, y, mean=mean, **how)
         results.append((*x, *y, sweep.loss))
     for one, many in zip(*results, strict=True):
         assert np.array_equal(one, many)
@@ -119,9 +117,9 @@ def test_same_bits_for_any_threads(isa, dtype, solver, w0, ratings, num_threads)
 
 def test_converged_conjugate_gradient_is_exact(dtype):
     (users, _), x, y, mean = problem("every length", 16, dtype)
-    exact = Biased(*(part.copy() for part in x))
-    biased_half_sweep(users, y, exact, exact, mean)
-    biased_half_sweep(users, y, x, x, mean, solver="cg", cg_steps=300)
+    exact = Factors(*(part.copy() for part in x))
+    half_sweep(users, y, exact, exact, mean=mean)
+    half_sweep(users, y, x, x, mean=mean, solver="cg", cg_steps=300)
     np.testing.assert_allclose(x.factors, exact.factors, atol=1e-4 if dtype is np.float32 else 1e-9)
     np.testing.assert_allclose(x.biases, exact.biases, atol=1e-4 if dtype is np.float32 else 1e-9)
 
@@ -130,7 +128,7 @@ def test_rows_beyond_single_precision_are_solved_in_double(isa):
     (users, _), x, y, mean = problem("huge confidences", 31, np.float32)
     users = dataclasses.replace(users, confidence=100 * users.confidence)
     expected = dense_solution(users, y, mean)
-    sweep = biased_half_sweep(users, y, x, x, mean, loss=True)
+    sweep = half_sweep(users, y, x, x, mean=mean, loss=True)
     assert 0 < sweep.retried < users.n_rows
     np.testing.assert_allclose(np.column_stack(x), expected, atol=2e-3 * np.abs(expected).max())
 
@@ -138,18 +136,10 @@ def test_rows_beyond_single_precision_are_solved_in_double(isa):
 def test_fold_in_is_the_half_sweep(dtype):
     matrix = CASES["mixed"]().astype(dtype)
     (users, _), x, y, mean = problem("mixed", 12, dtype, w0=0.4)
-    biased_half_sweep(users, y, x, x, mean)
-    offsets = (y.biases + mean).astype(dtype)
-    folded = fold_in(matrix, with_ones(y.factors), 1.0, 0.5, 0.4, offsets=offsets)
-    np.testing.assert_allclose(folded, np.column_stack(x), atol=1e-5)
-
-
-def test_offsets_of_zero_change_nothing_but_bits(dtype):
-    (users, _), x, y, _ = problem("mixed", 12, dtype)
-    plain, zeros = np.empty_like(x.factors), np.empty_like(x.factors)
-    half_sweep(users, y.factors.copy(), None, plain)
-    half_sweep(users, y.factors.copy(), None, zeros, offsets=np.zeros(len(y.biases), dtype))
-    np.testing.assert_allclose(zeros, plain, atol=1e-5)
+    half_sweep(users, y, x, x, mean=mean)
+    folded = fold_in(matrix, y, 1.0, 0.5, 0.4, mean=mean)
+    np.testing.assert_allclose(folded.factors, x.factors, atol=1e-5)
+    np.testing.assert_allclose(folded.biases, x.biases, atol=1e-5)
 
 
 def test_ratings_of_one_and_unit_weights_agree(dtype):
@@ -157,5 +147,5 @@ def test_ratings_of_one_and_unit_weights_agree(dtype):
     (users, _), x, y, mean = problem("weight equals unobserved", 9, dtype, w0=0.0)
     rated = dataclasses.replace(users, ratings=True)
     for side in (users, rated):
-        biased_half_sweep(side, y, x, x, mean)
+        half_sweep(side, y, x, x, mean=mean)
         assert np.abs(np.column_stack(x) - dense_solution(side, y, mean)).max() < 1e-4

@@ -6,19 +6,19 @@ import numpy as np
 import pytest
 from cases import CASES
 
-from recsys.kernels import _als, half_sweep, make_sides, objective, sides
+from recsys.kernels import Factors, Workspace, _als, half_sweep, make_sides, objective, sides
 
 
 def problem(case, f, dtype, *, lambda_=1.0, exponent=0.0, w0=1.0, seed=0):
     matrix = CASES[case]().astype(dtype)
     rng = np.random.default_rng(seed)
-    x, y = (rng.standard_normal((n, f)).astype(dtype) / f**0.5 for n in matrix.shape)
+    x, y = (Factors(rng.standard_normal((n, f)).astype(dtype) / f**0.5) for n in matrix.shape)
     return (*make_sides(matrix, lambda_, exponent, w0), x, y)
 
 
 def gradients(side, fixed, solved):
     """|A x - b| / |b| of each row, in float64, straight from the definition."""
-    y = fixed.astype(np.float64)
+    y = fixed.factors.astype(np.float64)
     gram = side.unobserved_weight * (y.T @ y)
     out = np.zeros(side.n_rows)
     for u in range(side.n_rows):
@@ -27,7 +27,7 @@ def gradients(side, fixed, solved):
         a = gram + (z.T * (np.abs(c) - side.unobserved_weight)) @ z
         a += side.regularization[u] * np.eye(y.shape[1])
         b = z.T @ np.maximum(c, 0)
-        out[u] = np.linalg.norm(a @ solved[u] - b) / (np.linalg.norm(b) or 1)
+        out[u] = np.linalg.norm(a @ solved.factors[u] - b) / (np.linalg.norm(b) or 1)
     return out
 
 
@@ -52,7 +52,7 @@ def test_loss_is_the_objective_over_all_cells(dtype, exponent, w0):
         entries = slice(users.indptr[u], users.indptr[u + 1])
         c[u, users.indices[entries]] = np.abs(users.confidence[entries])
         p[u, users.indices[entries]] = users.confidence[entries] > 0
-    x64, y64 = x.astype(np.float64), y.astype(np.float64)
+    x64, y64 = (rows.factors.astype(np.float64) for rows in (x, y))
     dense = np.sum(c * (p - x64 @ y64.T) ** 2)
     dense += users.regularization @ np.sum(x64**2, axis=1)
     dense += items.regularization @ np.sum(y64**2, axis=1)
@@ -69,33 +69,51 @@ def test_loss_never_rises_under_cholesky(isa, dtype):
     assert np.all(np.diff(losses) <= 1e-6 * losses[0])
 
 
+def turned(side, turn):
+    """In other axes."""
+    return Factors(np.ascontiguousarray(side.factors @ turn))
+
+
 @pytest.mark.parametrize("solver", ["cholesky", "cg"])
-def test_scores_do_not_depend_on_the_basis(solver):
-    """Rotated in place or in a scratch copy, from one basis or another: the same scores."""
-    users, _, x, y = problem("every length", 12, np.float64)
+def test_the_axes_are_those_of_what_is_held_fixed(solver):
+    """From X and Y, or from X R and Y R: half-sweeps give results that differ by exactly R."""
+    users, items, x, y = problem("every length", 12, np.float64)
     turn = np.linalg.qr(np.random.default_rng(5).standard_normal((12, 12)))[0]
-    scores = []
-    for fixed, start, options in (
-        (y.copy(), x, {}),
-        (y @ turn, x @ turn, {}),
-        (y @ turn, x, {"start_basis": turn}),
-        (y, x, {"scratch": np.empty_like(y)}),
-    ):
-        before, out = start.copy(), np.empty_like(start)
-        sweep = half_sweep(users, fixed, start, out, solver=solver, **options)
-        assert np.array_equal(start, before)
-        scores.append(out @ (fixed @ sweep.basis if "scratch" in options else fixed).T)
-    for other in scores[1:]:
-        np.testing.assert_allclose(other, scores[0], atol=1e-9)
+    x2, y2 = turned(x, turn), turned(y, turn)
+    for side, fixed, start, fixed2, start2 in ((users, y, x, y2, x2), (items, x, y, x2, y2)):
+        before = fixed.factors.copy(), start.factors.copy()
+        out, out2 = (Factors(np.empty_like(start.factors)) for _ in range(2))
+        half_sweep(side, fixed, start, out, solver=solver)
+        half_sweep(side, fixed2, start2, out2, solver=solver)
+        assert np.array_equal(fixed.factors, before[0]) and np.array_equal(start.factors, before[1])
+        np.testing.assert_allclose(out2.factors, out.factors @ turn, atol=1e-9)
 
 
-def test_a_scratch_copy_leaves_the_fixed_factors_alone():
-    users, _, x, y = problem("huge confidences", 12, np.float32)
-    before, loss = y.copy(), []
-    for scratch in (np.empty_like(y), None):
-        loss.append(half_sweep(users, y, None, x, scratch=scratch, loss=True).loss)
-        assert np.array_equal(y, before) == (scratch is not None)
-    assert loss[0] == pytest.approx(loss[1], rel=1e-6)
+@pytest.mark.parametrize("solver", ["cholesky", "cg"])
+def test_a_converged_solution_stays(dtype, solver):
+    users, items, x, y = problem("every length", 6, dtype, lambda_=20.0)
+    for _ in range(400):
+        half_sweep(users, y, None, x)
+        half_sweep(items, x, None, y)
+    before = x.factors.copy(), y.factors.copy()
+    half_sweep(users, y, x, x, solver=solver)
+    half_sweep(items, x, y, y, solver=solver)
+    atol = 1e-4 if dtype is np.float32 else 1e-7
+    for one, then in zip((x, y), before, strict=True):
+        assert np.abs(then).max() > 0.1
+        np.testing.assert_allclose(one.factors, then, atol=atol * np.abs(then).max())
+
+
+@pytest.mark.parametrize("solver", ["cholesky", "cg"])
+def test_memory_that_was_used_before_changes_no_bits(solver):
+    users, items, x, y = problem("every length", 17, np.float32)
+    workspace = Workspace.of((users, items), 17, False, np.float32)
+    for _ in range(2):
+        for side, fixed, start in ((users, y, x), (items, x, y)):
+            alone, shared = (Factors(np.empty_like(start.factors)) for _ in range(2))
+            half_sweep(side, fixed, start, alone, solver=solver)
+            half_sweep(side, fixed, start, shared, solver=solver, workspace=workspace)
+            assert np.array_equal(alone.factors, shared.factors)
 
 
 @pytest.mark.parametrize("solver", ["cholesky", "cg"])
@@ -103,11 +121,11 @@ def test_same_bits_for_any_threads(isa, dtype, solver, num_threads):
     users, items, x, y = problem("every length", 17, dtype)
 
     def run(threads):
-        x1, y1 = x.copy(), y.copy()
+        x1, y1 = (Factors(rows.factors.copy()) for rows in (x, y))
         for _ in range(2):
             half_sweep(users, y1, x1, x1, solver=solver, num_threads=threads)
             s = half_sweep(items, x1, y1, y1, solver=solver, num_threads=threads, loss=True)
-        return x1, y1, s.loss
+        return x1.factors, y1.factors, s.loss
 
     for one, many in zip(run(1), run(num_threads), strict=True):
         assert np.array_equal(one, many)
@@ -116,13 +134,14 @@ def test_same_bits_for_any_threads(isa, dtype, solver, num_threads):
 def test_rows_beyond_single_precision_are_solved_in_double(isa):
     users, _, x, y = problem("huge confidences", 32, np.float32)
     sweep = half_sweep(users, y, None, x, loss=True)
-    exact = x.astype(np.float64)
+    exact = Factors(x.factors.astype(np.float64))
     users64 = dataclasses.replace(users, confidence=users.confidence.astype(np.float64))
-    loss = half_sweep(users64, y.astype(np.float64), None, exact, loss=True).loss
+    loss = half_sweep(users64, Factors(y.factors.astype(np.float64)), None, exact, loss=True).loss
     assert 0 < sweep.retried < users.n_rows
     assert sweep.jittered == 0
     # rotated in single precision: the Gramian is a diagonal to rounding only
-    np.testing.assert_allclose(np.abs(x), np.abs(exact), atol=2e-3 * np.abs(exact).max())
+    largest = np.abs(exact.factors).max()
+    np.testing.assert_allclose(x.factors, exact.factors, atol=2e-3 * largest)
     assert sweep.loss == pytest.approx(loss, rel=1e-4)
 
 
@@ -133,7 +152,7 @@ def test_a_row_that_even_double_cannot_solve_is_jittered(monkeypatch):
     users = dataclasses.replace(users, confidence=confidence)
     sweep = half_sweep(users, y, None, x)
     assert sweep.jittered >= 1
-    assert np.isfinite(x).all()
+    assert np.isfinite(x.factors).all()
 
 
 def test_a_row_out_of_scale_is_named():
@@ -147,7 +166,7 @@ def test_a_row_out_of_scale_is_named():
 
 def test_non_finite_factors_are_named():
     users, _, x, y = problem("every length", 4, np.float32)
-    y[7, 1] = np.nan
+    y.factors[7, 1] = np.nan
     with pytest.raises(FloatingPointError, match="row 7 is not finite"):
         half_sweep(users, y, None, x)
 
@@ -157,8 +176,9 @@ def test_no_regularization_on_rank_deficient_data_is_finite(isa, dtype):
     for _ in range(3):
         half_sweep(users, y, None, x)
         half_sweep(items, x, None, y)
-    assert np.isfinite(x).all() and np.isfinite(y).all()
-    np.testing.assert_allclose(x @ y.T, 1, rtol=1e-3 if dtype is np.float32 else 1e-8)
+    assert np.isfinite(x.factors).all() and np.isfinite(y.factors).all()
+    scores = x.factors @ y.factors.T
+    np.testing.assert_allclose(scores, 1, rtol=1e-3 if dtype is np.float32 else 1e-8)
 
 
 def test_spans_cut_all_rows_into_work_of_similar_size():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from cases import CASES
 
-from recsys.kernels import half_sweep, make_sides, paths, row_paths
+from recsys.kernels import Factors, half_sweep, make_sides, paths, row_paths
 
 CSRC = Path(__file__).parents[2] / "csrc" / "kernels"
 
@@ -39,11 +39,12 @@ def test_one_step_of_conjugate_gradient_shows(case, f, dtype):
     """It solves no row, so those solved are those that took another way."""
     side = side_of(case, dtype, w0=0.5)
     rng = np.random.default_rng(0)
-    y = rng.standard_normal((len(side.other_regularization), f)).astype(dtype)
-    exact, rough = (np.zeros((side.n_rows, f), dtype) for _ in range(2))
-    half_sweep(side, y.copy(), None, exact)
-    half_sweep(side, y.copy(), rough.copy(), rough, solver="cg", cg_steps=1)
-    off = np.linalg.norm(rough - exact, axis=1) > 1e-3 * np.linalg.norm(exact, axis=1)
+    y = Factors(rng.standard_normal((len(side.other_regularization), f)).astype(dtype))
+    exact, rough = (Factors(np.zeros((side.n_rows, f), dtype)) for _ in range(2))
+    half_sweep(side, y, None, exact)
+    half_sweep(side, y, rough, rough, solver="cg", cg_steps=1)
+    size = np.linalg.norm(exact.factors, axis=1)
+    off = np.linalg.norm(rough.factors - exact.factors, axis=1) > 1e-3 * size
     assert row_paths(side, f, 1).get("cg", 0) == np.count_nonzero(off) > 0
 
 

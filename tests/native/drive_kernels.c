@@ -273,24 +273,39 @@ static void drive_sgd(const recsys_table *table, int is_double, int64_t f, int k
 }
 
 static void drive_products(const recsys_table *table, int is_double, int64_t f, int64_t rows) {
+    const int64_t size = is_double ? 8 : 4;
     const void *x = reals(rows * f, is_double, -1, 1), *basis = reals(f * f, is_double, -1, 1);
+    const void *last = reals(rows, is_double, -1, 1);
     int32_t *place = exactly(4 * rows, 4);
     for (int64_t row = 0; row < rows; row++) place[row] = (int32_t)(rows - 1 - row);
     make_arrays_read_only();
-    double *gram = reals(f * f, 1, 0, 0);
-    void *out = exactly(rows * f * (is_double ? 8 : 4), is_double ? 8 : 4);
+    double *gram = reals(f * f, 1, 0, 0), *sums = reals(f, 1, 0, 0);
     void *own = reals(rows * f, is_double, -1, 1);
     void *scratch = exactly(table->scratch_bytes(f, 0, 0), 64);
     const int64_t cut = rows / 3;
     table->gramian_rows(x, f, 0, cut, gram, scratch);
     table->gramian_rows(x, f, cut, rows, gram, scratch);
     check(all_finite(gram, f * f, 1), "gramian_rows", f);
+    table->column_sums_rows(x, last, 1, f, 0, cut, sums);
+    table->column_sums_rows(x, last, 0, f, cut, rows, sums);
+    check(all_finite(sums, f, 1), "column_sums_rows", f);
     memset(scratch, 0xff, (size_t)table->scratch_bytes(f, 0, 0));
-    table->rotate_rows(x, basis, f, 0, cut, out, place, scratch);
-    table->rotate_rows(x, basis, f, cut, rows, out, place, scratch);
-    check(all_finite(out, rows * f, is_double), "rotate_rows", f);
-    table->rotate_rows(own, basis, f, 0, rows, own, NULL, scratch);
+    recsys_rotation p = {.x = x, .basis = basis, .place = place, .factors = f};
+    p.out = exactly(rows * f * size, size);
+    table->rotate_rows(&p, 0, cut, scratch);
+    table->rotate_rows(&p, cut, rows, scratch);
+    check(all_finite(p.out, rows * f, is_double), "rotate_rows", f);
+    recsys_rotation in_place = {.x = own, .basis = basis, .out = own, .factors = f};
+    table->rotate_rows(&in_place, 0, rows, scratch);
     check(all_finite(own, rows * f, is_double), "rotate_rows in place", f);
+    for (int64_t step = 0; f > 1 && step < 2; step++) {
+        recsys_rotation apart = {.basis = basis, .x_last = last, .x_last_step = step, .factors = f};
+        apart.x = exactly(rows * (f - 1) * size, size), memcpy((void *)apart.x, x, (size_t)(rows * (f - 1) * size));
+        apart.out = exactly(rows * (f - 1) * size, size), apart.out_last = exactly(rows * size, size);
+        table->rotate_rows(&apart, 0, rows, scratch);
+        check(all_finite(apart.out, rows * (f - 1), is_double), "rotate_rows apart", f);
+        check(all_finite(apart.out_last, rows, is_double), "rotate_rows apart", f);
+    }
     free_arrays();
 }
 

@@ -3,7 +3,7 @@
 They are the specification; the tests hold the kernels to them.
 """
 
-from .als import als_loss, als_rows, gramian, rotate
+from .als import als_loss, als_rows, column_sums, gramian, rotate
 from .bpr import bpr_cells
 from .lmf import lmf_rows
 from .ratings import ratings_cells
@@ -13,6 +13,7 @@ __all__ = [
     "als_loss",
     "als_rows",
     "bpr_cells",
+    "column_sums",
     "gramian",
     "lmf_rows",
     "ratings_cells",

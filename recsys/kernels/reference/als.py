@@ -16,12 +16,26 @@ def gramian(x, *, isa=None, num_threads=1):
     return x.T @ x
 
 
-def rotate(x, basis, out, place=None, *, isa=None, num_threads=1):
+def column_sums(x, weights, *, isa=None, num_threads=1):
+    """weights' x, (f,) float64. weights (rows,)."""
+    return np.asarray(weights, dtype=np.float64) @ np.asarray(x, dtype=np.float64)
+
+
+def rotate(x, basis, out, place=None, *, last=None, out_last=None, isa=None, num_threads=1):
     """out[place] = x @ basis. x and out (rows, f), basis (f, f), place a permutation of the rows;
-    without it rows keep their places, and out may be x."""
-    out[slice(None) if place is None else place] = np.asarray(x, dtype=np.float64) @ np.asarray(
-        basis, dtype=np.float64
-    )
+    without it rows keep their places, and out may be x.
+
+    The last column of x, or of out, may be an array of its own, `last` or `out_last`: then x, or
+    out, is (rows, f - 1).
+    """
+    rows = np.asarray(x, dtype=np.float64)
+    if last is not None:
+        rows = np.column_stack([rows, last])
+    rotated = rows @ np.asarray(basis, dtype=np.float64)
+    place = slice(None) if place is None else place
+    out[place] = rotated[:, : out.shape[1]]
+    if out_last is not None:
+        out_last[place] = rotated[:, -1]
 
 
 def als_rows(
@@ -139,14 +153,21 @@ def als_loss(
     unobserved_weight,
     row_loss,
     ratings=False,
+    offsets=None,
+    biases=None,
     *,
     isa=None,
     num_threads=1,
 ):
-    """row_loss[u] = sum over row u's stored entries of c (p - s)^2 - w0 s^2, s = x_u . y."""
+    """row_loss[u] = sum over row u's stored entries of c (p - s)^2 - w0 s^2, where
+    s = t + b_u + x_u . y with the columns' `offsets` t and the rows' `biases` b, 0 by default."""
     rows = np.arange(len(indptr) - 1)
+    if biases is not None:
+        fixed = np.column_stack([fixed, np.ones(len(fixed))])
+        solved = np.column_stack([solved, biases])
+    offsets = np.zeros(len(fixed)) if offsets is None else np.asarray(offsets, dtype=np.float64)
     _losses(indptr, indices, confidence, fixed, solved, unobserved_weight, row_loss, rows,
-            [0, len(rows)], np.zeros(len(fixed)), ratings)  # fmt: skip
+            [0, len(rows)], offsets, ratings)  # fmt: skip
 
 
 def _losses(

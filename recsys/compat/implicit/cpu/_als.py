@@ -52,7 +52,7 @@ def least_squares_cg(
     cg_steps: int = 3,
 ) -> None:
     """`least_squares`, by steps of conjugate gradient from what is in X."""
-    start = np.require(X, requirements=["C"])
+    start = kernels.Factors(np.require(X, requirements=["C"]))
     _solve(Cui, X, Y, regularization, num_threads, start=start, cg_steps=cg_steps)
 
 
@@ -66,7 +66,9 @@ def calculate_loss(
     X, Y = (np.require(factors, requirements=["C"]) for factors in (X, Y))
     signed = csr.canonical(Cui, X.dtype, may_be_empty=True, name="Cui")
     sides = kernels.make_sides(signed, regularization, 0.0, 1.0)
-    return normalized_loss(kernels.objective(*sides, X, Y, num_threads), signed)
+    return normalized_loss(
+        kernels.objective(*sides, *map(kernels.Factors, (X, Y)), num_threads), signed
+    )
 
 
 def normalized_loss(objective: float, signed: Any) -> float:
@@ -88,6 +90,5 @@ def _solve(
             "together: expected a row of X for each row of Cui, a row of Y for each column"
         )
     wide = csr.assemble(signed.data, signed.indices, signed.indptr, (len(X), len(Y)))
-    fixed = np.require(Y, requirements=["C"])
-    with kernels.single_threaded_blas():
-        X[:] = kernels.fold_in(wide, fixed, regularization, 0.0, 1.0, num_threads, **how)
+    fixed = kernels.Factors(np.require(Y, requirements=["C"]))
+    X[:] = kernels.fold_in(wide, fixed, regularization, 0.0, 1.0, num_threads, **how).factors

@@ -142,7 +142,7 @@ class AlternatingLeastSquares(MatrixFactorizationBase):
         item = _one_or_many(itemid, len(self.item_factors), "itemid")
         if user_weights is None:
             signed = self._weights(user_items[[row]], len(self.item_factors), "user_items")
-            items = np.require(self.item_factors, self.dtype, ["C"])
+            items = kernels.Factors(np.require(self.item_factors, self.dtype, ["C"]))
             matrix = kernels.normal_matrix(
                 signed, items, self.regularization, 0.0, 1.0, self.num_threads
             )
