@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recsys import checks, csr
+from recsys.interactions.splits import UserSplit, able_users, user_split, users_of_folds
 
 from .metrics import ERRORS, check_metric
 from .protocol import evaluate
 from .ratings import mae, rmse
-from .splits import UserSplit, able_users, user_split, users_of_folds
 
 if TYPE_CHECKING:
     from scipy import sparse

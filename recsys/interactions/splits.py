@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from recsys import checks, csr
+from recsys.interactions.columns import moment as in_utc
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -298,8 +299,6 @@ def _users_out(
 def _moment(at: Any, dtype: np.dtype) -> np.ndarray:
     """`at` as an array of no dimension that can be compared with times of `dtype`."""
     if dtype.kind == "M" and isinstance(at, date):
-        from recsys.interactions.columns import moment as in_utc  # of the same floor
-
         at = in_utc(at)
     moment = np.asarray(at)
     if dtype.kind == "M" and isinstance(at, str):
