@@ -10,6 +10,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from recsys import csr
+
 NAMED = 5  # unknown ids that an error lists
 _NEAR = 50  # ids that are compared letter by letter with an unknown one
 _BELOW = 2**63
@@ -310,12 +312,12 @@ class StringIds(Ids):
         slack = max(2, len(text) // 4)
         near = np.flatnonzero(np.abs(lengths - len(text.encode())) <= slack)
         if len(near) > _NEAR:
-            at = np.repeat(self._offsets[near], lengths[near]) + _counted(lengths[near])
+            _, at = csr.row_entries(self._offsets, near)
             owner = np.repeat(np.arange(len(near)), lengths[near])
             counts = np.zeros((len(near), 32), np.int16)
             np.add.at(counts, (owner, self._letters[at] & 31), 1)  # & 31: in either case
-            own = np.bincount(np.frombuffer(text.encode(), np.uint8) & 31, minlength=32)
-            apart = np.abs(counts - own).sum(axis=1)
+            wanted = np.bincount(np.frombuffer(text.encode(), np.uint8) & 31, minlength=32)
+            apart = np.abs(counts - wanted).sum(axis=1)
             near = near[np.argsort(apart, kind="stable")[:_NEAR]]
         options = {name.casefold(): name for name in self.take(near)}
         match = difflib.get_close_matches(text.casefold().strip(), options, n=1)
@@ -490,8 +492,3 @@ def _check_no_twice(index: dict[Hashable, int], count: int, ids: Ids) -> None:
         return
     twice = next(value for row, value in enumerate(ids) if index[value] != row)
     raise ValueError(f"the id {twice!r} comes twice; expected each once")
-
-
-def _counted(lengths: np.ndarray) -> np.ndarray:
-    """0, 1, ... of each length, one after the other."""
-    return np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
