@@ -28,7 +28,7 @@ class Names(NamedTuple):
     time: str | None
 
     @property
-    def given(self) -> list[str]:
+    def named(self) -> list[str]:
         return [name for name in self if name is not None]
 
 
@@ -41,16 +41,16 @@ def checked_names(user: Any, item: Any, value: Any, time: Any, of: type = str) -
             raise TypeError(
                 f"{what} is a column by its {expected}; got {name!r} ({type(name).__name__})"
             )
-    twice = [name for name in names.given if names.given.count(name) > 1]
+    twice = [name for name in names.named if names.named.count(name) > 1]
     if twice:
         raise ValueError(f"the column {twice[0]!r} is named twice; expected another one for each")
     return names
 
 
-def default_names(given: Sequence[Any]) -> Names:
+def default_names(columns: Sequence[Any]) -> Names:
     """Of users, items, values and times that have none; None for those not given."""
     return Names(
-        *(None if each is None else name for name, each in zip(Names._fields, given, strict=True))
+        *(None if each is None else name for name, each in zip(Names._fields, columns, strict=True))
     )
 
 
@@ -123,8 +123,8 @@ class Events:
         return matrix_of(rows, columns, values, times, users, items, self._aggregate)
 
     def _columns(self) -> list[Any]:
-        own = (self._users, self._items, self._values, self._times)
-        return [column for column in own if column is not None]
+        columns = (self._users, self._items, self._values, self._times)
+        return [column for column in columns if column is not None]
 
 
 def _add(column: Any, part: Any) -> None:

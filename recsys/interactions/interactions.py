@@ -121,7 +121,7 @@ class Interactions:
         """
         names = checked_names(user, item, value, time)
         events = Events(names, aggregate, allow_negative)
-        kind, batches = read_frame(frame, names.given)
+        kind, batches = read_frame(frame, names.named)
         for batch in batches:
             events.add(batch)
         return cls(*events.finish(_DROP.get(kind, _DROP_ANY)), names, kind)
@@ -250,13 +250,13 @@ class Interactions:
         """
         path = files.existing(path)
         checks.flag("header", header)
-        given = checked_names(user, item, value, time, of=str if header else int)
-        names = given if header else default_names(given)
+        columns = checked_names(user, item, value, time, of=str if header else int)
+        names = columns if header else default_names(columns)
         events = Events(names, aggregate, allow_negative)
         kinds = "iivt" if value is not None else "iit"
         with files.naming(path):
             layout = files.csv_layout(path, separator, header, quote, encoding)
-            places = files.csv_columns(layout, given.given)
+            places = files.csv_columns(layout, columns.named)
             for batch in files.read_csv(path, layout, places, kinds[: len(places)]):
                 events.add(batch)
             return cls(*events.finish(_DROP_ANY), names)
@@ -289,7 +289,7 @@ class Interactions:
         names = checked_names(user, item, value, time)
         events = Events(names, aggregate, allow_negative)
         with files.naming(path):
-            for batch in files.read_parquet(path, names.given):
+            for batch in files.read_parquet(path, names.named):
                 events.add(batch)
             return cls(*events.finish(_DROP_ANY), names)
 
@@ -475,7 +475,7 @@ def _read_only(array: np.ndarray) -> np.ndarray:
 def _ids_of_rows(name: str, ids: Iterable[Hashable] | None, count: int, noun: str) -> Ids:
     if ids is None:
         return IntegerIds(np.arange(count))
-    own = ids if isinstance(ids, Ids) else Ids.of(ids)
-    if len(own) != count:
-        raise ValueError(f"{name} has {len(own)} ids, user_items has {count} {noun}")
-    return own
+    labels = ids if isinstance(ids, Ids) else Ids.of(ids)
+    if len(labels) != count:
+        raise ValueError(f"{name} has {len(labels)} ids, user_items has {count} {noun}")
+    return labels

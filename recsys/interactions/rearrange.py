@@ -42,13 +42,13 @@ def with_ids(data: IdMatrix, users: Ids | None, items: Ids | None, unknown: str)
     return matrix_of(rows[kept], columns[kept], values, times, users, items, "raise")
 
 
-def _moved(places: np.ndarray, own: Ids, other: Ids | None, name: str, unknown: str) -> np.ndarray:
+def _moved(places: np.ndarray, ids: Ids, other: Ids | None, name: str, unknown: str) -> np.ndarray:
     """The rows among `other` of entries in rows `places` of `own`; -1 where there is none."""
-    if other is None or other is own:
+    if other is None or other is ids:
         return places
-    used = np.flatnonzero(np.bincount(places, minlength=len(own)))
-    wanted = own.take(used)
-    moved = np.full(len(own), -1, np.int64)
+    used = np.flatnonzero(np.bincount(places, minlength=len(ids)))
+    wanted = ids.take(used)
+    moved = np.full(len(ids), -1, np.int64)
     moved[used] = other.find(wanted) if unknown == "drop" else other.rows(wanted, name)
     return moved[places]
 
@@ -97,12 +97,12 @@ def times_of(part: sparse.csr_matrix, data: IdMatrix) -> np.ndarray | None:
     """The times of entries that are some of those of `data`, in the same rows and columns."""
     if data.times is None:
         return None
-    own = np.empty(part.nnz, data.times.dtype)
+    times = np.empty(part.nnz, data.times.dtype)
     for rows, span in csr.row_blocks(part.indptr):
         first, last = (data.user_items.indptr[at] for at in (rows.start, rows.stop))
         at = np.searchsorted(csr.entry_keys(data.user_items, rows), csr.entry_keys(part, rows))
-        own[span] = data.times[first:last][at]
-    return own
+        times[span] = data.times[first:last][at]
+    return times
 
 
 def united(parts: Sequence[IdMatrix], names: Names, aggregate: str) -> IdMatrix:
@@ -119,8 +119,8 @@ def united(parts: Sequence[IdMatrix], names: Names, aggregate: str) -> IdMatrix:
     rows, users = _joined_ids([part.users for part in parts], names.user)
     columns, items = _joined_ids([part.items for part in parts], names.item)
     matrices = [part.user_items for part in parts]
-    of_rows = [own[csr.entry_rows(each)] for own, each in zip(rows, matrices, strict=True)]
-    of_columns = [own[each.indices] for own, each in zip(columns, matrices, strict=True)]
+    of_rows = [numbers[csr.entry_rows(each)] for numbers, each in zip(rows, matrices, strict=True)]
+    of_columns = [numbers[each.indices] for numbers, each in zip(columns, matrices, strict=True)]
     values = np.concatenate([each.data for each in matrices])
     times = np.concatenate([part.times for part in parts]) if all(timed) else None
     both = np.concatenate(of_rows), np.concatenate(of_columns)
