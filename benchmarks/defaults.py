@@ -19,7 +19,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import machine
 import quality_data
 from harness import (
     DOCS,
@@ -27,15 +26,16 @@ from harness import (
     add_threads,
     days,
     earlier_experiments,
+    machine_facts,
+    machine_line,
     markdown_table,
     now,
     replace_between,
     run,
     write_report,
 )
-from quality import evaluate
+from quality import evaluate, facts_of, in_words, words
 from quality_data import Data
-from quality_report import described, facts_of, words
 
 import recsys
 
@@ -132,22 +132,8 @@ MODELS = {
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    quality_data.add_folder(parser)
-    for option, names in (("--model", tuple(MODELS)), ("--data", quality_data.ALL_NAMES)):
-        parser.add_argument(
-            option,
-            nargs="+",
-            choices=names,
-            metavar="NAME",
-            default=list(names),
-            help="measure these alone; others keep the figures that --output holds, if they are of "
-            f"the same CPU and number of threads: {'; '.join(names)}",
-        )
-    parser.add_argument(
-        "--scale",
-        type=float,
-        default=quality_data.SCALE,
-        help=f"share of lastfm-360K, or scale of its twin; default: {quality_data.SCALE}",
+    quality_data.add_options(
+        parser, "CPU and number of threads", model=MODELS, data=quality_data.ALL_NAMES
     )
     parser.add_argument(
         "--quick", action="store_true", help="a trial: one setting, one iteration or epoch"
@@ -176,7 +162,7 @@ def parse() -> argparse.Namespace:
 def measure(name: str, data: Data, options: argparse.Namespace) -> list[dict[str, Any]]:
     """What each setting of a model is worth, the defaults first."""
     tried = MODELS[name]
-    found = []
+    rows = []
     for setting in [{}, *(tried.settings[:1] if options.quick else tried.settings)]:
         model = tried.make(num_threads=options.threads, **tried.always, **setting)
         short = QUICK if options.quick else {}
@@ -186,9 +172,9 @@ def measure(name: str, data: Data, options: argparse.Namespace) -> list[dict[str
         model.fit(data.train, show_progress=False)
         seconds = time.perf_counter() - began
         mean = evaluate(model, data).mean
-        found.append({"setting": setting, "mean": mean, "seconds": seconds})
+        rows.append({"setting": setting, "mean": mean, "seconds": seconds})
         print(f"  {named(setting)}: {JUDGED_BY} {mean[JUDGED_BY]:.4f}, {seconds:.1f} s", flush=True)
-    return found
+    return rows
 
 
 # ---- tables ------------------------------------------------------------------------------------
@@ -210,13 +196,13 @@ def regret(row: Row) -> float:
 def tables(rows: list[Row]) -> str:
     """The data sets; every model's regret on each; for each model, what was tried."""
     facts = {row["data"]: row["facts"] for row in rows}
-    parts = ["\n".join(f"- {data}: {described(facts[data])}." for data in facts)]
+    parts = ["\n".join(f"- {data}: {in_words(facts[data])}." for data in facts)]
     header = ("model", "data", "NDCG@10", "best", "regret", "Recall@20 / NDCG@20", "fit, s", "best")
     parts.append(markdown_table(header, map(cells, rows)))
     for name in dict.fromkeys(row["model"] for row in rows):
-        own = [row for row in rows if row["model"] == name]
-        header = (f"NDCG@10 of {name}", *(row["data"] for row in own))
-        parts.append(markdown_table(header, each_setting(own)))
+        of_model = [row for row in rows if row["model"] == name]
+        header = (f"NDCG@10 of {name}", *(row["data"] for row in of_model))
+        parts.append(markdown_table(header, each_setting(of_model)))
     return "\n\n".join(parts)
 
 
@@ -249,7 +235,7 @@ def each_setting(rows: list[Row]) -> Iterator[list[str | None]]:
 
 def main() -> None:
     options = parse()
-    facts = machine.facts(options.threads)
+    facts = machine_facts(options.threads)
     same = {name: facts[name] for name in ("cpu", "threads")}
     same |= {name: getattr(options, name) for name in ("quick", "scale", "seed")}
     experiments = earlier_experiments(options.output, same)
@@ -279,7 +265,7 @@ def main() -> None:
     if options.update_docs:
         measured = days(row["measured"] for row in rows)
         command = "`python benchmarks/defaults.py FOLDER --update-docs`"
-        head = f"{machine.one_line(facts)}; {measured}, {command}."
+        head = f"{machine_line(facts)}; {measured}, {command}."
         text = f"{head}\n\n{text}"
         replace_between(PAGE, MARKS, text)
 

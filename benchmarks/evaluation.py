@@ -15,13 +15,15 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import machine
 import numpy as np
 import quality_data
-import scipy.sparse as sp
+from contenders import implicit_with_factors, installed
 from harness import (
     Turn,
+    add_no_peers,
     add_threads,
+    machine_facts,
+    machine_line,
     markdown_table,
     run,
     single_blas,
@@ -29,11 +31,10 @@ from harness import (
     timed,
     write_report,
 )
-from peer_models import installed
 from quality_data import Data
 
 import recsys
-from recsys import evaluation
+from recsys import csr, evaluation
 
 METRICS = (
     "precision", "recall", "capped_recall", "hit_rate", "map", "ndcg", "mrr", "auc", "coverage",
@@ -51,10 +52,10 @@ MODELS: dict[str, tuple[type[recsys.models.FactorModel], dict[str, Any]]] = {
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    quality_data.add_folder(parser)
+    quality_data.add_options(parser, "")
     parser.add_argument("--rounds", type=int, default=5, help="turns of each; default: 5")
     add_threads(parser)
-    parser.add_argument("--no-peers", action="store_true", help="only ours")
+    add_no_peers(parser)
     parser.add_argument("--output", type=Path, default=Path("results/evaluation.json"))
     return parser.parse_args()
 
@@ -71,26 +72,15 @@ def measuring(data: Data, threads: int, peers: bool) -> dict[str, Turn]:
         "4 metrics at 10": timed(lambda: evaluation.evaluate(*arguments, FOUR, 10, **QUIET)),
     }
     if peers:
-        from implicit.cpu.als import AlternatingLeastSquares
         from implicit.evaluation import ranking_metrics_at_k
 
-        peer = AlternatingLeastSquares(64, num_threads=threads)
-        peer.user_factors, peer.item_factors = (
-            np.array(model.user_factors),
-            np.array(model.item_factors),
-        )
-        parts = [_narrow(part) for part in (data.train, data.test)]
+        peer = implicit_with_factors(model, threads)
+        parts = [csr.scipy_matrix(part) for part in (data.train, data.test)]
         options = {"K": 10, "num_threads": threads, "show_progress": False}
         turns["implicit, 4 metrics at 10"] = timed(
             lambda: ranking_metrics_at_k(peer, *parts, **options)
         )
     return turns
-
-
-def _narrow(part: sp.csr_array) -> sp.csr_matrix:
-    """As implicit takes it."""
-    indices, indptr = (array.astype(np.int32) for array in (part.indices, part.indptr))
-    return sp.csr_matrix((part.data, indices, indptr), part.shape)
 
 
 def validating(name: str, data: Data, threads: int) -> dict[str, Turn]:
@@ -131,18 +121,18 @@ def compared(seconds: dict[str, list[float]]) -> list[tuple[str, str]]:
 
 def main() -> None:
     options = parse()
-    facts = machine.facts(options.threads)
-    print(machine.one_line(facts))
+    facts = machine_facts(options.threads)
+    print(machine_line(facts))
     peers = not options.no_peers and bool(installed(["implicit"]))
-    found = {}
+    measured = {}
     for name in quality_data.READERS:
         data = quality_data.load(name, options.folder)
         if data is None:
             continue
-        found[name] = seconds = measure(data, options, peers)
+        measured[name] = seconds = measure(data, options, peers)
         rows = [(what, f"{median(each):.3f} s") for what, each in seconds.items()]
         print(f"\n{markdown_table((name, 'median'), [*rows, *compared(seconds)])}")
-    write_report(options.output, machine=facts, seconds=found)
+    write_report(options.output, machine=facts, seconds=measured)
 
 
 if __name__ == "__main__":

@@ -1,28 +1,43 @@
-"""What the benchmarks share: data, interleaved timing, reports, tables, pictures."""
+"""What the benchmarks share: data, turns, the machine and its peaks, reports, tables, pictures.
+
+``python benchmarks/harness.py`` says what this machine is, and what it can do at best.
+"""
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
+import io
 import itertools
 import json
 import os
+import platform
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from recsys import benchmark, plots
-from recsys.datasets import Dataset, lastfm360k, read_interactions
+import recsys
+from recsys import plots
+from recsys.datasets import (
+    Dataset,
+    DatasetUnavailableError,
+    lastfm360k,
+    lastfm360k_twin,
+    read_interactions,
+)
+from recsys.kernels import resolve_num_threads
+from recsys.whole_file import whole_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -54,21 +69,6 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
     add_threads(parser)
 
 
-def parser_of_turns(about: str | None, output: str) -> argparse.ArgumentParser:
-    """For contenders that take turns; `output`: where the report goes."""
-    parser = argparse.ArgumentParser(description=about)
-    add_data_options(parser)
-    parser.add_argument("--rounds", type=int, default=3, help="turns of each; default: 3")
-    parser.add_argument(
-        "--output",
-        type=Path,
-        default=Path(output),
-        metavar="PATH",
-        help=f"where the report (.json) goes, and a picture (.png) if any; default: {output}",
-    )
-    return parser
-
-
 def add_no_peers(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-peers", action="store_true", help="only ours")
 
@@ -91,10 +91,10 @@ def open_data(options: argparse.Namespace) -> Dataset:
         if options.data is not None:
             dataset, reason = _read(Path(options.data)), None
         else:
-            dataset, reason = benchmark.lastfm360k_or_twin(options.scale, options.seed)
+            dataset, reason = lastfm360k_or_twin(options.scale, options.seed)
     except (OSError, ValueError, ImportError) as error:
         raise SystemExit(f"cannot use that data: {error}") from error
-    print(benchmark.headline(benchmark.described(dataset)))
+    print(headline(data_facts(dataset)))
     if reason:
         print(f"the real data: {reason}")
     return dataset
@@ -105,6 +105,33 @@ def _read(path: Path) -> Dataset:
     if lastfm or path.name.startswith("usersha1-"):
         return lastfm360k(path)
     return read_interactions(path)
+
+
+def lastfm360k_or_twin(scale: float | None, seed: int) -> tuple[Dataset, str | None]:
+    """lastfm-360K, or its twin where it cannot be had and where a `scale` is given; and why it is
+    not the real one, if that was looked for."""
+    if scale is not None:
+        return lastfm360k_twin(scale, seed), None
+    try:
+        return lastfm360k(), None
+    except DatasetUnavailableError as error:
+        return lastfm360k_twin(1.0, seed), str(error)
+
+
+def data_facts(dataset: Dataset) -> dict[str, Any]:
+    """A data set in a report."""
+    n_users, n_items = dataset.shape
+    sizes = {"users": n_users, "items": n_items, "entries": dataset.nnz}
+    return {"name": dataset.name, "synthetic": dataset.synthetic, **sizes}
+
+
+def headline(facts: Mapping[str, Any]) -> str:
+    """A line about what `data_facts` gives, to be shown above every figure."""
+    kind = "SYNTHETIC data" if facts["synthetic"] else "real data"
+    return (
+        f"{kind}: {facts['name']}, {facts['users']:,} users x {facts['items']:,} items, "
+        f"{facts['entries']:,} entries"
+    )
 
 
 # ---- timing ------------------------------------------------------------------------------------
@@ -214,6 +241,81 @@ def losses_at_equal_iterations(one: Trace, other: Trace) -> tuple[float, float]:
     return one.losses[last], other.losses[last]
 
 
+# ---- the machine -------------------------------------------------------------------------------
+
+DISTRIBUTIONS = ("numpy", "scipy", "implicit", "irspack", "cmfrec")
+
+
+def machine_facts(num_threads: int = 0) -> dict[str, Any]:
+    """CPU, memory, threads, instruction set and versions, for the head of a report."""
+    config = io.StringIO()
+    recsys.show_config(config)
+    return {
+        "cpu": _cpu_name(),
+        "cpus": os.cpu_count(),
+        "memory_gb": _memory_gb(),
+        "threads": resolve_num_threads(num_threads),
+        "recsys": recsys.__version__,
+        "versions": {name: number for name in DISTRIBUTIONS if (number := installed_version(name))},
+        "config": config.getvalue().splitlines(),
+    }
+
+
+def installed_version(distribution: str) -> str | None:
+    """The installed version, None where it is not installed."""
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def machine_line(machine: dict[str, Any]) -> str:
+    versions = ", ".join(f"{name} {value}" for name, value in machine["versions"].items())
+    isa = next(line.split(":")[1] for line in machine["config"] if line.startswith("instruction"))
+    return (
+        f"{machine['cpu']}, {machine['threads']} of {machine['cpus']} CPUs, "
+        f"{isa.split('(')[0].strip()}; recsys {machine['recsys']}, {versions}"
+    )
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    named = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.processor() or platform.machine())
+
+
+def _memory_gb() -> float | None:
+    try:
+        return round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9, 1)
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
+class Peaks(NamedTuple):
+    """The best seen of some tries, with a given number of threads."""
+
+    sgemm_gflops: float  # float32 product of two 2,048 x 2,048 matrices by NumPy's BLAS
+    read_gbs: float  # dot product of a 256 MB float32 array with itself
+
+
+def measure_peaks(num_threads: int = 0, tries: int = 5) -> Peaks:
+    threads = resolve_num_threads(num_threads)
+    n = 2048
+    a = np.random.default_rng(0).random((n, n), dtype=np.float32)
+    c = np.empty_like(a)
+    product = timed(lambda: np.matmul(a, a, out=c))
+    with threadpool_limits(threads, "blas"):
+        seconds = min(product() for _ in range(tries))
+    pieces = np.array_split(np.ones(1 << 26, dtype=np.float32), threads)
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads) as pool:
+        read = timed(lambda: list(pool.map(lambda x: np.dot(x, x), pieces)))
+        reading = min(read() for _ in range(tries))
+    return Peaks(2e-9 * n**3 / seconds, 4e-9 * (1 << 26) / reading)
+
+
 # ---- reports -----------------------------------------------------------------------------------
 
 
@@ -232,27 +334,20 @@ def days(times: Iterable[str]) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write all of it or nothing: beside the final name first, then renamed."""
+    """Write all of it or nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, dataset: Dataset, machine: dict[str, Any], **content: Any) -> None:
-    write_report(path, dataset=benchmark.described(dataset), machine=machine, **content)
+    write_report(path, dataset=data_facts(dataset), machine=machine, **content)
 
 
 def write_report(path: Path, **content: Any) -> None:
     """As JSON, with the command that made it and the time."""
     report = {"command": command_line(), "written": now(), **content}
-    write_text(path, json.dumps(report, indent=1, default=_plain) + "\n")
+    write_text(path, json.dumps(report, indent=1, default=_json_number) + "\n")
 
 
 def read_experiments(path: Path) -> dict[str, Any]:
@@ -283,7 +378,7 @@ def replace_between(path: Path, marks: tuple[str, str], text: str) -> None:
     print(f"wrote {path}")
 
 
-def _plain(value: Any) -> Any:
+def _json_number(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     raise TypeError(f"cannot write {type(value).__name__} as JSON")
@@ -335,3 +430,17 @@ def run(main: Callable[[], int | None]) -> None:
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="What this machine is, and can do at best.")
+    add_threads(parser)
+    threads = parser.parse_args().threads
+    print(machine_line(machine_facts(threads)))
+    recsys.show_config(sys.stdout)
+    peaks = measure_peaks(threads)
+    print("peaks: {:.0f} GFLOP/s (sgemm), {:.1f} GB/s (reading)".format(*peaks))
+
+
+if __name__ == "__main__":
+    run(main)

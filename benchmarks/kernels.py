@@ -11,19 +11,39 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import machine
 import numpy as np
 import scipy.sparse as sp
-from harness import command_line, markdown_table, now, run, single_blas, write_text
+from harness import (
+    command_line,
+    machine_facts,
+    machine_line,
+    markdown_table,
+    now,
+    run,
+    single_blas,
+    write_text,
+)
 from tqdm import tqdm
 
-from recsys.benchmark import rows
-from recsys.kernels import _als, make_sides, reference, resolve_num_threads
+from recsys.kernels import (
+    Side,
+    _als,
+    current_isa,
+    make_sides,
+    reference,
+    resolve_num_threads,
+)
+
+if TYPE_CHECKING:
+    from contenders import Problem
+
+    from recsys import ImplicitALS
 
 COLUMNS = 20_000
 TRIES = 3
+SAMPLE = 100  # rows of each side that stand for a whole half-sweep of the reference
 TOLERANCE = {"float32": 1e-6, "float64": 1e-12}
 BASIS_SEED, DATA_SEED = 1, 0
 
@@ -75,8 +95,8 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     options = parse()
-    facts = machine.facts()
-    print(machine.one_line(facts))
+    facts = machine_facts()
+    print(machine_line(facts))
     share = 0.05 if options.quick else 1.0
     lines = []
     combinations = [(d, f) for d in options.dtypes for f in options.factors]
@@ -89,7 +109,7 @@ def main() -> None:
     header += ["times NumPy", "difference"]
     table = markdown_table(header, lines)
     print(table)
-    text = f"{now()}: `{command_line()}`\n\n{machine.one_line(facts)}\n\n{table}\n"
+    text = f"{now()}: `{command_line()}`\n\n{machine_line(facts)}\n\n{table}\n"
     write_text(Path(options.output), text)
     print(f"wrote {options.output}")
 
@@ -105,7 +125,7 @@ def measure(case: Case, options: argparse.Namespace) -> Iterator[list[str]]:
                 found, took = case.native(isa, threads)
                 seconds[isa].append(took / case.rows)
                 found = found[: len(expected)]
-                difference = max(difference, rows.relative_difference(found, expected))
+                difference = max(difference, relative_difference(found, expected))
         each = [statistics.median(seconds[isa]) for isa in options.isas]
         yield [
             case.name,
@@ -119,7 +139,7 @@ def measure(case: Case, options: argparse.Namespace) -> Iterator[list[str]]:
         ]
 
 
-# ---- the cases ---------------------------------------------------------------------------------
+# ---- the cases -----------------------------------------------------------------------------------
 
 
 def cases(dtype: str, f: int, share: float) -> Iterator[Case]:
@@ -203,17 +223,120 @@ def rows_case(
     side = random_side(dtype, count, len(fixed), length, rng)
     start = (0.1 * rng.standard_normal((count, f))).astype(dtype)
     every = np.arange(count)
-    problem = rows.arguments(side, fixed, start, every, solver, 3, TOLERANCE[dtype])
+    problem = row_arguments(side, fixed, start, every, solver, 3, TOLERANCE[dtype])
     few = {**problem, "order": problem["order"][:16], "spans": np.array([0, 16])}
 
     def native(isa: str, threads: int) -> tuple[np.ndarray, float]:
-        return rows.native(problem, threads, isa)
+        return solve_rows(problem, threads, isa)
 
     def slow() -> tuple[np.ndarray, float]:
-        expected, seconds = rows.by_reference(few)
+        expected, seconds = solve_by_reference(few)
         return expected, float(np.mean(seconds))
 
     return Case(name, dtype, f, count, native, slow)
+
+
+# ---- rows of a half-sweep, for the kernel and for its twin of the same signature -----------------
+
+
+def row_arguments(
+    side: Side,
+    fixed: np.ndarray,
+    start: np.ndarray,
+    rows: np.ndarray,
+    solver: str,
+    cg_steps: int = 3,
+    tolerance: float = 1e-6,
+) -> dict:
+    """What `als_rows` takes to solve `rows` of `side`, except where the solution goes.
+
+    `fixed` and `start` are rotated to the Gramian's eigenbasis by the reference.
+    """
+    f = fixed.shape[1]
+    eigenvalues, basis = np.linalg.eigh(reference.gramian(fixed))
+    eigenvalues = np.maximum(eigenvalues[::-1], 0.0)
+    basis = np.ascontiguousarray(basis[:, ::-1])
+    rotated, solved = np.empty_like(fixed), np.empty_like(start)
+    reference.rotate(fixed, basis, rotated)
+    reference.rotate(start, basis, solved)
+    eps = float(np.finfo(fixed.dtype).eps)
+    return {
+        "indptr": side.indptr,
+        "indices": side.indices,
+        "confidence": side.confidence,
+        "order": rows.astype(np.int32),
+        "spans": np.append(np.arange(0, len(rows), 16), len(rows)),
+        "fixed": rotated,
+        "solved": solved,
+        "eigenvalues": eigenvalues,
+        "regularization": side.regularization,
+        "unobserved_weight": side.unobserved_weight,
+        "floor": max(f * np.finfo(np.float64).eps, (f * eps) ** 2) * eigenvalues[0],
+        "tolerance": tolerance,
+        "cg_steps": cg_steps if solver == "cg" else 0,
+        "failed": np.zeros(side.n_rows, dtype=np.uint8),
+        "row_loss": None,
+    }
+
+
+def solve_rows(problem: dict, num_threads: int, isa: str | None = None) -> tuple[np.ndarray, float]:
+    """The rows solved by the kernel, and the seconds that took."""
+    copied = {name: problem[name].copy() for name in ("solved", "failed")}
+    begin = time.perf_counter()
+    _als.als_rows(**problem | copied, isa=isa or current_isa(), num_threads=num_threads)
+    seconds = time.perf_counter() - begin
+    return copied["solved"][problem["order"]], seconds
+
+
+def solve_by_reference(problem: dict) -> tuple[np.ndarray, np.ndarray]:
+    """The rows solved by the NumPy twin in float64, and the seconds of each."""
+    copied = {"solved": problem["solved"].astype(np.float64), "failed": problem["failed"].copy()}
+    seconds = []
+    for i in range(len(problem["order"])):
+        begin = time.perf_counter()
+        reference.als_rows(**problem | copied | {"spans": [i, i + 1]})
+        seconds.append(time.perf_counter() - begin)
+    return copied["solved"][problem["order"]], np.array(seconds)
+
+
+def relative_difference(found: np.ndarray, expected: np.ndarray) -> float:
+    """The largest over rows of |found - expected| / |expected|."""
+    norms = np.linalg.norm(expected, axis=1)
+    errors = np.linalg.norm(found - expected, axis=1)
+    return float(np.max(errors[norms > 0] / norms[norms > 0], initial=0.0))
+
+
+def numpy_iteration(problem: Problem, model: ImplicitALS) -> tuple[float, float]:
+    """Seconds an iteration of the NumPy reference would take, and how far our rows are from its.
+
+    It solves some rows of each side, drawn with probability proportional to their work, from which
+    the time of all rows follows (Hansen and Hurwitz 1943: mean of seconds over probability).
+    """
+    total, difference = 0.0, 0.0
+    factors = (model.user_factors, model.item_factors)
+    random = np.random.default_rng(0)
+    for side, solved, fixed in zip(problem.sides, factors, factors[::-1], strict=True):
+        work = model.factors + np.diff(side.indptr)
+        probability = work / work.sum()
+        drawn = random.choice(len(work), size=min(SAMPLE, len(work)), p=probability)
+        with single_blas():
+            setup = time.perf_counter()
+            arguments = row_arguments(side, fixed, solved, drawn, model.solver, model.cg_steps)
+            total += time.perf_counter() - setup
+            expected, seconds = solve_by_reference(arguments)
+        total += float(np.mean(seconds / probability[drawn]))
+        ours, _ = solve_rows(arguments, problem.num_threads)
+        difference = max(difference, relative_difference(ours, expected))
+    return total, difference
+
+
+def reference_text(ours: float, numpy_seconds: float, difference: float, threads: int) -> str:
+    """What `numpy_iteration` found, beside the seconds of an iteration of ours."""
+    return (
+        f"NumPy reference, row by row: {numpy_seconds:.1f} s an iteration, extrapolated from "
+        f"{SAMPLE} rows a side: {numpy_seconds / ours:.0f} times ours with "
+        f"{threads} threads. Largest relative difference of a row: {difference:.1e}"
+    )
 
 
 def random_side(dtype: str, count: int, columns: int, length: int, rng: np.random.Generator):

@@ -2,7 +2,14 @@
 
 ``pip install 'cython<3' 'setuptools<70' wheel 'numpy<2' scipy`` and then ``pip install
 --no-build-isolation lightfm`` in a virtual environment of Python 3.11 makes one; its path is what
-the option ``--lightfm`` takes.
+the option ``--lightfm`` takes. That interpreter runs this file, and need not have recsys:
+``python lightfm_peer.py matrix.npz PARAMETERS THREADS`` reads a request a line and answers each
+with a line of JSON; PARAMETERS are LightFM's, as JSON.
+
+epoch
+    Make one epoch; answers its seconds, the setting up of `fit_partial` left out.
+save PATH
+    Write factors and biases of users and items to PATH, an npz.
 """
 
 from __future__ import annotations
@@ -12,16 +19,12 @@ import json
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from peer_models import list_maker
-
-from recsys import BPR
-
-WORKER = Path(__file__).with_name("lightfm_worker.py")
 
 
 def add_option(parser: argparse.ArgumentParser) -> None:
@@ -71,7 +74,7 @@ class LightFM:
         sp.save_npz(matrix, liked, compressed=False)
         self._errors = tempfile.TemporaryFile("w+", encoding="utf-8")
         self._worker = subprocess.Popen(
-            [python, str(WORKER), str(matrix), json.dumps(parameters), str(threads)],
+            [python, __file__, str(matrix), json.dumps(parameters), str(threads)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -82,16 +85,15 @@ class LightFM:
         """Makes an epoch; its seconds."""
         return self._ask("epoch")["seconds"]
 
-    def as_model(self, train: Any) -> BPR:
-        """What it has learned, in a model that makes lists; an item's bias is one more factor."""
+    def factors(self) -> tuple[np.ndarray, np.ndarray]:
+        """What it has learned, of users and of items, whose biases are one more factor."""
         path = Path(self._folder.name, "learned.npz")
         self._ask(f"save {path}")
         with np.load(path) as learned:
             users, items = learned["user_factors"], learned["item_factors"]
             biases = learned["item_biases"]
         users = np.column_stack((users, np.ones(len(users), users.dtype)))
-        items = np.column_stack((items, biases))
-        return list_maker(train, users, items)
+        return users, np.column_stack((items, biases))
 
     def close(self) -> None:
         self._worker.stdin.close()
@@ -112,3 +114,44 @@ class LightFM:
             self._errors.seek(0)
             raise RuntimeError(f"LightFM's process ended: {self._errors.read().strip()[-500:]}")
         return json.loads(answer)
+
+
+# ---- in the Python that has LightFM -------------------------------------------------------------
+
+
+def serve() -> None:
+    """Answer requests until there are no more."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("matrix", help="what is liked, an npz of SciPy")
+    parser.add_argument("parameters", type=json.loads, help="LightFM's, as JSON")
+    parser.add_argument("threads", type=int)
+    options = parser.parse_args()
+
+    import lightfm
+
+    class TimedLightFM(lightfm.LightFM):
+        def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
+            begin = time.perf_counter()
+            super()._run_epoch(*args, **kwargs)
+            self.seconds = time.perf_counter() - begin
+
+    matrix = sp.load_npz(options.matrix).tocoo()
+    model = TimedLightFM(**options.parameters)
+    for line in sys.stdin:
+        request, _, argument = line.strip().partition(" ")
+        answer = {}
+        if request == "epoch":
+            model.fit_partial(matrix, epochs=1, num_threads=options.threads)
+            answer = {"seconds": model.seconds}
+        elif request == "save":
+            users, items = model.get_user_representations(), model.get_item_representations()
+            names = "user_biases", "user_factors", "item_biases", "item_factors"
+            np.savez(argument, **dict(zip(names, (*users, *items), strict=True)))
+        else:
+            raise ValueError(f"unknown request {request!r}; expected 'epoch' or 'save PATH'")
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    serve()

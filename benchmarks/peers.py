@@ -2,8 +2,8 @@
 
 Peers: implicit, irspack, cmfrec (pip install 'recsys-engine[peers]'), and LightFM in a Python of
 its own (lightfm_peer.py says how). Implicit ALS comes with its objective, which is the same for
-all; peer_models.py says how each is made to minimize it. epoch_peers.py has the other models. With
---bars, instead, everything that bars.py asks for is measured.
+all; contenders.py says how each is made to minimize it, and how other models are made alike. With
+--experiments, instead, everything in experiments.py is measured.
 """
 
 from __future__ import annotations
@@ -13,17 +13,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import bars
-import bars_report
-import epoch_peers
+import contenders
+import experiments
 import lightfm_peer
-import machine
+from contenders import Cmfrec, Ours, Problem, installed, race_epochs, stepping_peers
+from experiments import Bench
 from harness import (
     Trace,
     add_data_options,
     add_no_peers,
     earlier_experiments,
     interleave,
+    machine_facts,
+    machine_line,
     markdown_table,
     now,
     open_data,
@@ -31,9 +33,8 @@ from harness import (
     run,
     write_json,
 )
-from peer_models import Cmfrec, Ours, Problem, installed, stepping_peers
 
-BARS = "results/bars.json"
+EXPERIMENTS = "results/experiments.json"
 
 
 def parse() -> argparse.Namespace:
@@ -42,8 +43,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--models",
         nargs="+",
-        choices=("als", *epoch_peers.RACES),
-        default=["als", *epoch_peers.RACES],
+        choices=("als", *contenders.EPOCH_RACES),
+        default=["als", *contenders.EPOCH_RACES],
         help="default: all",
     )
     parser.add_argument("--factors", type=int, nargs="+", default=[64, 128], help="default: 64 128")
@@ -64,14 +65,14 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--regularization",
         type=float,
-        default=bars.REGULARIZATION,
+        default=experiments.REGULARIZATION,
         help="lambda of implicit ALS; default: 0.01, as implicit's",
     )
     parser.add_argument("--rounds", type=int, default=3, help="iterations of each; default: 3")
     parser.add_argument(
         "--budget",
         type=float,
-        default=bars.BUDGET,
+        default=experiments.BUDGET,
         help="seconds after which a slow solver makes no further iteration; default: 60",
     )
     add_no_peers(parser)
@@ -83,29 +84,30 @@ def parse() -> argparse.Namespace:
         help="for the models of ratings, an npz of arrays user, item and rating; default: "
         "synthetic ratings, as many as in MovieLens 1M",
     )
-    parser.add_argument("--bars", action="store_true", help="measure every bar of bars.py")
+    parser.add_argument(
+        "--experiments", action="store_true", help="measure all that experiments.py has"
+    )
     parser.add_argument(
         "--only",
         nargs="+",
-        choices=tuple(bars.EXPERIMENTS),
+        choices=tuple(experiments.EXPERIMENTS),
         metavar="NAME",
-        help="with --bars: these experiments alone; the others keep the figures that --output "
-        f"holds of the same data and machine: {', '.join(bars.EXPERIMENTS)}",
+        help="with --experiments: these alone; the others keep the figures that --output "
+        f"holds of the same data and machine: {', '.join(experiments.EXPERIMENTS)}",
     )
     parser.add_argument(
         "--update-docs",
         action="store_true",
-        help="write table and picture of the bars into docs/; without --bars from what --output "
-        "holds",
+        help="write table and picture into docs/; without --experiments from what --output holds",
     )
     parser.add_argument(
         "--output",
         metavar="PATH",
-        help="default: results/bars.json with --bars, else results/peers.json",
+        help="default: results/experiments.json with --experiments, else results/peers.json",
     )
     options = parser.parse_args()
-    if options.only and not options.bars:
-        parser.error("--only goes with --bars")
+    if options.only and not options.experiments:
+        parser.error("--only goes with --experiments")
     if options.rounds < 1:
         parser.error("--rounds must be at least 1")
     if options.no_peers and options.lightfm:
@@ -117,13 +119,13 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     options = parse()
-    if options.update_docs and not options.bars:
-        bars_report.update_docs(read_experiments(Path(options.output or BARS)))
+    if options.update_docs and not options.experiments:
+        experiments.update_docs(read_experiments(Path(options.output or EXPERIMENTS)))
         return
     dataset = open_data(options)
-    facts = machine.facts(options.threads)
-    print(machine.one_line(facts))
-    bench = bars.Bench(
+    facts = machine_facts(options.threads)
+    print(machine_line(facts))
+    bench = Bench(
         dataset,
         [] if options.no_peers else installed(),
         facts["threads"],
@@ -131,16 +133,16 @@ def main() -> None:
         None if options.no_peers else lightfm_peer.find(options.lightfm),
         options.ratings,
     )
-    if options.bars:
-        measure_bars(bench, facts, options)
+    if options.experiments:
+        measure_experiments(bench, facts, options)
     else:
         compare(bench, facts, options)
 
 
-# ---- side by side ------------------------------------------------------------------------------
+# ---- side by side --------------------------------------------------------------------------------
 
 
-def compare(bench: bars.Bench, facts: dict[str, Any], options: argparse.Namespace) -> None:
+def compare(bench: Bench, facts: dict[str, Any], options: argparse.Namespace) -> None:
     races = compare_solvers(bench, options) if "als" in options.models else []
     races += compare_epochs(bench, options)
     path = Path(options.output or "results/peers.json")
@@ -148,7 +150,7 @@ def compare(bench: bars.Bench, facts: dict[str, Any], options: argparse.Namespac
     print(f"wrote {path}")
 
 
-def compare_solvers(bench: bars.Bench, options: argparse.Namespace) -> list[dict[str, Any]]:
+def compare_solvers(bench: Bench, options: argparse.Namespace) -> list[dict[str, Any]]:
     lines, races = [], []
     for alpha in options.alpha:
         problem = Problem(
@@ -158,8 +160,8 @@ def compare_solvers(bench: bars.Bench, options: argparse.Namespace) -> list[dict
             for solver in options.solvers:
                 traces = race(problem, bench.peers, f, solver, options)
                 lines += lines_of(traces, alpha, f)
-                own = {"model": "als", "alpha": alpha, "factors": f, "solver": solver}
-                races.append(own | {"traces": as_dicts(traces)})
+                setting = {"model": "als", "alpha": alpha, "factors": f, "solver": solver}
+                races.append(setting | {"traces": as_dicts(traces)})
     header = ("f", "alpha", "who", "s an iteration", "times ours", "iterations", "objective")
     print(markdown_table(header, lines))
     print(
@@ -171,14 +173,14 @@ def compare_solvers(bench: bars.Bench, options: argparse.Namespace) -> list[dict
     return races
 
 
-def compare_epochs(bench: bars.Bench, options: argparse.Namespace) -> list[dict[str, Any]]:
+def compare_epochs(bench: Bench, options: argparse.Namespace) -> list[dict[str, Any]]:
     lines, races = [], []
-    for model, contenders_of in epoch_peers.RACES.items():
+    for model, racers_of in contenders.EPOCH_RACES.items():
         for f in options.factors if model in options.models else ():
-            contenders = contenders_of(bench, f)
-            traces = epoch_peers.race(contenders, options.rounds)
-            ours = traces[contenders[0].name].seconds_an_iteration
-            for each in contenders:
+            racers = racers_of(bench, f)
+            traces = race_epochs(racers, options.rounds)
+            ours = traces[racers[0].name].seconds_an_iteration
+            for each in racers:
                 seconds = traces[each.name].seconds_an_iteration
                 terms = f"{each.terms / 1e6:.2f} M", f"{1e9 * seconds / each.terms:.1f}"
                 lines.append([f, each.name, f"{seconds:.3f}", f"{seconds / ours:.2f}", *terms])
@@ -197,9 +199,9 @@ def as_dicts(traces: dict[str, Trace]) -> dict[str, Any]:
 def race(
     problem: Problem, peers: list[str], f: int, solver: str, options: argparse.Namespace
 ) -> dict[str, Trace]:
-    contenders = [Ours(problem, f, solver, options.seed)]
-    contenders += stepping_peers(problem, peers, f, solver, options.seed)
-    traces = interleave(contenders, options.rounds, problem.objective, options.budget)
+    racers = [Ours(problem, f, solver, options.seed)]
+    racers += stepping_peers(problem, peers, f, solver, options.seed)
+    traces = interleave(racers, options.rounds, problem.objective, options.budget)
     if "cmfrec" in peers and not problem.has_dislikes:
         trace = Cmfrec(problem, f, solver, options.seed).run(options.rounds, problem.objective)
         traces[trace.name] = trace
@@ -222,28 +224,28 @@ def lines_of(traces: dict[str, Trace], alpha: float, f: int) -> list[list[str]]:
     ]
 
 
-# ---- the bars ----------------------------------------------------------------------------------
+# ---- the experiments -----------------------------------------------------------------------------
 
 
-def measure_bars(bench: bars.Bench, facts: dict[str, Any], options: argparse.Namespace) -> None:
-    path, dataset = Path(options.output or BARS), bench.dataset
+def measure_experiments(bench: Bench, facts: dict[str, Any], options: argparse.Namespace) -> None:
+    path, dataset = Path(options.output or EXPERIMENTS), bench.dataset
     same = {"name": dataset.name, "cpu": facts["cpu"], "threads": facts["threads"]}
-    wanted = options.only or list(bars.EXPERIMENTS)
-    experiments = {
+    wanted = options.only or list(experiments.EXPERIMENTS)
+    measured = {
         name: kept for name, kept in earlier_experiments(path, same).items() if name not in wanted
     }
     for name in wanted:
         print(f"measuring {name}", file=sys.stderr)
-        experiments[name] = {
+        measured[name] = {
             "measured": now(),
             "on": same,
-            **bars.as_dict(bars.EXPERIMENTS[name](bench)),
+            **experiments.as_dict(experiments.EXPERIMENTS[name](bench)),
         }
         # After each one, so that an interrupted run keeps what it has.
-        write_json(path, dataset, facts, experiments=experiments)
-    print(f"{bars.table(experiments)}\nwrote {path}")
+        write_json(path, dataset, facts, experiments=measured)
+    print(f"{experiments.table(measured)}\nwrote {path}")
     if options.update_docs:
-        bars_report.update_docs(read_experiments(path))
+        experiments.update_docs(read_experiments(path))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ a part of the training data and measured on the rest of it; with the setting tha
 NDCG@20 there it is trained on all of the training data and measured on the test items, once. With
 --tune-on-test the settings are measured on the test items themselves, as those of many published
 tables were, and the best is shown. All items are ranked but those of training; recall is over all
-test items of a user. quality_data.py has the data sets, quality_report.py makes table and picture.
+test items of a user. quality_data.py has the data sets, py makes table and picture.
 
     python benchmarks/quality.py ../shared/data
     python benchmarks/quality.py ../shared/data --quick
@@ -18,22 +18,39 @@ import argparse
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import lightfm_peer
-import machine
 import numpy as np
 import quality_data
-import quality_report
-from harness import add_seed, add_threads, now, run, write_picture, write_report
-from peer_models import installed
+from contenders import installed
+from harness import (
+    COLOURS,
+    DOCS,
+    add_no_peers,
+    add_seed,
+    add_threads,
+    days,
+    machine_facts,
+    machine_line,
+    markdown_table,
+    now,
+    replace_between,
+    run,
+    write_picture,
+    write_report,
+)
 from quality_data import Data
-from quality_models import CONTENDERS, Bench, Contender, Parameters
-from quality_reference import EASE, available_memory
+from quality_models import CONTENDERS, EASE, Bench, Contender, Parameters, available_memory
 from threadpoolctl import threadpool_limits
 
-from recsys import evaluation, kernels
+from recsys import evaluation, kernels, plots
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Report = dict[str, Any]
+Row = dict[str, Any]
 METRICS = {"metrics": ("recall", "ndcg"), "k": (10, 20)}
 CHOSEN_BY = "ndcg@20"
 HEAVY_ITEMS = 20_000  # EASE takes more than some GB, and minutes, from here on
@@ -41,23 +58,7 @@ HEAVY_ITEMS = 20_000  # EASE takes more than some GB, and minutes, from here on
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    quality_data.add_folder(parser)
-    for option, names in (("--data", quality_data.NAMES), ("--who", tuple(CONTENDERS))):
-        parser.add_argument(
-            option,
-            nargs="+",
-            choices=names,
-            metavar="NAME",
-            default=list(names),
-            help=f"measure these alone; others keep the figures that --output holds, if they are "
-            f"of the same kind of run: {'; '.join(names)}",
-        )
-    parser.add_argument(
-        "--scale",
-        type=float,
-        default=quality_data.SCALE,
-        help=f"share of lastfm-360K, or scale of its twin; default: {quality_data.SCALE}",
-    )
+    quality_data.add_options(parser, "kind of run", data=quality_data.NAMES, who=CONTENDERS)
     parser.add_argument("--quick", action="store_true", help="a trial: one setting, few epochs")
     parser.add_argument(
         "--tune-on-test", action="store_true", help="choose the settings by the test items"
@@ -68,7 +69,7 @@ def parse() -> argparse.Namespace:
         help=f"EASE also of more than {HEAVY_ITEMS:,} items, where memory allows: only the first "
         "setting",
     )
-    parser.add_argument("--no-peers", action="store_true", help="only ours")
+    add_no_peers(parser)
     lightfm_peer.add_option(parser)
     add_seed(parser)
     add_threads(parser)
@@ -119,11 +120,11 @@ def trials(
         try:
             found, seconds = trial(contender, setting, data, bench, quick)
         except FloatingPointError as error:
-            print(f"  {quality_report.words(setting)}: left out, {error}")
+            print(f"  {words(setting)}: left out, {error}")
             continue
         tried = {"setting": setting, "mean": found.mean, "seconds": seconds}
         means = ", ".join(f"{name} {found.mean[name]:.4f}" for name in ("recall@20", CHOSEN_BY))
-        print(f"  {quality_report.words(setting)}: {means}, {seconds:.1f} s", flush=True)
+        print(f"  {words(setting)}: {means}, {seconds:.1f} s", flush=True)
         yield tried, found
 
 
@@ -181,6 +182,185 @@ def why_not(who: str, data: Data, options: argparse.Namespace) -> str | None:
     return None
 
 
+# ---- in words ----------------------------------------------------------------------------------
+
+
+def facts_of(data: Data) -> dict[str, Any]:
+    users, items = data.train.shape
+    sizes = {"train": data.train.nnz, "test": data.test.nnz}
+    return {"users": users, "items": items, **sizes, "synthetic": data.synthetic}
+
+
+def in_words(facts: dict[str, Any]) -> str:
+    kind = "SYNTHETIC, " if facts["synthetic"] else ""
+    return (
+        f"{kind}{facts['users']:,} users x {facts['items']:,} items, {facts['train']:,} entries of "
+        f"training, {facts['test']:,} of test"
+    )
+
+
+def words(setting: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in setting.items()) or "no parameters"
+
+
+# ---- tables ------------------------------------------------------------------------------------
+
+
+def tables(report: Report) -> str:
+    """A heading, a line and a table for each data set, the best first."""
+    parts = []
+    for name, facts in report["data"].items():
+        header = (name, "Recall@20", "NDCG@20", "NDCG@10", "setting", "tried", "fit, s")
+        lines = markdown_table(header, map(cells, ranked(report, name)))
+        parts.append(f"### {name}\n\n{in_words(facts)}.\n\n{lines}")
+        measured = {row["who"] for row in ranked(report, name)}
+        if missing := [who for who in CONTENDERS if who not in measured]:
+            parts.append(f"Not measured: {'; '.join(missing)}.")
+    same = same_settings(report)
+    return "\n\n".join([*parts, same] if same else parts)
+
+
+def ranked(report: Report, data: str) -> list[Row]:
+    rows = [row for row in report["rows"] if row["data"] == data]
+    return sorted(rows, key=lambda row: -row["measured"]["ndcg@20"]["mean"])
+
+
+def cells(row: Row) -> list[str]:
+    recall, ndcg, ndcg_10 = (row["measured"][key] for key in ("recall@20", "ndcg@20", "ndcg@10"))
+    tried = len(row["tried"])
+    return [
+        row["who"],
+        with_interval(recall),
+        with_interval(ndcg),
+        decimals(ndcg_10["mean"]),
+        words(row["setting"]),
+        str(tried),
+        f"{row['seconds']:.1f}",
+    ]
+
+
+def with_interval(measured: dict[str, float]) -> str:
+    mean, low, high = (decimals(measured[key]) for key in ("mean", "low", "high"))
+    return f"{mean} ({low} to {high})"
+
+
+def decimals(value: float) -> str:
+    return f"{value:.4f}".removeprefix("0")
+
+
+SAME = ("ImplicitALS, scaled", "implicit ALS")
+
+
+def same_settings(report: Report) -> str:
+    """One model, the same settings, by recsys and by implicit: NDCG@20 of all that was tried."""
+    tried = {(row["data"], row["who"]): row["tried"] for row in report["rows"]}
+    lines = []
+    for data in report["data"]:
+        ours, theirs = (
+            {words(each["setting"]): each["mean"]["ndcg@20"] for each in tried.get((data, who), [])}
+            for who in SAME
+        )
+        for setting in ours.keys() & theirs.keys():
+            values = ours[setting], theirs[setting]
+            lines.append([data, setting, *map(decimals, values)])
+    if not lines:
+        return ""
+    header = ("data", "setting", *(f"{who}, NDCG@20" for who in SAME))
+    return (
+        "### The same settings in both\n\nOne model, by recsys and by implicit, each from its own "
+        "initial factors, on what settings are chosen by.\n\n"
+        f"{markdown_table(header, sorted(lines))}"
+    )
+
+
+# ---- the picture -------------------------------------------------------------------------------
+
+
+def picture(report: Report) -> Figure:
+    """NDCG@20 against the seconds of the fit, a panel for each data set."""
+    names = list(report["data"])
+    columns = min(2, len(names))
+    lines = -(-len(names) // columns)
+    figure, grid = plots.subplots(lines, columns, size=(8 * columns, 5.75 * lines))
+    for axes, name in zip(grid.flat, names, strict=False):
+        panel(axes, ranked(report, name), name, report["data"][name]["synthetic"])
+    for axes in grid.flat[len(names) :]:
+        axes.set_visible(False)
+    return figure
+
+
+def panel(axes: Any, rows: list[Row], name: str, synthetic: bool) -> None:
+    """Points with their intervals; the names stand in a column beside them, in order."""
+    axes.set(xscale="log", xlabel="seconds of the fit", ylabel="NDCG@20")
+    axes.set_title(f"{name}, synthetic twin" if synthetic else name)
+    axes.minorticks_off()
+    seconds = [max(row["seconds"], 1e-2) for row in rows]
+    axes.set_xlim(min(seconds) / 1.5, max(seconds) * 1.5)
+    heights = []
+    for row in rows:
+        ndcg, colour = row["measured"]["ndcg@20"], COLOURS[row["by"].lower()]
+        bars = [[ndcg["mean"] - ndcg["low"]], [ndcg["high"] - ndcg["mean"]]]
+        at = max(row["seconds"], 1e-2), ndcg["mean"]
+        axes.errorbar(*at, yerr=bars, fmt="o", color=colour, elinewidth=0.8)
+        heights.append(ndcg["mean"])
+    low, high = axes.get_ylim()
+    share = (np.array(heights) - low) / (high - low)
+    for row, place in zip(rows, spread(share, 0.042), strict=True):
+        at = max(row["seconds"], 1e-2), row["measured"]["ndcg@20"]["mean"]
+        colour = COLOURS[row["by"].lower()]
+        axes.annotate(
+            row["who"],
+            at,
+            xytext=(1.04, place),
+            textcoords="axes fraction",
+            va="center",
+            color=colour,
+            arrowprops={
+                "arrowstyle": "-",
+                "relpos": (0, 0.5),
+                "color": colour,
+                "alpha": 0.3,
+                "linewidth": 0.6,
+            },
+        )
+
+
+def spread(places: np.ndarray, apart: float) -> np.ndarray:
+    """The nearest descending places that are so far apart; `places` must be descending.
+
+    Neighbours too close are put around their mean, together with those they then come close to.
+    """
+    groups: list[tuple[float, int]] = []  # mean of what is wanted, how many
+    for place in places:
+        groups.append((float(place), 1))
+        while len(groups) > 1:
+            (above, n), (below, m) = groups[-2:]
+            if above - below >= apart * (n + m) / 2:
+                break
+            groups[-2:] = [((above * n + below * m) / (n + m), n + m)]
+    middle = [mean + apart * ((n - 1) / 2 - at) for mean, n in groups for at in range(n)]
+    return np.array(middle)
+
+
+# ---- docs/ -------------------------------------------------------------------------------------
+
+
+def update_docs(report: Report, machine: str) -> None:
+    """Put the tables between the marks of docs/quality.md, and make its picture."""
+    on_test = report["kind"]["chosen_on"] == "test"
+    name = "tuned-on-test" if on_test else "quality"
+    chosen = "the test items" if on_test else "a part of the training data"
+    option = " --tune-on-test" if on_test else ""
+    text = (
+        f"Settings chosen on {chosen}. {machine}, "
+        f"{days(row['at'] for row in report['rows'])}, "
+        f"`python benchmarks/quality.py{option} --update-docs`.\n\n{tables(report)}"
+    )
+    replace_between(DOCS / "quality.md", (f"<!-- {name}:begin -->", f"<!-- {name}:end -->"), text)
+    if not on_test:
+        write_picture(DOCS / "quality.svg", lambda: picture(report))
+
+
 # ---- the run -----------------------------------------------------------------------------------
 
 
@@ -206,7 +386,7 @@ class Results:
 
     def add(self, data: Data, row: dict[str, Any], found: evaluation.Evaluation) -> None:
         """After each contender, so that an interrupted run keeps what it has."""
-        facts = quality_report.facts_of(data)
+        facts = facts_of(data)
         others = [each for each in self.rows if key(each) != key(row)]
         if self.data.get(data.name, facts) != facts:  # another scale, say
             others = [each for each in others if each["data"] != data.name]
@@ -273,7 +453,7 @@ def measure_all(results: Results, options: argparse.Namespace) -> None:
         data = quality_data.load(name, options.folder, options.scale)
         if data is None:
             continue
-        print(f"{name}: {quality_report.described(quality_report.facts_of(data))}")
+        print(f"{name}: {in_words(facts_of(data))}")
         for who in contenders:
             if reason := why_not(who, data, options):
                 print(f"{who} on {name} is left out: {reason}")
@@ -284,8 +464,8 @@ def measure_all(results: Results, options: argparse.Namespace) -> None:
 
 def main() -> None:
     options = parse()
-    facts = machine.facts(options.threads)
-    print(machine.one_line(facts))
+    facts = machine_facts(options.threads)
+    print(machine_line(facts))
     kind = {
         "quick": options.quick,
         "chosen_on": "test" if options.tune_on_test else "validation",
@@ -301,10 +481,10 @@ def main() -> None:
     results.write(against_best=results.against_best())
     print(f"wrote {options.output}\n")
     report = json.loads(options.output.read_text(encoding="utf-8"))
-    print(quality_report.tables(report))
-    write_picture(options.output.with_suffix(".svg"), lambda: quality_report.picture(report))
+    print(tables(report))
+    write_picture(options.output.with_suffix(".svg"), lambda: picture(report))
     if options.update_docs:
-        quality_report.update_docs(report, machine.one_line(facts))
+        update_docs(report, machine_line(facts))
 
 
 if __name__ == "__main__":

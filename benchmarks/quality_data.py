@@ -19,14 +19,14 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 
-from recsys import evaluation
+from recsys import csr, evaluation
 from recsys.datasets import DatasetUnavailableError, lastfm360k, lastfm360k_twin
 
 SEED = 0  # of the splits that are made here
@@ -59,13 +59,9 @@ class Data(NamedTuple):
 def lastfm(path: Path) -> Data:
     with np.load(path) as data:
         plays = sp.csr_array((data["plays"], data["indices"], data["indptr"]), data["shape"])
+    plays = csr.canonical(plays, np.dtype(np.float32))
     held_in = np.random.default_rng(SEED).random(plays.nnz) < 1 - HELD_OUT
-    rows = np.repeat(np.arange(plays.shape[0]), np.diff(plays.indptr))
-    parts = (
-        sp.csr_array((plays.data[keep], (rows[keep], plays.indices[keep])), plays.shape)
-        for keep in (held_in, ~held_in)
-    )
-    return Data("lastfm-2k", *(part.astype(np.float32) for part in parts))
+    return Data("lastfm-2k", csr.keep(plays, held_in), csr.keep(plays, ~held_in))
 
 
 def gowalla(path: Path) -> Data:
@@ -128,7 +124,9 @@ ALL_NAMES = (*READERS, "lastfm-360k")
 NAMES = tuple(name for name in ALL_NAMES if name != "lastfm-15k")  # of the leaderboard
 
 
-def add_folder(parser: argparse.ArgumentParser) -> None:
+def add_options(parser: argparse.ArgumentParser, same: str, **parts: Iterable[str]) -> None:
+    """The folder, the scale, and which `parts` to measure, by option; `same`: what figures that
+    are kept have in common with the new ones."""
     parser.usage = "%(prog)s [folder] [options]"  # an option with several values would swallow it
     parser.add_argument(
         "folder",
@@ -138,6 +136,23 @@ def add_folder(parser: argparse.ArgumentParser) -> None:
         help=f"folder of {', '.join(f'{name}.npz' for name in READERS)}; default: RECSYS_DATA, or "
         "../shared/data",
     )
+    for option, names in parts.items():
+        parser.add_argument(
+            f"--{option}",
+            nargs="+",
+            choices=tuple(names),
+            metavar="NAME",
+            default=list(names),
+            help=f"measure these alone; others keep the figures that --output holds, if they are "
+            f"of the same {same}: {'; '.join(names)}",
+        )
+    if parts:
+        parser.add_argument(
+            "--scale",
+            type=float,
+            default=SCALE,
+            help=f"share of lastfm-360K, or scale of its twin; default: {SCALE}",
+        )
 
 
 def load(name: str, folder: Path, scale: float = SCALE) -> Data | None:

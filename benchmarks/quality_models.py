@@ -10,27 +10,35 @@ frequency
     w0 for cells without an entry, lambda (n + w0 m)^1 for a row of n entries in m columns: the
     setting of Rendle et al. 2022. Ours has c = 1 + log(1 + r / the user's mean r), irspack w; its
     six pairs of w0 and lambda are ours, scaled accordingly.
+NumPy
+    What lists are held against: models of a few lines, with no training to go wrong, which look at
+    which entries are there, not at their counts. `PublishedItemKNN` and `EASE` have published
+    figures on gowalla, which proves data, split and metrics.
 """
 
 from __future__ import annotations
 
+import os
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple, Self
 
 import lightfm_peer
 import numpy as np
-import quality_reference
 import scipy.sparse as sp
+from contenders import list_maker
 from harness import single_blas
-from peer_models import list_maker
 
 import recsys
+from recsys import csr
 
 FACTORS = 64
 SETTINGS = 6
-QUICK_EPOCHS = 2
+_ROWS = 512  # users scored together, or rows of a large matrix handled together
+_SMALL = 4096  # rows of a matrix that is inverted at once
 
 Parameters = dict[str, Any]
 
@@ -48,7 +56,7 @@ Fitted = tuple[Any, float]  # a model that makes lists, and the seconds of its f
 
 @dataclass(frozen=True)
 class Contender:
-    by: str  # who made it: recsys, NumPy (see quality_reference.py), implicit, irspack, lightfm
+    by: str  # who made it: recsys, NumPy, implicit, irspack, lightfm
     fit: Callable[[sp.csr_array, Bench, Parameters], Fitted]
     settings: list[Parameters]
     always: Parameters = field(default_factory=dict)
@@ -57,10 +65,10 @@ class Contender:
 
 def grid(**values: list[Any]) -> list[Parameters]:
     """All combinations."""
-    made: list[Parameters] = [{}]
+    combinations: list[Parameters] = [{}]
     for name, choices in values.items():
-        made = [{**each, name: choice} for each in made for choice in choices]
-    return made
+        combinations = [{**each, name: value} for each in combinations for value in choices]
+    return combinations
 
 
 def pairs(first: str, second: str, values: list[tuple[float, float]]) -> list[Parameters]:
@@ -82,7 +90,7 @@ def timed_fit(fit: Callable[[], Any]) -> Fitted:
     return fitted, time.perf_counter() - began
 
 
-# ---- how they are fitted -----------------------------------------------------------------------
+# ---- how they are fitted -------------------------------------------------------------------------
 
 
 def ours(make: Callable[..., Any], weighted: bool = False) -> Callable[..., Fitted]:
@@ -150,15 +158,184 @@ def lightfm(train: sp.csr_array, bench: Bench, parameters: Parameters) -> Fitted
     peer = lightfm_peer.LightFM(bench.lightfm, train, bench.threads, **parameters)
     try:
         seconds = sum(peer.turn() for _ in range(epochs))
-        return peer.as_model(train), seconds
+        return list_maker(train, *peer.factors()), seconds
     finally:
         peer.close()
 
 
-# ---- who, and with which settings --------------------------------------------------------------
+# ---- models of a few lines -----------------------------------------------------------------------
 
-EPOCHS = {"epochs": QUICK_EPOCHS}
-ITERATIONS = {"iterations": QUICK_EPOCHS}
+
+class Reference(ABC):
+    """Ranks all items by dense scores, some users at a time."""
+
+    @abstractmethod
+    def fit(self, user_items: sp.csr_array) -> Self: ...
+
+    @abstractmethod
+    def scores(self, liked: sp.csr_array) -> np.ndarray:
+        """Of all items, for users with these entries, all ones; float32, may be overwritten."""
+
+    def recommend(
+        self, users: np.ndarray, user_items: sp.csr_matrix, N: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        ids = np.empty((len(users), N), np.int64)
+        values = np.empty((len(users), N), np.float32)
+        for begin in range(0, len(users), _ROWS):
+            at = slice(begin, begin + _ROWS)
+            liked = ones(user_items[at])
+            scores = self.scores(liked)
+            scores[csr.entry_rows(liked), liked.indices] = -np.inf
+            # N items of a sample reach this already, so no more than those above are to be sorted
+            sample = scores[:, :: max(1, scores.shape[1] // (64 * N))]
+            least = np.partition(sample, -N, axis=1)[:, -N]
+            for user, (line, bound) in enumerate(zip(scores, least, strict=True), begin):
+                near = np.flatnonzero(line >= bound)
+                ids[user] = near[np.argsort(-line[near], kind="stable")[:N]]
+                values[user] = line[ids[user]]
+        return ids, values
+
+
+def ones(user_items: sp.csr_array | sp.csr_matrix) -> sp.csr_array:
+    return sp.csr_array((user_items > 0).astype(np.float32))
+
+
+class Popularity(Reference):
+    """Of an item: how many have it."""
+
+    def fit(self, user_items: sp.csr_array) -> Self:
+        self.likes = ones(user_items).sum(axis=0, dtype=np.float32)
+        return self
+
+    def scores(self, liked: sp.csr_array) -> np.ndarray:
+        return np.tile(self.likes, (liked.shape[0], 1))
+
+
+class PublishedItemKNN(Reference):
+    """The "ItemCF" row of the published tables, from `recsys.ItemNeighbors`.
+
+    Cosine, each item asking its k neighbours, not itself, whose similarities are made to add up to
+    one; they vote by x - m, m being an item's mean over all users, and the item's own is added::
+
+        s_ui = m_i + sum_j S_ij (x_uj - m_j) / sum_j S_ij
+
+    which is `ItemNeighbors`' score and a number for each item that depends on no user.
+    """
+
+    def __init__(self, k: int = 100) -> None:
+        self.k = k
+
+    def fit(self, user_items: sp.csr_array) -> Self:
+        liked = ones(user_items)
+        similarity = recsys.ItemNeighbors(self.k + 1, weighting="cosine").fit(liked).similarity
+        similarity.setdiag(0)
+        sums = similarity.sum(axis=1)
+        self.votes = sp.csr_array(sp.diags_array(1 / np.where(sums > 0, sums, 1)) @ similarity).T
+        means = liked.mean(axis=0)
+        self.offsets = (means - means @ self.votes).astype(np.float32)
+        return self
+
+    def scores(self, liked: sp.csr_array) -> np.ndarray:
+        return (liked @ self.votes).toarray() + self.offsets
+
+
+class EASE(Reference):
+    """Steck, "Embarrassingly Shallow Autoencoders for Sparse Data", WWW 2019, arXiv:1905.03375.
+
+    With X the likes, P = (X'X + lambda I)^-1: scores are X B, B = I - P / diag(P), each column
+    being divided by its own element. Where there are fewer users than items, P is computed as
+    (I - X' M X) / lambda, M = (X X' + lambda I)^-1. Everything is float32, and matrices are
+    changed in place.
+
+    Parameters
+    ----------
+    regularization : float
+        lambda.
+    """
+
+    def __init__(self, regularization: float) -> None:
+        self.regularization = np.float32(regularization)
+
+    @staticmethod
+    def memory(n_users: int, n_items: int) -> int:
+        """Bytes a fit takes, about: the matrix inverted and half as much again, then P too."""
+        inverted = min(n_users, n_items) ** 2
+        kept = inverted + n_items**2 if n_users < n_items else n_items**2
+        return 4 * (max(kept, inverted * 3 // 2) + 4 * _ROWS * max(n_users, n_items))
+
+    def fit(self, user_items: sp.csr_array) -> Self:
+        liked = ones(user_items)
+        n_users, n_items = liked.shape
+        if n_users < n_items:
+            p = products(sp.csr_array(liked.T), self._inverse_gram(liked))
+            np.negative(p, out=p)
+            p[np.diag_indices(n_items)] += 1  # now lambda P; the lambda cancels
+        else:
+            p = self._inverse_gram(sp.csr_array(liked.T))
+        p /= -p.diagonal()
+        p[np.diag_indices(n_items)] = 0
+        self.weights = p
+        return self
+
+    def _inverse_gram(self, rows: sp.csr_array) -> np.ndarray:
+        """Of their products with each other, lambda added on the diagonal."""
+        gram = products(rows, None)
+        gram[np.diag_indices(len(gram))] += self.regularization
+        invert(gram)
+        return gram
+
+    def scores(self, liked: sp.csr_array) -> np.ndarray:
+        return liked @ self.weights
+
+
+def products(a: sp.csr_array, middle: np.ndarray | None) -> np.ndarray:
+    """A M A', or A A' without M; M is symmetric."""
+    made = np.empty((a.shape[0], a.shape[0]), np.float32)
+    transposed = sp.csr_array(a.T)
+    for begin in range(0, len(made), _ROWS):
+        at = slice(begin, begin + _ROWS)
+        if middle is None:
+            made[at] = (a[at] @ transposed).toarray()
+        else:
+            made[:, at] = a @ (a[at] @ middle).T
+    return made
+
+
+def invert(matrix: np.ndarray) -> None:
+    """A symmetric positive definite matrix, in its place, by blocks.
+
+    With A = [[F, C], [C', S]] and T = F^-1 C, the lower right block of the inverse is
+    R = (S - C' T)^-1, the upper right one -T R, the upper left one F^-1 + T R T'. LAPACK's way,
+    by Cholesky's factor, takes three quarters of the arithmetic, but OpenBLAS's ends in a
+    segmentation fault at 30,000 rows.
+    """
+    if len(matrix) <= _SMALL:
+        matrix[:] = np.linalg.inv(matrix)
+        return
+    half = len(matrix) // 2
+    first, across, second = matrix[:half, :half], matrix[:half, half:], matrix[half:, half:]
+    invert(first)
+    t = first @ across
+    second -= across.T @ t
+    invert(second)
+    np.matmul(t, -second, out=across)
+    first -= across @ t.T
+    matrix[half:, :half] = across.T
+
+
+def available_memory() -> int:
+    """Bytes a process can still have without swapping."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        [line] = [line for line in lines if line.startswith("MemAvailable:")]
+        return 1024 * int(line.split()[1])
+    except (OSError, ValueError):
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+# ---- who, and with which settings ----------------------------------------------------------------
+
+EPOCHS, ITERATIONS = {"epochs": 2}, {"iterations": 2}  # with --quick
 
 ALS_WEIGHTED = pairs(  # of w; implicit's, and ours with the objective of implicit
     "alpha",
@@ -178,8 +355,8 @@ FREQUENCY_ALWAYS = {
 BPR = grid(learning_rate=[0.02, 0.05], regularization=[0.002, 0.005, 0.01])
 
 CONTENDERS = {
-    "popularity": Contender("NumPy", reference(quality_reference.Popularity), [{}]),
-    "ItemKNN as published": Contender("NumPy", reference(quality_reference.PublishedItemKNN), [{}]),
+    "popularity": Contender("NumPy", reference(Popularity), [{}]),
+    "ItemKNN as published": Contender("NumPy", reference(PublishedItemKNN), [{}]),
     "ItemNeighbors, cosine": Contender(
         "recsys",
         ours(recsys.ItemNeighbors, weighted=True),
@@ -317,7 +494,7 @@ CONTENDERS = {
     ),
     "EASE": Contender(
         "NumPy",
-        reference(quality_reference.EASE),
+        reference(EASE),
         grid(regularization=[80.0, 30.0, 200.0, 500.0, 1000.0, 2000.0]),
     ),
 }

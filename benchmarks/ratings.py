@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
+from contenders import cmfrec_model
 
 import recsys
 
@@ -49,26 +50,6 @@ def ours(
     return model.predict
 
 
-def cmfrec_model(model: recsys.ExplicitALS, threads: int, iterations: int):
-    """cmfrec's of the same parameters, exactly solved (or not) as ours."""
-    import cmfrec
-
-    return cmfrec.CMF(
-        k=model.factors,
-        lambda_=model.regularization,
-        scale_lam=model.weighted_regularization,
-        user_bias=model.bias,
-        item_bias=model.bias,
-        center=model.bias,
-        use_cg=model.solver == "cg",
-        niter=iterations,
-        nthreads=threads,
-        use_float=True,
-        verbose=False,
-        random_state=0,
-    )
-
-
 def cmfrec(model: recsys.ExplicitALS, train: sp.coo_array, threads: int) -> Predict:
     peer = cmfrec_model(model, threads, model.iterations)
     peer.fit(sp.coo_matrix(train))
@@ -96,10 +77,10 @@ def read(path: Path) -> sp.coo_array:
     return sp.coo_array((ratings, (users, items)), shape=shape)
 
 
-def synthetic(seed: int = 0) -> sp.coo_array:
+def synthetic(seed: int = 0, count: int = 1_000_209) -> sp.coo_array:
     """As many ratings, users and items as MovieLens 1M, a few of them having most of the ratings;
     to measure time on, not errors."""
-    users, items, count = 6040, 3706, 1_000_209
+    users, items = 6040, 3706
     rng = np.random.default_rng(seed)
     # Twice as many draws as ratings: some are of pairs that were there before.
     sides = []

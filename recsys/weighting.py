@@ -52,7 +52,7 @@ def bm25_weight(
 def normalize(X: Any) -> sparse.csr_matrix:
     """X with rows of length 1; rows of zeros stay."""
     counts = csr.canonical(X, np.dtype(np.float64), may_be_empty=True, name="X")
-    documents = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
+    documents = csr.entry_rows(counts)
     return _matrix(unit(counts.data, documents, counts.shape[0]), counts)
 
 
@@ -97,7 +97,7 @@ def _idf(terms: np.ndarray, shape: tuple[int, int], negative: bool) -> np.ndarra
 def _weighed(X: Any, weigh: Any, negative_idf: bool, **options: float) -> sparse.csr_matrix:
     counts = csr.canonical(X, np.dtype(np.float64), may_be_empty=True, name="X")
     not_negative(counts, "X")
-    documents = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
+    documents = csr.entry_rows(counts)
     weighed = weigh(counts.data, documents, counts.indices, counts.shape, negative_idf, **options)
     return _matrix(weighed, counts)
 

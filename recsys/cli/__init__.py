@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sys
 
-INTERRUPTED = 130  # exit status of a program that was interrupted
+from recsys.cli.exit_status import INTERRUPTED
 
 
 def main() -> None:

@@ -1,7 +1,6 @@
 """The program with all its commands, in the order in which its help lists them."""
 
 from recsys.cli.about import config, info
-from recsys.cli.benchmark import run as benchmark
 from recsys.cli.command import app, register
 from recsys.cli.lists import recommend, similar
 from recsys.cli.measure import evaluate
@@ -16,5 +15,4 @@ register("similar", similar)
 register("evaluate", evaluate)
 register("tune", tune)
 register("info", info)
-register("benchmark", benchmark)
 register("config", config)

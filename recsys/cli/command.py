@@ -17,11 +17,10 @@ import typer
 from tqdm import tqdm
 
 import recsys
-from recsys.cli import INTERRUPTED
+from recsys.cli.exit_status import BROKEN_PIPE, INTERRUPTED
 
 # What the library raises where input, files or the machine are at fault, and not the program.
 EXPECTED = (ValueError, TypeError, LookupError, OSError, ImportError, ArithmeticError, MemoryError)
-BROKEN_PIPE = 141  # exit status of a program whose output nobody reads any more
 
 app = typer.Typer(
     name="recsys",

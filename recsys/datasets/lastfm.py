@@ -114,10 +114,10 @@ def lastfm360k(
 
 def _given(path: Path) -> Path:
     if path.is_dir():
-        found = cache.search(_FILENAMES, path)
-        if found is None:
+        file = cache.search(_FILENAMES, path)
+        if file is None:
             raise FileNotFoundError(f"{path} holds none of {', '.join(_FILENAMES)}")
-        return found
+        return file
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}; leave path out to download lastfm-360K")
     return path

@@ -11,13 +11,7 @@ Recommendation", KDD 2020).
 >>> print(result.table())                                                  # doctest: +SKIP
 """
 
-from .cross_validation import FoldInScorer, UserFolds
-from .lists import Judged, judge, self_information
-from .metrics import OVERALL_METRICS, USER_METRICS, Totals
-from .protocol import HeldOut, evaluate
-from .ratings import mae, rmse
-from .results import Difference, Evaluation, compare
-from .splits import (
+from recsys.interactions.splits import (
     Split,
     UserSplit,
     leave_k_out_split,
@@ -28,6 +22,13 @@ from .splits import (
     user_folds,
     user_split,
 )
+
+from .cross_validation import FoldInScorer, UserFolds
+from .lists import Judged, judge, self_information
+from .metrics import OVERALL_METRICS, USER_METRICS, Totals
+from .protocol import HeldOut, evaluate
+from .ratings import mae, rmse
+from .results import Difference, Evaluation, compare
 
 __all__ = [
     "OVERALL_METRICS",

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recsys import checks, csr
+from recsys.interactions.splits import UserSplit, able_users, user_split, users_of_folds
 
 from .metrics import ERRORS, check_metric
 from .protocol import evaluate
 from .ratings import mae, rmse
-from .splits import UserSplit, able_users, user_split, users_of_folds
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -153,10 +153,10 @@ class FoldInScorer:
             return -_error(model, shown, parts, rmse if self.metric == "rmse" else mae)
         name, _, cut = self.metric.partition("@")
         options = {"fold_in": True}
-        found = evaluate(
+        measured = evaluate(
             model, shown, parts.test, name, int(cut), options=options, show_progress=False
         )
-        return found.mean[self.metric]
+        return measured.mean[self.metric]
 
 
 def _last_step(estimator: Any, shown: sparse.csr_matrix) -> tuple[Any, Any]:

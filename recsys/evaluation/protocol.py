@@ -213,8 +213,8 @@ class _Tally:
 
     def __init__(self, names: list[str], cuts: list[int], n_users: int, n_items: int) -> None:
         self.names, self.cuts = names, cuts
-        own = [(name, cut) for name in names if name in USER_METRICS for cut in cuts]
-        self.per_user = {f"{name}@{cut}": np.empty(n_users) for name, cut in own}
+        by_user = [(name, cut) for name in names if name in USER_METRICS for cut in cuts]
+        self.per_user = {f"{name}@{cut}": np.empty(n_users) for name, cut in by_user}
         self.totals = {cut: Totals(np.zeros(n_items, np.int64), 0, 0) for cut in cuts}
         self.n_cut_ties = self.n_seen_listed = 0
 
@@ -300,13 +300,13 @@ def _lists(
     options: Mapping[str, Any],
 ) -> tuple[np.ndarray, np.ndarray]:
     """The model's lists and scores, with -1 and -inf in all places that are empty."""
-    found = model.recommend(users, rows, N=length, **options)
-    if not isinstance(found, tuple) or len(found) != 2:
+    answer = model.recommend(users, rows, N=length, **options)
+    if not isinstance(answer, tuple) or len(answer) != 2:
         raise TypeError(
             "model.recommend must return two arrays, item ids and scores; got "
-            f"{type(found).__name__}"
+            f"{type(answer).__name__}"
         )
-    items, scores = np.asarray(found[0]), np.asarray(found[1])
+    items, scores = np.asarray(answer[0]), np.asarray(answer[1])
     fits = items.ndim == 2 and len(items) == len(users) and items.shape[1] <= length
     if not fits or items.shape != scores.shape:
         raise ValueError(

@@ -15,24 +15,24 @@ class Faults:
 
     def __init__(self, name: str) -> None:
         self.name, self.rows = name, 0
-        self._found: dict[str, tuple[int, int, Any]] = {}
+        self._noted: dict[str, tuple[int, int, Any]] = {}
 
     def note(self, what: str, bad: np.ndarray, values: Any = None) -> None:
         """That rows of the next batch are bad; `values` to show the first of them."""
         if not bad.any():
             return
         at = int(np.argmax(bad))
-        count, row, shown = self._found.get(what, (0, self.rows + at, None))
+        count, row, shown = self._noted.get(what, (0, self.rows + at, None))
         if not count and values is not None:
             shown = values[at]
-        self._found[what] = (count + int(bad.sum()), row, shown)
+        self._noted[what] = (count + int(bad.sum()), row, shown)
 
     def __contains__(self, what: str) -> bool:
-        return what in self._found
+        return what in self._noted
 
     def check(self, hints: dict[str, str]) -> None:
         """Raise ValueError for what was noted; `hints` say what to do about each thing."""
-        for what, (count, row, shown) in self._found.items():
+        for what, (count, row, shown) in self._noted.items():
             got = "" if shown is None else f" ({shown:g})"
             raise ValueError(
                 f"column {self.name!r} is {what} in {count} row{'s' * (count > 1)}, first in row "

@@ -125,8 +125,8 @@ class _ByArrow:
     def _encoded(self, values: Any) -> Any:
         """With the ids that occur alone, as Arrow's `_type`."""
         if isinstance(values, np.ndarray):
-            own = int64(values) if self.kind == "integer" else values
-            values = self._arrow.array(own, self._type)
+            plain = int64(values) if self.kind == "integer" else values
+            values = self._arrow.array(plain, self._type)
         if self._arrow.types.is_dictionary(values.type):
             used = values.indices.dictionary_encode()
             ids = values.dictionary.take(used.dictionary)
@@ -167,8 +167,8 @@ class _ByDict:
         ids = as_objects(self._known)
         if self.kind == "integer":
             return joined(self._codes), IntegerIds(int64(ids))
-        own = StringIds.of_objects(ids) if self.kind == "string" else ObjectIds(ids)
-        return joined(self._codes), own
+        known = StringIds.of_objects(ids) if self.kind == "string" else ObjectIds(ids)
+        return joined(self._codes), known
 
     def _numbers(self, ids: list[Hashable]) -> np.ndarray:
         return np.fromiter(map(self._known.__getitem__, ids), np.int32, len(ids))
@@ -179,7 +179,7 @@ def _nulls(batch: Any) -> np.ndarray | None:
     if not isinstance(batch, np.ndarray):
         return batch.is_null().to_numpy() if batch.null_count() else None
     if batch.dtype != object or not any(
-        own is type(None) or issubclass(own, float) for own in set(map(type, batch))
+        id_type is type(None) or issubclass(id_type, float) for id_type in set(map(type, batch))
     ):
         return None
     nulls = np.array([v is None or (isinstance(v, float) and v != v) for v in batch], bool)

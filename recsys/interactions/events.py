@@ -28,7 +28,7 @@ class Names(NamedTuple):
     time: str | None
 
     @property
-    def given(self) -> list[str]:
+    def named(self) -> list[str]:
         return [name for name in self if name is not None]
 
 
@@ -41,21 +41,22 @@ def checked_names(user: Any, item: Any, value: Any, time: Any, of: type = str) -
             raise TypeError(
                 f"{what} is a column by its {expected}; got {name!r} ({type(name).__name__})"
             )
-    twice = [name for name in names.given if names.given.count(name) > 1]
+    twice = [name for name in names.named if names.named.count(name) > 1]
     if twice:
         raise ValueError(f"the column {twice[0]!r} is named twice; expected another one for each")
     return names
 
 
-def default_names(given: Sequence[Any]) -> Names:
+def default_names(columns: Sequence[Any]) -> Names:
     """Of users, items, values and times that have none; None for those not given."""
     return Names(
-        *(None if each is None else name for name, each in zip(Names._fields, given, strict=True))
+        *(None if each is None else name for name, each in zip(Names._fields, columns, strict=True))
     )
 
 
-class Entries(NamedTuple):
-    """What events come to. `times` go with the values, as the latest of each pair's events."""
+class IdMatrix(NamedTuple):
+    """A matrix with the ids of its rows and columns. `times` go with the values, as the latest of
+    each pair's events."""
 
     user_items: sparse.csr_array
     users: Ids
@@ -94,8 +95,8 @@ class Events:
             for _ in pool.map(_add, columns, batch):
                 pass
 
-    def finish(self, drop: str = "") -> Entries:
-        """The entries; what was added is used up.
+    def finish(self, drop: str = "") -> IdMatrix:
+        """The matrix; what was added is used up.
 
         Parameters
         ----------
@@ -119,18 +120,18 @@ class Events:
         columns, items = self._items.finish()
         values = None if self._values is None else self._values.finish()
         times = None if self._times is None else self._times.finish()
-        return entries(rows, columns, values, times, users, items, self._aggregate)
+        return matrix_of(rows, columns, values, times, users, items, self._aggregate)
 
     def _columns(self) -> list[Any]:
-        own = (self._users, self._items, self._values, self._times)
-        return [column for column in own if column is not None]
+        columns = (self._users, self._items, self._values, self._times)
+        return [column for column in columns if column is not None]
 
 
 def _add(column: Any, part: Any) -> None:
     column.add(part)
 
 
-def entries(
+def matrix_of(
     rows: np.ndarray,
     columns: np.ndarray,
     values: np.ndarray | None,
@@ -138,8 +139,8 @@ def entries(
     users: Ids,
     items: Ids,
     aggregate: str,
-) -> Entries:
-    """The entries of a matrix, from events in any order.
+) -> IdMatrix:
+    """A matrix with an entry for each pair, from events in any order.
 
     Parameters
     ----------
@@ -162,7 +163,7 @@ def entries(
         times = None if times is None else np.maximum.reduceat(times[order], begin)
         indices, indptr = indices[begin], np.searchsorted(begin, indptr)
     matrix = csr.assemble(narrowed(values), indices, indptr, shape)
-    return Entries(matrix, users, items, times)
+    return IdMatrix(matrix, users, items, times)
 
 
 def _in_order(

@@ -318,9 +318,9 @@ def _parsed_by_arrow(texts: Any, kind: str) -> np.ndarray | None:
     types = [pyarrow.float64()]
     if kind == "t":
         types = [pyarrow.int64(), *types, pyarrow.timestamp("us"), pyarrow.timestamp("us", "UTC")]
-    for own in types:
+    for arrow_type in types:
         try:
-            return texts.to_native().cast(own).to_numpy()
+            return texts.to_native().cast(arrow_type).to_numpy()
         except pyarrow.ArrowInvalid:
             continue
     return None

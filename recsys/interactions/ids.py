@@ -10,6 +10,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from recsys import csr
+
 NAMED = 5  # unknown ids that an error lists
 _NEAR = 50  # ids that are compared letter by letter with an unknown one
 _BELOW = 2**63
@@ -114,10 +116,10 @@ class Ids(ABC):
             A KeyError that lists up to five ids which are not there, and what is spelled like them.
         """
         array = self.as_given(wanted)
-        found = self._find(array.reshape(-1)).reshape(array.shape)
-        if (found < 0).any():
-            raise UnknownIdError(self._unknown(array[found < 0], name))
-        return found
+        rows = self._find(array.reshape(-1)).reshape(array.shape)
+        if (rows < 0).any():
+            raise UnknownIdError(self._unknown(array[rows < 0], name))
+        return rows
 
     def find(self, wanted: Any) -> np.ndarray:
         """As `rows`, with -1 for an id that is not there."""
@@ -181,7 +183,9 @@ class Ids(ABC):
 
     def __getstate__(self) -> dict[str, Any]:
         # What finds rows is made anew where it is needed: it is larger than the ids.
-        return {name: own for name, own in vars(self).items() if name not in ("_index", "_order")}
+        return {
+            name: value for name, value in vars(self).items() if name not in ("_index", "_order")
+        }
 
     def __repr__(self) -> str:
         first = ", ".join(repr(self[row]) for row in range(min(3, len(self))))
@@ -310,12 +314,12 @@ class StringIds(Ids):
         slack = max(2, len(text) // 4)
         near = np.flatnonzero(np.abs(lengths - len(text.encode())) <= slack)
         if len(near) > _NEAR:
-            at = np.repeat(self._offsets[near], lengths[near]) + _counted(lengths[near])
+            _, at = csr.row_entries(self._offsets, near)
             owner = np.repeat(np.arange(len(near)), lengths[near])
             counts = np.zeros((len(near), 32), np.int16)
             np.add.at(counts, (owner, self._letters[at] & 31), 1)  # & 31: in either case
-            own = np.bincount(np.frombuffer(text.encode(), np.uint8) & 31, minlength=32)
-            apart = np.abs(counts - own).sum(axis=1)
+            wanted = np.bincount(np.frombuffer(text.encode(), np.uint8) & 31, minlength=32)
+            apart = np.abs(counts - wanted).sum(axis=1)
             near = near[np.argsort(apart, kind="stable")[:_NEAR]]
         options = {name.casefold(): name for name in self.take(near)}
         match = difflib.get_close_matches(text.casefold().strip(), options, n=1)
@@ -356,14 +360,14 @@ class IntegerIds(Ids):
 
     def _find(self, wanted: np.ndarray) -> np.ndarray:
         whole = np.array([_is_integer(v) and -_BELOW <= v < _BELOW for v in wanted], bool)
-        found = np.full(len(wanted), -1, np.int64)
+        places = np.full(len(wanted), -1, np.int64)
         if not len(self):
-            return found
+            return places
         values = wanted[whole].astype(np.int64)
         at = np.searchsorted(self._values, values, sorter=self._order).clip(max=len(self) - 1)
         rows = self._order[at]
-        found[whole] = np.where(self._values[rows] == values, rows, -1)
-        return found
+        places[whole] = np.where(self._values[rows] == values, rows, -1)
+        return places
 
     @functools.cached_property
     def _order(self) -> np.ndarray:
@@ -424,9 +428,9 @@ def as_objects(values: Any, flat: bool = True) -> np.ndarray:
         array = np.asarray(values)
         array = array.astype(object) if array.dtype != object else array
         return array.reshape(-1) if flat else array
-    own = list(values)
-    array = np.empty(len(own), object)
-    for place, value in enumerate(own):  # an assignment in one would look into tuples
+    listed = list(values)
+    array = np.empty(len(listed), object)
+    for place, value in enumerate(listed):  # an assignment in one would look into tuples
         array[place] = value
     return array
 
@@ -443,31 +447,31 @@ def kind_of(values: np.ndarray, first: int = 0) -> str:
     places = range(len(values))[::-1]
     types = dict(zip(map(type, values[::-1]), places, strict=True))  # type -> first place
     kinds = {}
-    for own, place in sorted(types.items(), key=lambda each: each[1]):
-        if own is type(None) or (
-            issubclass(own, float | np.floating) and values[place] != values[place]
+    for id_type, place in sorted(types.items(), key=lambda each: each[1]):
+        if id_type is type(None) or (
+            issubclass(id_type, float | np.floating) and values[place] != values[place]
         ):
             raise TypeError(
                 f"id {first + place} is {values[place]!r}; expected every id to be there"
             )
-        real = issubclass(own, float | np.floating)
-        if real or issubclass(own, bool | np.bool_) or not issubclass(own, Hashable):
+        real = issubclass(id_type, float | np.floating)
+        if real or issubclass(id_type, bool | np.bool_) or not issubclass(id_type, Hashable):
             hint = ": drop rows without an id, then .astype('int64')" if real else ""
             raise TypeError(
-                f"id {first + place} is {values[place]!r}, a {own.__name__}; expected strings, "
+                f"id {first + place} is {values[place]!r}, a {id_type.__name__}; expected strings, "
                 f"integers or other hashable objects{hint}"
             )
-        kinds[_kind(own)] = place
+        kinds[_kind(id_type)] = place
     if len(kinds) > 1:
         shown = ", ".join(f"{values[place]!r} ({kind})" for kind, place in kinds.items())
         raise TypeError(f"ids are of more than one kind: {shown}; turn all of them into strings")
     return next(iter(kinds), "string")
 
 
-def _kind(own: type) -> str:
-    if issubclass(own, str):
+def _kind(id_type: type) -> str:
+    if issubclass(id_type, str):
         return "string"
-    return "integer" if issubclass(own, int | np.integer) else "object"
+    return "integer" if issubclass(id_type, int | np.integer) else "object"
 
 
 def _is_integer(value: object) -> bool:
@@ -490,8 +494,3 @@ def _check_no_twice(index: dict[Hashable, int], count: int, ids: Ids) -> None:
         return
     twice = next(value for row, value in enumerate(ids) if index[value] != row)
     raise ValueError(f"the id {twice!r} comes twice; expected each once")
-
-
-def _counted(lengths: np.ndarray) -> np.ndarray:
-    """0, 1, ... of each length, one after the other."""
-    return np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)

@@ -12,14 +12,20 @@ import numpy as np
 from recsys import checks, csr
 from recsys.interactions import files, rearrange
 from recsys.interactions.columns import as_column
-from recsys.interactions.events import Events, Names, checked_names, default_names, narrowed
+from recsys.interactions.events import (
+    Events,
+    IdMatrix,
+    Names,
+    checked_names,
+    default_names,
+    narrowed,
+)
 from recsys.interactions.frames import ROWS, read_frame, to_frame
 from recsys.interactions.ids import Ids, IntegerIds
+from recsys.interactions.summary import Summary
 
 if TYPE_CHECKING:
     from scipy import sparse
-
-    from recsys.interactions.summary import Summary
 
 NAMES = Names("user", "item", None, None)  # of what did not come from a table
 # How the libraries of tables drop rows of which a column is missing
@@ -115,7 +121,7 @@ class Interactions:
         """
         names = checked_names(user, item, value, time)
         events = Events(names, aggregate, allow_negative)
-        kind, batches = read_frame(frame, names.given)
+        kind, batches = read_frame(frame, names.named)
         for batch in batches:
             events.add(batch)
         return cls(*events.finish(_DROP.get(kind, _DROP_ANY)), names, kind)
@@ -244,13 +250,13 @@ class Interactions:
         """
         path = files.existing(path)
         checks.flag("header", header)
-        given = checked_names(user, item, value, time, of=str if header else int)
-        names = given if header else default_names(given)
+        columns = checked_names(user, item, value, time, of=str if header else int)
+        names = columns if header else default_names(columns)
         events = Events(names, aggregate, allow_negative)
         kinds = "iivt" if value is not None else "iit"
         with files.naming(path):
             layout = files.csv_layout(path, separator, header, quote, encoding)
-            places = files.csv_columns(layout, given.given)
+            places = files.csv_columns(layout, columns.named)
             for batch in files.read_csv(path, layout, places, kinds[: len(places)]):
                 events.add(batch)
             return cls(*events.finish(_DROP_ANY), names)
@@ -283,7 +289,7 @@ class Interactions:
         names = checked_names(user, item, value, time)
         events = Events(names, aggregate, allow_negative)
         with files.naming(path):
-            for batch in files.read_parquet(path, names.given):
+            for batch in files.read_parquet(path, names.named):
                 events.add(batch)
             return cls(*events.finish(_DROP_ANY), names)
 
@@ -312,9 +318,7 @@ class Interactions:
         Summary
             Printed, a table; ``.to_dict()`` has its numbers.
         """
-        from recsys.interactions.summary import Summary
-
-        return Summary.of(self)
+        return Summary.of(self.user_items, self.times)
 
     # ---- other forms of it -----------------------------------------------------------------------
 
@@ -359,8 +363,7 @@ class Interactions:
         UnknownIdError
             Entries of users or items that are not among `users` or `items`.
         """
-        made = rearrange.with_ids(self, users, items, unknown)
-        return Interactions(*made, self.names, self.frame_kind)
+        return self._made_of(rearrange.with_ids(self._id_matrix, users, items, unknown))
 
     def filter(self, *, min_user: int = 1, min_item: int = 1) -> Interactions:
         """Without users and items that have too few entries.
@@ -378,8 +381,7 @@ class Interactions:
         TypeError, ValueError
             No such integers; nothing would be left.
         """
-        made = rearrange.core(self, min_user, min_item)
-        return Interactions(*made, self.names, self.frame_kind)
+        return self._made_of(rearrange.core(self._id_matrix, min_user, min_item))
 
     def split(self, how: str = "random", **options: Any) -> Any:
         """Parts to train and to measure on, with the same users and items as the whole.
@@ -403,10 +405,10 @@ class Interactions:
         TypeError, ValueError
             An unknown way to split, no times, options of that function out of range.
         """
-        made = rearrange.split(self, how, options)
+        parts = rearrange.split(self._id_matrix, how, options)
         if how == "user_folds":
-            return map(self._parts, made)
-        return self._parts(made)
+            return map(self._with_ids, parts)
+        return self._with_ids(parts)
 
     def concat(self, *others: Interactions, aggregate: str = "sum") -> Interactions:
         """These entries and those of others, with the users and items of all.
@@ -430,18 +432,28 @@ class Interactions:
                     f"expected Interactions to put together; got {type(other).__qualname__}. "
                     "Interactions.from_frame makes them of a table, from_csr of a matrix"
                 )
-        made = rearrange.united([self, *others], aggregate)
-        return Interactions(*made, self.names, self.frame_kind)
+        parts = [part._id_matrix for part in (self, *others)]
+        return self._made_of(rearrange.united(parts, self.names, aggregate))
 
-    def _parts(self, made: Any) -> Any:
-        """A named tuple of matrices as one of Interactions."""
-        return made._make(
-            part if isinstance(part, np.ndarray) else self._part(part) for part in made
+    @property
+    def _id_matrix(self) -> IdMatrix:
+        return IdMatrix(self.user_items, self.users, self.items, self.times)
+
+    def _made_of(self, matrix: IdMatrix) -> Interactions:
+        """Interactions that are called as these are."""
+        return Interactions(*matrix, self.names, self.frame_kind)
+
+    def _with_ids(self, parts: Any) -> Any:
+        """A named tuple of matrices as one of Interactions; arrays in it stay as they are."""
+        whole = self._id_matrix
+        return parts._make(
+            part
+            if isinstance(part, np.ndarray)
+            else self._made_of(
+                whole._replace(user_items=part, times=rearrange.times_of(part, whole))
+            )
+            for part in parts
         )
-
-    def _part(self, matrix: sparse.csr_matrix) -> Interactions:
-        times = rearrange.times_of(matrix, self)
-        return Interactions(matrix, self.users, self.items, times, self.names, self.frame_kind)
 
     def __repr__(self) -> str:
         times = ", with times" if self.times is not None else ""
@@ -463,7 +475,7 @@ def _read_only(array: np.ndarray) -> np.ndarray:
 def _ids_of_rows(name: str, ids: Iterable[Hashable] | None, count: int, noun: str) -> Ids:
     if ids is None:
         return IntegerIds(np.arange(count))
-    own = ids if isinstance(ids, Ids) else Ids.of(ids)
-    if len(own) != count:
-        raise ValueError(f"{name} has {len(own)} ids, user_items has {count} {noun}")
-    return own
+    labels = ids if isinstance(ids, Ids) else Ids.of(ids)
+    if len(labels) != count:
+        raise ValueError(f"{name} has {len(labels)} ids, user_items has {count} {noun}")
+    return labels

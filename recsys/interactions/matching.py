@@ -12,16 +12,16 @@ logger = logging.getLogger("recsys")
 
 
 def in_rows(
-    given: Any, users: Ids | None = None, items: Ids | None = None, name: str = "user_items"
+    data: Any, users: Ids | None = None, items: Ids | None = None, name: str = "user_items"
 ) -> Any:
     """The matrix of Interactions, as `known_entries`; whatever else is given stays what it is."""
-    if not isinstance(given, Interactions):
-        return given
-    return known_entries(given, users, items, name).user_items
+    if not isinstance(data, Interactions):
+        return data
+    return known_entries(data, users, items, name).user_items
 
 
 def known_entries(
-    given: Interactions, users: Ids | None, items: Ids | None, name: str
+    data: Interactions, users: Ids | None, items: Ids | None, name: str
 ) -> Interactions:
     """Interactions whose rows are `users` and columns `items`; None leaves their own.
 
@@ -32,20 +32,20 @@ def known_entries(
     UnknownIdError
         All entries are of other ids.
     """
-    if (users is None or users is given.users) and (items is None or items is given.items):
-        return given
-    made = given.aligned(users, items, unknown="drop")
-    lost = given.nnz - made.nnz
-    if lost and not made.nnz:
-        given.aligned(users, items, unknown="raise")
+    if (users is None or users is data.users) and (items is None or items is data.items):
+        return data
+    aligned = data.aligned(users, items, unknown="drop")
+    lost = data.nnz - aligned.nnz
+    if lost and not aligned.nnz:
+        data.aligned(users, items, unknown="raise")
     if lost:
         logger.warning(
             "%s: %d of %d entries are of unknown users or items, and left out",
             name,
             lost,
-            given.nnz,
+            data.nnz,
         )
-    return made
+    return aligned
 
 
 def pair_in_rows(

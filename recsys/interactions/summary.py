@@ -10,7 +10,7 @@ import numpy as np
 from recsys.tables import aligned, html_table
 
 if TYPE_CHECKING:
-    from recsys.interactions.interactions import Interactions
+    from scipy import sparse
 
 _SHARES = {"min": 0, "25%": 0.25, "median": 0.5, "75%": 0.75, "max": 1}
 
@@ -40,19 +40,18 @@ class Summary:
     last_time: Any
 
     @classmethod
-    def of(cls, data: Interactions) -> Summary:
-        matrix = data.user_items
+    def of(cls, matrix: sparse.csr_matrix, times: np.ndarray | None) -> Summary:
         columns = {
             "entries of a user": np.diff(matrix.indptr),
             "entries of an item": np.bincount(matrix.indices, minlength=matrix.shape[1]),
         }
         if matrix.nnz:
             columns["value"] = matrix.data
-        timed = data.times is not None and matrix.nnz
-        span = (data.times.min(), data.times.max()) if timed else (None, None)
+        span = (None, None) if times is None or not matrix.nnz else (times.min(), times.max())
         figures = {name: _figures(values) for name, values in columns.items()}
         n_users, n_items = matrix.shape
-        return cls(n_users, n_items, matrix.nnz, data.density, figures, *span)
+        density = matrix.nnz / (n_users * n_items)
+        return cls(n_users, n_items, matrix.nnz, density, figures, *span)
 
     def to_dict(self) -> dict[str, Any]:
         """All of it in plain Python numbers and, for dates, strings: ready for JSON."""

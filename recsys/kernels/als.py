@@ -64,7 +64,7 @@ def half_sweep(
     side : Side
         The data, rows x columns. A row's lambda_u is that of its bias too.
     fixed : Factors
-        Of the columns; not written to.
+        Of the columns; not written to, unless `workspace` has no block for them.
     start : Factors or None
         Where conjugate gradient starts; not used by "cholesky".
     out : Factors
@@ -108,6 +108,8 @@ def half_sweep(
         total = entries + _other_cells(side, system, fixed, solved, options)
     back = np.ascontiguousarray(system.basis.T, dtype=solved.dtype)
     _als.rotate(solved, back, out.factors, out_last=out.biases, **options)
+    if system.fixed is fixed.factors:
+        _als.rotate(fixed.factors, back, fixed.factors, **options)
     return Sweep(total, entries, retried, jittered)
 
 
@@ -197,19 +199,21 @@ class _System:
         workspace: Workspace,
         options: dict[str, Any],
     ) -> _System:
-        dtype, rows = fixed.factors.dtype, len(fixed.factors)
+        dtype = fixed.factors.dtype
         gram = _fixed_gramian(fixed, options)
         eigenvalues, basis = _eigenbasis(gram)
-        rotated = workspace.rotated(rows, fixed.width)
+        rotated = workspace.rotated(len(fixed.factors), fixed.width)
+        places, indices = side.places, side.placed_indices
+        if rotated is None:
+            rotated, places, indices = fixed.factors, None, side.indices
         last = offsets = common = None
         if fixed.biases is not None:
             last = ones_like(fixed)
             offsets = (fixed.biases + mean).astype(dtype, copy=False)
             common = _common(side, fixed, offsets, options) @ basis
-        _als.rotate(fixed.factors, basis.astype(dtype), rotated, side.places, last=last, **options)
-        if offsets is not None and side.places is not None:
-            offsets = _placed(offsets, side.places)
-        indices = side.placed_indices
+        _als.rotate(fixed.factors, basis.astype(dtype), rotated, places, last=last, **options)
+        if offsets is not None and places is not None:
+            offsets = _placed(offsets, places)
         return cls(gram, eigenvalues, basis, rotated, indices, offsets, common)
 
     @property

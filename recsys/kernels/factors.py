@@ -27,36 +27,52 @@ class Workspace:
     """Scratch memory of half-sweeps: a block for the fixed side as it is rotated and, of models
     with biases, one for the rows that are solved.
 
+    Where there is no block the fixed side is rotated in place, and back at the end.
+
     Parameters
     ----------
-    rotated, solved : int
-        Numbers of each block, of `dtype`. Blocks begin at a cache line: a gathered row then takes
-        the fewest.
+    rotated, solved : 1-D array or None
+        The blocks, of the factors' dtype.
     """
 
-    def __init__(self, rotated: int, solved: int, dtype: np.dtype) -> None:
-        self._rotated, self._solved = _aligned(rotated, dtype), _aligned(solved, dtype)
+    def __init__(self, rotated: np.ndarray | None = None, solved: np.ndarray | None = None) -> None:
+        self._rotated, self._solved = rotated, solved
 
     @classmethod
     def of(cls, sides: tuple[Side, Side], f: int, bias: bool, dtype: np.dtype) -> Workspace:
-        """Enough for either half-sweep of a fit with `f` factors."""
-        most = max(side.n_rows for side in sides) * (f + bias)
-        return cls(most, most if bias else 0, dtype)
+        """For both half-sweeps of a fit with `f` factors. Without biases there are no blocks: that
+        would be half as much memory again as the factors take."""
+        if not bias:
+            return cls()
+        most = max(side.n_rows for side in sides) * (f + 1)
+        return cls(_aligned(most, dtype), _aligned(most, dtype))
 
     @classmethod
     def for_one(cls, fixed: Factors, out: Factors) -> Workspace:
         """Enough for one half-sweep."""
-        solved = 0 if out.biases is None else len(out.factors) * out.width
-        return cls(len(fixed.factors) * fixed.width, solved, fixed.factors.dtype)
+        dtype, has_biases = fixed.factors.dtype, out.biases is not None
+        rotated = _aligned(len(fixed.factors) * fixed.width, dtype)
+        return cls(rotated, _aligned(len(out.factors) * out.width, dtype) if has_biases else None)
 
-    def rotated(self, rows: int, width: int) -> np.ndarray:
-        return self._rotated[: rows * width].reshape(rows, width)
+    def or_else(self, memory: np.ndarray) -> Workspace:
+        """With the memory of an array that is free at present, where there is no block."""
+        if self._rotated is not None:
+            return self
+        return Workspace(memory.reshape(-1), self._solved)
 
-    def solved(self, rows: int, width: int) -> np.ndarray:
-        return self._solved[: rows * width].reshape(rows, width)
+    def rotated(self, rows: int, width: int) -> np.ndarray | None:
+        return _cut(self._rotated, rows, width)
+
+    def solved(self, rows: int, width: int) -> np.ndarray | None:
+        return _cut(self._solved, rows, width)
+
+
+def _cut(block: np.ndarray | None, rows: int, width: int) -> np.ndarray | None:
+    return None if block is None else block[: rows * width].reshape(rows, width)
 
 
 def _aligned(count: int, dtype: np.dtype) -> np.ndarray:
+    """A block that begins at a cache line: a gathered row then takes the fewest."""
     dtype = np.dtype(dtype)
     memory = np.empty(count + _CACHE_LINE // dtype.itemsize, dtype)
     begin = -memory.ctypes.data % _CACHE_LINE // dtype.itemsize

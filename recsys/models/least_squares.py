@@ -354,16 +354,21 @@ class AlternatingTrainer:
         half_sweep = functools.partial(
             solver.half_sweep,
             mean=self.mean,
-            workspace=self.workspace,
             cg_steps=model.cg_steps,
             num_threads=model.num_threads,
         )
-        start = now if solver.starts else Both(None, None)
         of_users, of_items = self.sides
+        start = now if solver.starts else Both(None, None)
+        free = new.items.factors  # is written last
         began = time.perf_counter()
-        users = half_sweep(of_users, now.items, start.users, new.users)
+        users = half_sweep(
+            of_users, now.items, start.users, new.users, workspace=self.workspace.or_else(free)
+        )
         middle = time.perf_counter()
-        items = half_sweep(of_items, new.users, start.items, new.items, loss=model.compute_loss)
+        items = half_sweep(
+            of_items, new.users, start.items, new.items, workspace=self.workspace,
+            loss=model.compute_loss,
+        )  # fmt: skip
         end = time.perf_counter()
         seconds = {"user_seconds": middle - began, "item_seconds": end - middle}
         self.current, self.spare = new, now

@@ -25,9 +25,7 @@ class _Panel(NamedTuple):
     models: dict[str, Model]
 
 
-def plot_history(
-    models: Model | Mapping[str, Model] | Sequence[Model], *, ax: Any = None
-) -> Any:
+def plot_history(models: Model | Mapping[str, Model] | Sequence[Model], *, ax: Any = None) -> Any:
     """Loss and validation of one or several models against the seconds of their training.
 
     Parameters

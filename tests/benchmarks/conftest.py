@@ -1,7 +1,9 @@
 """What the tests of the benchmarks share."""
 
+import functools
 import importlib
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +20,29 @@ def benchmarks(monkeypatch):
     for name in set(sys.modules) - before:
         if str(FOLDER) in str(getattr(sys.modules[name], "__file__", None)):
             del sys.modules[name]
+
+
+@pytest.fixture
+def run(benchmarks, tmp_path, monkeypatch, capsys):
+    """Runs a script in this process, in a folder of its own; checks its exit status and returns
+    what it printed."""
+    harness = benchmarks("harness")
+    quick = functools.partial(harness.measure_peaks, tries=1)
+    monkeypatch.setattr(harness, "measure_peaks", quick)
+
+    def run_script(script, *options, status=0):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", [script, *map(str, options)])
+        module, done, said = benchmarks(script.removesuffix(".py")), 0, ""
+        try:
+            module.main()
+        except SystemExit as exit:
+            done, said = (1, exit.code) if isinstance(exit.code, str) else (exit.code or 0, "")
+        out, err = capsys.readouterr()
+        assert done == status, err + said
+        return SimpleNamespace(stdout=out, stderr=err + said)
+
+    return run_script
 
 
 @pytest.fixture

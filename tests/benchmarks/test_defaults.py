@@ -1,7 +1,7 @@
 """defaults.py: the whole run, small; its arithmetic; what it writes into docs/."""
 
 import pytest
-from run_benchmark import report, run
+from run_benchmark import report
 
 DEFAULTS = {"model": "M", "data": "d", "measured": "2026-01-02 03:04:05 +0000"}
 
@@ -11,8 +11,8 @@ def tried(setting, ndcg):
     return {"setting": setting, "mean": mean, "seconds": 1.5}
 
 
-def test_whole_run(tiny, benchmarks):
-    done = run("defaults.py", tiny, "--quick", "--data", "lastfm-2k", "gowalla", cwd=tiny)
+def test_whole_run(run, tiny, benchmarks):
+    done = run("defaults.py", tiny, "--quick", "--data", "lastfm-2k", "gowalla")
     written = report(tiny / "results" / "defaults-quick.json")["experiments"]
     models = list(benchmarks("defaults").MODELS)
     assert list(written) == [f"{name} on lastfm-2k" for name in models]
@@ -24,7 +24,7 @@ def test_whole_run(tiny, benchmarks):
     assert f"gowalla.npz is not in {tiny}: left out" in done.stdout
     # What is not measured again stays.
     options = ("--quick", "--data", "lastfm-2k", "--model", models[-1])
-    run("defaults.py", tiny, *options, cwd=tiny)
+    run("defaults.py", tiny, *options)
     again = report(tiny / "results" / "defaults-quick.json")["experiments"]
     assert again.keys() == written.keys()
     assert again[f"{models[0]} on lastfm-2k"] == written[f"{models[0]} on lastfm-2k"]

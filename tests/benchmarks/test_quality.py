@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from run_benchmark import report, run
+from run_benchmark import report
 
 from recsys import evaluation
 
 GOWALLA = {"metrics": ("recall", "ndcg"), "k": 20, "show_progress": False}
 
 
-def test_whole_run(tiny, benchmarks):
-    done = run("quality.py", tiny, "--quick", "--no-peers", "--data", "lastfm-2k", cwd=tiny)
+def test_whole_run(run, tiny, benchmarks):
+    done = run("quality.py", tiny, "--quick", "--no-peers", "--data", "lastfm-2k")
     written = report(tiny / "results" / "quality-quick.json")
     rows = {row["who"]: row for row in written["rows"]}
     ours = [who for who, each in benchmarks("quality_models").CONTENDERS.items()
@@ -35,10 +35,10 @@ def test_whole_run(tiny, benchmarks):
     assert pictured or "no picture: matplotlib is not installed" in done.stdout
 
 
-def test_settings_are_chosen_on_a_part_of_the_training_data(tiny):
+def test_settings_are_chosen_on_a_part_of_the_training_data(run, tiny):
     options = (tiny, "--data", "lastfm-2k", "--who", "ItemNeighbors, BM25", "popularity")
-    run("quality.py", *options, "--no-peers", cwd=tiny)
-    run("quality.py", *options[:-1], "--no-peers", "--tune-on-test", cwd=tiny)
+    run("quality.py", *options, "--no-peers")
+    run("quality.py", *options[:-1], "--no-peers", "--tune-on-test")
     by_part, by_test = (
         next(row for row in report(tiny / "results" / name)["rows"] if row["chosen_on"])
         for name in ("quality.json", "quality-tuned-on-test.json")
@@ -53,24 +53,24 @@ def test_settings_are_chosen_on_a_part_of_the_training_data(tiny):
     assert by_part["measured"]["ndcg@20"]["mean"] <= shown
 
 
-def test_a_run_keeps_what_another_measured(tiny):
+def test_a_run_keeps_what_another_measured(run, tiny):
     options = (tiny, "--quick", "--no-peers", "--data", "lastfm-2k", "--who")
-    run("quality.py", *options, "popularity", "EASE", cwd=tiny)
+    run("quality.py", *options, "popularity", "EASE")
     first = {row["who"]: row for row in report(tiny / "results" / "quality-quick.json")["rows"]}
-    run("quality.py", *options, "popularity", cwd=tiny)
+    run("quality.py", *options, "popularity")
     second = {row["who"]: row for row in report(tiny / "results" / "quality-quick.json")["rows"]}
     assert second.keys() == {"popularity", "EASE"} and second["EASE"] == first["EASE"]
     assert second["popularity"]["seconds"] != first["popularity"]["seconds"]
-    assert "EASE" in run("quality.py", *options, "EASE", "--report-only", cwd=tiny).stdout
+    assert "EASE" in run("quality.py", *options, "EASE", "--report-only").stdout
 
 
-def test_refuses_before_it_measures(tmp_path):
-    done = run("quality.py", tmp_path, "--quick", "--update-docs", cwd=tmp_path, check=False)
-    assert done.returncode == 2 and "--quick is a trial" in done.stderr
+def test_refuses_before_it_measures(run, tmp_path):
+    done = run("quality.py", tmp_path, "--quick", "--update-docs", status=2)
+    assert "--quick is a trial" in done.stderr
     options = (tmp_path, "--data", "gowalla", "--no-peers")
-    done = run("quality.py", *options, cwd=tmp_path, check=False)
+    done = run("quality.py", *options, status=1)
     assert f"gowalla.npz is not in {tmp_path}: left out" in done.stdout
-    assert done.returncode == 1 and "nothing was measured" in done.stderr
+    assert "nothing was measured" in done.stderr
 
 
 # ---- the parts ---------------------------------------------------------------------------------
@@ -79,7 +79,7 @@ def test_refuses_before_it_measures(tmp_path):
 @pytest.mark.parametrize("rows", [7, 512])  # of the matrix handled together
 @pytest.mark.parametrize("n_items", [30, 70])  # fewer and more than users
 def test_ease_is_the_plain_formula(benchmarks, monkeypatch, n_items, rows):
-    reference = benchmarks("quality_reference")
+    reference = benchmarks("quality_models")
     monkeypatch.setattr(reference, "_ROWS", rows)
     monkeypatch.setattr(reference, "_SMALL", rows)
     likes = sp.random_array((50, n_items), density=0.2, rng=np.random.default_rng(0), format="csr")
@@ -102,7 +102,7 @@ def test_weights(benchmarks):
 
 
 def test_names_beside_the_picture_keep_apart(benchmarks):
-    spread = benchmarks("quality_report").spread
+    spread = benchmarks("quality").spread
     np.testing.assert_allclose(spread(np.array([0.9, 0.5, 0.1]), 0.1), [0.9, 0.5, 0.1])
     np.testing.assert_allclose(spread(np.array([0.5, 0.5, 0.5]), 0.1), [0.6, 0.5, 0.4])
     found = spread(np.array([0.6, 0.5, 0.5]), 0.1)
@@ -110,7 +110,7 @@ def test_names_beside_the_picture_keep_apart(benchmarks):
 
 
 def test_docs_have_the_marks(benchmarks):
-    report_module = benchmarks("quality_report")
+    report_module = benchmarks("quality")
     text = (Path(report_module.DOCS) / "quality.md").read_text(encoding="utf-8")
     for name in ("quality", "tuned-on-test"):
         assert 0 < text.find(f"<!-- {name}:begin -->") < text.find(f"<!-- {name}:end -->")
@@ -146,7 +146,7 @@ def test_ease_is_left_out_where_it_is_too_large(benchmarks, monkeypatch):
 )
 def test_published_figures_on_gowalla(benchmarks, data_folder, name, recall, ndcg):
     data = benchmarks("quality_data").load("gowalla", data_folder)
-    model = getattr(benchmarks("quality_reference"), name)().fit(data.train)
+    model = getattr(benchmarks("quality_models"), name)().fit(data.train)
     found = evaluation.evaluate(model, data.train, data.test, **GOWALLA).mean
     assert found["recall@20"] == pytest.approx(recall, abs=1e-3)
     assert found["ndcg@20"] == pytest.approx(ndcg, abs=1e-3)

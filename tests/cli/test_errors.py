@@ -113,8 +113,6 @@ def test_where_files_go_is_looked_at_first(error, folder):
         (("evaluate", "model.safetensors", "--test", "plays.csv", *COLUMNS), "was trained on"),
         (("evaluate", "plays.csv", *COLUMNS, "-m", "bpr", "--metric", "ngcg"), "ndcg"),
         (("tune", "plays.csv", *COLUMNS, "--trials", 0), "trials must be at least 1"),
-        (("benchmark", "lastfm"), "unknown benchmark 'lastfm'; expected 'lastfm-360k'"),
-        (("benchmark", "lastfm-360k", "--solver", "lu"), "unknown solver 'lu'"),
     ],
 )
 def test_bad_options(error, options, words):

@@ -54,18 +54,6 @@ def test_config(as_json, recsys_):
     assert f"{recsys.__version__}\n" in recsys_("config").stdout
 
 
-def test_benchmark(as_json, recsys_):
-    options = ("--scale", 0.003, "--factors", 8, "--iterations", 2)
-    told = as_json("benchmark", "lastfm-360k", *options)
-    assert told["dataset"]["synthetic"] and len(told["losses"]) == len(told["seconds"]) == 2
-    assert told["losses"][1] < told["losses"][0]
-    assert told["numpy_reference"]["max_difference"] < 1e-4
-    shown = recsys_("benchmark", "lastfm-360k", *options).stdout
-    assert shown.startswith("SYNTHETIC data: lastfm-360K synthetic twin (scale 0.003")
-    for part in ("s an iteration (median)", "times ours", "nearest to ", "and is recommended:"):
-        assert part in shown
-
-
 @pytest.mark.parametrize("name", sorted(NAMES))
 def test_help_fits_a_terminal(recsys_, name, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")

@@ -107,13 +107,29 @@ def test_a_converged_solution_stays(dtype, solver):
 @pytest.mark.parametrize("solver", ["cholesky", "cg"])
 def test_memory_that_was_used_before_changes_no_bits(solver):
     users, items, x, y = problem("every length", 17, np.float32)
-    workspace = Workspace.of((users, items), 17, False, np.float32)
+    memory = np.full(17 * max(users.n_rows, items.n_rows), np.nan, np.float32)
+    workspace = Workspace.of((users, items), 17, False, np.float32).or_else(memory)
     for _ in range(2):
         for side, fixed, start in ((users, y, x), (items, x, y)):
             alone, shared = (Factors(np.empty_like(start.factors)) for _ in range(2))
             half_sweep(side, fixed, start, alone, solver=solver)
             half_sweep(side, fixed, start, shared, solver=solver, workspace=workspace)
             assert np.array_equal(alone.factors, shared.factors)
+
+
+@pytest.mark.parametrize("solver", ["cholesky", "cg"])
+def test_without_memory_the_fixed_side_is_rotated_in_place_and_back(solver, dtype):
+    users, items, x, y = problem("every length", 17, dtype)
+    workspace = Workspace.of((users, items), 17, False, dtype)
+    for side, fixed, start in ((users, y, x), (items, x, y)):
+        before = fixed.factors.copy()
+        alone, shared = np.empty((2, *start.factors.shape), dtype)
+        half_sweep(side, fixed, start, Factors(alone), solver=solver)
+        assert np.array_equal(fixed.factors, before)
+        half_sweep(side, fixed, start, Factors(shared), solver=solver, workspace=workspace)
+        eps = 50 * np.finfo(dtype).eps
+        np.testing.assert_allclose(fixed.factors, before, rtol=0, atol=eps * np.abs(before).max())
+        np.testing.assert_array_equal(shared, alone)
 
 
 @pytest.mark.parametrize("solver", ["cholesky", "cg"])

@@ -1,5 +1,7 @@
 """Pictures of training."""
 
+from dataclasses import replace
+
 import matplotlib
 import numpy as np
 import pytest

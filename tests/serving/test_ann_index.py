@@ -7,8 +7,8 @@ from scipy import sparse
 import recsys
 from recsys import ImplicitALS
 from recsys.datasets import lastfm360k_twin
-from recsys.serving import AnnIndex, digest, write_model_file
 from recsys.models import files as file_module
+from recsys.serving import AnnIndex, digest, write_model_file
 from recsys.serving.ann_backends import BACKENDS
 
 ALL = 100_000  # points in view: every one of the small catalogues here

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from recsys import checks, csr
+from recsys.interactions.columns import moment as in_utc
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -130,10 +131,10 @@ def leave_last_split(
     k, min_train, random_state
         As in `leave_k_out_split`.
     """
-    given, (user_items, n_test) = user_items, _k_a_user(user_items, k, min_train)
-    times = _times(given, user_items, times)
+    matrix, n_test = _k_a_user(user_items, k, min_train)
+    times = _times(user_items, matrix, times)
     rng = checks.random_generator(random_state)
-    return _split(user_items, _last(user_items, n_test, rng, times))
+    return _split(matrix, _last(matrix, n_test, rng, times))
 
 
 def time_split(user_items: Any, times: Any, test_share: float = 0.2, *, at: Any = None) -> Split:
@@ -150,16 +151,16 @@ def time_split(user_items: Any, times: Any, test_share: float = 0.2, *, at: Any 
         The moment itself.
     """
     share = checks.number("test_share", test_share, above=0, below=1)
-    given, user_items = user_items, csr.canonical(user_items, may_be_empty=True, name="user_items")
-    times = _times(given, user_items, times)
+    matrix = csr.canonical(user_items, may_be_empty=True, name="user_items")
+    times = _times(user_items, matrix, times)
     if not len(times):
-        return _split(user_items, np.zeros(0, bool))
+        return _split(matrix, np.zeros(0, bool))
     if at is None:
         n_train = len(times) - int(np.ceil(share * len(times) - 1e-9))
         at = np.partition(times, n_train)[n_train]
     else:
         at = _moment(at, times.dtype)
-    return _split(user_items, times >= at)
+    return _split(matrix, times >= at)
 
 
 # ---- by user -----------------------------------------------------------------------------------
@@ -298,8 +299,6 @@ def _users_out(
 def _moment(at: Any, dtype: np.dtype) -> np.ndarray:
     """`at` as an array of no dimension that can be compared with times of `dtype`."""
     if dtype.kind == "M" and isinstance(at, date):
-        from recsys.interactions.columns import moment as in_utc  # of the same floor
-
         at = in_utc(at)
     moment = np.asarray(at)
     if dtype.kind == "M" and isinstance(at, str):
@@ -310,35 +309,32 @@ def _moment(at: Any, dtype: np.dtype) -> np.ndarray:
     return moment
 
 
-def _times(given: Any, matrix: sparse.csr_array, times: Any) -> np.ndarray:
-    """`times`, which go with the entries of `given`, for those of the canonical `matrix`."""
+def _times(user_items: Any, matrix: sparse.csr_array, times: Any) -> np.ndarray:
+    """`times`, which go with the entries of `user_items`, for those of the canonical `matrix`."""
     times = np.asarray(times)
     if times.dtype.kind not in "iufM":
         raise TypeError(
             f"times must be an array of real numbers or datetime64; got dtype {times.dtype}"
         )
-    if given.format not in ("csr", "csc", "coo"):
+    if user_items.format not in ("csr", "csc", "coo"):
         raise TypeError(
-            f"user_items is in {given.format.upper()} format, whose entries have no order that "
-            "times could follow; expected CSR, CSC or COO"
+            f"user_items is in {user_items.format.upper()} format, whose entries have no order "
+            "that times could follow; expected CSR, CSC or COO"
         )
-    if times.shape != given.data.shape:
+    if times.shape != user_items.data.shape:
         raise ValueError(
-            f"times has shape {times.shape}, user_items has {len(given.data)} stored entries; "
+            f"times has shape {times.shape}, user_items has {len(user_items.data)} stored entries; "
             "expected a time for each, in the order of user_items.data"
         )
     if not np.isfinite(times).all():
         at = int(np.argmin(np.isfinite(times)))
         raise ValueError(f"times[{at}] is {times[at]}; expected a moment for each stored entry")
-    if given.format == "coo":
-        row, column = given.row, given.col
+    if user_items.format == "coo":
+        row, column = user_items.row, user_items.col
+    elif user_items.format == "csr":
+        row, column = csr.entry_rows(user_items), user_items.indices
     else:
-        row, column = (
-            np.repeat(np.arange(len(given.indptr) - 1), np.diff(given.indptr)),
-            given.indices,
-        )
-        if given.format == "csc":
-            row, column = column, row
+        row, column = user_items.indices, csr.entry_rows(user_items.T)
     keys = row.astype(np.int64) * matrix.shape[1] + column
     order = np.lexsort((times, keys))
     last = np.append(np.diff(keys[order]) > 0, True)[: len(keys)]

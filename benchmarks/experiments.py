@@ -1,10 +1,9 @@
-"""What the engine has to reach, and the experiments that measure whether it does.
+"""The experiments of docs/performance.md, and the table and the picture there.
 
-``python benchmarks/peers.py --bars`` runs them. Each experiment is one run in which the contenders
-take turns. Those of alternating least squares have one objective (see peer_models.py) and start
-from the same factors: confidence "scaled" (c = alpha r, raw counts), lambda 0.01, which are
-implicit's defaults. Those of models that learn by epochs are as epoch_peers.py says, serving
-and neighbours as serving.py and neighbors.py.
+``python benchmarks/peers.py --experiments`` runs them. Each is one run in which the contenders of
+contenders.py take turns. Those of alternating least squares have confidence "scaled" (c = alpha r,
+raw counts) and lambda 0.01, which are implicit's defaults. Serving and neighbours are as serving.py
+says.
 """
 
 from __future__ import annotations
@@ -16,21 +15,39 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import epoch_peers
-import fit_memory
-import neighbors
+import contenders
+import memory
 import ratings
 import scipy.sparse as sp
 import serving
-from harness import Trace, interleave, losses_at_equal_iterations, markdown_table
-from peer_models import Ours, Problem, stepping_peers
+from contenders import Ours, Problem, race_epochs, stepping_peers
+from harness import (
+    COLOURS,
+    DOCS,
+    Trace,
+    days,
+    headline,
+    interleave,
+    losses_at_equal_iterations,
+    machine_line,
+    markdown_table,
+    replace_between,
+    write_picture,
+)
 
-from recsys import ImplicitALS
+from recsys import ImplicitALS, plots
 from recsys.datasets import Dataset
 from recsys.kernels import _als
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PAGE, PICTURE = DOCS / "performance.md", DOCS / "performance.svg"
+MARKS = ("<!-- experiments:begin -->", "<!-- experiments:end -->")
+COMMAND = "`python benchmarks/peers.py --experiments --update-docs`"
+_OURS = " / ours"
 REGULARIZATION = 0.01
 ITERATIONS = 15
 EPOCHS = 3  # of each, in experiments with epochs
@@ -51,40 +68,19 @@ UNITS = {
 
 @dataclass
 class Row:
-    """One bar: what was measured, what is asked for. `limit` says on which side of it to be."""
+    """What was measured."""
 
     what: str
     value: float | None
     unit: str  # of UNITS
-    limit: str | None  # "at least", "at most", or None where nothing is asked for
-    bar: float | None = None
-    aim: float | None = None
     note: str = ""
     valid: bool = True  # False where it does not count, as at a higher objective
 
-    def reaches(self, mark: float) -> bool:
-        return self.value >= mark if self.limit == "at least" else self.value <= mark
-
-    def verdict(self) -> str:
-        if self.value is None:
-            return "not measured"
-        if self.limit is None:
-            return "measured"
-        if not self.valid or not self.reaches(self.bar):
-            return "**not met**"
-        return "aim met" if self.aim is not None and self.reaches(self.aim) else "met"
-
-    def shown(self, number: float | None) -> str | None:
-        return None if number is None else UNITS[self.unit].format(number)
-
-    def cells(self) -> list[str | None]:
-        asked = [
-            None
-            if mark is None
-            else f"{self.limit} {mark:g}{'' if self.unit == 'x' else ' '}{self.unit}"
-            for mark in (self.bar, self.aim)
-        ]
-        return [self.what, self.shown(self.value), *asked, self.verdict(), self.note]
+    def cells(self) -> list[str]:
+        value = "not measured"
+        if self.value is not None:
+            value = UNITS[self.unit].format(self.value)
+        return [self.what, value, self.note]
 
 
 @dataclass
@@ -117,20 +113,14 @@ class Bench:
         """Traces by name, of our (solver, instruction set) pairs and of the peers installed."""
         problem = self.problem(alpha)
         names = [name for name in peers if name in self.peers]
-        contenders = list(stepping_peers(problem, names, f, solver, self.seed))
-        contenders += [Ours(problem, f, each, self.seed, isa=isa) for each, isa in ours]
-        return interleave(contenders, rounds, problem.objective, budget)
+        racers = list(stepping_peers(problem, names, f, solver, self.seed))
+        racers += [Ours(problem, f, each, self.seed, isa=isa) for each, isa in ours]
+        return interleave(racers, rounds, problem.objective, budget)
 
 
-def versus(
-    what: str,
-    traces: dict[str, Trace],
-    one: str,
-    other: str,
-    *asked: Any,
-) -> Row:
-    """How many times as many seconds an iteration takes `one`; `asked`: limit, bar and aim."""
-    row = Row(what, None, "x", *(asked or [None]))
+def versus(what: str, traces: dict[str, Trace], one: str, other: str) -> Row:
+    """How many times as many seconds an iteration takes `one`."""
+    row = Row(what, None, "x")
     if one not in traces:
         row.note = f"{one.split()[0]} is not installed"
         return row
@@ -143,12 +133,10 @@ def shown(seconds: float) -> str:
     return f"{seconds:.3g} s" if seconds >= 0.1 else f"{1e3 * seconds:.3g} ms"
 
 
-def ratio(
-    what: str, traces: dict[str, Trace], peer: str, solver: str, bar: float, aim: float
-) -> Row:
+def ratio(what: str, traces: dict[str, Trace], peer: str, solver: str) -> Row:
     """How many times as many seconds an iteration takes the peer, at equal or lower objective."""
     names = f"{peer} {solver}", f"recsys {solver}"
-    row = versus(what, traces, *names, "at least", bar, aim)
+    row = versus(what, traces, *names)
     if row.value is not None:
         theirs, ours = (traces[name] for name in names)
         loss, other = losses_at_equal_iterations(ours, theirs)
@@ -158,7 +146,7 @@ def ratio(
     return row
 
 
-# ---- the experiments: each returns its rows and traces -----------------------------------------
+# ---- the experiments: each returns its rows and traces -------------------------------------------
 
 Result = tuple[list[Row], dict[str, Trace]]
 
@@ -174,19 +162,19 @@ def cg_64(bench: Bench) -> Result:
         rounds=ITERATIONS,
     )
     rows = [
-        ratio("CG(3), f = 64, alpha 1: implicit / ours", traces, "implicit", "cg", 5, 9),
-        ratio("CG(3), f = 64, alpha 1: irspack / ours", traces, "irspack", "cg", 3, 5),
+        ratio("CG(3), f = 64, alpha 1: implicit / ours", traces, "implicit", "cg"),
+        ratio("CG(3), f = 64, alpha 1: irspack / ours", traces, "irspack", "cg"),
         seconds_to_loss(traces, default),
     ]
     cg, exact = traces["recsys cg"].losses[-1], traces["recsys cholesky"].losses[-1]
     name = f"objective of CG(3) after {ITERATIONS} iterations above Cholesky's, f = 64, alpha 1"
-    rows.append(Row(name, 100 * (cg / exact - 1), "%", "at most", 0.5, 0.1))
+    rows.append(Row(name, 100 * (cg / exact - 1), "%"))
     return rows, traces
 
 
 def seconds_to_loss(traces: dict[str, Trace], solver: str) -> Row:
     name = f"seconds to implicit's CG(3) objective after {ITERATIONS} iterations: implicit / ours"
-    row = Row(name, None, "x", "at least", 7, 12)
+    row = Row(name, None, "x")
     theirs, ours = traces.get("implicit cg"), traces[f"recsys {solver}"]
     if theirs is None:
         row.note = "implicit is not installed"
@@ -202,24 +190,24 @@ def seconds_to_loss(traces: dict[str, Trace], solver: str) -> Row:
     return row
 
 
-def cg(f: int, alpha: float, bar: float, aim: float) -> Callable[[Bench], Result]:
+def cg(f: int, alpha: float) -> Callable[[Bench], Result]:
     def experiment(bench: Bench) -> Result:
         traces = bench.race(alpha, f, [("cg", None)], ("implicit",), rounds=5)
         name = f"CG(3), f = {f}, alpha {alpha:g}: implicit / ours"
-        return [ratio(name, traces, "implicit", "cg", bar, aim)], traces
+        return [ratio(name, traces, "implicit", "cg")], traces
 
     return experiment
 
 
-def cholesky(f: int, bar: float, aim: float) -> Callable[[Bench], Result]:
+def cholesky(f: int) -> Callable[[Bench], Result]:
     def experiment(bench: Bench) -> Result:
         peers = ("implicit", "irspack")
         ours = [("cholesky", None)]
         traces = bench.race(1.0, f, ours, peers, "cholesky", rounds=3, budget=BUDGET)
         name = f"Cholesky, f = {f}: {{}} / ours"
         return [
-            ratio(name.format("implicit"), traces, "implicit", "cholesky", bar, aim),
-            ratio(name.format("irspack"), traces, "irspack", "cholesky", 3, 6),
+            ratio(name.format("implicit"), traces, "implicit", "cholesky"),
+            ratio(name.format("irspack"), traces, "irspack", "cholesky"),
         ], traces
 
     return experiment
@@ -228,7 +216,7 @@ def cholesky(f: int, bar: float, aim: float) -> Callable[[Bench], Result]:
 def exact_256(bench: Bench) -> Result:
     traces = bench.race(1.0, 256, [("cg", None), ("cholesky", None)])
     names = "recsys cholesky", "recsys cg"
-    return [versus("f = 256: ours exact / ours CG(3)", traces, *names, "at most", 4, 2)], traces
+    return [versus("f = 256: ours exact / ours CG(3)", traces, *names)], traces
 
 
 def instruction_sets(bench: Bench) -> Result:
@@ -240,64 +228,62 @@ def instruction_sets(bench: Bench) -> Result:
         if set(names) <= set(available):
             row = versus(what, traces, *(f"recsys cholesky {name}" for name in names))
         else:
-            row = Row(
-                what, None, "x", None, note=f"this machine or build has {', '.join(available)}"
-            )
+            row = Row(what, None, "x", f"this machine or build has {', '.join(available)}")
         rows.append(row)
     return rows, traces
 
 
-def bpr(f: int, *asked: Any) -> Callable[[Bench], Result]:
+def bpr(f: int) -> Callable[[Bench], Result]:
     def experiment(bench: Bench) -> Result:
-        traces = epoch_peers.race(epoch_peers.bpr(bench, f), EPOCHS)
+        traces = race_epochs(contenders.bpr(bench, f), EPOCHS)
         name, ours = f"BPR, f = {f}, an epoch: {{}}", "recsys BPR"
-        own = (ours, "recsys BPR hogwild", "at most", 1.3, 1)
+        both = ours, "recsys BPR hogwild"
         return [
-            versus(name.format("implicit / ours"), traces, "implicit BPR", ours, *asked),
-            versus(name.format("ours deterministic / ours hogwild"), traces, *own),
+            versus(name.format("implicit / ours"), traces, "implicit BPR", ours),
+            versus(name.format("ours deterministic / ours hogwild"), traces, *both),
         ], traces
 
     return experiment
 
 
 def warp_64(bench: Bench) -> Result:
-    contenders = epoch_peers.warp(bench, 64)
-    traces = epoch_peers.race(contenders, EPOCHS)
+    racers = contenders.warp(bench, 64)
+    traces = race_epochs(racers, EPOCHS)
     names = "lightfm WARP", "recsys WARP"
-    row = versus("WARP, f = 64, an epoch: LightFM / ours", traces, *names, "at least", 6)
+    row = versus("WARP, f = 64, an epoch: LightFM / ours", traces, *names)
     if row.value is None:
         row.note += " (see --lightfm)"
     else:
-        terms = contenders[0].terms
-        twin = f" of the twin at scale {epoch_peers.WARP_SCALE}"
+        terms = racers[0].terms
+        twin = f" of the twin at scale {contenders.WARP_SCALE}"
         row.note += f"; {terms / 1e6:.2f} M entries"
         row.note += twin if terms != bench.dataset.user_items.nnz else ""
     return [row], traces
 
 
 def logistic_64(bench: Bench) -> Result:
-    contenders = epoch_peers.logistic(bench, 64)
-    traces = epoch_peers.race(contenders, EPOCHS)
+    racers = contenders.logistic(bench, 64)
+    traces = race_epochs(racers, EPOCHS)
     rows = []
-    for each in contenders:
+    for each in racers:
         seconds = traces[each.name].seconds_an_iteration
         note = f"{seconds:.3g} s an iteration, {each.terms / 1e6:.1f} M rows"
         what = f"{each.name}, f = 64, for each factor row looked at"
-        rows.append(Row(what, 1e9 * seconds / each.terms, "ns", None, note=note))
+        rows.append(Row(what, 1e9 * seconds / each.terms, "ns", note))
     return rows, traces
 
 
 def explicit_64(bench: Bench) -> Result:
-    contenders = epoch_peers.explicit(bench, 64)
-    traces = epoch_peers.race(contenders, EPOCHS)
+    racers = contenders.explicit(bench, 64)
+    traces = race_epochs(racers, EPOCHS)
     source = bench.ratings_file.name if bench.ratings_file else "synthetic ratings"
-    entries = contenders[0].terms / 1e6
+    entries = racers[0].terms / 1e6
     seconds = traces["recsys SGD"].seconds_an_iteration
     note = f"{source}: {entries:.2f} M, {seconds:.3g} s an epoch"
     names = "cmfrec ALS", "recsys ALS"
     return [
-        Row("ExplicitSGD, f = 64, ratings", entries / seconds, "M/s", "at least", 10, note=note),
-        versus("ExplicitALS, f = 64, an iteration: cmfrec / ours", traces, *names, "at least", 2),
+        Row("ExplicitSGD, f = 64, ratings", entries / seconds, "M/s", note),
+        versus("ExplicitALS, f = 64, an iteration: cmfrec / ours", traces, *names),
     ], traces
 
 
@@ -306,38 +292,35 @@ def lists_64(bench: Bench) -> Result:
     counts = bench.dataset.user_items.copy()  # implicit takes no read-only arrays
     model = serving.trained(counts, bench.threads, bench.seed, factors=64)
     rows, kept = [], {}
-    for task, (_, traces) in serving.race(counts, model, 3, bench.seed, bench.peers).items():
+    for task, (_, traces) in serving.race_lists(counts, model, 3, bench.seed, bench.peers).items():
         what, names = f"{task}, f = 64, a list", ("implicit", "recsys")
-        one = "one user" in task
-        if one:
-            ours = 1e3 * traces["recsys"].seconds_an_iteration
-            rows.append(Row(what, ours, "ms", "at most", 1.5))
-        asked = () if one else ("at least", 4)
-        rows.append(versus(f"{what}: implicit / ours", traces, *names, *asked))
+        if "one user" in task:
+            rows.append(Row(what, 1e3 * traces["recsys"].seconds_an_iteration, "ms"))
+        rows.append(versus(f"{what}: implicit / ours", traces, *names))
         kept |= {f"{task}: {who}": trace for who, trace in traces.items()}
     return rows, kept
 
 
 def bm25_100(bench: Bench) -> Result:
     counts = bench.dataset.user_items.copy()  # implicit takes no read-only arrays
-    found = neighbors.race(counts, neighbors.K, bench.threads, 3, bench.peers)
-    traces = {name: trace for name, (_, trace) in found.items()}
-    what = f"fit of BM25 neighbours, k = {neighbors.K}: implicit / ours"
-    return [versus(what, traces, "implicit", "recsys", "at least", 3)], traces
+    fits = serving.race_neighbors(counts, serving.K, bench.threads, 3, bench.peers)
+    traces = {name: trace for name, (_, trace) in fits.items()}
+    what = f"fit of BM25 neighbours, k = {serving.K}: implicit / ours"
+    return [versus(what, traces, "implicit", "recsys")], traces
 
 
-def memory(bench: Bench) -> Result:
-    measured = fit_memory.measure(
+def memory_64(bench: Bench) -> Result:
+    measured = memory.of_fit(
         bench.dataset.user_items, factors=64, iterations=2, num_threads=bench.threads
     )
     name = "fit's peak memory above the caller's matrix, f = 64"
     note = f"the matrix itself: {measured['matrix_mb']:.0f} MB"
-    return [Row(name, measured["fit_mb"], "MB", "at most", 650, 500, note)], {}
+    return [Row(name, measured["fit_mb"], "MB", note)], {}
 
 
 def install(bench: Bench) -> Result:
     """`pip install .` of a fresh clone (of what is committed) in a fresh virtual environment."""
-    row = Row("pip install . from a clean clone", None, "s", "at most", 240, 90)
+    row = Row("pip install . from a clean clone", None, "s")
     root = Path(__file__).resolve().parents[1]
     with tempfile.TemporaryDirectory() as folder:
         clone, venv = Path(folder, "clone"), Path(folder, "venv")
@@ -360,21 +343,21 @@ def _call(*command: str) -> None:
 
 EXPERIMENTS: dict[str, Callable[[Bench], Result]] = {
     "cg-64": cg_64,
-    "cg-64-alpha-40": cg(64, 40.0, 5, 9),
-    "cg-128": cg(128, 1.0, 5, 8),
-    "cg-128-alpha-40": cg(128, 40.0, 5, 8),
-    "cholesky-64": cholesky(64, 8, 18),
-    "cholesky-128": cholesky(128, 8, 20),
+    "cg-64-alpha-40": cg(64, 40.0),
+    "cg-128": cg(128, 1.0),
+    "cg-128-alpha-40": cg(128, 40.0),
+    "cholesky-64": cholesky(64),
+    "cholesky-128": cholesky(128),
     "exact-256": exact_256,
     "isa-64": instruction_sets,
-    "bpr-64": bpr(64, "at least", 4, 6),
-    "bpr-128": bpr(128, "at least", 3.5),
+    "bpr-64": bpr(64),
+    "bpr-128": bpr(128),
     "warp-64": warp_64,
     "logistic-64": logistic_64,
     "explicit-64": explicit_64,
     "serving": lists_64,
     "neighbors": bm25_100,
-    "memory": memory,
+    "memory": memory_64,
     "install": install,
 }
 
@@ -399,5 +382,54 @@ def rows(experiments: dict[str, dict[str, Any]]) -> list[Row]:
 
 def table(experiments: dict[str, dict[str, Any]]) -> str:
     """`rows` as a Markdown table."""
-    header = ("what", "measured", "bar", "aim", "verdict", "note")
+    header = ("what", "measured", "note")
     return markdown_table(header, (row.cells() for row in rows(experiments)))
+
+
+# ---- docs/performance.md -------------------------------------------------------------------------
+
+Report = dict[str, Any]  # as peers.py writes it
+
+
+def update_docs(report: Report) -> None:
+    """Put the table between the marks of docs/performance.md, and make its picture."""
+    experiments = report["experiments"]
+    measured = days(each["measured"] for each in experiments.values())
+    text = (
+        f"{headline(report['dataset'])}.\n{machine_line(report['machine'])}.\n\n"
+        f"{table(experiments)}\n\nMeasured {measured} by {COMMAND}."
+    )
+    replace_between(PAGE, MARKS, text)
+    write_picture(PICTURE, lambda: picture(experiments))
+
+
+def ratios(experiments: dict[str, Any]) -> list[tuple[str, str, float]]:
+    """Task, peer, and how many times as long the peer takes, of every comparison with one."""
+    pairs = []
+    for row in rows(experiments):
+        task, _, versus = row.what.rpartition(": ")
+        peer = versus.removesuffix(_OURS)
+        if row.value and row.valid and versus.endswith(_OURS) and peer.lower() in COLOURS:
+            pairs.append((task, peer, row.value))
+    return pairs
+
+
+def picture(experiments: dict[str, Any]) -> Figure:
+    """A bar for each of `ratios`, from the top in their order."""
+    pairs = ratios(experiments)
+    figure, [[axes]] = plots.subplots(size=(9, 1 + 0.27 * len(pairs)))
+    for peer in dict.fromkeys(peer for _, peer, _ in pairs):
+        places = [at for at, (_, who, _) in enumerate(pairs) if who == peer]
+        values = [pairs[at][2] for at in places]
+        drawn = axes.barh(places, values, color=COLOURS[peer.lower()], label=peer)
+        axes.bar_label(drawn, [f"{value:.3g}" for value in values], padding=3)
+    axes.set_yticks(range(len(pairs)), [task for task, _, _ in pairs])
+    axes.set(xscale="log", xlabel="how many times as long as recsys")
+    axes.invert_yaxis()
+    axes.margins(x=0.1, y=0.01)
+    axes.set_xlim(left=min(1, *(value for _, _, value in pairs)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.minorticks_off()
+    axes.grid(False, axis="y")
+    axes.legend(loc="lower right")
+    return figure
