@@ -10,7 +10,8 @@ from pathlib import Path
 
 from recsys.compat.implicit.bind import bind
 
-USAGE = "usage: python -m recsys.compat.implicit [-m module | script.py] [arguments]"
+USAGE = """usage: python -m recsys.compat.implicit script.py [arguments]
+       python -m recsys.compat.implicit -m module [arguments]"""
 
 
 def main() -> int | None:
