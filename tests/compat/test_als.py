@@ -1,6 +1,7 @@
 """implicit.als by its contract: what is fitted, how it is listed, what is refused."""
 
 import copy
+import inspect
 import pickle
 import warnings
 
@@ -11,7 +12,7 @@ from scipy import sparse
 
 from recsys.compat import implicit
 from recsys.compat.implicit.als import AlternatingLeastSquares
-from recsys.compat.implicit.recommender_base import ModelFitError
+from recsys.compat.implicit.recommender_base import ModelFitError, RecommenderBase
 from recsys.compat.implicit.utils import ParameterWarning
 
 LOWEST = -np.finfo(np.float32).max
@@ -239,6 +240,45 @@ def test_bad_requests():
         model.partial_fit_users([1, 2], likes[:1])
 
 
+def test_any_n():
+    likes = stripes(20)
+    model = fitted(likes, factors=4)
+    users = np.arange(20)
+    for n in (20, 21, 3000):
+        ids, scores = model.recommend(users, likes, N=n)
+        assert ids.shape == scores.shape == (20, n)
+        assert all(sorted(row[:20]) == list(range(20)) for row in ids)
+        assert (scores[:, 11:] == LOWEST).all() and (ids[:, 20:] == -1).all()
+        one, its_scores = model.recommend(3, likes[3], N=n)
+        np.testing.assert_array_equal(one, ids[3])
+        np.testing.assert_allclose(its_scores, scores[3], rtol=1e-5)
+        for similar in (model.similar_items, model.similar_users):
+            ids, scores = similar(users, N=n)
+            assert ids.shape == (20, n) and (ids[:, 20:] == -1).all()
+            assert (scores[:, 20:] == LOWEST).all()
+
+
+def test_rows_wider_than_the_model():
+    """What was cut from a matrix of more items, of which none is liked here."""
+    likes = stripes(20)
+    model = fitted(likes, factors=4)
+    wide = likes.copy()
+    wide.resize((20, 31))
+    for call in (
+        lambda rows: model.recommend([0, 1], rows[:2], N=5)[0],
+        lambda rows: model.recommend([0, 1], rows[:2], N=5, recalculate_user=True)[0],
+        lambda rows: model.recommend(0, rows[0], items=[1, 2, 3])[0],
+        lambda rows: model.recalculate_user([4, 5], rows[4:6]),
+        lambda rows: model.similar_items(0, recalculate_item=True, item_users=rows[0])[0],
+        lambda rows: model.explain(3, rows, 5)[0],
+    ):
+        np.testing.assert_array_equal(call(wide), call(likes))
+    x, y = model.user_factors.copy(), model.item_factors
+    model.solver(wide, x, y, 0.1)
+    with pytest.raises(ValueError, match=r"Cui has 31 columns.* entry in column 30"):
+        model.solver(sparse.csr_matrix(([1.0], ([0], [30])), (20, 31)), x, y, 0.1)
+
+
 def test_similar():
     likes = stripes(256)
     model = fitted(likes)
@@ -359,6 +399,37 @@ def test_copies_and_attributes():
     model.user_factors[3] = 0
     model._user_norms = None
     assert model.user_norms[3] == np.float32(1e-10)
+
+
+def test_a_factory_makes_the_class_of_the_cpu():
+    """Programs tell models apart by ``type(model)`` and name the factory in their settings."""
+    for module, name in (
+        ("als", "AlternatingLeastSquares"),
+        ("bpr", "BayesianPersonalizedRanking"),
+        ("lmf", "LogisticMatrixFactorization"),
+    ):
+        factory = getattr(getattr(implicit, module), name)
+        cls = getattr(getattr(implicit.cpu, module), name)
+        assert inspect.isfunction(factory) and inspect.isclass(cls)
+        assert type(factory()) is cls and type(copy.deepcopy(factory())) is cls
+        assert type(pickle.loads(pickle.dumps(factory()))) is cls
+        assert not isinstance(factory(), implicit.gpu.als.AlternatingLeastSquares)
+
+
+def test_models_for_a_gpu_are_classes_that_cannot_be_had():
+    base = implicit.gpu.matrix_factorization_base.MatrixFactorizationBase
+    for cls in (
+        implicit.gpu.als.AlternatingLeastSquares,
+        implicit.gpu.bpr.BayesianPersonalizedRanking,
+    ):
+        assert issubclass(cls, base) and issubclass(cls, RecommenderBase)
+        for attempt in (
+            cls,
+            lambda cls=cls: cls(8, regularization=2),
+            lambda cls=cls: cls.load("x"),
+        ):
+            with pytest.raises(ValueError, match="No CUDA extension has been built"):
+                attempt()
 
 
 def test_factors_of_another_width():

@@ -1,5 +1,6 @@
 """implicit.bpr by its contract: shapes, what is liked, how fits go on, what is refused."""
 
+import copy
 import io
 import pickle
 
@@ -126,6 +127,53 @@ def test_a_second_fit_goes_on():
     np.testing.assert_array_equal(model.item_factors, after)
 
 
+@pytest.mark.parametrize("make", [np.int64, np.random.default_rng])
+def test_fits_of_an_epoch_each_draw_anew(make):
+    """With a seed: the same steps over and over would learn from a few pairs only."""
+    matrix = plays()
+    model = fitted(matrix, iterations=1, learning_rate=1e-6, regularization=0, random_state=make(5))
+    same = copy.deepcopy(model)
+    moved = []
+    for _ in range(3):
+        before = model.item_factors.copy()
+        for one in (model, same):
+            one.fit(matrix, show_progress=False)
+        assert_same(model, same)  # all the same it follows from the seed
+        moved.append((model.item_factors - before)[:, -1])
+    # At this rate a step moves a bias by half of it, whatever was learned before.
+    for one, other in ((0, 1), (0, 2), (1, 2)):
+        assert np.abs(moved[one] - moved[other]).max() > 4e-7
+    loaded = pickle.loads(pickle.dumps(same))
+    for one in (loaded, same):
+        one.random_state = 5
+        one.fit(matrix, show_progress=False)
+    assert_same(loaded, same)
+
+
+@pytest.mark.parametrize("ones", [True, False])
+def test_factors_without_a_column_for_biases(ones):
+    """Set before fit, of `factors` columns: the last one is the biases'."""
+    model = BayesianPersonalizedRanking(4, 0.1, iterations=30, random_state=0)
+    rng = np.random.default_rng(0)
+    model.user_factors = rng.random((50, 4), dtype=np.float32)
+    model.item_factors = rng.random((50, 4), dtype=np.float32)
+    if ones:
+        model.user_factors[:, -1] = 1
+    likes = stripes(50)
+    for _ in range(2):
+        model.fit(likes, show_progress=False)
+        assert model.user_factors.shape == model.item_factors.shape == (50, 4)
+        assert (model.user_factors[:, -1] == 1).all()
+    ids = model.recommend(np.arange(50), likes, N=1)[0]
+    assert (ids[:, 0] % 2 == np.arange(50) % 2).mean() > 0.9
+    model.item_factors = None  # drawn anew, as wide as the users'
+    model.fit(likes, show_progress=False)
+    assert model.item_factors.shape == (50, 4)
+    model.item_factors = rng.random((50, 5), dtype=np.float32)
+    with pytest.raises(ValueError, match="expected as many columns in both"):
+        model.fit(likes, show_progress=False)
+
+
 def test_files(tmp_path):
     model = fitted(plays(), verify_negative_samples=False, regularization=0.5)
     model.save(tmp_path / "m")
@@ -138,7 +186,8 @@ def test_files(tmp_path):
         (BayesianPersonalizedRanking, buffer),
     ):
         loaded = cls.load(file)
-        assert isinstance(loaded, cls) and loaded.verify_negative_samples is False
+        assert type(loaded) is cpu_bpr.BayesianPersonalizedRanking
+        assert loaded.verify_negative_samples is False
         assert (loaded.regularization, loaded.random_state) == (0.5, 42)
         assert loaded.dtype == np.float32
         assert_same(loaded, model)

@@ -1,5 +1,6 @@
 """implicit.lmf by its contract: shapes, what is fitted, how it is listed, what is refused."""
 
+import copy
 import pickle
 
 import numpy as np
@@ -84,16 +85,44 @@ def test_fit_goes_on_from_present_factors():
     assert len(model.user_factors) == 30
 
 
+def test_fits_of_an_iteration_each_draw_anew():
+    matrix = plays()
+    model = fitted(matrix, iterations=1, learning_rate=1e-6, neg_prop=2)
+    same = copy.deepcopy(model)
+    moved = []
+    for _ in range(2):
+        before = model.item_factors.copy()
+        for one in (model, same):
+            one.fit(matrix, show_progress=False)
+        np.testing.assert_array_equal(model.item_factors, same.item_factors)
+        moved.append(np.sign(model.item_factors - before))
+    assert (moved[0] != moved[1]).any()  # AdaGrad's first steps are all of one size
+
+
+def test_factors_without_columns_for_biases():
+    """Set before fit, of `factors` columns: the last two are the biases'."""
+    model = LogisticMatrixFactorization(5, iterations=10, random_state=0)
+    rng = np.random.default_rng(0)
+    model.user_factors = rng.random((40, 5), dtype=np.float32)
+    model.item_factors = rng.random((30, 5), dtype=np.float32)
+    model.fit(plays(), show_progress=False)
+    assert model.user_factors.shape == (40, 5) and model.item_factors.shape == (30, 5)
+    assert (model.user_factors[:, -2] == 1).all() and (model.item_factors[:, -1] == 1).all()
+    model.user_factors = rng.random((40, 7), dtype=np.float32)
+    with pytest.raises(ValueError, match="set both to None to start anew"):
+        model.fit(plays(), show_progress=False)
+
+
 def test_files(tmp_path):
     model = fitted(plays(), learning_rate=0.3, neg_prop=11)
     model.save(tmp_path / "m")
     for cls in (LogisticMatrixFactorization, cpu_lmf.LogisticMatrixFactorization):
         loaded = cls.load(tmp_path / "m.npz")
-        assert isinstance(loaded, cls)
+        assert type(loaded) is cpu_lmf.LogisticMatrixFactorization
         assert (loaded.learning_rate, loaded.neg_prop, loaded.dtype) == (0.3, 11, np.float32)
         np.testing.assert_array_equal(loaded.item_factors, model.item_factors)
-    copy = pickle.loads(pickle.dumps(model))
-    np.testing.assert_array_equal(copy.user_factors, model.user_factors)
+    twin = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(twin.user_factors, model.user_factors)
 
 
 def test_nothing_stored():

@@ -9,6 +9,7 @@ from cases import stripes
 from scipy import sparse
 
 from recsys.compat.implicit import nearest_neighbours as ours
+from recsys.compat.implicit.utils import ParameterWarning
 
 KINDS = ["ItemItemRecommender", "CosineRecommender", "TFIDFRecommender", "BM25Recommender"]
 
@@ -104,8 +105,6 @@ def test_all_pairs_knn(counts):
 
 def test_files(counts, tmp_path):
     model = ours.BM25Recommender(K=5)
-    with pytest.raises(ValueError, match="no neighbours yet: call fit"):
-        model.save(tmp_path / "m")
     model.fit(counts, show_progress=False)
     model.save(tmp_path / "m")
     again = ours.ItemItemRecommender.load(tmp_path / "m")
@@ -113,6 +112,92 @@ def test_files(counts, tmp_path):
     np.testing.assert_array_equal(
         again.recommend([0, 1], counts[:2])[0], model.recommend([0, 1], counts[:2])[0]
     )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_files_of_models_not_fitted(kind, tmp_path):
+    options = {"K1": 2.5, "B": 0.1} if kind == "BM25Recommender" else {}
+    model = getattr(ours, kind)(K=7, **options)
+    model.save(tmp_path / "m")
+    again = type(model).load(tmp_path / "m")
+    assert again.similarity is None and vars(again) == vars(model)
+    with pytest.raises(ValueError, match="no neighbours yet: call fit"):
+        again.recommend(0, sparse.csr_matrix((1, 4)))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("form", ["coo", "lil", "csc"])
+def test_a_fit_of_what_is_not_csr_warns_once(counts, kind, form):
+    model, other = make(ours, kind), make(ours, kind)
+    with pytest.warns(ParameterWarning, match=f"was passed {form}_matrix instead") as caught:
+        model.fit(counts.asformat(form), show_progress=False)
+    assert len(caught) == 1
+    with warnings.catch_warnings(action="error"):
+        other.fit(counts, show_progress=False)
+    assert (model.similarity != other.similarity).nnz == 0
+
+
+def test_any_n(counts):
+    model = make(ours, "CosineRecommender")
+    model.fit(counts, show_progress=False)
+    for n in (40, 41, 5000):
+        one, its_scores = model.recommend(3, counts[3], N=n)
+        assert 0 < len(one) == len(its_scores) < 40
+        ids, scores = model.recommend([3, 4], counts[3:5], N=n)
+        assert ids.shape == scores.shape == (2, n) and ids.dtype == np.int32
+        np.testing.assert_array_equal(ids[0, : len(one)], one)
+        assert (ids[:, len(one) + 10 :] == -1).all()
+        assert (scores[ids == -1] == -np.finfo(np.float32).max).all()
+        assert model.similar_items([0, 1], N=n)[0].shape == (2, n)
+
+
+def test_a_row_wider_than_the_model(counts):
+    model = make(ours, "CosineRecommender")
+    model.fit(counts, show_progress=False)
+    wide = counts[:2].copy()
+    wide.resize((2, 55))
+    np.testing.assert_array_equal(
+        model.recommend([0, 1], wide)[0], model.recommend([0, 1], counts[:2])[0]
+    )
+    wide = sparse.csr_matrix(([1.0, 1.0], [3, 50], [0, 1, 2]), shape=(2, 55))
+    with pytest.raises(ValueError, match=r"55 columns; expected at most 40.* in column 50"):
+        model.recommend([0, 1], wide)
+
+
+def chain(count):
+    """Every item has the next one as its only neighbour."""
+    return sparse.eye_array(count, k=1, format="csr")
+
+
+@pytest.mark.parametrize("form", [sparse.csr_matrix, sparse.csr_array, sparse.coo_array])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_similarity_may_be_assigned(counts, form, dtype):
+    model = make(ours, "CosineRecommender")
+    likes = sparse.csr_matrix(([1.0, 1.0], [3, 5], [0, 2]), shape=(1, 9))
+    for before in range(2):  # of a model that is fitted, and of one that is not
+        model.similarity = form(chain(9).astype(dtype))
+        assert sorted(model.recommend(0, likes)[0]) == [4, 6]
+        assert list(model.similar_items(2)[0]) == [3]
+        model.similarity = form(chain(9).T.astype(dtype))
+        assert sorted(model.recommend(0, likes)[0]) == [2, 4]
+        assert list(pickle.loads(pickle.dumps(model)).similar_items(2)[0]) == [1]
+        if not before:
+            model.fit(counts, show_progress=False)
+    model.similarity = sparse.csr_matrix(np.ones((3, 4)))
+    with pytest.raises(ValueError, match=r"items and items; got shape \(3, 4\)"):
+        model.similar_items(0)
+
+
+def test_similarity_pruned_in_place():
+    """What most programs do with it: no item is its own neighbour."""
+    model = make(ours, "ItemItemRecommender")
+    model.fit(stripes(10), show_progress=False)
+    assert 4 in model.similar_items(4)[0]
+    model.similarity.setdiag(0)
+    model.similarity.eliminate_zeros()
+    ids, scores = model.similar_items(4)
+    assert sorted(ids) == [0, 2, 6, 8]
+    np.testing.assert_array_equal(scores, np.sort(model.similarity[[4]].data)[::-1])
 
 
 def test_files_go_both_ways(theirs, counts, tmp_path):
@@ -123,3 +208,6 @@ def test_files_go_both_ways(theirs, counts, tmp_path):
         model.save(path)
         again = there.ItemItemRecommender.load(path)
         assert (again.similarity != model.similarity).nnz == 0
+        here.BM25Recommender(K=6).save(path)
+        again = there.BM25Recommender.load(path)
+        assert again.similarity is None and again.K == 6

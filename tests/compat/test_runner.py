@@ -31,7 +31,7 @@ assert isinstance(model, RecommenderBase)
 try:
     import implicit.no_such_module
 except ModuleNotFoundError:
-    print("ran on", type(model).__mro__[1].__module__)
+    print("ran on", type(model).__module__)
 """
 
 
@@ -50,6 +50,42 @@ def test_an_unchanged_program(tmp_path, folder):
     done = run(str(Path(folder, "program.py")), "--flag", "3", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "ran on recsys.compat.implicit.cpu.als\n"
+
+
+def test_an_unchanged_module(tmp_path):
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "program.py").write_text(SCRIPT)
+    (package / "breaks.py").write_text("import no_such_thing")
+    (tmp_path / "beside_the_script.py").write_text("")  # beside the package: in the current folder
+    done = run("-m", "package.program", "--flag", "3", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "ran on recsys.compat.implicit.cpu.als\n"
+    (tmp_path / "test_it.py").write_text("import implicit\n\ndef test_it():\n    implicit.als\n")
+    done = run("-m", "pytest", "-q", "-p", "no:cacheprovider", "test_it.py", cwd=tmp_path)
+    assert done.returncode == 0 and "1 passed" in done.stdout, done.stdout
+    done = run("-m", "package.breaks", cwd=tmp_path)
+    assert done.returncode == 1 and "no_such_thing" in done.stderr
+    for name in ("nowhere", "nowhere.program", "package.nowhere"):
+        done = run("-m", name, cwd=tmp_path)
+        assert done.returncode == 2 and f"there is no module {name!r}" in done.stderr
+    done = run("-m", cwd=tmp_path)
+    assert done.returncode == 2 and "-m needs the name of a module" in done.stderr
+
+
+def test_factories_are_named_as_programs_name_them(tmp_path):
+    (tmp_path / "program.py").write_text(
+        "import importlib, pickle\n"
+        "from implicit.als import AlternatingLeastSquares as make\n"
+        "name = make.__module__ + '.' + make.__qualname__\n"
+        "assert name == 'implicit.als.AlternatingLeastSquares', name\n"
+        "assert pickle.loads(pickle.dumps(make)) is make\n"
+        "print(type(make()).__module__)\n"
+    )
+    done = run("program.py", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "recsys.compat.implicit.cpu.als\n"  # a pickle is read without the runner
 
 
 def test_usage(tmp_path):

@@ -11,6 +11,18 @@ from importlib.util import spec_from_loader
 from types import ModuleType
 
 _OURS = __name__.rpartition(".")[0]
+# Functions, which programs name in their settings, "implicit.als.AlternatingLeastSquares". Classes
+# keep their own module, so that what is pickled can be read where nothing is bound.
+_FACTORIES = {
+    "als": ["AlternatingLeastSquares"],
+    "bpr": ["BayesianPersonalizedRanking"],
+    "lmf": ["LogisticMatrixFactorization"],
+    "approximate_als": [
+        "AnnoyAlternatingLeastSquares",
+        "FaissAlternatingLeastSquares",
+        "NMSLibAlternatingLeastSquares",
+    ],
+}
 
 
 class _Alias(MetaPathFinder, Loader):
@@ -41,6 +53,10 @@ def bind() -> None:
         if not sys.modules[name].__name__.startswith(_OURS):
             del sys.modules[name]
     importlib.import_module("implicit")
+    for name, factories in _FACTORIES.items():
+        module = importlib.import_module(_ours(name))
+        for factory in factories:
+            getattr(module, factory).__module__ = f"implicit.{name}"
 
 
 def _ours(rest: str) -> str:

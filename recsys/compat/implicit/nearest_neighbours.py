@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import operator
+from typing import Any, Self
 
 import numpy as np
 from scipy import sparse
@@ -10,12 +11,13 @@ from scipy import sparse
 from recsys import ItemNeighbors, csr, kernels, weighting
 
 from .cpu import npz
-from .cpu.matrix_factorization_base import _check_rows, _length
+from .cpu.matrix_factorization_base import _check_rows, _length, as_wide_as
 from .cpu.topk import item_numbers
 from .recommender_base import RecommenderBase
-from .utils import check_csr
+from .utils import _padded, check_csr
 
-_SAVED = ("K", "shape", "data", "indptr", "indices")
+_SIMILARITY = ("shape", "data", "indptr", "indices")
+_SETTINGS = ("K", "K1", "B")
 _EMPTY = -np.finfo(np.float32).max
 
 
@@ -39,25 +41,46 @@ def all_pairs_knn(
 ) -> sparse.coo_matrix:
     """The K largest entries of each row of X'X, X being `users`, users x items."""
     model = ItemNeighbors(K, weighting=None, dtype=np.float64, num_threads=num_threads)
-    return sparse.csr_matrix(model.fit(users).similarity).tocoo()
+    return sparse.csr_matrix(model.fit(check_csr(users)).similarity).tocoo()
 
 
 class ItemItemRecommender(RecommenderBase):
-    """Recommends by a matrix of similar items, found by `recsys.ItemNeighbors`."""
+    """Recommends by a matrix of similar items, found by `recsys.ItemNeighbors`.
+
+    `similarity`, items x items in any sparse format, may be assigned: lists go by it from then on.
+    What was changed in place is to be assigned again.
+    """
 
     def __init__(self, K: int = 20, num_threads: int = 0) -> None:
-        self.similarity: sparse.csr_matrix | None = None
         self.K = K
         self.num_threads = num_threads
-        self.scorer: NearestNeighboursScorer | None = None
+        self._similarity: Any = None
+        self._scorer: NearestNeighboursScorer | None = None
+
+    @property
+    def similarity(self) -> Any:
+        """Each row: the neighbours of an item, by how similar they are. None before `fit`."""
+        return self._similarity
+
+    @similarity.setter
+    def similarity(self, matrix: Any) -> None:
+        self._similarity, self._scorer = matrix, None
+
+    @property
+    def scorer(self) -> NearestNeighboursScorer | None:
+        """Makes lists by the present `similarity`; None where there is none."""
+        if self._similarity is None:
+            return None
+        if self._scorer is None or not self._scorer.is_of(self._similarity):
+            self._scorer = NearestNeighboursScorer(self._similarity)
+        return self._scorer
 
     def fit(self, weighted: Any, show_progress: bool = True, callback: Any = None) -> None:
         """Find the K most similar items of each, by the inner products of their columns."""
         if callback is not None:
             raise NotImplementedError("callback isn't support on ItemItemRecommender.fit")
         weighted = check_csr(weighted)
-        found = all_pairs_knn(weighted, self.K, self.num_threads, show_progress)
-        self._set_similarity(found.tocsr())
+        self.similarity = all_pairs_knn(weighted, self.K, self.num_threads, show_progress).tocsr()
 
     def recommend(
         self,
@@ -78,11 +101,6 @@ class ItemItemRecommender(RecommenderBase):
         N = _length(N)
         _check_rows(user_items, userid)
         n_items = self.similarity.shape[0]
-        if user_items.shape[1] > n_items:
-            raise ValueError(
-                f"user_items has {user_items.shape[1]} columns; expected at most {n_items}, one "
-                "for each item of the model"
-            )
         banned = np.zeros(n_items, np.uint8)
         if filter_items is not None:
             banned[item_numbers(filter_items, n_items)] = 1
@@ -92,13 +110,17 @@ class ItemItemRecommender(RecommenderBase):
             others[items] = 0
             banned |= others
             N = min(N, len(items))
-        rows = sparse.csr_matrix(user_items)
+        rows = as_wide_as(user_items, n_items, "user_items")
         ids, scores = self.scorer.lists(
-            rows, N, filter_already_liked_items, banned if banned.any() else None, self.num_threads
+            rows,
+            min(N, n_items),
+            filter_already_liked_items,
+            banned if banned.any() else None,
+            self.num_threads,
         )
         if items is not None:
             ids, scores = _with_the_rest(ids.astype(np.int64), scores, items)
-        return _trimmed(userid, ids, scores)
+        return _trimmed(userid, ids, scores, N)
 
     def similar_items(
         self,
@@ -127,8 +149,9 @@ class ItemItemRecommender(RecommenderBase):
         chosen = sparse.csr_matrix(
             (np.ones(len(rows)), rows, np.arange(len(rows) + 1)), (len(rows), n_items)
         )
-        found = self.scorer.lists(chosen, _length(N), False, banned, self.num_threads)
-        return _trimmed(itemid, *found)
+        N = _length(N)
+        found = self.scorer.lists(chosen, min(N, n_items), False, banned, self.num_threads)
+        return _trimmed(itemid, *found, N)
 
     def similar_users(
         self, userid: Any, N: int = 10, filter_users: Any = None, users: Any = None
@@ -137,23 +160,33 @@ class ItemItemRecommender(RecommenderBase):
 
     def save(self, fileobj_or_path: Any) -> None:
         """Write an .npz file that `load`, here and in implicit, reads."""
-        self._check_fitted()
-        matrix = self.similarity
-        content = {"K": self.K, "shape": matrix.shape, "data": matrix.data}
-        content |= {"indptr": matrix.indptr, "indices": matrix.indices}
+        content = {name: getattr(self, name) for name in _SETTINGS if hasattr(self, name)}
+        if self.similarity is not None:
+            matrix = sparse.csr_matrix(self.similarity)
+            content |= {name: getattr(matrix, name) for name in _SIMILARITY}
         npz.save(fileobj_or_path, content)
 
     @classmethod
-    def load(cls, fileobj_or_path: Any) -> ItemItemRecommender:
+    def load(cls, fileobj_or_path: Any) -> Self:
         """Read a file that `save`, here or in implicit, wrote."""
-        content = npz.load(fileobj_or_path, cls, _SAVED)
-        model = cls(int(content["K"]))
-        parts = content["data"], content["indices"], content["indptr"]
-        model._set_similarity(sparse.csr_matrix(parts, tuple(content["shape"])))
+        content = npz.load(fileobj_or_path, cls, _SETTINGS + _SIMILARITY)
+        model = cls()
+        for name in _SETTINGS:
+            if name in content and hasattr(model, name):
+                setattr(model, name, content[name])
+        if "data" in content:
+            parts = content["data"], content["indices"], content["indptr"]
+            model.similarity = sparse.csr_matrix(parts, tuple(content["shape"]))
         return model
 
-    def _set_similarity(self, similarity: sparse.csr_matrix) -> None:
-        self.similarity, self.scorer = similarity, NearestNeighboursScorer(similarity)
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_scorer": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        state = state.copy()
+        state.pop("scorer", None)
+        similarity = state.pop("similarity", None)  # so called in implicit's pickles
+        vars(self).update({"_similarity": similarity, "_scorer": None} | state)
 
     def _check_fitted(self) -> None:
         if self.similarity is None:
@@ -164,6 +197,7 @@ class CosineRecommender(ItemItemRecommender):
     """Neighbours by the cosine of columns."""
 
     def fit(self, counts: Any, show_progress: bool = True, callback: Any = None) -> None:
+        counts = _in_rows(counts)
         super().fit(normalize(counts.T).T.tocsr(), show_progress, callback)
 
 
@@ -171,7 +205,7 @@ class TFIDFRecommender(ItemItemRecommender):
     """Neighbours by the cosine of TF-IDF weighted columns."""
 
     def fit(self, counts: Any, show_progress: bool = True, callback: Any = None) -> None:
-        weighted = normalize(tfidf_weight(counts.T)).T
+        weighted = normalize(tfidf_weight(_in_rows(counts).T)).T
         super().fit(weighted.tocsr(), show_progress, callback)
 
 
@@ -184,16 +218,26 @@ class BM25Recommender(ItemItemRecommender):
         self.B = B
 
     def fit(self, counts: Any, show_progress: bool = True, callback: Any = None) -> None:
-        super().fit(bm25_weight(counts.T, self.K1, self.B).T.tocsr(), show_progress, callback)
+        weighted = bm25_weight(_in_rows(counts).T, self.K1, self.B).T
+        super().fit(weighted.tocsr(), show_progress, callback)
 
 
 class NearestNeighboursScorer:
     """The best items by the rows of users times a matrix of similar items."""
 
     def __init__(self, similarity: Any) -> None:
+        self._of = _parts(similarity)
         self.similarity = csr.canonical(
             similarity, np.dtype(np.float64), may_be_empty=True, name="similarity"
         )
+        if self.similarity.shape[0] != self.similarity.shape[1]:
+            raise ValueError(
+                f"similarity must be of items and items; got shape {self.similarity.shape}"
+            )
+
+    def is_of(self, similarity: Any) -> bool:
+        """Whether `similarity` still has the arrays that this was made of."""
+        return all(map(operator.is_, _parts(similarity), self._of))
 
     def lists(
         self,
@@ -204,10 +248,7 @@ class NearestNeighboursScorer:
         num_threads: int,
     ) -> tuple[np.ndarray, np.ndarray]:
         """ids (n, N), -1 where there is none, and scores (n, N)."""
-        wide = sparse.csr_matrix(
-            (rows.data, rows.indices, rows.indptr), (rows.shape[0], self.similarity.shape[0])
-        )
-        own = csr.canonical(wide, np.dtype(np.float64), may_be_empty=True)
+        own = csr.canonical(rows, np.dtype(np.float64), may_be_empty=True)
         skip = (own.indptr, own.indices) if remove_own_likes else None
         return kernels.product_topk(
             own, self.similarity, N, skip=skip, banned=banned, num_threads=num_threads
@@ -226,7 +267,7 @@ class NearestNeighboursScorer:
         entries = slice(indptr[u], indptr[u + 1])
         row = data[entries], indices[entries], np.array([0, indptr[u + 1] - indptr[u]])
         rows = sparse.csr_matrix(row, (1, self.similarity.shape[0]))
-        return _trimmed(0, *self.lists(rows, K, remove_own_likes, None, 1))
+        return _trimmed(0, *self.lists(rows, K, remove_own_likes, None, 1), K)
 
     def __reduce__(self) -> tuple[Any, ...]:
         s = self.similarity
@@ -245,10 +286,21 @@ def _with_the_rest(
     return ids, scores
 
 
-def _trimmed(asked: Any, ids: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """One list without its empty places; several with -1 and -FLT_MAX there."""
+def _trimmed(
+    asked: Any, ids: np.ndarray, scores: np.ndarray, N: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """One list without its empty places; several, of length N, with -1 and -FLT_MAX there."""
     if np.ndim(asked) == 0:
         there = ids[0] != kernels.NO_ID
         return ids[0][there], scores[0][there]
     scores[np.isneginf(scores)] = _EMPTY
-    return ids, scores
+    return _padded(ids, scores, N)
+
+
+def _parts(matrix: Any) -> list[Any]:
+    return [getattr(matrix, name, None) for name in ("data", "indices", "indptr")]
+
+
+def _in_rows(counts: Any) -> Any:
+    """Counts as CSR, with a warning where they were sparse, but not that."""
+    return check_csr(counts) if sparse.issparse(counts) else np.asarray(counts)

@@ -101,3 +101,8 @@ class RecommenderBase(metaclass=ABCMeta):
             filter_already_liked_items=filter_already_liked_items,
             filter_items=filter_items,
         )[0]
+
+    @staticmethod
+    def _check_factors(user_factors: np.ndarray, item_factors: np.ndarray) -> None:
+        if np.isnan(user_factors).any() or np.isnan(item_factors).any():
+            raise ModelFitError("NaN encountered in factors")

@@ -19,4 +19,5 @@ class AnnoyModel(ApproximateModel):
         n_trees: int = 50,
         search_k: int = -1,
     ) -> None:
+        self.n_trees, self.search_k = n_trees, search_k
         super().__init__(model, approximate_similar_items, approximate_recommend, "usearch")

@@ -23,4 +23,5 @@ class FaissModel(ApproximateModel):
     ) -> None:
         if use_gpu:
             raise gpu.no_gpu()
+        self.nlist, self.nprobe, self.use_gpu = nlist, nprobe, use_gpu
         super().__init__(model, approximate_similar_items, approximate_recommend, "faiss")

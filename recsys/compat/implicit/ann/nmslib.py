@@ -25,6 +25,7 @@ class NMSLibModel(ApproximateModel):
     ) -> None:
         index_params = {"M": 16, "post": 0, "efConstruction": 400} | (index_params or {})
         query_params = {"ef": 90} | (query_params or {})
+        self.method, self.index_params, self.query_params = method, index_params, query_params
         super().__init__(
             model,
             approximate_similar_items,

@@ -9,6 +9,8 @@ from scipy import sparse
 
 from recsys import csr, kernels
 
+from .matrix_factorization_base import check_width
+
 
 def least_squares(
     Cui: Any, X: np.ndarray, Y: np.ndarray, regularization: float, num_threads: int = 0
@@ -84,11 +86,12 @@ def _solve(
     if X.dtype != Y.dtype or X.dtype not in (np.float32, np.float64):
         raise ValueError(f"X and Y must both be float32 or float64; got {X.dtype} and {Y.dtype}")
     signed = csr.canonical(Cui, X.dtype, may_be_empty=True, name="Cui")
-    if signed.shape[0] != len(X) or signed.shape[1] > len(Y) or X.shape[1] != Y.shape[1]:
+    if signed.shape[0] != len(X) or X.shape[1] != Y.shape[1]:
         raise ValueError(
             f"Cui of shape {signed.shape}, X of shape {X.shape} and Y of shape {Y.shape} do not go "
-            "together: expected a row of X for each row of Cui, a row of Y for each column"
+            "together: expected a row of X for each row of Cui, and as many columns in X as in Y"
         )
+    check_width(signed, len(Y), "Cui")
     wide = csr.assemble(signed.data, signed.indices, signed.indptr, (len(X), len(Y)))
     fixed = kernels.Factors(np.require(Y, requirements=["C"]))
     X[:] = kernels.fold_in(wide, fixed, regularization, 0.0, 1.0, num_threads, **how).factors

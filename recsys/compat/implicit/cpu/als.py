@@ -16,7 +16,12 @@ from recsys.models import internal
 from ..utils import check_csr, check_random_state, nonzeros
 from . import _als
 from ._als import calculate_loss, least_squares, least_squares_cg
-from .matrix_factorization_base import MatrixFactorizationBase, _one_or_many, finite_counts
+from .matrix_factorization_base import (
+    MatrixFactorizationBase,
+    _one_or_many,
+    as_wide_as,
+    finite_counts,
+)
 
 
 class AlternatingLeastSquares(MatrixFactorizationBase):
@@ -87,8 +92,7 @@ class AlternatingLeastSquares(MatrixFactorizationBase):
         counts = finite_counts(user_items)
         users, items = self._start(counts.shape)
         # what an engine with present factors calls a warm start is the only start there is here
-        engine = self._engine(users, items, iterations=self.iterations)
-        engine.compute_loss = self.calculate_training_loss
+        engine = self._engine(users, items)
         callback = callback if callback is not None else self.fit_callback
 
         weighted = counts * np.float32(self.alpha) if self.calculate_training_loss else None
@@ -97,7 +101,7 @@ class AlternatingLeastSquares(MatrixFactorizationBase):
             callback(iteration, seconds, loss and _als.normalized_loss(loss, weighted))
 
         if not counts.nnz:
-            self._take(self._engine(np.zeros_like(users), np.zeros_like(items)))
+            self._set(np.zeros_like(users), np.zeros_like(items))
             return
         self._train(engine, counts, show_progress, None if callback is None else tell)
 
@@ -185,7 +189,7 @@ class AlternatingLeastSquares(MatrixFactorizationBase):
 
     # ---- between here and recsys ---------------------------------------------------------------
 
-    def _engine(self, users: np.ndarray, items: np.ndarray, iterations: int = 1) -> ImplicitALS:
+    def _engine(self, users: np.ndarray, items: np.ndarray) -> ImplicitALS:
         engine = ImplicitALS(
             items.shape[1],
             regularization=self.regularization,
@@ -193,7 +197,8 @@ class AlternatingLeastSquares(MatrixFactorizationBase):
             confidence="scaled",
             solver="cg" if self.use_cg else "cholesky",
             cg_steps=self.cg_steps,
-            iterations=iterations,
+            compute_loss=self.calculate_training_loss,
+            iterations=self.iterations,
             dtype=self.dtype,
             num_threads=self.num_threads,
         )
@@ -201,7 +206,10 @@ class AlternatingLeastSquares(MatrixFactorizationBase):
         return engine
 
     def _take(self, engine: ImplicitALS) -> None:
-        self.user_factors, self.item_factors = engine.user_factors, engine.item_factors
+        self._set(engine.user_factors.copy(), engine.item_factors.copy())
+
+    def _set(self, users: np.ndarray, items: np.ndarray) -> None:
+        self.user_factors, self.item_factors = users, items
         self._user_norms = self._item_norms = self._YtY = self._XtX = None
 
     def _start(self, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
@@ -218,14 +226,9 @@ class AlternatingLeastSquares(MatrixFactorizationBase):
 
     def _weights(self, rows: Any, count: int, name: str) -> sparse.csr_array:
         """Confidences of some rows, as wide as there are factors of the other side."""
-        rows = finite_counts(rows)
-        if rows.shape[1] > count:
-            raise ValueError(
-                f"{name} has {rows.shape[1]} columns; expected at most {count}, one for each the "
-                "model has factors of"
-            )
+        rows = as_wide_as(finite_counts(rows), count, name)
         weighted = sparse.csr_array(
-            (rows.data * np.float32(self.alpha), rows.indices, rows.indptr), (rows.shape[0], count)
+            (rows.data * np.float32(self.alpha), rows.indices, rows.indptr), rows.shape
         )
         weighted.sum_duplicates()
         return weighted.astype(self.dtype, copy=False)

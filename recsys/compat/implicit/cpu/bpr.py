@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from recsys import BPR, csr
+from recsys import BPR, checks, csr
 from recsys.models import internal
 
-from ..utils import check_csr, check_random_state
+from ..utils import check_csr
 from .matrix_factorization_base import MatrixFactorizationBase
 
 
@@ -22,6 +22,9 @@ class BayesianPersonalizedRanking(MatrixFactorizationBase):
 
     A negative is the item of an entry drawn at random, so popular items are drawn more often. One
     that the user likes is always drawn again, whatever `verify_negative_samples` says.
+
+    Factors that are set before `fit` may have `factors` columns as well. The last one is the
+    biases' then, too, and one less is learned beside them.
     """
 
     _saved = (
@@ -67,19 +70,25 @@ class BayesianPersonalizedRanking(MatrixFactorizationBase):
         ModelFitError
             Training diverged.
         ValueError
-            The factors set before have other shapes, are not finite, or the users' do not end in 1;
-            a parameter is out of range.
+            The factors set before have other shapes, are not finite, or the users' have one column
+            more than `factors` and do not end in 1; a parameter is out of range.
         """
         matrix = check_csr(user_items)
         ones = np.ones(len(matrix.indices), np.float32)
         likes = sparse.csr_matrix((ones, matrix.indices, matrix.indptr), matrix.shape)
         likes = csr.canonical(likes, np.dtype(np.float32), may_be_empty=True)
-        random = check_random_state(self.random_state)
-        engine = self._engine(random)
-        internal.check_parameters(engine)
+        checks.integer("factors", self.factors, 1)
+        checks.floating_dtype(self.dtype)
+        random = self._random()
         popularity = np.bincount(likes.indices, minlength=likes.shape[1])
         items = self._start("item_factors", popularity, random)
         users = self._start("user_factors", np.diff(likes.indptr), random)
+        if users.shape[1] != items.shape[1]:
+            raise ValueError(
+                f"the model has user_factors of shape {users.shape} and item_factors of shape "
+                f"{items.shape} to go on from: expected as many columns in both"
+            )
+        engine = self._engine(users.shape[1] - 1, random)
         internal.start_from(engine, users[:, :-1], items[:, :-1], item_biases=items[:, -1])
         if not likes.nnz:
             self._take(engine)
@@ -94,9 +103,9 @@ class BayesianPersonalizedRanking(MatrixFactorizationBase):
 
     # ---- between here and recsys ---------------------------------------------------------------
 
-    def _engine(self, random: np.random.Generator) -> BPR:
+    def _engine(self, factors: int, random: np.random.Generator) -> BPR:
         return BPR(
-            self.factors,
+            factors,
             learning_rate=self.learning_rate,
             regularization=self.regularization,
             epochs=self.iterations,
@@ -110,14 +119,17 @@ class BayesianPersonalizedRanking(MatrixFactorizationBase):
 
     def _start(self, name: str, counts: np.ndarray, random: np.random.Generator) -> np.ndarray:
         """The present factors, or uniform ones as implicit draws them, of rows with entries."""
-        present = self._present(name, len(counts), self.factors + 1)
+        f = self.factors
+        present = self._present(name, len(counts), (f + 1, f) if f > 1 else (f + 1,))
         if present is None:
-            present = random.random((len(counts), self.factors + 1), self.dtype)
-            present = (present - 0.5) / self.factors
+            other = self.item_factors if name == "user_factors" else self.user_factors
+            columns = f + 1 if other is None else other.shape[1]
+            present = random.random((len(counts), columns), self.dtype)
+            present = (present - 0.5) / f
             present[counts == 0] = 0
             if name == "user_factors":
                 present[:, -1] = 1
-        elif name == "user_factors" and np.any(present[:, -1] != 1):
+        elif name == "user_factors" and present.shape[1] > f and np.any(present[:, -1] != 1):
             raise ValueError(
                 "the last column of user_factors, which item biases are multiplied by, must be 1; "
                 f"got {present[present[:, -1] != 1, -1][0]}: set it to 1, or user_factors to None"

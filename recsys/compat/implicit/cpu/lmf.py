@@ -23,6 +23,9 @@ class LogisticMatrixFactorization(MatrixFactorizationBase):
     An entry v is liked with confidence v, and each of the `neg_prop` cells drawn for it counts
     once: with ``alpha = cells / (neg_prop * entries)`` that is `LogisticMF`'s objective of
     ``confidence="scaled"``, its regularization being alpha times the one here.
+
+    Factors that are set before `fit` may have `factors` columns as well. The last two are the
+    biases' then, too, and two less are learned beside them.
     """
 
     _saved = (
@@ -73,17 +76,27 @@ class LogisticMatrixFactorization(MatrixFactorizationBase):
             nobody = (np.zeros((count, self.factors + 1), self.dtype) for count in counts.shape)
             self._set(*((own[:, :-1], own[:, -1]) for own in nobody))
             return
-        engine = self._engine(counts)
-        self._start(engine, counts.shape)
+        start = self._start(counts.shape)
+        factors = self.factors if start is None else start[0].shape[1] - 2
+        engine = self._engine(counts, factors)
+        if start is not None:
+            users, items = start
+            internal.start_from(
+                engine,
+                users[:, :-2],
+                items[:, :-2],
+                user_biases=users[:, -1],
+                item_biases=items[:, -2],
+            )
         tell = None if callback is None else lambda epoch, elapsed, loss: callback(epoch, elapsed)
         self._train(engine, counts, show_progress, tell)
 
     # ---- between here and recsys ---------------------------------------------------------------
 
-    def _engine(self, counts: sparse.csr_matrix) -> LogisticMF:
+    def _engine(self, counts: sparse.csr_matrix, factors: int) -> LogisticMF:
         alpha = np.prod(counts.shape, dtype=np.float64) / (max(1, self.neg_prop) * counts.nnz)
         return LogisticMF(
-            self.factors,
+            factors,
             learning_rate=self.learning_rate,
             regularization=self.regularization * alpha,
             alpha=alpha,
@@ -92,29 +105,24 @@ class LogisticMatrixFactorization(MatrixFactorizationBase):
             iterations=self.iterations,
             dtype=self.dtype,
             num_threads=self.num_threads,
-            random_state=self.random_state,
+            random_state=self._random(),
         )
 
-    def _start(self, engine: LogisticMF, shape: tuple[int, int]) -> None:
-        """Give the engine the present factors, if there are any."""
-        given = self.user_factors, self.item_factors
-        if given[0] is None and given[1] is None:
-            return
-        expected = tuple((count, self.factors + 2) for count in shape)
-        shapes = tuple(None if factors is None else factors.shape for factors in given)
-        if shapes != expected:
+    def _start(self, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray] | None:
+        """The present factors, if there are any."""
+        present = self.user_factors, self.item_factors
+        if present[0] is None and present[1] is None:
+            return None
+        shapes = tuple(None if factors is None else factors.shape for factors in present)
+        widths = [self.factors + 2] + [self.factors] * (self.factors > 2)
+        if shapes not in [tuple((count, width) for count in shape) for width in widths]:
+            expected = tuple((count, widths[0]) for count in shape)
             raise ValueError(
                 f"user_items has shape {shape}, but the model has user_factors and item_factors of "
                 f"shapes {shapes} to go on from, not {expected}: set both to None to start anew"
             )
-        users, items = (np.asarray(factors, self.dtype) for factors in given)
-        internal.start_from(
-            engine,
-            users[:, :-2],
-            items[:, :-2],
-            user_biases=users[:, -1],
-            item_biases=items[:, -2],
-        )
+        users, items = (np.asarray(factors, self.dtype) for factors in present)
+        return users, items
 
     def _take(self, engine: LogisticMF) -> None:
         self._set(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import numbers
 from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
@@ -9,7 +11,7 @@ import numpy as np
 from scipy import sparse
 
 from ..recommender_base import ModelFitError, RecommenderBase
-from ..utils import check_csr
+from ..utils import check_csr, check_random_state
 from . import npz
 from .topk import item_numbers, topk
 
@@ -26,6 +28,7 @@ class MatrixFactorizationBase(RecommenderBase):
     _saved: ClassVar[tuple[str, ...]]  # attributes that a file holds
     factors: int
     regularization: float
+    random_state: Any
 
     def __init__(self, num_threads: int = 0) -> None:
         self.item_factors: np.ndarray | None = None
@@ -115,10 +118,7 @@ class MatrixFactorizationBase(RecommenderBase):
         Parameters are those of `recommend`; `item_users` has one row for each of `itemid`.
         """
         self._check_fitted()
-        if recalculate_item:
-            factors = self.recalculate_item(itemid, item_users)
-        else:
-            factors = self.item_factors[_one_or_many(itemid, len(self.item_factors), "itemid")]
+        factors = self._item_factor(itemid, item_users, recalculate_item)
         return self._similar(itemid, factors, "item", N, filter_items, items)
 
     def similar_users(
@@ -183,10 +183,22 @@ class MatrixFactorizationBase(RecommenderBase):
         )
         return _as_asked(ids, _renamed(found, chosen), scores)
 
-    def _user_factor(self, userid: Any, user_items: Any, recalculate_user: bool) -> np.ndarray:
+    def _user_factor(
+        self, userid: Any, user_items: Any, recalculate_user: bool = False
+    ) -> np.ndarray:
         if recalculate_user:
             return self.recalculate_user(userid, user_items)
         return self.user_factors[_one_or_many(userid, len(self.user_factors), "userid")]
+
+    def _item_factor(
+        self, itemid: Any, item_users: Any, recalculate_item: bool = False
+    ) -> np.ndarray:
+        if recalculate_item:
+            return self.recalculate_item(itemid, item_users)
+        return self.item_factors[_one_or_many(itemid, len(self.item_factors), "itemid")]
+
+    def _check_fit_errors(self) -> None:
+        self._check_factors(self.user_factors, self.item_factors)
 
     # ---- training by a model of recsys, an "engine" --------------------------------------------
 
@@ -201,19 +213,23 @@ class MatrixFactorizationBase(RecommenderBase):
         show_progress: bool,
         tell: Callable[[int, float, float | None], object] | None,
     ) -> None:
-        """Train the engine, from its factors if it has any, and take what each iteration finishes;
-        then `tell` is called with the iteration's number from 0, seconds and loss."""
+        """Train the engine, from its factors if it has any, and take what it has at the end, be
+        that an interrupt's; `tell`, called after each iteration with its number from 0, seconds and
+        loss, finds what is learned so far."""
 
         def follow(iteration: int, seconds: float, loss: float | None) -> None:
             self._take(engine)
-            if tell is not None:
-                tell(iteration - 1, seconds, loss)
+            tell(iteration - 1, seconds, loss)
 
+        callback, finished = None if tell is None else follow, False
         try:
-            engine.fit(counts, callback=follow, show_progress=show_progress, warm_start=True)
+            engine.fit(counts, callback=callback, show_progress=show_progress, warm_start=True)
+            finished = True
         except FloatingPointError as error:
             raise self._diverged(engine, error) from None
-        self._take(engine)
+        finally:
+            if finished or engine.history:
+                self._take(engine)
 
     def _diverged(self, engine: Any, error: FloatingPointError) -> ModelFitError:
         reason = str(error)
@@ -226,13 +242,29 @@ class MatrixFactorizationBase(RecommenderBase):
             )
         return ModelFitError(f"NaN encountered in factors: {reason}")
 
-    def _present(self, name: str, count: int, columns: int | None = None) -> np.ndarray | None:
-        """The factors `name` to go on from, which must be of `count` rows, or None."""
+    def _random(self) -> np.random.Generator:
+        """What the next `fit` draws from.
+
+        An int gives the same numbers from one program to the next, but factors that training goes
+        on from give others than they were trained with: fits of an epoch each draw anew.
+        """
+        if not isinstance(self.random_state, numbers.Integral) or self.item_factors is None:
+            return check_random_state(self.random_state)
+        known = hashlib.blake2b(np.ascontiguousarray(self.item_factors).data, digest_size=16)
+        return np.random.default_rng(
+            [int(self.random_state), int.from_bytes(known.digest(), "little")]
+        )
+
+    def _present(self, name: str, count: int, widths: tuple[int, ...] = ()) -> np.ndarray | None:
+        """The factors `name` to go on from, or None.
+
+        ValueError where they have not `count` rows, or another width than one of `widths`.
+        """
         factors = getattr(self, name)
         if factors is None:
             return None
-        if len(factors) != count or columns not in (None, factors.shape[1]):
-            expected = (count, factors.shape[1] if columns is None else columns)
+        if len(factors) != count or (widths and factors.shape[1] not in widths):
+            expected = (count, widths[0] if widths else factors.shape[1])
             raise ValueError(
                 f"the model has {name} of shape {factors.shape} to go on from, but user_items and "
                 f"factors={self.factors} ask for {expected}: set {name} to None to start anew"
@@ -269,6 +301,23 @@ def _filter_items_from_sparse_matrix(items: np.ndarray, query_items: Any) -> spa
         (query_items.data, query_items.indices, query_items.indptr), (query_items.shape[0], width)
     )
     return wide[:, items]
+
+
+def check_width(rows: Any, count: int, name: str) -> None:
+    """ValueError where a CSR matrix has an entry beyond the first `count` columns."""
+    stored = rows.indices[: rows.indptr[-1]]
+    beyond = stored[stored >= count]
+    if len(beyond):
+        raise ValueError(
+            f"{name} has {rows.shape[1]} columns; expected at most {count}, one for each the model "
+            f"knows, or nothing beyond: there is an entry in column {beyond[0]}"
+        )
+
+
+def as_wide_as(rows: Any, count: int, name: str) -> sparse.csr_matrix:
+    """Rows of a CSR matrix with `count` columns; ValueError where entries are beyond those."""
+    check_width(rows, count, name)
+    return sparse.csr_matrix((rows.data, rows.indices, rows.indptr), (rows.shape[0], count))
 
 
 def _check_rows(user_items: Any, userid: Any) -> None:

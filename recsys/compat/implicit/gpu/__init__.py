@@ -11,6 +11,6 @@ def no_gpu() -> ValueError:
     )
 
 
-from . import als, bpr  # noqa: E402 (they need the above)
+from . import als, bpr, matrix_factorization_base  # noqa: E402 (they need the above)
 
-__all__ = ["HAS_CUDA", "HAS_RMM", "als", "bpr", "no_gpu"]
+__all__ = ["HAS_CUDA", "HAS_RMM", "als", "bpr", "matrix_factorization_base", "no_gpu"]

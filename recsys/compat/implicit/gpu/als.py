@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from . import no_gpu
+from .matrix_factorization_base import MatrixFactorizationBase
 
 
-class AlternatingLeastSquares:
+class AlternatingLeastSquares(MatrixFactorizationBase):
     """There is no GPU: raises ValueError."""
 
     def __init__(
@@ -22,4 +22,4 @@ class AlternatingLeastSquares:
         calculate_training_loss: bool = False,
         random_state: Any = None,
     ) -> None:
-        raise no_gpu()
+        super().__init__()
