@@ -148,9 +148,6 @@ class ExplicitSGD(RatingModel, LeastSquaresModel):
     def _signed(self, counts: sparse.csr_array) -> sparse.csr_array:
         return counts
 
-    def _with_biases(self) -> tuple[bool, bool]:
-        return self.bias, self.bias
-
     def _trainer(self, counts: sparse.csr_array) -> GradientTrainer:
         mean = float(counts.data.mean(dtype=np.float64)) if self.bias else 0.0
         return GradientTrainer(self, counts, mean)

@@ -58,6 +58,8 @@ class LeastSquaresModel(FactorModel):
     """A factor model of which each row is solved by least squares, the other side held: all rows
     in training, single ones later."""
 
+    bias: bool
+
     _entry: ClassVar[type[Iteration]] = AlternatingIteration
     _ratings: ClassVar[bool] = False  # entries are no counts: later ones replace earlier ones
 
@@ -78,6 +80,9 @@ class LeastSquaresModel(FactorModel):
     def _details(self, sweep: kernels.Sweep, entries: int) -> dict[str, Any]:
         """What else `history` is told after a sweep over so many entries."""
         return {}
+
+    def _with_biases(self) -> tuple[bool, bool]:
+        return self.bias, self.bias
 
     def _trainer(self, counts: sparse.csr_array) -> Trainer:
         return AlternatingTrainer(self, counts)

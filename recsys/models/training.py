@@ -41,7 +41,7 @@ def warn(message: str) -> None:
     frame, level = sys._getframe(1), 2
     while frame is not None and frame.f_globals.get("__name__", "").startswith("recsys."):
         frame, level = frame.f_back, level + 1
-    warnings.warn(message, NumericalWarning, stacklevel=level - 1)
+    warnings.warn(message, NumericalWarning, stacklevel=level)
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from every_model import (
 from scipy import sparse
 
 from recsys import BPR, ItemNeighbors, NotFittedError, NumericalWarning, kernels
+from recsys.models.least_squares import SOLVERS
 
 every = pytest.mark.parametrize("name", EVERY)
 factors = pytest.mark.parametrize("name", FACTORS)
@@ -148,8 +149,6 @@ def test_an_exception_from_the_callback_leaves_what_is_finished(name, error):
 
 
 STEPS = [
-    (kernels, "half_sweep"),
-    (kernels, "biased_half_sweep"),
     (kernels, "lmf_half_sweep"),
     (kernels.RatingSGD, "epoch"),
     (kernels.PairwiseSGD, "epoch"),
@@ -172,6 +171,8 @@ def interrupt_after(patch, number):
 
     for owner, step in STEPS:
         patch.setattr(owner, step, counting(getattr(owner, step)))
+    for solver, how in SOLVERS.items():
+        patch.setitem(SOLVERS, solver, how._replace(half_sweep=counting(how.half_sweep)))
     return calls
 
 

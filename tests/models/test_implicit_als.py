@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from recsys import ImplicitALS, NotFittedError, NumericalWarning, kernels
+from recsys import ImplicitALS, NotFittedError, NumericalWarning
+from recsys.models.least_squares import SOLVERS
 
 SMALL = {"factors": 5, "iterations": 3, "random_state": 1, "regularization": 2.0}
 
@@ -267,12 +268,12 @@ def test_heavy_confidences_warn():
 
 
 def test_rows_solved_again_are_counted_in_one_warning(monkeypatch):
-    half_sweep = kernels.half_sweep
+    exact = SOLVERS["cholesky"]
 
     def counting(*args, **kwargs):
-        return dataclasses.replace(half_sweep(*args, **kwargs), retried=3, jittered=1)
+        return dataclasses.replace(exact.half_sweep(*args, **kwargs), retried=3, jittered=1)
 
-    monkeypatch.setattr(kernels, "half_sweep", counting)
+    monkeypatch.setitem(SOLVERS, "cholesky", exact._replace(half_sweep=counting))
     with pytest.warns(
         NumericalWarning, match="18 rows were solved again in double and 6 needed"
     ) as w:
