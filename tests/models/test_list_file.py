@@ -5,13 +5,12 @@ import pytest
 from scipy import sparse
 
 from recsys import ImplicitALS
-from recsys.models import lists
-from recsys.serving import write_lists
+from recsys.models.files import write_lists
 
 
 @pytest.fixture
 def model(monkeypatch):
-    monkeypatch.setattr(lists, "USERS", 16)  # several blocks
+    monkeypatch.setattr("recsys.kernels.spans._QUERIES", 16)  # several blocks
     counts = sparse.random_array((50, 12), density=0.4, rng=0, format="csr")
     return ImplicitALS(4, iterations=1, random_state=0).fit(counts, show_progress=False)
 

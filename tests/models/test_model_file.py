@@ -8,8 +8,8 @@ from scipy import sparse
 
 import recsys
 from recsys import ImplicitALS
-from recsys.serving import model_file as module
-from recsys.serving import read_model_file, write_model_file
+from recsys.models import files as module
+from recsys.models.files import read_model_file, write_model_file
 
 
 @pytest.fixture
