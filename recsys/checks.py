@@ -136,8 +136,9 @@ def row_numbers(name: str, ids: Any, count: int) -> np.ndarray:
         raise TypeError(f"{wanted} (integers {known}); got {got}")
     if array.ndim > 1:
         raise ValueError(f"{wanted}; got an array of shape {array.shape}. Flatten it with .ravel()")
-    unknown = np.unique(array[(array < 0) | (array >= count)])
-    if len(unknown):
+    beyond = (array < 0) | (array >= count)
+    if beyond.any():
+        unknown = np.unique(array[beyond])
         shown = ", ".join(map(str, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
         if count == ANYONE:
             raise IndexError(f"{name} holds {shown}; expected at least 0 and less than 2^31 - 1")

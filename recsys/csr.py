@@ -360,8 +360,10 @@ def from_triples(
 def row_entries(indptr: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """indptr of some rows one after the other, and where their entries are; row -1 has none."""
     begin = indptr[rows]
-    lengths = np.where(rows >= 0, indptr[rows + 1] - begin, 0)
-    taken = np.concatenate([[0], np.cumsum(lengths)])
+    lengths = indptr[rows + 1] - begin
+    lengths[rows < 0] = 0
+    taken = np.zeros(len(rows) + 1, np.int64)
+    np.cumsum(lengths, out=taken[1:])
     return taken, np.repeat(begin - taken[:-1], lengths) + np.arange(taken[-1])
 
 

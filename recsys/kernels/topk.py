@@ -130,8 +130,7 @@ def topk(
         A value is not finite, or so large (2e18 in float32) that scores may not be.
     """
     count = len(queries) if rows is None else len(rows)
-    ids = np.full((count, n), NO_ID, np.int32)
-    scores = np.full((count, n), -np.inf, items.dtype)
+    ids, scores = np.empty((count, n), np.int32), np.empty((count, n), items.dtype)
     has_biases = items.shape[1] > queries.shape[1]
     places = None
     if among is not None:
@@ -178,11 +177,13 @@ def _lists(
     threads: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Lists of all `queries`, in calls that are short enough to be interrupted."""
-    ids = np.full((len(queries), n), NO_ID, np.int32)
-    scores = np.full((len(queries), n), -np.inf, items.dtype)
     most = min(n, len(items))
     pair_flops = 2.0 * items.shape[1] * max(len(items), 1)
     step = max(QUERIES * threads, int(_CALL_FLOPS / pair_flops) // QUERIES * QUERIES)
+    if most == n and len(queries) <= step:
+        return _block(queries, items, n, item_scale, order, skip, banned, threads)
+    ids = np.full((len(queries), n), NO_ID, np.int32)
+    scores = np.full((len(queries), n), -np.inf, items.dtype)
     for begin in range(0, len(queries) if most else 0, step):
         block = slice(begin, min(begin + step, len(queries)))
         skipped = None

@@ -438,7 +438,7 @@ class FactorModel(Model):
         return factors
 
     def _both_factors(self) -> tuple[np.ndarray, np.ndarray]:
-        user_factors, item_factors = self.user_factors, self.item_factors
+        user_factors, item_factors = self._factors("_user_factors"), self._factors("_item_factors")
         if user_factors.shape[1] != item_factors.shape[1]:
             raise ValueError(
                 f"user_factors has shape {user_factors.shape} and item_factors "

@@ -8,7 +8,6 @@ the model's `Vocabulary`, or None of a model fitted on a matrix, which is asked 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from numbers import Integral
 from typing import Any, NamedTuple
 
@@ -88,7 +87,7 @@ class Vocabulary(NamedTuple):
 def listed(values: Any) -> Any:
     """What can be gone through once only as a list: it is looked at for rows, and for the
     answer."""
-    return list(values) if isinstance(values, Iterator) else values
+    return list(values) if hasattr(values, "__next__") else values
 
 
 def to_rows(vocabulary: Vocabulary | None, side: str, values: Any, name: str) -> Any:
