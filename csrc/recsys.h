@@ -19,9 +19,11 @@ typedef struct {
     const void *confidence;       /* (nnz,) real */
     int64_t ratings;              /* whether `confidence` holds ratings */
     const void *offsets;          /* (columns,) real: what is added to a column's scores, or NULL */
+    int64_t offsets_step;         /* reals from one column's to the next's */
     const void *common;           /* (factors,) real: -w0 offsets' fixed, or NULL as `offsets` */
     const int32_t *order;         /* (rows,) the rows in the order they are to be solved */
-    const void *fixed;            /* (columns, factors) real */
+    const void *fixed;            /* (columns, stride) real; past the factors anything finite */
+    int64_t stride;
     void *solved;                 /* (rows, factors) real; conjugate gradient starts from it */
     const void *biases;           /* of als_loss: (rows,) real: what is added to a row's scores */
     int64_t factors;
@@ -41,7 +43,8 @@ typedef struct {
     const void *x_last;   /* (rows,) real, or NULL */
     int64_t x_last_step;  /* reals from one row's to the next's; 0: all rows have the same */
     const void *basis;    /* (factors, factors) real */
-    void *out;            /* as x; may be x */
+    void *out;            /* as x, but `out_stride` reals from one row to the next; may be x */
+    int64_t out_stride;
     void *out_last;       /* (rows,) real, or NULL */
     const int32_t *place; /* (rows,) where a row goes in `out`, or NULL: it stays where it is */
     int64_t factors;

@@ -86,7 +86,7 @@ static void batch_scales(const recsys_als *p, const int32_t *rows, int64_t count
  * has no entry its z, weight and target are zero, and its part of the system the identity. */
 static void batch_pack(const recsys_als *p, const int32_t *rows, int64_t count, int64_t most,
                        const real *const scales[W], const batch_scratch *s) {
-    const int64_t f = p->factors, fp = padded(f);
+    const int64_t fp = padded(p->factors);
     int64_t begin[W], end[W];
     for (int64_t l = 0; l < W; l++) {
         begin[l] = p->indptr[rows[l < count ? l : 0]];
@@ -107,35 +107,29 @@ static void batch_pack(const recsys_als *p, const int32_t *rows, int64_t count, 
             prefetch_fixed(p, k + 1, end[l]);
         }
         s->k_p[i] = splat(0);
-        rows_to_lanes(entries, own_scales, f, (real *)(s->z + i / BS * fp * BS + i % BS), BS * W);
+        rows_to_lanes(entries, own_scales, readable(p), (real *)(s->z + i / BS * fp * BS + i % BS), BS * W);
     }
 }
 
-/* x~_0 of each lane, and what its scores take from e. */
-static void batch_start(const recsys_als *p, int64_t count, int64_t blocks,
-                        const real *const scales[W], const batch_scratch *s) {
-    const int64_t f = p->factors, fp = padded(f);
+/* x~_0 of each lane. */
+static void batch_start(const recsys_als *p, int64_t count, const real *const scales[W],
+                        const batch_scratch *s) {
     const real *commons[W], *own_scales[W];
     for (int64_t l = 0; l < W; l++) {
         commons[l] = p->common;
         own_scales[l] = l < count ? scales[l] : s->zeros;
     }
-    rows_to_lanes(commons, own_scales, f, (real *)s->start, W);
-    for (int64_t i = 0; i < blocks; i++) {
-        const vec *z = s->z + i * fp * BS;
-        for (int64_t j = 0; j < fp; j++) {
-            UNROLL for (int a = 0; a < BS; a++) s->e[i * BS + a] -= z[j * BS + a] * s->start[j];
-        }
-    }
+    rows_to_lanes(commons, own_scales, p->factors, (real *)s->start, W);
 }
 
 /* One off-diagonal block of the factor of I + S K S, and its part of K p. */
-static void batch_block(const batch_scratch *s, int64_t fp, int64_t i, int64_t j) {
+static void batch_block(const batch_scratch *s, int64_t f, int64_t i, int64_t j) {
+    const int64_t fp = padded(f);
     vec acc[BS][BS];
     UNROLL for (int a = 0; a < BS; a++) {
         UNROLL for (int b = 0; b < BS; b++) acc[a][b] = splat(0);
     }
-    block_product(s->z + i * fp * BS, s->z + j * fp * BS, fp, 1, acc);
+    block_product(s->z + i * fp * BS, s->z + j * fp * BS, f, 1, acc);
     UNROLL for (int a = 0; a < BS; a++) {
         vec k_p = s->k_p[i * BS + a];
         UNROLL for (int b = 0; b < BS; b++) k_p += acc[a][b] * s->p[j * BS + b];
@@ -161,12 +155,37 @@ static void batch_block(const batch_scratch *s, int64_t fp, int64_t i, int64_t j
     }
 }
 
-static void batch_diagonal(const batch_scratch *s, int64_t fp, int64_t i) {
-    vec acc[BS][BS];
+/* acc = z'z, one triangle of which is computed, and e -= z' start unless that is NULL */
+INLINE void diagonal_product(const vec *restrict z, const vec *restrict start, int64_t depth,
+                             vec acc[BS][BS], vec *e) {
+    vec taken[BS];
     UNROLL for (int a = 0; a < BS; a++) {
-        UNROLL for (int b = 0; b < BS; b++) acc[a][b] = splat(0);
+        taken[a] = splat(0);
+        UNROLL for (int b = 0; b <= a; b++) acc[a][b] = splat(0);
     }
-    block_product(s->z + i * fp * BS, s->z + i * fp * BS, fp, 1, acc);
+    for (int64_t k = 0; k < depth; k++) {
+        vec own[BS];
+        UNROLL for (int a = 0; a < BS; a++) own[a] = z[k * BS + a];
+        UNROLL for (int a = 0; a < BS; a++) {
+            UNROLL for (int b = 0; b <= a; b++) acc[a][b] += own[a] * own[b];
+            if (start) taken[a] += own[a] * start[k];
+        }
+    }
+    UNROLL for (int a = 0; a < BS; a++) {
+        UNROLL for (int b = 0; b < a; b++) acc[b][a] = acc[a][b];
+        if (start) e[a] -= taken[a];
+    }
+}
+
+/* A diagonal block of the factor, and its part of K p; also what x~_0 takes from e. */
+static void batch_diagonal(const batch_scratch *s, int64_t f, int64_t i, int has_start) {
+    const vec *z = s->z + i * padded(f) * BS;
+    vec acc[BS][BS];
+    if (has_start) {
+        diagonal_product(z, s->start, f, acc, s->e + i * BS);
+    } else {
+        diagonal_product(z, NULL, f, acc, NULL);
+    }
     UNROLL for (int a = 0; a < BS; a++) {
         UNROLL for (int b = 0; b < BS; b++) {
             s->k_p[i * BS + a] += acc[a][b] * s->p[i * BS + b];
@@ -259,15 +278,15 @@ static void batch_solve(const recsys_als *p, const int32_t *rows, int64_t count,
         const int64_t n = p->indptr[rows[l] + 1] - p->indptr[rows[l]];
         most = n > most ? n : most;
     }
-    const int64_t blocks = (most + BS - 1) / BS, fp = padded(p->factors);
+    const int64_t f = p->factors, blocks = (most + BS - 1) / BS;
     const real *scales[W] = {NULL};
     batch_scales(p, rows, count, &s, scales);
     batch_pack(p, rows, count, most, scales, &s);
-    if (p->common) batch_start(p, count, blocks, scales, &s);
+    if (p->common) batch_start(p, count, scales, &s);
     *s.trace = splat(0);
     for (int64_t i = 0; i < blocks; i++) {
-        for (int64_t j = 0; j < i; j++) batch_block(&s, fp, i, j);
-        batch_diagonal(&s, fp, i);
+        for (int64_t j = 0; j < i; j++) batch_block(&s, f, i, j);
+        batch_diagonal(&s, f, i, p->common != NULL);
     }
     batch_substitute(&s, blocks, (real)p->unobserved_weight);
     batch_finish(p, rows, count, blocks, scales, &s);

@@ -36,7 +36,7 @@ static void cg_gather(const recsys_als *p, int64_t begin, int64_t count, const c
     for (int64_t k = 0; k < count; k++) {
         const real *y = fixed_row(p, begin + k);
         prefetch_fixed(p, begin + k + AHEAD, end);
-        for (int64_t v = 0; v * W < f; v++) store(s->panel + k * fp + v * W, load_row(y, v, f));
+        for (int64_t v = 0; v * W < f; v++) store(s->panel + k * fp + v * W, load_fixed(p, y, v));
         const entry own = read_entry(p, begin + k);
         s->weight[k] = own.weight;
         s->pull[k] = own.pull;

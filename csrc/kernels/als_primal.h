@@ -20,23 +20,30 @@
 
 typedef struct {
     real *panel;   /* slabs of PANEL rows */
-    real *a;       /* a row of the group each: slabs of fp rows */
+    real *a;       /* a row of the group each: slabs of core rows */
+    real *border;  /* a row of the group each: fp, the last column of A if it is kept apart */
     real *b;       /* a row of the group each: fp */
     real *scale;   /* a row of the group each: fp */
     int64_t *next; /* a row of the group each: the first entry not yet added */
     real *x, *inverse;
 } primal_scratch;
 
+/* A last column that begins a vector of its own, as biases make it beside 64 or 128 factors, would
+ * cost as much as W. It is kept apart, as a border of the matrix of the others, the core. */
+INLINE int has_border(int64_t f) { return f > 1 && f % W == 1; }
+INLINE int64_t core_size(int64_t f) { return has_border(f) ? f - 1 : padded(f); }
+
 static int64_t long_group_rows(int64_t f) {
-    const int64_t fp = padded(f), each = fp / W * slab_stride(fp) * REAL_BYTES;
+    const int64_t core = core_size(f), each = core / W * slab_stride(core) * REAL_BYTES;
     return each > LONG_GROUP ? 1 : min_i64(LONG_GROUP / each, LONG_MOST);
 }
 
 static int64_t primal_layout(char *base, int64_t f, int64_t rows, primal_scratch *s) {
-    const int64_t fp = padded(f), slabs = fp / W;
+    const int64_t fp = padded(f), core = core_size(f);
     char *at = base;
-    s->panel = (real *)take(&at, slabs * slab_stride(PANEL) * REAL_BYTES);
-    s->a = (real *)take(&at, rows * slabs * slab_stride(fp) * REAL_BYTES);
+    s->panel = (real *)take(&at, fp / W * slab_stride(PANEL) * REAL_BYTES);
+    s->a = (real *)take(&at, rows * (core / W) * slab_stride(core) * REAL_BYTES);
+    s->border = (real *)take(&at, rows * fp * REAL_BYTES);
     s->b = (real *)take(&at, rows * fp * REAL_BYTES);
     s->scale = (real *)take(&at, rows * fp * REAL_BYTES);
     s->next = (int64_t *)take(&at, rows * (int64_t)sizeof(int64_t));
@@ -52,18 +59,45 @@ INLINE void pack_entry(const recsys_als *p, int64_t entry, const real *scale, re
     const real *y = fixed_row(p, entry);
     const vec weight = splat(root_weight), pulled = splat(pull);
     for (int64_t v = 0; v * W < f; v++) {
-        const vec z = load_row(y, v, f) * load(scale + v * W);
+        const vec z = load_fixed(p, y, v) * load(scale + v * W);
         store(b + v * W, load(b + v * W) + pulled * z);
         store(panel + v * ldp + k * W, weight * z);
     }
+}
+
+/* border += sign * P'q, q being the panel's last column. */
+static void add_border(const real *panel, int64_t depth, int64_t f, real sign, real *border) {
+    const int64_t ldp = slab_stride(PANEL);
+    const real *last = panel + f / W * ldp;
+    for (int64_t v = 0; v * W < f; v += NV) {
+        vec sums[NV];
+        UNROLL for (int n = 0; n < NV; n++) sums[n] = splat(0);
+        /* past the last slab it is read again, and not stored */
+        const real *slabs[NV];
+        UNROLL for (int n = 0; n < NV; n++) slabs[n] = panel + min_i64(v + n, f / W) * ldp;
+        for (int64_t k = 0; k < depth; k++) {
+            const vec own = splat(last[k * W]);
+            UNROLL for (int n = 0; n < NV; n++) sums[n] += own * load(slabs[n] + k * W);
+        }
+        for (int64_t n = 0; n < NV && (v + n) * W < f; n++) {
+            real *at = border + (v + n) * W;
+            store(at, load(at) + splat(sign) * sums[n]);
+        }
+    }
+}
+
+/* Row l's A += sign * P'P for the panel's first `depth` rows. */
+static void add_panel(int64_t f, int64_t depth, real sign, int64_t l, const primal_scratch *s) {
+    const int64_t core = core_size(f), ld = slab_stride(core);
+    syrk(s->panel, slab_stride(PANEL), depth, core, s->a + l * (core / W) * ld, ld, sign);
+    if (has_border(f)) add_border(s->panel, depth, f, sign, s->border + l * padded(f));
 }
 
 /* Add the entries [begin, end) whose c - w0 has the given sign to row l of the group; 0 counts as
  * positive. Returns whether there were any of the other sign. */
 static int add_entries(const recsys_als *p, int64_t begin, int64_t end, real sign, int64_t l,
                        const primal_scratch *s) {
-    const int64_t fp = padded(p->factors), ld = slab_stride(fp), ldp = slab_stride(PANEL);
-    real *a = s->a + l * (fp / W) * ld, *b = s->b + l * fp;
+    const int64_t f = p->factors, fp = padded(f);
     int64_t depth = 0;
     int others = 0;
     for (int64_t k = begin; k < end; k++) {
@@ -74,13 +108,13 @@ static int add_entries(const recsys_als *p, int64_t begin, int64_t end, real sig
             continue;
         }
         pack_entry(p, k, s->scale + l * fp, root(sign * own.weight), own.pull, depth++, s->panel,
-                   b);
+                   s->b + l * fp);
         if (depth == PANEL) {
-            syrk(s->panel, ldp, depth, fp, a, ld, sign);
+            add_panel(f, depth, sign, l, s);
             depth = 0;
         }
     }
-    if (depth) syrk(s->panel, ldp, depth, fp, a, ld, sign);
+    if (depth) add_panel(f, depth, sign, l, s);
     return others;
 }
 
@@ -95,13 +129,37 @@ static int add_block(const recsys_als *p, int64_t row, int64_t limit, int64_t l,
     return end < last;
 }
 
+static real dot(const real *x, const real *y, int64_t n) {
+    vec sum = splat(0);
+    for (int64_t j = 0; j < n; j += W) sum += load(x + j) * load(y + j);
+    return sum_vec(sum);
+}
+
+/* The last unknown of [U'U c; c' m] x = b, where `border` is [U^-T c, m] and `b` [U^-T b, b_last].
+ * A pivot that is not positive gives NaN. */
+static real solve_border(const real *border, const real *b, int64_t core) {
+    const real pivot = root(border[core] - dot(border, border, core));
+    return (b[core] - dot(border, b, core)) / pivot / pivot;
+}
+
 static void primal_finish(const recsys_als *p, int64_t row, int64_t l, const primal_scratch *s) {
-    const int64_t fp = padded(p->factors), ld = slab_stride(fp);
-    real *a = s->a + l * (fp / W) * ld, *b = s->b + l * fp;
-    mark_if_imprecise(p, row, add_identity(a, ld, fp));
-    cholesky(a, ld, fp, s->inverse);
-    solve_lower(a, ld, fp, s->inverse, b);
-    solve_upper(a, ld, fp, s->inverse, b, s->x);
+    const int64_t f = p->factors, fp = padded(f), core = core_size(f), ld = slab_stride(core);
+    real *a = s->a + l * (core / W) * ld, *b = s->b + l * fp, *border = s->border + l * fp;
+    const real trace = add_identity(a, ld, core);
+    mark_if_imprecise(p, row, has_border(f) ? trace + border[core] : trace);
+    cholesky(a, ld, core, s->inverse);
+    solve_lower(a, ld, core, s->inverse, b);
+    real last = 0;
+    if (has_border(f)) {
+        border[core] += 1;
+        solve_lower(a, ld, core, s->inverse, border);
+        last = solve_border(border, b, core);
+        for (int64_t j = 0; j < core; j += W) {
+            store(b + j, load(b + j) - splat(last) * load(border + j));
+        }
+    }
+    solve_upper(a, ld, core, s->inverse, b, s->x);
+    if (has_border(f)) store(s->x + core, load_first(&last, 1));
     finish_row(p, row, s->scale + l * fp, s->x);
 }
 
@@ -110,8 +168,9 @@ static void primal_solve(const recsys_als *p, const int32_t *rows, int64_t count
                          row_scratch *own) {
     primal_scratch s;
     primal_layout(own->rest, p->factors, count, &s);
-    const int64_t fp = padded(p->factors), ld = slab_stride(fp);
-    memset(s.a, 0, (size_t)(count * (fp / W) * ld) * sizeof(real));
+    const int64_t fp = padded(p->factors), core = core_size(p->factors);
+    memset(s.a, 0, (size_t)(count * (core / W) * slab_stride(core)) * sizeof(real));
+    memset(s.border, 0, (size_t)(count * fp) * sizeof(real));
     for (int64_t l = 0; l < count; l++) {
         scale_for(p, rows[l], own);
         memcpy(s.scale + l * fp, own->scale, (size_t)fp * sizeof(real));

@@ -81,7 +81,7 @@ INLINE entry read_entry(const recsys_als *p, int64_t k) {
     entry e;
     e.confidence = p->ratings ? 1 : size;
     e.target = p->ratings ? value : value > 0;
-    e.offset = p->offsets ? ((const real *)p->offsets)[p->indices[k]] : 0;
+    e.offset = p->offsets ? ((const real *)p->offsets)[p->indices[k] * p->offsets_step] : 0;
     e.weight = e.confidence - (real)p->unobserved_weight;
     e.pull = e.confidence * e.target - e.weight * e.offset;
     return e;
@@ -93,7 +93,14 @@ INLINE vec load_common(const recsys_als *p, int64_t v) {
 }
 
 INLINE const real *fixed_row(const recsys_als *p, int64_t k) {
-    return (const real *)p->fixed + (int64_t)p->indices[k] * p->factors;
+    return (const real *)p->fixed + (int64_t)p->indices[k] * p->stride;
+}
+
+/* As much of a row as is read: whole vectors if there is room for them. What they hold past the
+ * factors meets zeros. */
+INLINE int64_t readable(const recsys_als *p) { return min_i64(padded(p->factors), p->stride); }
+INLINE vec load_fixed(const recsys_als *p, const real *y, int64_t v) {
+    return load_row(y, v, readable(p));
 }
 
 INLINE real *solved_row(const recsys_als *p, int64_t row) {
@@ -161,7 +168,7 @@ static double stored_loss(const recsys_als *p, int64_t row) {
         for (int64_t v = 0; v * W < f; v++) {
             const vec own = load_row(x, v, f);
             UNROLL for (int g = 0; g < GROUP; g++) {
-                products[g] += own * load_row(fixed_row(p, min_i64(k + g, end - 1)), v, f);
+                products[g] += own * load_fixed(p, fixed_row(p, min_i64(k + g, end - 1)), v);
             }
         }
         const vec scores = sum_lanes(products);

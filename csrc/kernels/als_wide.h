@@ -40,7 +40,7 @@ static void sum_entries(const recsys_als *p, int64_t row, const real *weights, r
         const vec weight = splat(weights[k - begin]);
         prefetch_fixed(p, k + AHEAD, end);
         for (int64_t v = 0; v * W < f; v++) {
-            store(x + v * W, load(x + v * W) + weight * load_row(y, v, f));
+            store(x + v * W, load(x + v * W) + weight * load_fixed(p, y, v));
         }
     }
 }
@@ -48,8 +48,8 @@ static void sum_entries(const recsys_als *p, int64_t row, const real *weights, r
 /* Weights, targets and Z' in slabs; past the row's end, zeros. */
 static void wide_pack(const recsys_als *p, int64_t row, const real *scale, int64_t n,
                       const wide_scratch *s) {
-    const int64_t f = p->factors, begin = p->indptr[row], end = p->indptr[row + 1];
-    memset(s->zeros, 0, (size_t)padded(f) * sizeof(real));
+    const int64_t fp = padded(p->factors), begin = p->indptr[row], end = p->indptr[row + 1];
+    memset(s->zeros, 0, (size_t)fp * sizeof(real));
     for (int64_t e = 0; e < n; e += W) {
         const real *entries[W], *scales[W];
         for (int64_t l = 0; l < W; l++) {
@@ -63,7 +63,7 @@ static void wide_pack(const recsys_als *p, int64_t row, const real *scale, int64
             scales[l] = held ? scale : s->zeros;
             prefetch_fixed(p, k + W, end);
         }
-        rows_to_lanes(entries, scales, f, s->z + e / W * slab_stride(padded(f)), W);
+        rows_to_lanes(entries, scales, readable(p), s->z + e / W * slab_stride(fp), W);
     }
 }
 

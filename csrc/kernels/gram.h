@@ -92,7 +92,7 @@ INLINE void rotate_store(const recsys_rotation *p, int64_t row, int64_t v, int64
     const int64_t f = p->factors, own = f - (p->out_last != NULL);
     const int64_t to = p->place ? p->place[row] : row;
     for (int64_t n = v; n < v + nv; n++, tile += MR * W) {
-        if (n * W < own) store_row((real *)p->out + to * own, n, own, load(tile));
+        if (n * W < own) store_row((real *)p->out + to * p->out_stride, n, own, load(tile));
         if (p->out_last && own / W == n) ((real *)p->out_last)[to] = tile[own % W];
     }
 }

@@ -63,12 +63,18 @@ cdef class Scratch:
         self.base = <char *>(((<uintptr_t>&view[0]) + 63) // 64 * 64)
 
 
+cdef void set_offsets(native.recsys_als *problem, const real[:] offsets) noexcept:
+    if offsets is not None:
+        problem.offsets = &offsets[0]
+        problem.offsets_step = offsets.strides[0] // <int64_t>sizeof(real)
+
+
 def als_rows(const int64_t[::1] indptr, const int32_t[::1] indices, const real[::1] confidence,
              const int32_t[::1] order, const int64_t[::1] spans, const real[:, ::1] fixed,
              real[:, ::1] solved, const double[::1] eigenvalues,
              const double[::1] regularization, double unobserved_weight, double floor,
              double tolerance, int64_t cg_steps, uint8_t[::1] failed, double[::1] row_loss,
-             const real[::1] offsets=None, const real[::1] common=None, bint ratings=False, *,
+             const real[:] offsets=None, const real[::1] common=None, bint ratings=False, *,
              str isa, int num_threads):
     """Solve the rows order[spans[0]:spans[-1]] of one half-sweep; see reference.als.als_rows."""
     cdef const native.recsys_table *table = get_table(isa, real is double)
@@ -78,12 +84,13 @@ def als_rows(const int64_t[::1] indptr, const int32_t[::1] indices, const real[:
     problem.indices = &indices[0] if indices.shape[0] else NULL
     problem.confidence = &confidence[0] if confidence.shape[0] else NULL
     problem.ratings = ratings
-    problem.offsets = &offsets[0] if offsets is not None else NULL
+    set_offsets(&problem, offsets)
     problem.common = &common[0] if offsets is not None else NULL
     problem.order = &order[0]
     problem.fixed = &fixed[0, 0]
+    problem.stride = fixed.shape[1]
     problem.solved = &solved[0, 0]
-    problem.factors = fixed.shape[1]
+    problem.factors = solved.shape[1]
     problem.eigenvalues = &eigenvalues[0]
     problem.regularization = &regularization[0]
     problem.unobserved_weight = unobserved_weight
@@ -107,7 +114,7 @@ def als_rows(const int64_t[::1] indptr, const int32_t[::1] indices, const real[:
 
 def als_loss(const int64_t[::1] indptr, const int32_t[::1] indices, const real[::1] confidence,
              const real[:, ::1] fixed, const real[:, ::1] solved, double unobserved_weight,
-             double[::1] row_loss, bint ratings=False, const real[::1] offsets=None,
+             double[::1] row_loss, bint ratings=False, const real[:] offsets=None,
              const real[::1] biases=None, *, str isa, int num_threads):
     """Each row's stored part of the objective; see reference.als.als_loss."""
     cdef const native.recsys_table *table = get_table(isa, real is double)
@@ -117,11 +124,12 @@ def als_loss(const int64_t[::1] indptr, const int32_t[::1] indices, const real[:
     problem.indices = &indices[0] if indices.shape[0] else NULL
     problem.confidence = &confidence[0] if confidence.shape[0] else NULL
     problem.ratings = ratings
-    problem.offsets = &offsets[0] if offsets is not None else NULL
+    set_offsets(&problem, offsets)
     problem.biases = &biases[0] if biases is not None else NULL
     problem.fixed = &fixed[0, 0]
+    problem.stride = fixed.shape[1]
     problem.solved = <void *>&solved[0, 0]
-    problem.factors = fixed.shape[1]
+    problem.factors = solved.shape[1]
     problem.unobserved_weight = unobserved_weight
     problem.row_loss = &row_loss[0]
     cdef int64_t span, rows = solved.shape[0], spans = (rows + LOSS_SPAN - 1) // LOSS_SPAN
@@ -185,6 +193,7 @@ def rotate(const real[:, ::1] x, const real[:, ::1] basis, real[:, ::1] out,
         p.x_last_step = last.strides[0] // <int64_t>sizeof(real)
     p.basis = &basis[0, 0]
     p.out = &out[0, 0]
+    p.out_stride = out.shape[1]
     p.out_last = &out_last[0] if out_last is not None else NULL
     p.place = &place[0] if place is not None else NULL
     p.factors = basis.shape[0]

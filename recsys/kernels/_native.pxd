@@ -13,9 +13,11 @@ cdef extern from "recsys.h" nogil:
         const void *confidence
         int64_t ratings
         const void *offsets
+        int64_t offsets_step
         const void *common
         const int32_t *order
         const void *fixed
+        int64_t stride
         void *solved
         const void *biases
         int64_t factors
@@ -34,6 +36,7 @@ cdef extern from "recsys.h" nogil:
         int64_t x_last_step
         const void *basis
         void *out
+        int64_t out_stride
         void *out_last
         const int32_t *place
         int64_t factors

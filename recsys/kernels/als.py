@@ -94,7 +94,7 @@ def half_sweep(
     system = _System.of(side, fixed, mean, workspace, options)
     solved = out.factors
     if out.biases is not None:
-        solved = workspace.solved(len(out.factors), out.width)
+        solved = workspace.solved(len(out.factors))
     if solver == "cg":
         _als.rotate(
             start.factors, system.basis.astype(solved.dtype), solved, last=start.biases, **options
@@ -185,7 +185,7 @@ class _System:
     gram: np.ndarray  # (width, width) float64, not rotated
     eigenvalues: np.ndarray  # (width,) float64, largest first
     basis: np.ndarray  # (width, width) float64: to the eigenbasis
-    fixed: np.ndarray  # (columns, width): [Y, 1] or Y, rotated, in the order of `indices`
+    fixed: np.ndarray  # (columns, width or more): [Y, 1] or Y, rotated, in the order of `indices`
     indices: np.ndarray  # (nnz,) int32
     offsets: np.ndarray | None  # (columns,): given parts of the scores, likewise in order
     common: np.ndarray | None  # (width,) float64: their part of every row's right-hand side
@@ -202,24 +202,25 @@ class _System:
         dtype = fixed.factors.dtype
         gram = _fixed_gramian(fixed, options)
         eigenvalues, basis = _eigenbasis(gram)
-        rotated = workspace.rotated(len(fixed.factors), fixed.width)
+        rotated = workspace.rotated(len(fixed.factors))
         places, indices = side.places, side.placed_indices
         if rotated is None:
             rotated, places, indices = fixed.factors, None, side.indices
         last = offsets = common = None
         if fixed.biases is not None:
             last = ones_like(fixed)
-            offsets = (fixed.biases + mean).astype(dtype, copy=False)
-            common = _common(side, fixed, offsets, options) @ basis
+            given = (fixed.biases + mean).astype(dtype, copy=False)
+            common = _common(side, fixed, given, options) @ basis
+            # beside the column's factors, as they are gathered together
+            offsets = rotated[:, fixed.width]
+            offsets[slice(None) if places is None else places] = given
         _als.rotate(fixed.factors, basis.astype(dtype), rotated, places, last=last, **options)
-        if offsets is not None and places is not None:
-            offsets = _placed(offsets, places)
         return cls(gram, eigenvalues, basis, rotated, indices, offsets, common)
 
     @property
     def floor(self) -> float:
         """Eigenvalues at or below it are rounding noise."""
-        width, eps = self.fixed.shape[1], float(np.finfo(self.fixed.dtype).eps)
+        width, eps = len(self.gram), float(np.finfo(self.fixed.dtype).eps)
         noise = max(width * float(np.finfo(np.float64).eps), (width * eps) ** 2)
         return noise * float(self.eigenvalues[0])
 
@@ -253,12 +254,6 @@ def _common(side: Side, fixed: Factors, offsets: np.ndarray, options: dict[str, 
         _als.column_sums(fixed.factors, offsets, **options), offsets.sum(dtype=np.float64)
     )
     return -side.unobserved_weight * total
-
-
-def _placed(values: np.ndarray, places: np.ndarray) -> np.ndarray:
-    placed = np.empty_like(values)
-    placed[places] = values
-    return placed
 
 
 # ---- rows --------------------------------------------------------------------------------------
@@ -341,7 +336,8 @@ def _solve_in_double(
     columns, column_of = np.unique(system.indices[entries], return_inverse=True)
     y = system.fixed[columns].astype(np.float64)
     offsets = None if system.offsets is None else system.offsets[columns].astype(np.float64)
-    solved = np.zeros((len(rows), y.shape[1]))
+    width = len(system.gram)
+    solved = np.zeros((len(rows), width))
     failed = np.zeros(len(rows), dtype=np.uint8)
     exact_loss = None if row_loss is None else np.zeros(len(rows))
     _als.als_rows(
@@ -353,10 +349,11 @@ def _solve_in_double(
     )  # fmt: skip
     if row_loss is not None:
         row_loss[rows] = exact_loss
+    y = y[:, :width]
     squares = side.weights(entries) * np.einsum("kf,kf->k", y, y)[column_of]
     row_of = np.repeat(np.arange(len(rows)), lengths)
     traces = np.bincount(row_of, weights=squares, minlength=len(rows))  # rows may be empty
-    traces += side.unobserved_weight * system.eigenvalues.sum() + y.shape[1] * lambdas
+    traces += side.unobserved_weight * system.eigenvalues.sum() + width * lambdas
     return solved, failed.astype(bool), traces
 
 

@@ -31,8 +31,10 @@ class Workspace:
 
     Parameters
     ----------
-    rotated, solved : 1-D array or None
-        The blocks, of the factors' dtype.
+    rotated, solved : 2-D array or None
+        The blocks, of the factors' dtype. The first may have more columns than there are factors,
+        zeros: rows that are whole vectors, and begin at cache lines, are gathered faster. With
+        biases it has one more for the columns' offsets.
     """
 
     def __init__(self, rotated: np.ndarray | None = None, solved: np.ndarray | None = None) -> None:
@@ -44,36 +46,34 @@ class Workspace:
         would be half as much memory again as the factors take."""
         if not bias:
             return cls()
-        most = max(side.n_rows for side in sides) * (f + 1)
-        return cls(_aligned(most, dtype), _aligned(most, dtype))
+        most = max(side.n_rows for side in sides)
+        return cls(_whole_lines(most, f + 2, dtype), np.empty((most, f + 1), dtype))
 
     @classmethod
     def for_one(cls, fixed: Factors, out: Factors) -> Workspace:
         """Enough for one half-sweep."""
-        dtype, has_biases = fixed.factors.dtype, out.biases is not None
-        rotated = _aligned(len(fixed.factors) * fixed.width, dtype)
-        return cls(rotated, _aligned(len(out.factors) * out.width, dtype) if has_biases else None)
+        dtype, has_biases = fixed.factors.dtype, fixed.biases is not None
+        rotated = _whole_lines(len(fixed.factors), fixed.width + has_biases, dtype)
+        return cls(rotated, np.empty((len(out.factors), out.width), dtype) if has_biases else None)
 
     def or_else(self, memory: np.ndarray) -> Workspace:
-        """With the memory of an array that is free at present, where there is no block."""
-        if self._rotated is not None:
-            return self
-        return Workspace(memory.reshape(-1), self._solved)
+        """With the memory of factors that is free at present, where there is no block."""
+        return self if self._rotated is not None else Workspace(memory, self._solved)
 
-    def rotated(self, rows: int, width: int) -> np.ndarray | None:
-        return _cut(self._rotated, rows, width)
+    def rotated(self, columns: int) -> np.ndarray | None:
+        """(columns, width or more): behind the width zeros, or what was there before."""
+        return None if self._rotated is None else self._rotated[:columns]
 
-    def solved(self, rows: int, width: int) -> np.ndarray | None:
-        return _cut(self._solved, rows, width)
-
-
-def _cut(block: np.ndarray | None, rows: int, width: int) -> np.ndarray | None:
-    return None if block is None else block[: rows * width].reshape(rows, width)
+    def solved(self, rows: int) -> np.ndarray | None:
+        """(rows, width)"""
+        return None if self._solved is None else self._solved[:rows]
 
 
-def _aligned(count: int, dtype: np.dtype) -> np.ndarray:
-    """A block that begins at a cache line: a gathered row then takes the fewest."""
+def _whole_lines(rows: int, width: int, dtype: np.dtype) -> np.ndarray:
+    """Zeros, (rows, width rounded up to whole cache lines), each row beginning at one."""
     dtype = np.dtype(dtype)
-    memory = np.empty(count + _CACHE_LINE // dtype.itemsize, dtype)
+    line = _CACHE_LINE // dtype.itemsize
+    stride = -(-width // line) * line
+    memory = np.zeros(rows * stride + line, dtype)
     begin = -memory.ctypes.data % _CACHE_LINE // dtype.itemsize
-    return memory[begin : begin + count]
+    return memory[begin : begin + rows * stride].reshape(rows, stride)

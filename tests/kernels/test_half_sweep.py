@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 from cases import CASES
 
-from recsys.kernels import Factors, Workspace, _als, half_sweep, make_sides, objective, sides
+from recsys.kernels import (
+    Factors,
+    Workspace,
+    _als,
+    half_sweep,
+    make_sides,
+    objective,
+    reference,
+    sides,
+)
 
 
 def problem(case, f, dtype, *, lambda_=1.0, exponent=0.0, w0=1.0, seed=0):
@@ -35,11 +44,12 @@ def gradients(side, fixed, solved):
 @pytest.mark.parametrize("f", [8, 64, 130])
 def test_a_cholesky_half_sweep_has_zero_gradient(isa, dtype, case, f):
     users, items, x, y = problem(case, f, dtype, lambda_=0.5)
-    half_sweep(users, y, None, x)
     limit = 1e-5 if dtype is np.float32 else 1e-11
-    assert gradients(users, y, x).max() < limit
-    half_sweep(items, x, None, y)
-    assert gradients(items, x, y).max() < limit
+    for side, fixed, out in ((users, y, x), (items, x, y)):
+        # in its Gramian's eigenbasis already: the rounding of rotations is not looked at here
+        fixed = turned(fixed, np.linalg.eigh(reference.gramian(fixed.factors))[1][:, ::-1])
+        half_sweep(side, fixed, None, out)
+        assert gradients(side, fixed, out).max() < limit
 
 
 @pytest.mark.parametrize("exponent, w0", [(0.0, 1.0), (1.0, 0.1), (0.5, 0.0)])
@@ -71,7 +81,7 @@ def test_loss_never_rises_under_cholesky(isa, dtype):
 
 def turned(side, turn):
     """In other axes."""
-    return Factors(np.ascontiguousarray(side.factors @ turn))
+    return Factors(np.ascontiguousarray(side.factors @ turn, dtype=side.factors.dtype))
 
 
 @pytest.mark.parametrize("solver", ["cholesky", "cg"])
@@ -91,23 +101,23 @@ def test_the_axes_are_those_of_what_is_held_fixed(solver):
 
 @pytest.mark.parametrize("solver", ["cholesky", "cg"])
 def test_a_converged_solution_stays(dtype, solver):
-    users, items, x, y = problem("every length", 6, dtype, lambda_=20.0)
-    for _ in range(400):
+    users, items, x, y = problem("many short", 2, dtype, lambda_=5.0)
+    for _ in range(300):
         half_sweep(users, y, None, x)
         half_sweep(items, x, None, y)
     before = x.factors.copy(), y.factors.copy()
     half_sweep(users, y, x, x, solver=solver)
     half_sweep(items, x, y, y, solver=solver)
-    atol = 1e-4 if dtype is np.float32 else 1e-7
     for one, then in zip((x, y), before, strict=True):
         assert np.abs(then).max() > 0.1
-        np.testing.assert_allclose(one.factors, then, atol=atol * np.abs(then).max())
+        atol = 1e-5 if dtype is np.float32 else 1e-12
+        np.testing.assert_allclose(one.factors, then, atol=atol)
 
 
 @pytest.mark.parametrize("solver", ["cholesky", "cg"])
 def test_memory_that_was_used_before_changes_no_bits(solver):
     users, items, x, y = problem("every length", 17, np.float32)
-    memory = np.full(17 * max(users.n_rows, items.n_rows), np.nan, np.float32)
+    memory = np.full((max(users.n_rows, items.n_rows), 17), np.nan, np.float32)
     workspace = Workspace.of((users, items), 17, False, np.float32).or_else(memory)
     for _ in range(2):
         for side, fixed, start in ((users, y, x), (items, x, y)):

@@ -136,9 +136,11 @@ static void drive_als(const recsys_table *table, int is_double, int64_t f, const
     make_matrix(&p);
     p.confidence = reals(ENTRIES, is_double, s->least, s->most);
     p.ratings = s->ratings;
-    p.fixed = reals(COLUMNS * f, is_double, -1, 1);
+    p.stride = s->offsets ? f / 16 * 16 + 16 : f; /* with room for the offsets, or none */
+    p.fixed = reals(COLUMNS * p.stride, is_double, -1, 1);
     if (s->offsets) {
-        p.offsets = reals(COLUMNS, is_double, -1, 1);
+        p.offsets = (const char *)p.fixed + f * (is_double ? 8 : 4);
+        p.offsets_step = p.stride;
         p.common = reals(f, is_double, -1, 1);
     }
     /* over the largest eigenvalue of any such Gramian: dislikes leave the systems definite */
@@ -290,18 +292,21 @@ static void drive_products(const recsys_table *table, int is_double, int64_t f, 
     table->column_sums_rows(x, last, 0, f, cut, rows, sums);
     check(all_finite(sums, f, 1), "column_sums_rows", f);
     memset(scratch, 0xff, (size_t)table->scratch_bytes(f, 0, 0));
-    recsys_rotation p = {.x = x, .basis = basis, .place = place, .factors = f};
+    recsys_rotation p = {.x = x, .basis = basis, .place = place, .factors = f, .out_stride = f};
     p.out = exactly(rows * f * size, size);
     table->rotate_rows(&p, 0, cut, scratch);
     table->rotate_rows(&p, cut, rows, scratch);
     check(all_finite(p.out, rows * f, is_double), "rotate_rows", f);
-    recsys_rotation in_place = {.x = own, .basis = basis, .out = own, .factors = f};
+    recsys_rotation in_place = {.x = own, .basis = basis, .out = own, .factors = f,
+                                .out_stride = f};
     table->rotate_rows(&in_place, 0, rows, scratch);
     check(all_finite(own, rows * f, is_double), "rotate_rows in place", f);
     for (int64_t step = 0; f > 1 && step < 2; step++) {
-        recsys_rotation apart = {.basis = basis, .x_last = last, .x_last_step = step, .factors = f};
-        apart.x = exactly(rows * (f - 1) * size, size), memcpy((void *)apart.x, x, (size_t)(rows * (f - 1) * size));
-        apart.out = exactly(rows * (f - 1) * size, size), apart.out_last = exactly(rows * size, size);
+        recsys_rotation apart = {.basis = basis, .x_last = last, .x_last_step = step, .factors = f,
+                                 .out_stride = f - 1};
+        apart.x = reals(rows * (f - 1), is_double, -1, 1);
+        apart.out = exactly(rows * (f - 1) * size, size);
+        apart.out_last = exactly(rows * size, size);
         table->rotate_rows(&apart, 0, rows, scratch);
         check(all_finite(apart.out, rows * (f - 1), is_double), "rotate_rows apart", f);
         check(all_finite(apart.out_last, rows, is_double), "rotate_rows apart", f);

@@ -26,16 +26,17 @@ def rotate(x, basis, out, place=None, *, last=None, out_last=None, isa=None, num
     without it rows keep their places, and out may be x.
 
     The last column of x, or of out, may be an array of its own, `last` or `out_last`: then x, or
-    out, is (rows, f - 1).
+    out, is (rows, f - 1). out may have more columns, which are left as they are.
     """
     rows = np.asarray(x, dtype=np.float64)
     if last is not None:
         rows = np.column_stack([rows, last])
     rotated = rows @ np.asarray(basis, dtype=np.float64)
     place = slice(None) if place is None else place
-    out[place] = rotated[:, : out.shape[1]]
     if out_last is not None:
         out_last[place] = rotated[:, -1]
+        rotated = rotated[:, :-1]
+    out[place, : rotated.shape[1]] = rotated
 
 
 def als_rows(
@@ -63,7 +64,8 @@ def als_rows(
 ):
     """Solve the rows ``order[spans[0]:spans[-1]]`` with `fixed` held.
 
-    `fixed` is in the eigenbasis of its Gramian, diag(`eigenvalues`). Row u becomes
+    `fixed` is in the eigenbasis of its Gramian, diag(`eigenvalues`). It may have more columns than
+    `solved`, which do not count: rows that are whole vectors are faster. Row u becomes
 
         x = argmin  w0 sum_i (t_i + y_i.x)^2 + lambda_u |x|^2
                     + sum_k [c_k (p_k - t_k - y_k.x)^2 - w0 (t_k + y_k.x)^2]
@@ -86,6 +88,7 @@ def als_rows(
     large beside B that the dtype of `solved` cannot resolve both. `row_loss[u]`, if given, becomes
     the sum over stored entries of c (p - s)^2 - w0 s^2, s = t + x.y.
     """
+    fixed = fixed[:, : solved.shape[1]]
     offsets = np.zeros(len(fixed)) if offsets is None else np.asarray(offsets, dtype=np.float64)
     common = np.zeros(fixed.shape[1]) if common is None else np.asarray(common, dtype=np.float64)
     for u in order[spans[0] : spans[-1]]:
