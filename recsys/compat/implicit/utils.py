@@ -81,6 +81,8 @@ def _batch_call(
 
 def _padded(ids: np.ndarray, scores: np.ndarray, N: int) -> tuple[np.ndarray, np.ndarray]:
     """Lists of length N: what they are short of is -1, with the lowest score there is."""
+    if ids.shape[-1] == N:
+        return ids, scores
     missing = [(0, 0)] * (ids.ndim - 1) + [(0, N - ids.shape[-1])]
     lowest = -np.finfo(np.float32).max
     return np.pad(ids, missing, constant_values=-1), np.pad(scores, missing, constant_values=lowest)
