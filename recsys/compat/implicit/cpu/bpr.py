@@ -10,7 +10,7 @@ from scipy import sparse
 from recsys import BPR, checks, csr
 from recsys.models import internal
 
-from ..gpu import no_gpu
+from ..gpu.matrix_factorization_base import no_gpu
 from ..utils import check_csr
 from .matrix_factorization_base import MatrixFactorizationBase
 
