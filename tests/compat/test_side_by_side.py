@@ -122,7 +122,7 @@ def both(**options):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_the_exact_solver_gives_the_same_lists(plays, dtype):
+def test_the_exact_solver_gives_the_same_factors_and_lists(plays, dtype):
     models = both(factors=32, regularization=10.0, alpha=0.01, use_cg=False, iterations=5,
                   dtype=dtype, calculate_training_loss=True)  # fmt: skip
     users, found, losses = np.arange(plays.shape[0]), [], []
@@ -133,6 +133,10 @@ def test_the_exact_solver_gives_the_same_lists(plays, dtype):
         assert [iteration for iteration, _, _ in seen] == list(range(5))
         found.append(model.recommend(users, plays, N=10))
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
+    for side in ("user_factors", "item_factors"):  # in the same axes, too
+        one, other = (getattr(model, side) for model in models)
+        tolerance = 2e-3 if dtype is np.float32 else 1e-6
+        np.testing.assert_allclose(one, other, atol=tolerance * np.abs(other).max())
     same = (np.sort(found[0][0]) == np.sort(found[1][0])).all(axis=1)
     assert same.mean() >= 0.99
     for one, other in zip(*found, strict=True):
