@@ -54,7 +54,7 @@ def test_fit_is_the_definition(dtype, alpha):
     for _ in range(2):
         x, y = dense_iteration(counts, x, y, alpha, 0.5)
     tolerance = 1e-3 if dtype is np.float32 else 1e-6  # the data is float32 in both
-    tables = model.user_factors @ model.item_factors.T, x @ y.T  # the bases differ
+    tables = model.user_factors @ model.item_factors.T, x @ y.T
     np.testing.assert_allclose(*tables, rtol=tolerance, atol=tolerance)
     assert model.user_factors.dtype == model.item_factors.dtype == dtype == model.dtype
 

@@ -2,6 +2,9 @@
 
 import importlib
 import inspect
+import pickle
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -56,6 +59,10 @@ def test_names_and_signatures(name):
         if name.startswith("gpu") and not inspect.isclass(value):
             continue
         assert hasattr(our, entry), f"{name}.{entry}"
+        assert inspect.isclass(getattr(our, entry)) == inspect.isclass(value), f"{name}.{entry}"
+        if inspect.isclass(value) and not name.startswith("gpu"):
+            missing = {of for of in dir(value) if of[0] != "_"} - set(dir(getattr(our, entry)))
+            assert not missing, f"{name}.{entry} lacks {missing}"
         try:
             wanted = parameters(value)
         except ValueError:  # compiled, without a signature
@@ -69,12 +76,53 @@ def test_names_and_signatures(name):
                         assert parameters(mine) == parameters(function), f"{entry}.{method}"
 
 
+def test_a_models_class_and_attributes():
+    """What programs look at: the class, and settings and state by their names."""
+    made = {
+        "als": "AlternatingLeastSquares",
+        "bpr": "BayesianPersonalizedRanking",
+        "lmf": "LogisticMatrixFactorization",
+    }
+    for module, name in made.items():
+        models = []
+        for package in (ours, theirs):
+            model = getattr(getattr(package, module), name)()
+            assert type(model) is getattr(getattr(package.cpu, module), name)
+            models.append(vars(model))
+        assert models[0] == models[1]
+    for name in ("ItemItemRecommender", "BM25Recommender"):
+        mine, implicits = (getattr(m.nearest_neighbours, name)() for m in (ours, theirs))
+        for attribute, value in vars(implicits).items():
+            assert getattr(mine, attribute) == value
+
+
+@pytest.mark.parametrize("kind", ["bpr.BayesianPersonalizedRanking",
+                                  "lmf.LogisticMatrixFactorization"])  # fmt: skip
+def test_factors_of_any_width_that_is_taken_there(plays, kind):
+    """Assigned before fit, as wide as `factors`: what comes out has that shape in both."""
+    shapes, ones = [], []
+    for package in (ours, theirs):
+        module, name = kind.split(".")
+        model = getattr(getattr(package, module), name)(6, iterations=2, random_state=0)
+        rng = np.random.default_rng(0)
+        for side, count in zip(("user_factors", "item_factors"), plays.shape, strict=True):
+            factors = rng.random((count, 6), dtype=np.float32) - 0.5
+            setattr(model, side, factors)
+        if module == "bpr":
+            model.user_factors[:, -1] = 1
+        model.fit(plays, show_progress=False)
+        shapes.append((model.user_factors.shape, model.item_factors.shape))
+        ones.append([(factors == 1).all(0) for factors in (model.user_factors, model.item_factors)])
+    assert shapes[0] == shapes[1] == tuple((count, 6) for count in plays.shape)
+    np.testing.assert_array_equal(*(np.concatenate(columns) for columns in ones))
+
+
 def both(**options):
     return [m.als.AlternatingLeastSquares(random_state=3, **options) for m in (ours, theirs)]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_the_exact_solver_gives_the_same_lists(plays, dtype):
+def test_the_exact_solver_gives_the_same_factors_and_lists(plays, dtype):
     models = both(factors=32, regularization=10.0, alpha=0.01, use_cg=False, iterations=5,
                   dtype=dtype, calculate_training_loss=True)  # fmt: skip
     users, found, losses = np.arange(plays.shape[0]), [], []
@@ -85,6 +133,10 @@ def test_the_exact_solver_gives_the_same_lists(plays, dtype):
         assert [iteration for iteration, _, _ in seen] == list(range(5))
         found.append(model.recommend(users, plays, N=10))
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
+    for side in ("user_factors", "item_factors"):  # in the same axes, too
+        one, other = (getattr(model, side) for model in models)
+        tolerance = 2e-3 if dtype is np.float32 else 1e-6
+        np.testing.assert_allclose(one, other, atol=tolerance * np.abs(other).max())
     same = (np.sort(found[0][0]) == np.sort(found[1][0])).all(axis=1)
     assert same.mean() >= 0.99
     for one, other in zip(*found, strict=True):
@@ -215,3 +267,27 @@ def test_ways_out_of_the_library_are_the_same(plays):
             warnings.simplefilter("ignore")
             with pytest.raises(ValueError, match="1 row for every user in userids"):
                 model.partial_fit_users([1, 2], plays[:1])
+
+
+def test_pickles_of_implicit_are_read_where_its_name_is_bound(plays, tmp_path):
+    kept = {}
+    for module, name in (
+        ("als", "AlternatingLeastSquares"),
+        ("bpr", "BayesianPersonalizedRanking"),
+        ("nearest_neighbours", "TFIDFRecommender"),
+    ):
+        model = getattr(getattr(theirs, module), name)()
+        model.iterations = 1
+        with warnings.catch_warnings(action="ignore"):
+            model.fit(plays, show_progress=False)
+        kept[name] = model, plays[3], model.recommend(3, plays[3], N=5)[1]
+    (tmp_path / "kept.pickle").write_bytes(pickle.dumps(kept))
+    (tmp_path / "program.py").write_text(
+        "import pickle, numpy as np\n"
+        "for model, row, scores in pickle.load(open('kept.pickle', 'rb')).values():\n"
+        "    assert type(model).__module__.startswith('recsys.compat.implicit')\n"
+        "    np.testing.assert_allclose(model.recommend(3, row, N=5)[1], scores, rtol=1e-4)\n"
+    )
+    command = [sys.executable, "-m", "recsys.compat.implicit", "program.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

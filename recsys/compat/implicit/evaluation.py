@@ -128,7 +128,7 @@ def ranking_metrics_at_k(
     """
     test = csr.canonical(test_user_items, may_be_empty=True, name="test_user_items")
     test = csr.assemble(np.ones_like(test.data), test.indices, test.indptr, test.shape)
-    found = evaluation.evaluate(
+    measured = evaluation.evaluate(
         model,
         train_user_items,
         test,
@@ -138,8 +138,8 @@ def ranking_metrics_at_k(
         ties="model",
         show_progress=show_progress,
     )
-    values = {**found.mean, **found.overall}
-    return {name: values[f"{own}@{K}"] for name, own in _METRICS.items()}
+    values = {**measured.mean, **measured.overall}
+    return {name: values[f"{metric}@{K}"] for name, metric in _METRICS.items()}
 
 
 def _only(metric: str, name: str, note: str = "") -> Callable[..., float]:

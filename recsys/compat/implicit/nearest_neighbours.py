@@ -248,10 +248,10 @@ class NearestNeighboursScorer:
         num_threads: int,
     ) -> tuple[np.ndarray, np.ndarray]:
         """ids (n, N), -1 where there is none, and scores (n, N)."""
-        own = csr.canonical(rows, np.dtype(np.float64), may_be_empty=True)
-        skip = (own.indptr, own.indices) if remove_own_likes else None
+        histories = csr.canonical(rows, np.dtype(np.float64), may_be_empty=True)
+        skip = (histories.indptr, histories.indices) if remove_own_likes else None
         return kernels.product_topk(
-            own, self.similarity, N, skip=skip, banned=banned, num_threads=num_threads
+            histories, self.similarity, N, skip=skip, banned=banned, num_threads=num_threads
         )
 
     def recommend(
@@ -287,10 +287,10 @@ def _with_the_rest(
 
 
 def _trimmed(
-    asked: Any, ids: np.ndarray, scores: np.ndarray, N: int
+    queries: Any, ids: np.ndarray, scores: np.ndarray, N: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """One list without its empty places; several, of length N, with -1 and -FLT_MAX there."""
-    if np.ndim(asked) == 0:
+    if np.ndim(queries) == 0:
         there = ids[0] != kernels.NO_ID
         return ids[0][there], scores[0][there]
     scores[np.isneginf(scores)] = _EMPTY

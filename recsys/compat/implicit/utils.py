@@ -70,17 +70,19 @@ def _batch_call(
     **kwargs: Any,
 ) -> Any:
     """`func` for one id after the other; lists that are too short end in -1."""
-    found = [func(one, *args, N=N, **kwargs) for one in ids]
-    out = np.full((len(found), N), -1, id_dtype)
-    scores = np.full((len(found), N), -np.finfo(score_dtype).max, score_dtype)
-    for row, (own, its_scores) in enumerate(found):
-        out[row, : len(own)] = own[:N]
-        scores[row, : len(own)] = its_scores[:N]
+    lists = [func(one, *args, N=N, **kwargs) for one in ids]
+    out = np.full((len(lists), N), -1, id_dtype)
+    scores = np.full((len(lists), N), -np.finfo(score_dtype).max, score_dtype)
+    for row, (listed, its_scores) in enumerate(lists):
+        out[row, : len(listed)] = listed[:N]
+        scores[row, : len(listed)] = its_scores[:N]
     return out, scores
 
 
 def _padded(ids: np.ndarray, scores: np.ndarray, N: int) -> tuple[np.ndarray, np.ndarray]:
     """Lists of length N: what they are short of is -1, with the lowest score there is."""
+    if ids.shape[-1] == N:
+        return ids, scores
     missing = [(0, 0)] * (ids.ndim - 1) + [(0, N - ids.shape[-1])]
     lowest = -np.finfo(np.float32).max
     return np.pad(ids, missing, constant_values=-1), np.pad(scores, missing, constant_values=lowest)
@@ -97,9 +99,9 @@ def _filter_items_from_results(
         _filter_items_from_results(0, *pair, filter_items, N)
         for pair in zip(ids, scores, strict=True)
     ]
-    width = min(N, max((len(own) for own, _ in rows), default=0))
+    width = min(N, max((len(listed) for listed, _ in rows), default=0))
     out_ids = np.full((len(rows), width), -1, ids.dtype)
     out_scores = np.full((len(rows), width), -np.finfo(np.float32).max, scores.dtype)
-    for row, (own, its_scores) in enumerate(rows):
-        out_ids[row, : len(own)], out_scores[row, : len(own)] = own, its_scores
+    for row, (listed, its_scores) in enumerate(rows):
+        out_ids[row, : len(listed)], out_scores[row, : len(listed)] = listed, its_scores
     return out_ids, out_scores

@@ -96,7 +96,7 @@ class ApproximateModel(RecommenderBase):
         raise NotImplementedError("save isn't implemented: save the .model, and build anew")
 
     @classmethod
-    def load(cls, fileobj_or_path: Any) -> ApproximateModel:
+    def load(cls, file: Any) -> ApproximateModel:
         raise NotImplementedError("load isn't implemented: load the model, and build anew")
 
     def _is_exact(self, kind: str, N: int) -> bool:

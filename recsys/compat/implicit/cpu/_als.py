@@ -65,12 +65,10 @@ def calculate_loss(
 
     An entry c < 0 adds a constant -c to the objective, as it does there.
     """
-    X, Y = (np.require(factors, requirements=["C"]) for factors in (X, Y))
+    users, items = (kernels.Factors(np.require(part, requirements=["C"])) for part in (X, Y))
     signed = csr.canonical(Cui, X.dtype, may_be_empty=True, name="Cui")
     sides = kernels.make_sides(signed, regularization, 0.0, 1.0)
-    return normalized_loss(
-        kernels.objective(*sides, *map(kernels.Factors, (X, Y)), num_threads), signed
-    )
+    return normalized_loss(kernels.objective(*sides, users, items, num_threads), signed)
 
 
 def normalized_loss(objective: float, signed: Any) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from scipy import sparse
@@ -10,6 +10,7 @@ from scipy import sparse
 from recsys import BPR, checks, csr
 from recsys.models import internal
 
+from ..gpu.matrix_factorization_base import no_gpu
 from ..utils import check_csr
 from .matrix_factorization_base import MatrixFactorizationBase
 
@@ -100,6 +101,9 @@ class BayesianPersonalizedRanking(MatrixFactorizationBase):
             callback(epoch, elapsed, correct, entry.skipped)
 
         self._train(engine, likes, show_progress, None if callback is None else tell)
+
+    def to_gpu(self) -> NoReturn:
+        raise no_gpu()
 
     # ---- between here and recsys ---------------------------------------------------------------
 

@@ -173,7 +173,7 @@ class MatrixFactorizationBase(RecommenderBase):
             everything, norms = everything[chosen], norms[chosen]
         rows = np.atleast_2d(factors)
         queries = (rows / _norms(rows)[:, np.newaxis]).astype(rows.dtype, copy=False)
-        found, scores = topk(
+        near, scores = topk(
             everything,
             queries,
             N,
@@ -181,7 +181,7 @@ class MatrixFactorizationBase(RecommenderBase):
             filter_items=left_out,
             num_threads=self.num_threads,
         )
-        return _as_asked(ids, _renamed(found, chosen), scores)
+        return _as_asked(ids, _renamed(near, chosen), scores)
 
     def _user_factor(
         self, userid: Any, user_items: Any, recalculate_user: bool = False
@@ -350,9 +350,9 @@ def _norms(factors: np.ndarray) -> np.ndarray:
     return norms
 
 
-def _renamed(found: np.ndarray, chosen: np.ndarray | None) -> np.ndarray:
-    return found if chosen is None else np.append(chosen, -1)[found]
+def _renamed(places: np.ndarray, chosen: np.ndarray | None) -> np.ndarray:
+    return places if chosen is None else np.append(chosen, -1)[places]
 
 
-def _as_asked(ids: Any, found: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return (found[0], scores[0]) if np.ndim(ids) == 0 else (found, scores)
+def _as_asked(query: Any, ids: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return (ids[0], scores[0]) if np.ndim(query) == 0 else (ids, scores)

@@ -69,14 +69,14 @@ def topk(
     if scale is None and query.shape[0] >= _MANY:
         order = kernels.norm_order(items, kernels.norms(items))
     rows = np.empty((query.shape[0], k), np.int32), np.empty((query.shape[0], k), dtype)
-    for at, own in zip(blocks, queries, strict=True):
-        part = slice(at, at + len(own))
+    for at, block in zip(blocks, queries, strict=True):
+        part = slice(at, at + len(block))
         liked = None if filter_query_items is None else _entries(filter_query_items[part])
-        found = kernels.topk(
-            own, items, k, item_scale=scale, order=order, skip=liked, banned=banned,
+        lists = kernels.topk(
+            block, items, k, item_scale=scale, order=order, skip=liked, banned=banned,
             num_threads=num_threads,
         )  # fmt: skip
-        rows[0][part], rows[1][part] = _with_filtered(*found, liked, banned, len(items))
+        rows[0][part], rows[1][part] = _with_filtered(*lists, liked, banned, len(items))
     return rows
 
 
@@ -111,8 +111,8 @@ def _with_filtered(
     scores[ids == kernels.NO_ID] = -np.finfo(scores.dtype).max
     everybodys = np.empty(0, np.int64) if banned is None else np.flatnonzero(banned)
     for row in np.flatnonzero(ids[:, -1] == kernels.NO_ID):
-        own = liked[1][liked[0][row] : liked[0][row + 1]] if liked is not None else everybodys
-        left_out = np.union1d(own[own < n_items], everybodys)[::-1]
+        skipped = liked[1][liked[0][row] : liked[0][row + 1]] if liked is not None else everybodys
+        left_out = np.union1d(skipped[skipped < n_items], everybodys)[::-1]
         at = int(np.argmax(ids[row] == kernels.NO_ID))
         added = left_out[: ids.shape[1] - at]
         ids[row, at : at + len(added)] = added
