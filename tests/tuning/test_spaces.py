@@ -130,5 +130,5 @@ def test_bad_spaces(case):
 
 
 def test_no_space_is_known():
-    with pytest.raises(ValueError, match="or 'default'; Recommender has none"):
+    with pytest.raises(ValueError, match="or 'default'; Model has none"):
         axes_of(ImplicitALS.__mro__[-2], "default", {})

@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import Any, NoReturn
 
 from ..recommender_base import RecommenderBase
-from . import no_gpu
+
+
+def no_gpu() -> ValueError:
+    return ValueError(
+        "No CUDA extension has been built, can't train on GPU: recsys runs on CPUs. "
+        "Pass use_gpu=False"
+    )
 
 
 class MatrixFactorizationBase(RecommenderBase):
