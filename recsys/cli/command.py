@@ -76,17 +76,19 @@ def register(name: str, function: Callable[..., None]) -> None:
     A parameter annotated with a dataclass stands for the options that are its fields. Every command
     has those of `Talk`, as `talk`, and ends as `reported` says.
     """
-    given = inspect.signature(function, eval_str=True).parameters.values()
-    groups: dict[str, Any] = {p.name: p.annotation for p in given if is_dataclass(p.annotation)}
-    options = [each for parameter in given for each in _options(parameter)]
+    parameters = inspect.signature(function, eval_str=True).parameters.values()
+    groups: dict[str, Any] = {
+        p.name: p.annotation for p in parameters if is_dataclass(p.annotation)
+    }
+    options = [each for parameter in parameters for each in _options(parameter)]
 
     def run(**values: Any) -> None:
-        made = {
+        filled = {
             each: kind(**{field.name: values.pop(field.name) for field in fields(kind)})
             for each, kind in groups.items()
         }
-        with reported(made["talk"]):
-            function(**values, **made)
+        with reported(filled["talk"]):
+            function(**values, **filled)
 
     keyword = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in options]
     vars(run)["__signature__"] = inspect.Signature(keyword)  # what typer makes options of
@@ -120,11 +122,11 @@ def reported(talk: Talk) -> Iterator[None]:
         except EXPECTED as error:
             if talk.verbose:
                 traceback.print_exc()
-            _write("error", described(error))
+            _write("error", in_one_line(error))
             raise typer.Exit(1) from None
 
 
-def described(error: BaseException) -> str:
+def in_one_line(error: BaseException) -> str:
     """What an error says, in one line."""
     if isinstance(error, OSError) and error.strerror:
         text = error.strerror + (f": {error.filename}" if error.filename else "")

@@ -88,20 +88,20 @@ class Reading:
         }
         columns: list[Any] = [self.user, self.item, self.value, self.time]
         if kind == "npz":
-            own = read_interactions(path)
-            found = Interactions.from_csr(
-                own.user_items, own.users, own.items, allow_negative=self.allow_negative
+            dataset = read_interactions(path)
+            events = Interactions.from_csr(
+                dataset.user_items, dataset.users, dataset.items, allow_negative=self.allow_negative
             )
         elif kind == "parquet":
-            found = Interactions.from_parquet(path, *columns, **options)
+            events = Interactions.from_parquet(path, *columns, **options)
         else:
             if not self.header:
                 columns = [name if name is None else _place(name) for name in columns]
             options |= {"separator": self.separator, "header": self.header}
-            found = Interactions.from_csv(path, *columns, **options)
+            events = Interactions.from_csv(path, *columns, **options)
         if self.min_user > 1 or self.min_item > 1:
-            found = found.filter(min_user=self.min_user, min_item=self.min_item)
-        return found
+            events = events.filter(min_user=self.min_user, min_item=self.min_item)
+        return events
 
 
 EventFile = Annotated[
@@ -127,10 +127,10 @@ def check_ids(events: Interactions) -> None:
         ids.arrays()
 
 
-def _format(path: Path, given: str | None) -> str:
-    if given is not None:
-        checks.choice("format", given, tuple(dict.fromkeys(FORMATS.values())))
-        return given
+def _format(path: Path, named: str | None) -> str:
+    if named is not None:
+        checks.choice("format", named, tuple(dict.fromkeys(FORMATS.values())))
+        return named
     ending = path.name.removesuffix(".gz").rpartition(".")[2].lower()
     if ending not in FORMATS:
         raise ValueError(
@@ -146,17 +146,17 @@ def ids_of_file(path: Path) -> list[str]:
         text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise ValueError(f"{str(path)!r} is no text in UTF-8; expected one id a line") from None
-    found = [line.strip() for line in text.splitlines() if line.strip()]
-    if not found:
+    ids = [line.strip() for line in text.splitlines() if line.strip()]
+    if not ids:
         raise ValueError(f"{str(path)!r} names nobody; expected one id a line")
-    return found
+    return ids
 
 
-def ids_like(own: Ids, known: Ids, name: str) -> Ids:
+def ids_like(ids: Ids, known: Ids, name: str) -> Ids:
     """The ids of a file, which are strings in a CSV, as the kind of `known`."""
-    if own.kind == "string" and known.kind == "integer":
-        return Ids.of(as_ids([str(each) for each in own], known, name))
-    return own
+    if ids.kind == "string" and known.kind == "integer":
+        return Ids.of(as_ids([str(each) for each in ids], known, name))
+    return ids
 
 
 def as_ids(texts: Sequence[str], known: Ids | None, name: str) -> Any:

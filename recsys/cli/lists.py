@@ -98,8 +98,8 @@ def similar(
     model.similar_items(items, 1)  # unknown ones are told of all together
     rows = []
     for item in items:
-        found = model.similar_items([item], n, filter_items=[item])
-        rows += rows_of(_columns(model, found, [item], ("item", "similar_item")))
+        nearest = model.similar_items([item], n, filter_items=[item])
+        rows += rows_of(_columns(model, nearest, [item], ("item", "similar_item")))
     _show(rows, as_json)
 
 
@@ -143,11 +143,11 @@ def _lists(
             bar.update(len(some))
 
 
-def _columns(model: Model, found: Any, whose: Any, names: tuple[str, str]) -> Columns:
-    if not isinstance(found, IdLists):  # of a model that knows row numbers only
-        ids, scores = found
-        found = IdLists(ids, scores, np.asarray(whose), names, None)
-    return found.columns()
+def _columns(model: Model, lists: Any, whose: Any, names: tuple[str, str]) -> Columns:
+    if not isinstance(lists, IdLists):  # of a model that knows row numbers only
+        ids, scores = lists
+        lists = IdLists(ids, scores, np.asarray(whose), names, None)
+    return lists.columns()
 
 
 def _show(rows: list[dict], as_json: bool) -> None:

@@ -36,8 +36,8 @@ class Measured(NamedTuple):
         """By id: the same user may have another row in another model."""
         order = np.argsort(self.users)
         per_user = {key: values[order] for key, values in self.evaluation.per_user.items()}
-        found = replace(self.evaluation, users=np.arange(len(order)), per_user=per_user)
-        return Measured(found, self.users[order])
+        evaluation = replace(self.evaluation, users=np.arange(len(order)), per_user=per_user)
+        return Measured(evaluation, self.users[order])
 
 
 def evaluate(
@@ -102,19 +102,19 @@ def evaluate(
             parts = splitting.parts(events, test_share, parameters.seed)
         else:
             parts = events, reading.events(test)
-        found = {}
-        for name, own in models.items():
-            own.fit(parts[0], show_progress=not talk.quiet)
-            found[name] = measure(own, parts[1])
+        results = {}
+        for name, fitted in models.items():
+            fitted.fit(parts[0], show_progress=not talk.quiet)
+            results[name] = measure(fitted, parts[1])
     elif test is not None:
         held_out = reading.events(test)
-        found = {str(path): measure(recsys.load(path), held_out) for path in files}
+        results = {str(path): measure(recsys.load(path), held_out) for path in files}
     else:
         raise ValueError(
             "nothing to measure on: models of files take --test FILE; to train on a file of "
             "events, name --model"
         )
-    _show(found, as_json, talk)
+    _show(results, as_json, talk)
 
 
 def _measured(
@@ -129,20 +129,22 @@ def _measured(
     users = ids_like(test.users, model.users, "users")
     test = replace(test, users=users, items=ids_like(test.items, model.items, "items"))
     seen = internal.remembered(model).counts(np.dtype(np.float32))
-    own = in_rows(test, model.users, model.items, "the events to measure on")
-    new = csr.without(csr.canonical(own, may_be_empty=True, name="test"), seen)
+    matrix = in_rows(test, model.users, model.items, "the events to measure on")
+    new = csr.without(csr.canonical(matrix, may_be_empty=True, name="test"), seen)
     if not new.nnz:
         raise ValueError("all that there is to measure on was trained on; expected other events")
-    if own.nnz > new.nnz:
-        talk.say(f"{own.nnz - new.nnz:,} of {own.nnz:,} entries were trained on, and left out")
+    if matrix.nnz > new.nnz:
+        talk.say(
+            f"{matrix.nnz - new.nnz:,} of {matrix.nnz:,} entries were trained on, and left out"
+        )
     held_out = HeldOut(seen, new, metrics, k)
-    found = held_out.evaluate(model.without_ids(), show_progress=not talk.quiet)
-    return Measured(found, model.users.take(found.users))
+    evaluation = held_out.evaluate(model.without_ids(), show_progress=not talk.quiet)
+    return Measured(evaluation, model.users.take(evaluation.users))
 
 
-def _differences(found: dict[str, Measured], talk: Talk) -> dict[str, dict[str, Difference]]:
+def _differences(results: dict[str, Measured], talk: Talk) -> dict[str, dict[str, Difference]]:
     """How the others differ from the first, user by user, where they were measured on the same."""
-    (first, reference), *others = ((name, own.in_order()) for name, own in found.items())
+    (first, reference), *others = ((name, result.in_order()) for name, result in results.items())
     gaps = {}
     for name, other in others:
         if np.array_equal(other.users, reference.users):
@@ -154,27 +156,28 @@ def _differences(found: dict[str, Measured], talk: Talk) -> dict[str, dict[str, 
     return gaps
 
 
-def _show(found: dict[str, Measured], as_json: bool, talk: Talk) -> None:
-    gaps = _differences(found, talk)
+def _show(results: dict[str, Measured], as_json: bool, talk: Talk) -> None:
+    gaps = _differences(results, talk)
     if as_json:
-        models = {name: own.evaluation.to_dict() for name, own in found.items()}
+        models = {name: result.evaluation.to_dict() for name, result in results.items()}
         differences = {
-            name: {key: gap._asdict() for key, gap in own.items()} for name, own in gaps.items()
+            name: {key: gap._asdict() for key, gap in metrics.items()}
+            for name, metrics in gaps.items()
         }
         print_json({"models": models, "differences": differences})
         return
-    columns = [_cells(own.evaluation) for own in found.values()]
+    columns = [_cells(result.evaluation) for result in results.values()]
     rows = [[key, *(cells[key] for cells in columns)] for key in columns[0]]
-    print_table(["", *found], rows)
-    for name, own in gaps.items():
+    print_table(["", *results], rows)
+    for name, metrics in gaps.items():
         head = (name, "difference", "95 % from", "to", "p")
         typer.echo()
-        print_table(head, [(key, g.mean, g.low, g.high, g.p_value) for key, g in own.items()])
+        print_table(head, [(key, g.mean, g.low, g.high, g.p_value) for key, g in metrics.items()])
 
 
-def _cells(found: Evaluation) -> dict[str, str]:
+def _cells(evaluation: Evaluation) -> dict[str, str]:
     """A text for each metric, after the number of users."""
-    errors = found.standard_error
-    cells = {key: f"{mean:.4f} ±{errors[key]:.4f}" for key, mean in found.mean.items()}
-    overall = {key: f"{value:.4f}" for key, value in found.overall.items()}
-    return {"users": f"{len(found.users):,}", **cells, **overall}
+    errors = evaluation.standard_error
+    cells = {key: f"{mean:.4f} ±{errors[key]:.4f}" for key, mean in evaluation.mean.items()}
+    overall = {key: f"{value:.4f}" for key, value in evaluation.overall.items()}
+    return {"users": f"{len(evaluation.users):,}", **cells, **overall}

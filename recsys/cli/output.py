@@ -31,7 +31,7 @@ def check_output(path: Path, *inputs: Path | None) -> None:
 
 
 def print_json(content: Any) -> None:
-    typer.echo(json.dumps(_plain(content), indent=2, ensure_ascii=False))
+    typer.echo(json.dumps(_json_value(content), indent=2, ensure_ascii=False))
 
 
 def print_facts(facts: Mapping[str, Any]) -> None:
@@ -86,14 +86,14 @@ def _print(renderable: Any) -> None:
     console.print(renderable, soft_wrap=False)
 
 
-def _plain(value: Any) -> Any:
+def _json_value(value: Any) -> Any:
     """As JSON has it: no NumPy, and null where there is no number."""
     if isinstance(value, Mapping):
-        return {str(name): _plain(each) for name, each in value.items()}
+        return {str(name): _json_value(each) for name, each in value.items()}
     if isinstance(value, np.ndarray | np.generic):
-        return _plain(value.tolist())
+        return _json_value(value.tolist())
     if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
+        return [_json_value(each) for each in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value if isinstance(value, str | int | float | None) else str(value)

@@ -87,30 +87,34 @@ class Parameters:
         """
         for name in names:
             checks.choice("model", name, tuple(sorted(KINDS)))
-        given = {
+        options = {
             each.name: value
             for each in fields(self)
             if each.name not in ("set", "seed") and (value := getattr(self, each.name)) is not None
         }
         settings = dict(map(_setting, self.set or ()))
-        for option in given:
+        for option in options:
             self._check_known(names, option, "--" + option.replace("_", "-"))
         for option in settings:
             self._check_known(names, option, f"parameter {option!r}")
-        return {name: (KINDS[name][0], self._of_one(name, given | settings)) for name in names}
+        return {name: (KINDS[name][0], self._of_one(name, options | settings)) for name in names}
 
     def models(self, names: Sequence[str]) -> dict[str, Model]:
         """Models by name, with these parameters, checked as far as that needs no data."""
-        made = {name: cls(**given) for name, (cls, given) in self.of(names).items()}
-        for model in made.values():
+        models = {name: cls(**options) for name, (cls, options) in self.of(names).items()}
+        for model in models.values():
             internal.check_parameters(model)
-        return made
+        return models
 
-    def _of_one(self, name: str, given: dict[str, Any]) -> dict[str, Any]:
+    def _of_one(self, name: str, options: dict[str, Any]) -> dict[str, Any]:
         cls, fixed = KINDS[name]
-        own = {parameter_name(cls, each): value for each, value in given.items()}
-        own = {"random_state": self.seed, **fixed, **own}
-        return {each: value for each, value in own.items() if each in internal.parameter_names(cls)}
+        parameters = {parameter_name(cls, each): value for each, value in options.items()}
+        parameters = {"random_state": self.seed, **fixed, **parameters}
+        return {
+            each: value
+            for each, value in parameters.items()
+            if each in internal.parameter_names(cls)
+        }
 
     def _check_known(self, names: Sequence[str], option: str, shown: str) -> None:
         """ValueError unless one of the models has a parameter."""

@@ -66,7 +66,7 @@ def tune(
         check_ids(events)
     parts = splitting.parts(events, validation, parameters.seed)
     try:
-        found = search(
+        result = search(
             cls,
             *parts,
             trials=trials,
@@ -83,29 +83,29 @@ def tune(
     except KeyboardInterrupt:  # in the first trial, or again in the last training
         raise KeyboardInterrupt(f"the trials so far are in {study}" if study else "") from None
     if plot is not None:
-        found.plot(plot)
+        result.plot(plot)
     if output is not None:
-        best: Any = found.model
+        best: Any = result.model
         best.save(output)
-    _show(found, cls, output, as_json, talk)
-    if len(found.trials) < trials and timeout is None:  # the search returns what it has
-        raise KeyboardInterrupt(f"after {len(found.trials)} of {trials} trials")
+    _show(result, cls, output, as_json, talk)
+    if len(result.trials) < trials and timeout is None:  # the search returns what it has
+        raise KeyboardInterrupt(f"after {len(result.trials)} of {trials} trials")
 
 
-def _show(found: TuningResult, cls: type, output: Path | None, as_json: bool, talk: Talk) -> None:
-    best = cls(**found.best_params)
+def _show(result: TuningResult, cls: type, output: Path | None, as_json: bool, talk: Talk) -> None:
+    best = cls(**result.best_params)
     if as_json:
         content = {
             "model": cls.__name__,
-            "metric": found.metric,
-            "best_value": found.best_value,
+            "metric": result.metric,
+            "best_value": result.best_value,
             "best_parameters": internal.json_parameters(best),
-            "trials": [trial._asdict() for trial in found.trials],
+            "trials": [trial._asdict() for trial in result.trials],
         }
         print_json(content)
         return
-    ranked = found.ranked
-    head = ["trial", found.metric, "iterations", "seconds", "parameters"]
+    ranked = result.ranked
+    head = ["trial", result.metric, "iterations", "seconds", "parameters"]
     rows = [(t.number, t.value, t.iterations, t.seconds, _settings(t)) for t in ranked[:_SHOWN]]
     print_table(head, rows)
     if len(ranked) > _SHOWN:

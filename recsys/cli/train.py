@@ -57,35 +57,35 @@ def train(
 ) -> None:
     """Train a model and write it to a file."""
     check_output(output, path)
-    own = parameters.models([model])[model]
+    recommender = parameters.models([model])[model]
     stops = {"metric": metric, "patience": patience, "refit": refit or None}
     for name, value in stops.items():
         if validation is None and value is not None:
             raise ValueError(f"--{name} goes by what is held out: give --validation as well")
-    if patience is not None and not isinstance(own, FactorModel):
+    if patience is not None and not isinstance(recommender, FactorModel):
         raise ValueError(f"{model} has no iterations to stop after: leave out --patience")
     if validation is not None:
         checks.number("--validation", validation, above=0, below=1)
     events = _read(path, reading, talk)
-    found: dict[str, Any] = {"trained_on": "all entries"}
+    measured: dict[str, Any] = {"trained_on": "all entries"}
     began = time.perf_counter()
     if validation is None:
-        fit(own, events, output, talk)
+        fit(recommender, events, output, talk)
     else:
         parts = splitting.parts(events, validation, parameters.seed)
         options = {"metric": metric, "patience": patience, "validate_every": validate_every}
-        found = fit_and_measure(own, parts, output, talk, options)
+        measured = fit_and_measure(recommender, parts, output, talk, options)
         if refit:
-            own = again(own)
-            fit(own, events, output, talk)
-            found["trained_on"] = "all entries, after it was measured with some held out"
-    found["seconds"] = time.perf_counter() - began
-    own.save(output)
-    facts = {"wrote": str(output), **about(own), "validation": None, **found}
+            recommender = again(recommender)
+            fit(recommender, events, output, talk)
+            measured["trained_on"] = "all entries, after it was measured with some held out"
+    measured["seconds"] = time.perf_counter() - began
+    recommender.save(output)
+    facts = {"wrote": str(output), **about(recommender), "validation": None, **measured}
     if as_json:
-        print_json({**facts, "parameters": internal.json_parameters(own)})
+        print_json({**facts, "parameters": internal.json_parameters(recommender)})
     elif not talk.quiet:
-        print_facts({**facts, "model": repr(own)})
+        print_facts({**facts, "model": repr(recommender)})
 
 
 def _read(path: Path, reading: Reading, talk: Talk) -> Interactions:

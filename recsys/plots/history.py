@@ -59,14 +59,14 @@ def plot_history(models: Model | Mapping[str, Model] | Sequence[Model], *, ax: A
     explained: set[str] = set()
     with style():
         shown_by, axes = place(ax, len(panels), (8, 1 + 2.6 * len(panels)))
-        for panel, own in zip(panels, axes, strict=True):
-            _draw_panel(own, panel, lines)
+        for panel, panel_axes in zip(panels, axes, strict=True):
+            _draw_panel(panel_axes, panel, lines)
             if len(named) > 1 and not explained.issuperset(panel.models):
-                for text in own.legend().get_texts():
+                for text in panel_axes.legend().get_texts():
                     text.set_parse_math(False)
                 explained.update(panel.models)
-        for own in axes:  # once all is drawn, as it ends the scaling
-            own.set_xlim(left=0)
+        for panel_axes in axes:  # once all is drawn, as it ends the scaling
+            panel_axes.set_xlim(left=0)
         axes[-1].set_xlabel("seconds of training")
         if len(named) == 1:
             [(name, model)] = named.items()
@@ -77,19 +77,19 @@ def plot_history(models: Model | Mapping[str, Model] | Sequence[Model], *, ax: A
 def _named(models: Any) -> dict[str, Model]:
     named = models if isinstance(models, Mapping) else None
     one = isinstance(models, Model) or not isinstance(models, Iterable)
-    given = [models] if one else list(models if named is None else named.values())
-    for model in given:
+    listed = [models] if one else list(models if named is None else named.values())
+    for model in listed:
         if not isinstance(model, Model):
             raise TypeError(
                 "expected a model of recsys, a list of models, or a dict of name -> model; got "
                 f"{model!r}"
             )
-    if not given:
+    if not listed:
         raise ValueError("there is no model to show; expected at least one")
     if one:
         return {brief(repr(models), _LONGEST): models}
-    labels = _distinct(given) if named is None else map(str, named)
-    return dict(zip(labels, given, strict=True))
+    labels = _distinct(listed) if named is None else map(str, named)
+    return dict(zip(labels, listed, strict=True))
 
 
 def _distinct(models: Sequence[Model]) -> list[str]:
@@ -134,8 +134,8 @@ def _panels(named: dict[str, Model]) -> list[_Panel]:
     for what, titles in (("loss", losses), ("validation", metrics)):
         has = {name: model for name, model in named.items() if len(_curve(model, what)[0])}
         for title in dict.fromkeys(titles[name] for name in has):
-            own = {name: model for name, model in has.items() if titles[name] == title}
-            panels.append(_Panel(title, what, own))
+            with_it = {name: model for name, model in has.items() if titles[name] == title}
+            panels.append(_Panel(title, what, with_it))
     return panels
 
 

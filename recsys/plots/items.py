@@ -48,25 +48,25 @@ def plot_neighbors(
     NotFittedError, IndexError, TypeError, ValueError
         As `similar_items` of the model; ValueError also where it finds no neighbour.
     """
-    found, scores = model.similar_items(item, N, filter_items=[item])
+    neighbors, scores = model.similar_items(item, N, filter_items=[item])
     listed = np.isfinite(scores)  # places that stay empty are not
-    found, scores = found[listed], scores[listed]
-    if not len(found):
+    neighbors, scores = neighbors[listed], scores[listed]
+    if not len(neighbors):
         raise ValueError(f"item {item!r} has no neighbours to show: nothing was learned of it")
-    own, *labels = _named_items([item, *found], names)
+    heading, *labels = _named_items([item, *neighbors], names)
     with style():
-        shown_by, [axes] = place(ax, 1, (8, 1.2 + 0.27 * len(found)))
-        places = np.arange(len(found))
+        shown_by, [axes] = place(ax, 1, (8, 1.2 + 0.27 * len(neighbors)))
+        places = np.arange(len(neighbors))
         bars = axes.barh(places, scores, height=0.7, color=COLOURS[0])
         axes.bar_label(bars, [f"{score:.3g}" for score in scores], padding=3, fontsize="small")
         axes.set_yticks(places, labels, parse_math=False)
         axes.tick_params(axis="y", length=0)
         axes.grid(False, axis="y")
-        axes.set_ylim(len(found) - 0.4, -0.6)  # the nearest at the top
+        axes.set_ylim(len(neighbors) - 0.4, -0.6)  # the nearest at the top
         axes.margins(x=0.1)
         cosine = isinstance(model, FactorModel)
         axes.set_xlabel("cosine of the factors" if cosine else "similarity")
-        axes.set_title(f"Nearest to {own}", parse_math=False)
+        axes.set_title(f"Nearest to {heading}", parse_math=False)
     return shown_by
 
 

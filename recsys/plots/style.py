@@ -126,13 +126,13 @@ def place(ax: Any, rows: int, size: tuple[float, float]) -> tuple[Any, list[Axes
     if ax is None:
         figure, axes = subplots(rows, size=size, sharex=True)
         return figure, list(axes.flat)
-    given = list(ax) if isinstance(ax, Iterable) else [ax]
-    if len(given) != rows:
+    panels = list(ax) if isinstance(ax, Iterable) else [ax]
+    if len(panels) != rows:
         raise ValueError(
             f"ax must be {rows} matplotlib Axes in a sequence, one for each panel of this picture; "
-            f"got {len(given)}. Leave it out for a figure of its own"
+            f"got {len(panels)}. Leave it out for a figure of its own"
         )
-    return ax, given
+    return ax, panels
 
 
 def brief(name: Any, longest: int = _LONGEST) -> str:

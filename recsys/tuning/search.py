@@ -25,7 +25,7 @@ from recsys.models.validation import held_out_lists
 from recsys.progress import progress_bar
 
 from .results import Trial, TuningResult, best_of
-from .spaces import Axis, axes_of, described, start_of
+from .spaces import Axis, axes_of, start_of, value_identity
 from .study_file import StudyFile, fingerprint
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def tune(
     axes = axes_of(model_class, space, task.fixed)
     task.check(axes)
     settings = {"random_state": random_state, "prune": prune, **task.settings()}
-    settings["space"] = _described(optuna, axes)
+    settings["space"] = _space_as_json(optuna, axes)
     file = None if study is None else StudyFile(Path(study), settings, axes)
     start = start_of(task.model({}), space, axes)
     search = Search(optuna, task, axes, start, random_state, prune, file)
@@ -232,7 +232,7 @@ class Task:
         return {
             "model_class": self.model_class.__name__,
             "metric": self.metric,
-            "fixed": {name: described(self.fixed[name]) for name in sorted(self.fixed)},
+            "fixed": {name: value_identity(self.fixed[name]) for name in sorted(self.fixed)},
             "patience": self.patience,
             "validate_every": self.validate_every,
             "train": fingerprint(self.train),
@@ -350,17 +350,17 @@ class Search:
         return trial
 
     def _make_drawn(self) -> Trial:
-        asked = self._ask()
-        params = {name: axis.value(asked.params[name]) for name, axis in self.axes.items()}
+        drawn = self._ask()
+        params = {name: axis.value(drawn.params[name]) for name, axis in self.axes.items()}
         try:
-            trial = self._measured(params, asked)
+            trial = self._measured(params, drawn)
         except BaseException:
-            self.study.tell(asked, state=self.optuna.trial.TrialState.FAIL)
+            self.study.tell(drawn, state=self.optuna.trial.TrialState.FAIL)
             raise
         if trial.state == "complete":
-            self.study.tell(asked, trial.value)
+            self.study.tell(drawn, trial.value)
         else:  # To the sampler, a trial that diverged is a bad one as well.
-            self.study.tell(asked, state=self.optuna.trial.TrialState.PRUNED)
+            self.study.tell(drawn, state=self.optuna.trial.TrialState.PRUNED)
         return trial
 
     def _is_inside(self, params: Mapping[str, Any]) -> bool:
@@ -377,7 +377,7 @@ class Search:
             self.study.enqueue_trial({n: self.axes[n].label(v) for n, v in self.start.items()})
         return self.study.ask(self.distributions)
 
-    def _measured(self, params: dict[str, Any], asked: Any) -> Trial:
+    def _measured(self, params: dict[str, Any], drawn: Any) -> Trial:
         """What comes of these parameters, reported to a trial of Optuna if there is one."""
         validations: dict[int, float] = {}
         state, value, iterations = "complete", None, None
@@ -385,9 +385,9 @@ class Search:
         def report(iteration: int, value: float) -> bool:
             nonlocal state
             validations[iteration] = value
-            if asked is not None:
-                asked.report(value, iteration)
-                if self.prune and asked.should_prune():
+            if drawn is not None:
+                drawn.report(value, iteration)
+                if self.prune and drawn.should_prune():
                     state = "pruned"
             return state == "pruned"
 
@@ -441,11 +441,11 @@ def _new_study(optuna: ModuleType, metric: str) -> Study:
         optuna.logging.set_verbosity(before)
 
 
-def _described(optuna: ModuleType, axes: Mapping[str, Axis]) -> dict[str, Any]:
+def _space_as_json(optuna: ModuleType, axes: Mapping[str, Axis]) -> dict[str, Any]:
     """A space as JSON can hold it."""
     as_json = optuna.distributions.distribution_to_json
-    found = {name: json.loads(as_json(axis.distribution)) for name, axis in axes.items()}
+    space = {name: json.loads(as_json(axis.distribution)) for name, axis in axes.items()}
     for name, axis in axes.items():
         if axis.choices is not None:
-            found[name]["choices"] = [described(choice) for choice in axis.choices]
-    return found
+            space[name]["choices"] = [value_identity(choice) for choice in axis.choices]
+    return space

@@ -113,11 +113,11 @@ def axes_of(
     """The axes of a space, checked; of a default space those that are not fixed."""
     if isinstance(space, str):
         whole = _default_space(model_class, space)
-        found = {name: of for name, of in whole.items() if name not in fixed}
+        wanted = {name: of for name, of in whole.items() if name not in fixed}
     elif isinstance(space, Mapping):
-        found = dict(space)
-        internal.check_names(model_class, found)
-        both = [name for name in found if name in fixed]
+        wanted = dict(space)
+        internal.check_names(model_class, wanted)
+        both = [name for name in wanted if name in fixed]
         if both:
             raise ValueError(f"{both[0]!r} is in space and in fixed; expected it in one of them")
     else:
@@ -125,10 +125,10 @@ def axes_of(
             f"space must be 'default' or a dictionary, name -> {_FORMS}; got {space!r} "
             f"({type(space).__name__})"
         )
-    if not found:
+    if not wanted:
         raise ValueError("nothing is left to tune: space is empty, or all of it is in fixed")
     usual = model_class(**fixed)
-    return {name: _axis(name, of, internal.in_effect(usual, name)) for name, of in found.items()}
+    return {name: _axis(name, of, internal.in_effect(usual, name)) for name, of in wanted.items()}
 
 
 def start_of(
@@ -191,7 +191,7 @@ def _label(choice: Any) -> Any:
     )
 
 
-def described(value: Any) -> str:
+def value_identity(value: Any) -> str:
     """What tells one parameter from another, in a line; a function by its code as well."""
     code = getattr(value, "__code__", None)
     if code is None:

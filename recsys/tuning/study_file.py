@@ -49,29 +49,30 @@ class StudyFile:
                 f"{str(self.path)!r} is not a study file of this version of recsys: pass the name "
                 "of one, or of a file that is not there yet"
             )
-        for name, own in self.settings.items():
-            if content["settings"].get(name) != own:
+        for name, setting in self.settings.items():
+            if content["settings"].get(name) != setting:
                 raise ValueError(
                     f"{str(self.path)!r} is of another search: its {name} is "
-                    f"{content['settings'].get(name)}; got {own}. Pass the same, or another file"
+                    f"{content['settings'].get(name)}; got {setting}. Pass the same, or another "
+                    "file"
                 )
-        return [self._trial(entry) for entry in content["trials"]]
+        return [self._trial(record) for record in content["trials"]]
 
     def write(self, trials: list[Trial]) -> None:
-        entries = [self._entry(trial) for trial in trials]
-        content = {"format": _FORMAT, "settings": self.settings, "trials": entries}
+        records = [self._record(trial) for trial in trials]
+        content = {"format": _FORMAT, "settings": self.settings, "trials": records}
         with whole_file(self.path) as temporary:
             temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
 
-    def _entry(self, trial: Trial) -> dict[str, Any]:
+    def _record(self, trial: Trial) -> dict[str, Any]:
         labels = {name: self.axes[name].label(value) for name, value in trial.params.items()}
         return {**trial._asdict(), "params": labels}
 
-    def _trial(self, entry: dict[str, Any]) -> Trial:
-        params = {name: self.axes[name].value(label) for name, label in entry["params"].items()}
+    def _trial(self, record: dict[str, Any]) -> Trial:
+        params = {name: self.axes[name].value(label) for name, label in record["params"].items()}
         # JSON has strings for keys
-        validations = {int(number): value for number, value in entry["validations"].items()}
-        return Trial(**{**entry, "params": params, "validations": validations})
+        validations = {int(number): value for number, value in record["validations"].items()}
+        return Trial(**{**record, "params": params, "validations": validations})
 
 
 def fingerprint(matrix: sparse.csr_array) -> str:
