@@ -22,7 +22,9 @@ ROOT = Path(__file__).parents[1]
 
 
 def compiled_modules():
-    names = [f"recsys.kernels.{each.name}" for each in pkgutil.iter_modules(recsys.kernels.__path__)]
+    names = [
+        f"recsys.kernels.{each.name}" for each in pkgutil.iter_modules(recsys.kernels.__path__)
+    ]
     modules = [importlib.import_module(name) for name in names]
     return [module for module in modules if module.__file__.endswith(tuple(EXTENSION_SUFFIXES))]
 
