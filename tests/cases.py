@@ -1,5 +1,4 @@
-"""Every nasty matrix once: signed confidences (value > 0 liked, <= 0 preference 0) as CSR; and how
-a kernel is held to its NumPy twin."""
+"""Every nasty matrix once: signed confidences (value > 0 liked, <= 0 preference 0) as CSR."""
 
 import numpy as np
 import scipy.sparse as sp
@@ -53,38 +52,6 @@ CASES = {
     "one full row": lambda: _csr([0, 300, 0], 300, _liked),
     "nothing stored": lambda: _csr([0, 0, 0], 5, _liked),
 }
-
-
-# Of a kernel that adds up steps in another order than its twin, which is float64.
-TOLERANCE = {np.float32: 2e-4, np.float64: 1e-11}
-
-
-def on_copies(kernel, args, written, **how):
-    """What the kernel writes to copies of the arrays `written`, by name."""
-    own = {name: None if args[name] is None else aligned_copy(args[name]) for name in written}
-    kernel(**{**args, **own}, **how)
-    return own
-
-
-def assert_like_twin(kernel, twin, args, written, **how):
-    """Hold a kernel to its twin, which is given the same numbers in float64."""
-    arrays = {name: each for name, each in args.items() if isinstance(each, np.ndarray)}
-    real = {name: each for name, each in arrays.items() if each.dtype.kind == "f"}
-    wide = {name: each.astype(np.float64) for name, each in real.items()}
-    got, want = on_copies(kernel, args, written, **how), on_copies(twin, args | wide, written)
-    off = TOLERANCE[min(real.values(), key=lambda each: each.itemsize).dtype.type]
-    for name in set(written) & set(arrays):
-        atol = off * np.abs(want[name]).max(initial=1)
-        np.testing.assert_allclose(got[name], want[name], rtol=off, atol=atol, err_msg=name)
-
-
-def aligned_copy(array):
-    """Beginning at a cache line, as some kernels want their rows."""
-    memory = np.empty(array.nbytes + 64, np.uint8)
-    begin = -memory.ctypes.data % 64
-    copy = memory[begin : begin + array.nbytes].view(array.dtype).reshape(array.shape)
-    copy[...] = array
-    return copy
 
 
 def stripes(count):

@@ -2,7 +2,7 @@ import sys
 
 import pooch
 import pytest
-from rows import as_dict, write_hdf5, write_tar, write_tsv
+from dataset_rows import as_dict, write_hdf5, write_tar, write_tsv
 
 from recsys.datasets import DatasetUnavailableError, lastfm, lastfm360k
 

@@ -3,7 +3,7 @@ import gzip
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from rows import as_dict
+from dataset_rows import as_dict
 
 from recsys.datasets import read_interactions
 

@@ -4,7 +4,7 @@ import sys
 
 import numpy as np
 import pytest
-from rows import as_dict, sha1, write_gzip, write_hdf5, write_tar, write_tsv
+from dataset_rows import as_dict, sha1, write_gzip, write_hdf5, write_tar, write_tsv
 
 from recsys.datasets import lastfm, lastfm360k, lastfm_tsv
 

@@ -5,14 +5,17 @@ import sys
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from cases import CASES, FACTORS
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from twins import of_twin
 
 from recsys.kernels import _als, make_sides
 from recsys.kernels.reference import als_loss, als_rows
 
 TOLERANCE = {np.float32: 2e-4, np.float64: 1e-9}
+WRITTEN = ("solved", "failed", "row_loss")
 EXACT, CONVERGED = 0, 1000  # steps of conjugate gradient
 
 
@@ -49,10 +52,14 @@ def arguments(
 
 
 def solve(kernel, args, **how):
-    own = {name: args[name].copy() for name in ("solved", "failed", "row_loss")}
+    own = {name: args[name].copy() for name in WRITTEN}
     own["row_loss"][:] = np.nan  # each row's is to be written
     kernel(**{**args, **own}, **how)
     return own
+
+
+def by_twin(args):
+    return of_twin(als_rows, args | {"row_loss": np.full(len(args["row_loss"]), np.nan)}, WRITTEN)
 
 
 def assert_rows_close(got, expected, tolerance):
@@ -68,7 +75,7 @@ def assert_rows_close(got, expected, tolerance):
 def test_exact_equals_reference(isa, dtype, case, f):
     args = arguments(CASES[case](), f, dtype)
     got = solve(_als.als_rows, args, isa=isa, num_threads=2)
-    expected = solve(als_rows, args)
+    expected = by_twin(args)
     assert not got["failed"].any()
     assert_rows_close(got["solved"], expected["solved"], TOLERANCE[dtype])
     np.testing.assert_allclose(
@@ -82,7 +89,7 @@ def test_exact_equals_reference(isa, dtype, case, f):
 def test_offsets_equal_reference(isa, dtype, case, f, w0):
     args = arguments(CASES[case](), f, dtype, w0=w0, exponent=0.5, offsets=True)
     got = solve(_als.als_rows, args, isa=isa, num_threads=2)
-    expected = solve(als_rows, args)
+    expected = by_twin(args)
     assert not got["failed"].any()
     assert_rows_close(got["solved"], expected["solved"], 5 * TOLERANCE[dtype])
     np.testing.assert_allclose(
@@ -100,7 +107,7 @@ def test_ratings_equal_reference(isa, dtype, case, f, offsets):
     args = arguments(CASES[case](), f, dtype, w0=0.0, exponent=1.0, offsets=offsets)
     args["ratings"] = True
     got = solve(_als.als_rows, args, isa=isa, num_threads=2)
-    expected = solve(als_rows, args)
+    expected = by_twin(args)
     assert not got["failed"].any()
     assert_rows_close(got["solved"], expected["solved"], 5 * TOLERANCE[dtype])
     np.testing.assert_allclose(
@@ -112,7 +119,7 @@ def test_ratings_equal_reference(isa, dtype, case, f, offsets):
 def test_weights_and_scaled_regularization(isa, dtype, w0, exponent):
     args = arguments(CASES["mixed"](), 33, dtype, w0=w0, lambda_=0.1, exponent=exponent)
     got = solve(_als.als_rows, args, isa=isa, num_threads=2)
-    assert_rows_close(got["solved"], solve(als_rows, args)["solved"], TOLERANCE[dtype])
+    assert_rows_close(got["solved"], by_twin(args)["solved"], TOLERANCE[dtype])
 
 
 @pytest.mark.parametrize("case", ["every length", "mixed"])
@@ -120,7 +127,7 @@ def test_weights_and_scaled_regularization(isa, dtype, w0, exponent):
 @pytest.mark.parametrize("offsets", [False, True])
 def test_converged_cg_is_exact(isa, dtype, case, f, offsets):
     args = arguments(CASES[case](), f, dtype, lambda_=10.0, offsets=offsets)
-    exact = solve(als_rows, args)["solved"]
+    exact = by_twin(args)["solved"]
     got = solve(_als.als_rows, {**args, "cg_steps": CONVERGED}, isa=isa, num_threads=2)
     assert_rows_close(got["solved"], exact, 5 * TOLERANCE[dtype])
 
@@ -130,8 +137,8 @@ def test_converged_cg_is_exact(isa, dtype, case, f, offsets):
 def test_cg_takes_the_references_steps(isa, dtype, steps, offsets):
     args = arguments(CASES["every length"](), 40, dtype, offsets=offsets) | {"cg_steps": steps}
     got = solve(_als.als_rows, args, isa=isa, num_threads=1)["solved"]
-    stepped = solve(als_rows, args)["solved"]
-    exact = solve(als_rows, args | {"cg_steps": EXACT})["solved"]
+    stepped = by_twin(args)["solved"]
+    exact = by_twin(args | {"cg_steps": EXACT})["solved"]
     # a row that is as cheap to solve exactly is solved exactly
     expected = np.where((np.diff(args["indptr"]) > 16)[:, None], stepped, exact)
     assert_rows_close(got, expected, TOLERANCE[dtype])
@@ -141,7 +148,7 @@ def test_huge_confidences_leave_other_rows_alone(isa, dtype):
     matrix = CASES["huge confidences"]()
     args = arguments(matrix, 32, dtype)
     got = solve(_als.als_rows, args, isa=isa, num_threads=2)
-    expected = solve(als_rows, args)
+    expected = by_twin(args)
     # rows that single precision cannot resolve say so, the others are as good as ever
     assert np.array_equal(got["failed"], expected["failed"])
     good = expected["failed"] == 0
@@ -159,7 +166,7 @@ def test_rank_deficient_without_regularization_is_minimum_norm(isa, dtype):
     got = solve(_als.als_rows, args, isa=isa, num_threads=2)
     assert not got["failed"].any()
     assert np.abs(got["solved"][:, 5:]).max() == 0
-    assert_rows_close(got["solved"], solve(als_rows, args)["solved"], 10 * TOLERANCE[dtype])
+    assert_rows_close(got["solved"], by_twin(args)["solved"], 10 * TOLERANCE[dtype])
 
 
 @pytest.mark.parametrize("cg_steps", [0, 3])
@@ -190,7 +197,7 @@ def test_long_rows_in_groups(isa, dtype, cg_steps):
     for name in ("solved", "row_loss"):
         assert np.array_equal(together[name], alone[name])
     long = np.diff(args["indptr"]) > 4096  # conjugate gradient solves these exactly too
-    exact = solve(als_rows, args | {"cg_steps": EXACT})["solved"]
+    exact = by_twin(args | {"cg_steps": EXACT})["solved"]
     assert_rows_close(together["solved"][long], exact[long], TOLERANCE[dtype])
 
 
@@ -218,14 +225,12 @@ def test_loss_kernel_equals_reference(isa, dtype):
 def test_any_matrix(shape, f, density, w0, lambda_, offsets, seed):
     rng = np.random.default_rng(seed)
     dense = np.where(rng.random(shape) < density, rng.normal(2, 3, shape), 0)
-    import scipy.sparse as sp
-
     args = arguments(
         sp.csr_array(dense), f, np.float64, w0=w0, lambda_=lambda_, seed=seed, offsets=offsets
     )
+    expected = solve(als_rows, args)
     for name in _als.AVAILABLE_ISAS:
         got = solve(_als.als_rows, args, isa=name, num_threads=2)
-        expected = solve(als_rows, args)
         assert not got["failed"].any()
         assert_rows_close(got["solved"], expected["solved"], 1e-7)
 

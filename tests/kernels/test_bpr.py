@@ -4,48 +4,18 @@ import itertools
 
 import numpy as np
 import pytest
+from cases import CASES, FACTORS
 from scipy import sparse
+from sgd_problem import arguments
+from twins import assert_like_twin
 
 from recsys.kernels import _sgd
 from recsys.kernels.bpr import PairwiseSGD, Rates, _alias_tables
 from recsys.kernels.grid import make_grid
 from recsys.kernels.reference import bpr as reference
-from recsys.kernels.rows import padded
-from tests.cases import CASES, FACTORS, assert_like_twin
 
 WRITTEN = ("x", "y", "b", "sums")
 RANK_WEIGHTS = np.array([1.0, 0.8, 0.5])
-
-
-def arguments(matrix, dtype, factors=16, bands=2, chances=None, seed=0, **options):
-    random = np.random.default_rng(seed)
-    liked = sparse.csr_array(matrix)
-    liked.data = random.random(liked.nnz).astype(dtype) + dtype(0.5)
-    if chances is None:
-        chances = np.ones(liked.shape[1])
-    grid = make_grid(liked.indptr.astype(np.int64), liked.indices, chances, liked.data, bands)
-
-    def normal(*shape):
-        return (random.standard_normal(shape) / factors**0.25).astype(dtype)
-
-    cells = grid.rounds(random).reshape(-1, 10)
-    args = {
-        "users": grid.users,
-        "items": grid.items,
-        "weights": grid.values,
-        "x": padded(normal(liked.shape[0], factors)),
-        "y": padded(normal(liked.shape[1], factors)),
-        "b": normal(liked.shape[1]),
-        "cells": cells,
-        "sums": np.zeros((len(cells), 4)),
-        "factors": factors,
-        "rate": 0.1,
-        "reg_user": 0.02,
-        "reg_positive": 0.03,
-        "reg_negative": 0.01,
-        "key": 99,
-    }
-    return grid, args | options
 
 
 def assert_equals_reference(args, isa):

@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
+from cases import CASES, FACTORS
 from scipy import sparse
+from twins import assert_like_twin, on_copies
 
 from recsys.kernels import _lmf
 from recsys.kernels.reference import lmf as reference
 from recsys.kernels.reference import rng
-from tests.cases import CASES, FACTORS, assert_like_twin, on_copies
 
 WRITTEN = ("solved", "biases", "squares", "bias_squares", "row_loss")
 

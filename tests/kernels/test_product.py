@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 from scipy import sparse
+from twins import of_twin, on_copies
 
 from recsys import csr
-from recsys.kernels import _product, product_topk
-from recsys.kernels.reference import product as reference
-from tests.cases import on_copies
+from recsys.kernels import _product, product_topk, reference
+
+WRITTEN = ("ids", "scores", "failed")
 
 
 def integers(rows, columns, density, seed, dtype):
@@ -37,15 +38,13 @@ def arguments(dtype, rows=23, middle=31, columns=211, n=7, density=0.2, *, left_
     }
 
 
-def run(kernel, args, **how):
-    return on_copies(kernel, args, ("ids", "scores", "failed"), **how)
+def run(args, **how):
+    return on_copies(_product.product_topk, args, WRITTEN, **how)
 
 
 def assert_equals_reference(args, isa, num_threads=2):
-    got, want = (
-        run(_product.product_topk, args, isa=isa, num_threads=num_threads),
-        run(reference.product_topk, args),
-    )
+    got = run(args, isa=isa, num_threads=num_threads)
+    want = of_twin(reference.product_topk, args, WRITTEN)
     for name, values in want.items():
         np.testing.assert_array_equal(got[name], values, err_msg=name)
 
@@ -93,7 +92,7 @@ def test_sums_that_are_not_finite(isa, dtype):
     args = arguments(dtype, left_out=False)
     args["a_data"] = args["a_data"].copy()
     args["a_data"][:] = np.finfo(dtype).max
-    assert run(_product.product_topk, args, isa=isa, num_threads=2)["failed"].any()
+    assert run(args, isa=isa, num_threads=2)["failed"].any()
     a = integers(2, 2, 1, 0, dtype)
     a.data[:] = np.finfo(dtype).max
     with pytest.raises(FloatingPointError, match="scores of row 0 are not finite"):

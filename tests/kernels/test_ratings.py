@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
+from cases import CASES, FACTORS
 from scipy import sparse
+from sgd_problem import arguments
+from twins import assert_like_twin
 
 from recsys.kernels import RatingSGD, _sgd
 from recsys.kernels.reference import ratings as reference
-from tests.cases import CASES, FACTORS, assert_like_twin
-from tests.kernels.test_bpr import arguments
 
 WRITTEN = ("x", "y", "user_biases", "item_biases", "losses")
 

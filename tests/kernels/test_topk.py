@@ -2,14 +2,15 @@
 
 import numpy as np
 import pytest
+from twins import of_twin, on_copies
 
 from recsys.kernels import _topk, norm_order, norms, topk
 from recsys.kernels import topk as public
 from recsys.kernels.reference import topk as reference
-from tests.cases import on_copies
 
 FEW, SPAN = _topk.FEW_QUERIES, _topk.QUERIES
 COUNTS = [1, 2, FEW, FEW + 1, 8, 9, SPAN - 1, SPAN + 1]  # of queries
+WRITTEN = ("ids", "scores", "failed")
 
 
 def arguments(
@@ -40,8 +41,12 @@ def arguments(
     }
 
 
-def run(kernel, args, **how):
-    return on_copies(kernel, args, ("ids", "scores", "failed"), **how)
+def run(args, **how):
+    return on_copies(_topk.topk, args, WRITTEN, **how)
+
+
+def by_twin(args):
+    return of_twin(reference, args, WRITTEN)
 
 
 def assert_same(got, expected):
@@ -55,7 +60,7 @@ def assert_same(got, expected):
 @pytest.mark.parametrize("how", ["plain", "scaled", "ordered"])
 def test_equals_reference(isa, dtype, f, how):
     args = arguments(dtype, f=f, scaled=how == "scaled", ordered=how == "ordered")
-    assert_same(run(_topk.topk, args, isa=isa, num_threads=2), run(reference, args))
+    assert_same(run(args, isa=isa, num_threads=2), by_twin(args))
 
 
 @pytest.mark.parametrize("queries", COUNTS)
@@ -63,7 +68,7 @@ def test_equals_reference(isa, dtype, f, how):
 @pytest.mark.parametrize("ordered", [False, True])
 def test_every_count_of_queries_and_items(isa, dtype, queries, items, ordered):
     args = arguments(dtype, queries=queries, items=items, n=3, seed=queries, ordered=ordered)
-    assert_same(run(_topk.topk, args, isa=isa, num_threads=2), run(reference, args))
+    assert_same(run(args, isa=isa, num_threads=2), by_twin(args))
 
 
 @pytest.mark.parametrize("n", [1, 2, 100, 211, 300])
@@ -71,14 +76,14 @@ def test_every_count_of_queries_and_items(isa, dtype, queries, items, ordered):
 @pytest.mark.parametrize("ordered", [False, True])
 def test_lengths_and_parts(isa, dtype, n, parts, ordered):
     args = arguments(dtype, items=1100, n=n, parts=parts, ordered=ordered)
-    assert_same(run(_topk.topk, args, isa=isa, num_threads=3), run(reference, args))
+    assert_same(run(args, isa=isa, num_threads=3), by_twin(args))
 
 
 def test_threads_never_write_to_each_others_lists(dtype):
     args = arguments(dtype, queries=3, items=1600, f=2, n=2, parts=8)
-    expected = run(reference, args)
+    expected = by_twin(args)
     for _ in range(300):
-        assert_same(run(_topk.topk, args, isa="baseline", num_threads=7), expected)
+        assert_same(run(args, isa="baseline", num_threads=7), expected)
 
 
 @pytest.mark.parametrize("left_out", ["nothing", "skip", "banned"])
@@ -88,14 +93,14 @@ def test_what_is_left_out(isa, dtype, left_out):
         args |= {"skip_indptr": None, "skip_indices": None}
     if left_out != "banned":
         args["banned"] = None
-    assert_same(run(_topk.topk, args, isa=isa, num_threads=1), run(reference, args))
+    assert_same(run(args, isa=isa, num_threads=1), by_twin(args))
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_scores_that_are_not_finite_are_reported(isa, dtype, bad):
     args = arguments(dtype, queries=20)
     args["queries"][11, 2] = bad
-    assert run(_topk.topk, args, isa=isa, num_threads=2)["failed"].any()
+    assert run(args, isa=isa, num_threads=2)["failed"].any()
     with pytest.raises(FloatingPointError, match="not finite"):
         public(args["queries"], args["items"], 3)
     with pytest.raises(FloatingPointError, match="not finite"):

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
+from cases import stripes
 from scipy import sparse
 
 import recsys
 from recsys import LogisticMF
 from recsys.evaluation import evaluate, random_split
-from tests.cases import stripes
 
 SMALL = {"factors": 5, "iterations": 3, "random_state": 1, "regularization": 2.0, "dtype": "f8"}
 LEARNED = ("user_factors", "item_factors", "user_biases", "item_biases")

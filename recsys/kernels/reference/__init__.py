@@ -6,6 +6,7 @@ They are the specification; the tests hold the kernels to them.
 from .als import als_loss, als_rows, column_sums, gramian, rotate
 from .bpr import bpr_cells
 from .lmf import lmf_rows
+from .product import product_topk
 from .ratings import ratings_cells
 from .topk import topk
 
@@ -16,6 +17,7 @@ __all__ = [
     "column_sums",
     "gramian",
     "lmf_rows",
+    "product_topk",
     "ratings_cells",
     "rotate",
     "topk",
