@@ -1,11 +1,20 @@
 /* Two tall-skinny products, once a half-sweep:
  *
- *     gram += X'X     f^2 FLOP a row (one triangle), summed in real over GRAM_CHUNK rows and in
+ *     gram += X'X     f^2 FLOP a row (one triangle), summed in real over RECSYS_GRAM_CHUNK rows and in
  *                     double across chunks
  *     out = X B       2 f^2 FLOP a row, W rows at a time; out may be X                          */
+#ifndef RECSYS_KERNELS_GRAM_H
+#define RECSYS_KERNELS_GRAM_H
 
-#define PANEL 32
-#define GRAM_CHUNK 1024
+#include <stdint.h>
+#include <string.h>
+
+#include "recsys.h"
+#include "tile.h"
+#include "vec.h"
+
+
+_Static_assert(RECSYS_GRAM_CHUNK % PANEL == 0, "panels divide chunks");
 
 typedef struct {
     real *panel;  /* slabs of PANEL rows */
@@ -46,8 +55,8 @@ static void gramian_rows(const void *x_, int64_t f, int64_t begin, int64_t end, 
     gram_layout(scratch, f, &s);
     const int64_t slabs = (f + W - 1) / W, fp = slabs * W;
     const int64_t ldp = slab_stride(PANEL), ldc = slab_stride(fp);
-    for (int64_t chunk = begin; chunk < end; chunk += GRAM_CHUNK) {
-        const int64_t chunk_end = min_i64(chunk + GRAM_CHUNK, end);
+    for (int64_t chunk = begin; chunk < end; chunk += RECSYS_GRAM_CHUNK) {
+        const int64_t chunk_end = min_i64(chunk + RECSYS_GRAM_CHUNK, end);
         memset(s.sum, 0, (size_t)(slabs * ldc) * sizeof(real));
         for (int64_t row = chunk; row < chunk_end; row += PANEL) {
             const int64_t depth = min_i64(PANEL, chunk_end - row);
@@ -96,3 +105,5 @@ static void rotate_rows(const void *x_, const void *basis_, int64_t f, int64_t b
         }
     }
 }
+
+#endif

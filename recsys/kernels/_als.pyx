@@ -7,6 +7,7 @@ dtype, dimensions and order only. Nothing here depends on the number of threads 
 
 from cython.parallel cimport prange, threadid
 from libc.stdint cimport int32_t, int64_t, uint8_t, uintptr_t
+from libc.string cimport memset
 
 from recsys.kernels cimport _native as native
 
@@ -33,10 +34,19 @@ AVAILABLE_ISAS = tuple(
     name for i, name in enumerate(ISA_NAMES) if native.recsys_isa_available(i)
 )
 
+CACHE_LINE = native.RECSYS_LINE  # bytes
+MOST_LANES = native.RECSYS_MOST_LANES  # rows a batch solves at once at most
+BATCH_MOST = native.RECSYS_BATCH_MOST  # entries of the longest row that can be in a batch
+SPAN_CYCLES = native.RECSYS_SPAN_CYCLES  # that a row span should take about
+_ROW_PATHS = {
+    native.RECSYS_ROW_EMPTY: "empty", native.RECSYS_ROW_BATCH: "batch",
+    native.RECSYS_ROW_WIDE: "wide", native.RECSYS_ROW_PRIMAL: "primal",
+    native.RECSYS_ROW_LONG: "long primal", native.RECSYS_ROW_CG: "cg",
+}
+
 # A Gramian is summed over this many groups of rows, each in a fixed order: enough for the threads
 # of any one machine, few enough to hold a double matrix each.
 DEF GRAM_GROUPS = 16
-DEF GRAM_CHUNK = 1024
 DEF ROTATE_SPAN = 4096
 DEF LOSS_SPAN = 1024
 
@@ -52,15 +62,23 @@ cdef const native.recsys_table *get_table(str isa, int double_precision) except 
     return native.recsys_get_table(ISA_NAMES.index(isa), double_precision)
 
 
-cdef class Scratch:
-    """One 64-byte-aligned block a thread."""
+def row_path(int64_t n, int64_t factors, int64_t cg_steps, *, bint below, int itemsize):
+    """How a row of n entries is solved; `below`: some have less confidence than w0."""
+    table = native.recsys_get_table(native.RECSYS_BASELINE, itemsize == sizeof(double))
+    return _ROW_PATHS[table.row_path(n, factors, cg_steps, below)]
 
-    def __cinit__(self, int64_t bytes_each, int num_threads):
+
+cdef class Scratch:
+    """One block a thread, which begins at a cache line."""
+
+    def __cinit__(self, int64_t bytes_each, int num_threads, bint zeros=False):
+        cdef int64_t line = native.RECSYS_LINE
         # whole pages apart, so that no two threads ever write to one cache line
         self.stride = (bytes_each + 4095) // 4096 * 4096
-        self.memory = np.empty(self.stride * num_threads + 64, dtype=np.uint8)
+        allocate = np.zeros if zeros else np.empty
+        self.memory = allocate(self.stride * num_threads + line, dtype=np.uint8)
         cdef uint8_t[::1] view = self.memory
-        self.base = <char *>(((<uintptr_t>&view[0]) + 63) // 64 * 64)
+        self.base = <char *>(((<uintptr_t>&view[0]) + line - 1) // line * line)
 
 
 def als_rows(const int64_t[::1] indptr, const int32_t[::1] indices, const real[::1] confidence,
@@ -73,6 +91,7 @@ def als_rows(const int64_t[::1] indptr, const int32_t[::1] indices, const real[:
     """Solve the rows order[spans[0]:spans[-1]] of one half-sweep; see reference.als.als_rows."""
     cdef const native.recsys_table *table = get_table(isa, real is double)
     cdef native.recsys_als problem
+    memset(&problem, 0, sizeof(problem))
     problem.indptr = &indptr[0]
     problem.indices = &indices[0] if indices.shape[0] else NULL
     problem.confidence = &confidence[0] if confidence.shape[0] else NULL
@@ -110,11 +129,11 @@ def als_loss(const int64_t[::1] indptr, const int32_t[::1] indices, const real[:
     """Each row's stored part of the objective; see reference.als.als_loss."""
     cdef const native.recsys_table *table = get_table(isa, real is double)
     cdef native.recsys_als problem
+    memset(&problem, 0, sizeof(problem))
     problem.indptr = &indptr[0]
     problem.indices = &indices[0] if indices.shape[0] else NULL
     problem.confidence = &confidence[0] if confidence.shape[0] else NULL
     problem.ratings = ratings
-    problem.offsets = NULL
     problem.fixed = &fixed[0, 0]
     problem.solved = <void *>&solved[0, 0]
     problem.factors = fixed.shape[1]
@@ -132,8 +151,9 @@ def gramian(const real[:, ::1] x, *, str isa, int num_threads):
     cdef const native.recsys_table *table = get_table(isa, real is double)
     cdef int64_t rows = x.shape[0], f = x.shape[1], group
     # so many rows a group, whole chunks: a function of the shape alone
-    cdef int64_t each = ((rows + GRAM_GROUPS - 1) // GRAM_GROUPS + GRAM_CHUNK - 1) // GRAM_CHUNK
-    each = max(each, 1) * GRAM_CHUNK
+    cdef int64_t chunk = native.RECSYS_GRAM_CHUNK
+    cdef int64_t each = ((rows + GRAM_GROUPS - 1) // GRAM_GROUPS + chunk - 1) // chunk
+    each = max(each, 1) * chunk
     cdef int64_t groups = (rows + each - 1) // each
     parts = np.zeros((groups, f, f))
     cdef double[:, :, ::1] sums = parts

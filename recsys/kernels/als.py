@@ -116,7 +116,8 @@ def half_sweep(
         "common": None if offsets is None else common.astype(fixed.dtype),
         "ratings": side.ratings,
     }
-    for spans in slices(spans_for(side, how["num_threads"]), how["num_threads"]):
+    all_spans = spans_for(side, f, problem["cg_steps"], how["num_threads"])
+    for spans in slices(all_spans, how["num_threads"]):
         _als.als_rows(
             side.indptr, indices, side.confidence, side.order, spans, rotated, out,
             regularization=side.regularization, failed=failed,
