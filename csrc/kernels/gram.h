@@ -1,7 +1,7 @@
 /* Two tall-skinny products, once a half-sweep:
  *
- *     gram += X'X     f^2 FLOP a row (one triangle), summed in real over RECSYS_GRAM_CHUNK rows and in
- *                     double across chunks
+ *     gram += X'X     f^2 FLOP a row (one triangle), summed in real over RECSYS_GRAM_CHUNK rows
+ *                     and in double across chunks
  *     out = X B       2 f^2 FLOP a row, W rows at a time; out may be X                          */
 #ifndef RECSYS_KERNELS_GRAM_H
 #define RECSYS_KERNELS_GRAM_H
@@ -13,14 +13,13 @@
 #include "tile.h"
 #include "vec.h"
 
-
 _Static_assert(RECSYS_GRAM_CHUNK % PANEL == 0, "panels divide chunks");
 
 typedef struct {
-    real *panel;  /* slabs of PANEL rows */
-    real *sum;    /* slabs of f rows */
-    real *basis;  /* slabs of f rows */
-    real *rows;   /* W rows, lanes = rows */
+    real *panel; /* slabs of PANEL rows */
+    real *sum;   /* slabs of f rows */
+    real *basis; /* slabs of f rows */
+    real *rows;  /* W rows, lanes = rows */
 } gram_scratch;
 
 static int64_t gram_layout(char *base, int64_t f, gram_scratch *s) {
@@ -97,8 +96,7 @@ static void rotate_rows(const void *x_, const void *basis_, int64_t f, int64_t b
                 for (int64_t l = 0; l < MR && r + l < count; l++) {
                     const int64_t to = place ? place[row + r + l] : row + r + l;
                     for (int64_t n = 0; n < nv; n++) {
-                        store_row((real *)out + to * f, v + n, f,
-                                  load(tile + n * MR * W + l * W));
+                        store_row((real *)out + to * f, v + n, f, load(tile + n * MR * W + l * W));
                     }
                 }
             }
