@@ -126,7 +126,7 @@ def test_read_only_and_memory_mapped_arrays_are_shared(tmp_path):
 
 
 def test_blocks_see_every_entry(monkeypatch):
-    monkeypatch.setattr(checks, "_BLOCK", 7)
+    monkeypatch.setattr(csr, "_BLOCK", 7)
     matrix = sparse.random_array((40, 30), density=0.2, rng=0, format="csr")
     out = csr.canonical(matrix, F64)
     np.testing.assert_array_equal(out.toarray(), matrix.toarray())
