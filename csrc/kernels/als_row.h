@@ -14,12 +14,21 @@
  * definite however small lambda is, and conjugate gradient on it is preconditioned by B.
  * A direction in which `fixed` has no part (L at rounding level, lambda 0) gets d = 0: the minimum
  * norm solution. */
+#ifndef RECSYS_KERNELS_ALS_ROW_H
+#define RECSYS_KERNELS_ALS_ROW_H
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "recsys.h"
+#include "scratch.h"
+#include "vec.h"
 
 /* A trace of the entries' sum at which rounding reaches an eighth of the identity beside it: the
  * solution needs more precision than `real` has. */
 #define TRACE_MOST (RECSYS_DOUBLE ? 0x1p49 : 0x1p20)
 
-#define BATCH_MOST 64    /* longest row solved W at a time by als_batch.h */
 #ifndef LONG_ROW         /* the sanitizers' run makes these small */
 #define LONG_ROW 1048576 /* a row that gathers more bytes of the fixed side is long */
 #endif
@@ -30,14 +39,6 @@ typedef struct {
     double scale_lambda; /* the lambda they are for */
     char *rest;          /* scratch of the solver at hand */
 } row_scratch;
-
-static char *take(char **at, int64_t bytes) {
-    char *here = *at;
-    *at += round_up(bytes, 64);
-    return here;
-}
-
-INLINE int64_t padded(int64_t f) { return round_up(f, W); }
 
 INLINE int is_long(int64_t n, int64_t f) { return n * f * REAL_BYTES > LONG_ROW; }
 
@@ -74,11 +75,11 @@ typedef struct {
     real confidence, target, offset; /* c, p, t */
     real weight;                     /* c - w0 */
     real pull;                       /* g */
-} entry;
+} als_entry;
 
-INLINE entry read_entry(const recsys_als *p, int64_t k) {
+INLINE als_entry read_entry(const recsys_als *p, int64_t k) {
     const real value = ((const real *)p->confidence)[k], size = value > 0 ? value : -value;
-    entry e;
+    als_entry e;
     e.confidence = p->ratings ? 1 : size;
     e.target = p->ratings ? value : value > 0;
     e.offset = p->offsets ? ((const real *)p->offsets)[p->indices[k] * p->offsets_step] : 0;
@@ -107,8 +108,6 @@ INLINE real *solved_row(const recsys_als *p, int64_t row) {
     return (real *)p->solved + row * p->factors;
 }
 
-/* Gathers wait on memory: ask for a row AHEAD entries before it is read. */
-#define AHEAD 16
 INLINE void prefetch_fixed(const recsys_als *p, int64_t k, int64_t end) {
     if (k < end) prefetch_bytes((const char *)fixed_row(p, k), p->factors * REAL_BYTES);
 }
@@ -148,8 +147,7 @@ static void empty_solve(const recsys_als *p, int64_t row, row_scratch *s) {
 /* x = scale . x~ */
 static void finish_row(const recsys_als *p, int64_t row, const real *scale, const real *x) {
     for (int64_t v = 0; v * W < p->factors; v++) {
-        store_row(solved_row(p, row), v, p->factors,
-                  load(x + v * W) * load(scale + v * W));
+        store_row(solved_row(p, row), v, p->factors, load(x + v * W) * load(scale + v * W));
     }
     mark_if_not_finite(p, row);
 }
@@ -173,7 +171,7 @@ static double stored_loss(const recsys_als *p, int64_t row) {
         }
         const vec scores = sum_lanes(products);
         for (int g = 0; g < GROUP && k + g < end; g++) {
-            const entry e = read_entry(p, k + g);
+            const als_entry e = read_entry(p, k + g);
             const double s = (double)e.offset + bias + (double)scores[g];
             const double error = (double)e.target - s;
             loss += (double)e.confidence * error * error - p->unobserved_weight * s * s;
@@ -188,3 +186,5 @@ static void set_loss(const recsys_als *p, const int32_t *rows, int64_t count) {
         p->row_loss[rows[l]] = stored_loss(p, rows[l]);
     }
 }
+
+#endif

@@ -6,14 +6,24 @@
  *     out = X B       2 f^2 FLOP a row, W rows at a time; out may be X
  *
  * The last column of X in X B, and that of out, may be an array of its own: biases, or ones.     */
+#ifndef RECSYS_KERNELS_GRAM_H
+#define RECSYS_KERNELS_GRAM_H
+
+#include <stdint.h>
+#include <string.h>
+
+#include "recsys.h"
+#include "tile.h"
+#include "vec.h"
 
 #define PANEL 32
+_Static_assert(RECSYS_GRAM_CHUNK % PANEL == 0, "panels divide chunks");
 
 typedef struct {
-    real *panel;  /* slabs of PANEL rows */
-    real *sum;    /* slabs of f rows */
-    real *basis;  /* slabs of f rows */
-    real *rows;   /* W rows, lanes = rows */
+    real *panel; /* slabs of PANEL rows */
+    real *sum;   /* slabs of f rows */
+    real *basis; /* slabs of f rows */
+    real *rows;  /* W rows, lanes = rows */
 } gram_scratch;
 
 static int64_t gram_layout(char *base, int64_t f, gram_scratch *s) {
@@ -123,3 +133,5 @@ static void rotate_rows(const recsys_rotation *p, int64_t begin, int64_t end, vo
         }
     }
 }
+
+#endif

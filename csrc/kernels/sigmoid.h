@@ -7,6 +7,12 @@
  * 2 artanh(t) of t = e / (2 + e) <= 1/3. Relative errors are a few units of the last place; below
  * -87 (float32) and -708 (float64), where e^x leaves the normal numbers, both stay at their values
  * there. NaN gives NaN. */
+#ifndef RECSYS_KERNELS_SIGMOID_H
+#define RECSYS_KERNELS_SIGMOID_H
+
+#include <stdint.h>
+
+#include "vec.h"
 
 #if RECSYS_DOUBLE
 #define EXP_LEAST -708.0
@@ -33,10 +39,12 @@ INLINE vec blend(index_vec mask, vec a, vec b) {
 }
 
 INLINE vec exp_of_negative(vec z) {
+    /* clang-format off */
     static const real inverse_factorial[] = {
         1.0,          1.0,           1.0 / 2,        1.0 / 6,         1.0 / 24,
         1.0 / 120,    1.0 / 720,     1.0 / 5040,     1.0 / 40320,     1.0 / 362880,
         1.0 / 3628800, 1.0 / 39916800, 1.0 / 479001600};
+    /* clang-format on */
     /* adding it rounds to an integer, which is then in the low bits */
     const vec shift = splat((real)(1.5 * ((int64_t)1 << SIGNIFICAND)));
     z = blend(z < splat(EXP_LEAST), splat(EXP_LEAST), z);
@@ -76,3 +84,5 @@ INLINE vec sigmoid_both(vec x, vec *of_opposite) {
 
 INLINE real sigmoid(real x) { return sigmoid_of(splat(x))[0]; }
 INLINE real softplus(real x) { return softplus_of(splat(x))[0]; }
+
+#endif
