@@ -13,6 +13,7 @@ from recsys import NumericalWarning
 from recsys.compat.implicit.bpr import BayesianPersonalizedRanking
 from recsys.compat.implicit.cpu import bpr as cpu_bpr
 from recsys.compat.implicit.recommender_base import ModelFitError
+from recsys.compat.implicit.utils import ParameterWarning
 
 
 def fitted(matrix, **options):
@@ -192,6 +193,19 @@ def test_files(tmp_path):
         assert loaded.dtype == np.float32
         assert_same(loaded, model)
     assert_same(pickle.loads(pickle.dumps(model)), model)
+
+
+@pytest.mark.parametrize("form", ["coo", "lil"])
+def test_a_fit_of_what_is_not_csr_warns(form):
+    with pytest.warns(ParameterWarning, match=f"was passed {form}_matrix instead"):
+        model = fitted(plays().asformat(form), iterations=2)
+    np.testing.assert_array_equal(model.item_factors, fitted(plays(), iterations=2).item_factors)
+
+
+def test_files_of_models_not_fitted(tmp_path):
+    model = BayesianPersonalizedRanking(5, random_state=3)
+    model.save(tmp_path / "m")
+    assert vars(type(model).load(tmp_path / "m")) == vars(model)
 
 
 def test_nothing_stored():

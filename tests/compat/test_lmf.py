@@ -12,6 +12,7 @@ from recsys import LogisticMF
 from recsys.compat.implicit.cpu import lmf as cpu_lmf
 from recsys.compat.implicit.lmf import LogisticMatrixFactorization
 from recsys.compat.implicit.recommender_base import ModelFitError
+from recsys.compat.implicit.utils import ParameterWarning
 
 
 def fitted(matrix, **options):
@@ -123,6 +124,19 @@ def test_files(tmp_path):
         np.testing.assert_array_equal(loaded.item_factors, model.item_factors)
     twin = pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal(twin.user_factors, model.user_factors)
+
+
+@pytest.mark.parametrize("form", ["coo", "lil"])
+def test_a_fit_of_what_is_not_csr_warns(form):
+    with pytest.warns(ParameterWarning, match=f"was passed {form}_matrix instead"):
+        model = fitted(plays().asformat(form), iterations=2)
+    np.testing.assert_array_equal(model.item_factors, fitted(plays(), iterations=2).item_factors)
+
+
+def test_files_of_models_not_fitted(tmp_path):
+    model = LogisticMatrixFactorization(5, random_state=3)
+    model.save(tmp_path / "m")
+    assert vars(type(model).load(tmp_path / "m")) == vars(model)
 
 
 def test_nothing_stored():
