@@ -1,13 +1,18 @@
 """Builds only: csrc/table.c once per instruction set and dtype, linked into one Cython module.
 
-Everything else about the package is in pyproject.toml. RECSYS_NO_OPENMP=1 builds without OpenMP.
+Compilers run side by side, and what one has made of csrc is used again while neither the sources
+nor the compiler and its flags change: builds with and without OpenMP, or for several versions of
+Python, share the kernels. Everything else about the package is in pyproject.toml. RECSYS_NO_OPENMP=1 builds without OpenMP.
 """
 
+import hashlib
 import os
 import platform
 import shutil
+import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,6 +23,7 @@ from setuptools.errors import CompileError, LinkError
 
 CSRC = Path("csrc")
 HEADERS = sorted(str(path) for path in CSRC.rglob("*.h"))
+SOURCES = [str(CSRC / "table.c"), str(CSRC / "dispatch.c")]
 FLAGS = ["-O3", "-g0", "-fno-math-errno", "-ffp-contract=fast", "-fvisibility=hidden"]
 X86_SETS = {
     "avx2": ["-mavx2", "-mfma"],
@@ -45,6 +51,7 @@ MODULES = [*LINKED, *(f"recsys.kernels._{name}" for name in ("topk", "product", 
 class BuildKernels(build_ext):
     def build_extensions(self):
         self.force = True  # the environment decides as well (CC, RECSYS_NO_OPENMP), not files alone
+        self.parallel = self.parallel or os.cpu_count()
         self.msvc = self.compiler.compiler_type == "msvc"
         with self.compiler_with_vectors():
             sets = {"baseline": []}
@@ -85,23 +92,37 @@ class BuildKernels(build_ext):
 
     def compile_kernels(self, sets):
         have = [(f"RECSYS_HAVE_{name.upper()}", None) for name in sets if name != "baseline"]
-        objects = self.compile_to("dispatch", CSRC / "dispatch.c", have, [])
+        jobs = [("dispatch", CSRC / "dispatch.c", have, [])]
         for name, flags in sets.items():
             for double in (0, 1):
                 macros = [("RECSYS_ISA", name), ("RECSYS_DOUBLE", str(double))]
-                directory = f"{name}_f{64 if double else 32}"
-                objects += self.compile_to(directory, CSRC / "table.c", macros, flags)
-        return objects
+                jobs.append((f"{name}_f{64 if double else 32}", CSRC / "table.c", macros, flags))
+        compiler = [self.compiler.cc] if self.msvc else self.compiler.compiler_so
+        version = subprocess.run([*compiler, "--version"], capture_output=True, check=False).stdout
+        key = hashlib.sha256(repr((platform.machine(), compiler, version)).encode())
+        for path in SOURCES + HEADERS:
+            key.update(path.encode() + Path(path).read_bytes())
+        with ThreadPoolExecutor(int(self.parallel)) as pool:
+            return list(pool.map(lambda job: self.compile_once(key.copy(), *job), jobs))
 
-    def compile_to(self, directory, source, macros, flags):
-        return self.compiler.compile(
-            [str(source)],
-            output_dir=os.path.join(self.build_temp, directory),
-            macros=macros,
-            include_dirs=[str(CSRC)],
-            extra_postargs=self.for_kernels(FLAGS + flags),
-            depends=HEADERS,
-        )
+    def compile_once(self, key, name, source, macros, flags):
+        """The object file, which is there already if a build like this one was here before."""
+        flags = self.for_kernels(FLAGS + flags)
+        key.update(repr((macros, flags)).encode())
+        folder = Path("build", "kernels")
+        kept = folder / f"{name}-{key.hexdigest()[:16]}{self.compiler.obj_extension}"
+        if not kept.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=folder) as scratch:
+                [made] = self.compiler.compile(
+                    [str(source)],
+                    output_dir=scratch,
+                    macros=macros,
+                    include_dirs=[str(CSRC)],
+                    extra_postargs=flags,
+                )
+                os.replace(made, kept)  # whole or not at all
+        return str(kept)
 
     def for_kernels(self, flags):
         return [f"/clang:{flag}" for flag in flags] if self.msvc else flags
@@ -141,7 +162,7 @@ setup(
                 name,
                 [name.replace(".", "/") + ".pyx"],
                 include_dirs=[str(CSRC)],
-                depends=[*HEADERS, str(CSRC / "table.c"), str(CSRC / "dispatch.c")],
+                depends=[*HEADERS, *SOURCES],
             )
             for name in MODULES
         ],

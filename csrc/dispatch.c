@@ -1,4 +1,4 @@
-/* Reads the CPU, and tells which instruction sets this build can use on it. */
+/* Reads the CPU, once a process, and tells which instruction sets this build can use on it. */
 #include "recsys.h"
 
 #define DECLARE(isa) extern const recsys_table recsys_table_##isa##_f32, recsys_table_##isa##_f64;
@@ -14,7 +14,7 @@ DECLARE(avx512)
 #include <cpuid.h>
 
 /* The operating system must save the wide registers (XGETBV), not only the CPU have them. */
-static int x86_level(void) {
+static int read_level(void) {
     unsigned a, b, c, d, xcr0, unused;
     if (!__get_cpuid(1, &a, &b, &c, &d)) return RECSYS_BASELINE;
     const unsigned osxsave = 1u << 27, fma = 1u << 12;
@@ -28,7 +28,7 @@ static int x86_level(void) {
     return (b & all) == all && (xcr0 & 0xe6) == 0xe6 ? RECSYS_AVX512 : RECSYS_AVX2;
 }
 #else
-static int x86_level(void) { return RECSYS_BASELINE; }
+static int read_level(void) { return RECSYS_BASELINE; }
 #endif
 
 static const struct {
@@ -50,8 +50,20 @@ static const struct {
 
 const char *recsys_isa_name(int isa) { return instruction_sets[isa].name; }
 
+/* Asking the CPU takes tens of microseconds in a virtual machine, and kernels are looked up at each
+ * call. Threads that ask at the same time find and store the same. */
+static int level(void) {
+    static int known = -1;
+    int found = __atomic_load_n(&known, __ATOMIC_RELAXED);
+    if (found < 0) {
+        found = read_level();
+        __atomic_store_n(&known, found, __ATOMIC_RELAXED);
+    }
+    return found;
+}
+
 int recsys_isa_available(int isa) {
-    return instruction_sets[isa].tables[0] != NULL && isa <= x86_level();
+    return instruction_sets[isa].tables[0] != NULL && isa <= level();
 }
 
 const recsys_table *recsys_get_table(int isa, int double_precision) {

@@ -10,6 +10,32 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* What Python counts on as well, which reads it from here (recsys/kernels/_native.pxd). */
+enum {
+    RECSYS_LINE = 64,          /* bytes of a cache line, which padded rows begin at */
+    RECSYS_MOST_LANES = 16,    /* of any table: a span of so many short rows has no idle lane */
+    RECSYS_BATCH_MOST = 64,    /* entries of the longest row that shares its vectors with others */
+    RECSYS_SPAN_CYCLES = 500000, /* a row span should take about so many clock cycles: 0.2 ms */
+    RECSYS_GRAM_CHUNK = 1024,  /* rows of a Gramian that are summed in real */
+    RECSYS_TOPK_QUERIES = 512, /* of a span at most: enough of them to pay for packing the items */
+    RECSYS_TOPK_FEW = 4,       /* queries that are better screened one by one, by codes */
+    RECSYS_TOPK_RUN = 192,     /* items that stay together when several tasks share them out */
+    RECSYS_CODE_BLOCK = 16,    /* items whose codes are interleaved */
+    RECSYS_NO_ID = -1,         /* fills what is left of a list */
+};
+#define RECSYS_WHOLE_SHARE ((int64_t)1 << 32) /* a recsys_cell's share that is all items */
+#define RECSYS_VANISHED 1e-150                /* more than a norm whose squares are 0 in double */
+
+/* How a row of ALS is solved; csrc/kernels/als.h says when. */
+typedef enum {
+    RECSYS_ROW_EMPTY,
+    RECSYS_ROW_BATCH,
+    RECSYS_ROW_WIDE,
+    RECSYS_ROW_PRIMAL,
+    RECSYS_ROW_LONG,
+    RECSYS_ROW_CG
+} recsys_row_path;
+
 /* One half-sweep of ALS, `fixed` held and already rotated to its Gramian's eigenbasis.
  * An entry's confidence carries its preference in the sign: v > 0 is liked with confidence v,
  * v <= 0 is preference 0 with confidence -v. Ratings are targets of confidence 1 instead. */
@@ -57,8 +83,8 @@ typedef struct {
     const void *item_scale;       /* (items,) real, or NULL */
     const int32_t *order;         /* (items,) the items as they are to be looked at, or NULL */
     const void *norms;            /* (items,) real, falling: bounds of their norms, so ordered */
-    const int8_t *codes;          /* (items / 16 rounded up, factors, 16) or NULL: the items in */
-    const void *code_scale;       /*   that order, y = code * code_scale +- half of it */
+    const int8_t *codes;          /* (items / B rounded up, factors, B), B = RECSYS_CODE_BLOCK, or */
+    const void *code_scale;       /*   NULL: in that order, y = code * code_scale +- half of it */
     int64_t n_items;
     int64_t factors;
     int64_t n;                    /* length of a list */
@@ -103,7 +129,8 @@ typedef struct {
     double *row_loss;         /* (rows,) before the step, without regularization; NaN: diverged */
 } recsys_lmf;
 
-/* Where the lists go: best first, of equal scores the higher id; -1 and -inf fill what is left. */
+/* Where the lists go: best first, of equal scores the higher id; RECSYS_NO_ID and -inf fill what is
+ * left. */
 typedef struct {
     int32_t *ids;    /* (queries, n) */
     void *scores;    /* (queries, n) real */
@@ -115,7 +142,7 @@ typedef struct {
 typedef struct {
     int64_t begin[2], end[2]; /* entries of each group, ascending by user, then by item */
     int64_t lo[2], hi[2];     /* items of each group */
-    int64_t share[2];         /* of each group among all items, in units of 2^-32 */
+    int64_t share[2];         /* of each group among all items, of RECSYS_WHOLE_SHARE */
 } recsys_cell;
 
 /* Pairwise stochastic gradient (Rendle et al. 2009). Rows of factors are padded with zeros to
@@ -178,11 +205,12 @@ typedef struct {
             int64_t end, double *sums))                                                           \
     /* out[place[begin:end]] = x[begin:end] @ basis */                                            \
     KERNEL(rotate_rows, (const recsys_rotation *p, int64_t begin, int64_t end, void *scratch))    \
-    /* the lists of the queries begin:end out of every parts-th run of 192 items, from `part` on */ \
+    /* the lists of the queries begin:end out of every parts-th RECSYS_TOPK_RUN, from `part` on */ \
     KERNEL(topk_rows,                                                                             \
            (const recsys_topk *problem, int64_t begin, int64_t end, int64_t part, int64_t parts,  \
             recsys_lists out, void *scratch))                                                      \
-    /* the lists of the rows order[begin:end] of a product; of `lists` n and whom not to list */   \
+    /* the lists of the rows order[begin:end] of a product; of `lists` n and whom not to list; */   \
+    /* scratch has to come as zeros and is left so */                                              \
     KERNEL(product_topk_rows,                                                                     \
            (const recsys_product *product, const recsys_topk *lists, int64_t begin, int64_t end,  \
             recsys_lists out, void *scratch))                                                      \
@@ -203,14 +231,10 @@ typedef struct {
      * entries; cg_steps and longest count in als_rows only */
     int64_t (*scratch_bytes)(int64_t factors, int64_t cg_steps, int64_t longest);
     int64_t (*product_scratch_bytes)(int64_t columns); /* of product_topk_rows, likewise */
+    /* how als_rows solves a row of n entries; `below`: some have less confidence than w0 */
+    recsys_row_path (*row_path)(int64_t n, int64_t factors, int64_t cg_steps, int below);
     int64_t lanes;
 } recsys_table;
-
-enum {
-    RECSYS_GRAM_CHUNK = 1024,  /* rows of a Gramian summed in real, before they go to the double */
-    RECSYS_TOPK_QUERIES = 512, /* of a span at most: enough of them to pay for packing the items */
-    RECSYS_TOPK_FEW = 4,       /* queries that are better screened one by one, by codes */
-};
 
 /* Instruction sets by rank; a set that this build or this CPU lacks has no table. */
 enum { RECSYS_BASELINE, RECSYS_AVX2, RECSYS_AVX512, RECSYS_ISA_COUNT };

@@ -5,24 +5,14 @@
  * set's copy of a shared function for another. */
 #include "recsys.h"
 
-#include "kernels/vec.h"
-#include "kernels/tile.h"
-#include "kernels/cholesky.h"
-#include "kernels/gram.h"
-#include "kernels/als_row.h"
-#include "kernels/als_batch.h"
-#include "kernels/als_wide.h"
-#include "kernels/als_primal.h"
-#include "kernels/als_cg.h"
 #include "kernels/als.h"
-#include "kernels/topk.h"
-#include "kernels/product.h"
-#include "kernels/rng.h"
-#include "kernels/sigmoid.h"
-#include "kernels/lmf.h"
-#include "kernels/sgd.h"
 #include "kernels/bpr.h"
+#include "kernels/gram.h"
+#include "kernels/lmf.h"
+#include "kernels/product.h"
 #include "kernels/ratings.h"
+#include "kernels/topk.h"
+#include "kernels/vec.h"
 
 static int64_t scratch_bytes(int64_t factors, int64_t cg_steps, int64_t longest) {
     int64_t most = als_scratch_bytes(factors, cg_steps, longest);
@@ -46,5 +36,6 @@ const recsys_table TABLE(RECSYS_ISA, DTYPE) = {
 #undef RECSYS_ENTRY
     .scratch_bytes = scratch_bytes,
     .product_scratch_bytes = product_scratch_bytes,
+    .row_path = row_path,
     .lanes = W,
 };

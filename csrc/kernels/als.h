@@ -9,12 +9,22 @@
  * The choice depends on the row alone, never on its neighbours or on threads. With cg_steps > 0 a
  * row is solved exactly where that costs no more than its steps: when it is very short, or so long
  * that its entries would be gathered anew each step while forming f x f is cheap. */
+#ifndef RECSYS_KERNELS_ALS_H
+#define RECSYS_KERNELS_ALS_H
+
+#include <stdint.h>
+
+#include "recsys.h"
+#include "als_batch.h"
+#include "als_cg.h"
+#include "als_primal.h"
+#include "als_row.h"
+#include "als_wide.h"
+#include "vec.h"
 
 #define CG_FEWEST 16          /* shorter rows: the batch is as fast as three steps, and exact */
 #define CG_PRIMAL_FACTORS 256 /* at more factors gathering anew costs less than f x f */
 #define STREAMED 128          /* entries asked for ahead; further on the hardware does it */
-
-typedef enum { ROW_EMPTY, ROW_BATCH, ROW_WIDE, ROW_PRIMAL, ROW_LONG, ROW_CG } row_path;
 
 static int64_t als_scratch_bytes(int64_t f, int64_t cg_steps, int64_t longest) {
     batch_scratch batch;
@@ -27,7 +37,7 @@ static int64_t als_scratch_bytes(int64_t f, int64_t cg_steps, int64_t longest) {
                              cg_steps > 0 ? cg_layout(NULL, f, &cg) : 0};
     int64_t most = 0;
     for (int i = 0; i < 4; i++) most = sizes[i] > most ? sizes[i] : most;
-    return most + 2 * round_up(padded(f) * REAL_BYTES, 64);
+    return most + 2 * round_up(padded(f) * REAL_BYTES, RECSYS_LINE);
 }
 
 static int all_at_least_unobserved(const recsys_als *p, int64_t row) {
@@ -38,18 +48,23 @@ static int all_at_least_unobserved(const recsys_als *p, int64_t row) {
     return !below;
 }
 
-static row_path choose_path(const recsys_als *p, int64_t row) {
+/* `below`: some entry has c < w0 */
+static recsys_row_path row_path(int64_t n, int64_t f, int64_t cg_steps, int below) {
+    if (n == 0) return RECSYS_ROW_EMPTY;
+    if (cg_steps > 0 && n > CG_FEWEST) {
+        return is_long(n, f) && f <= CG_PRIMAL_FACTORS ? RECSYS_ROW_LONG : RECSYS_ROW_CG;
+    }
+    if (!below && n <= min_i64(f, RECSYS_BATCH_MOST)) return RECSYS_ROW_BATCH;
+    if (!below && n <= wide_most(f)) return RECSYS_ROW_WIDE;
+    return is_long(n, f) ? RECSYS_ROW_LONG : RECSYS_ROW_PRIMAL;
+}
+
+static recsys_row_path choose_path(const recsys_als *p, int64_t row) {
     const int64_t n = p->indptr[row + 1] - p->indptr[row], f = p->factors;
-    if (n == 0) return ROW_EMPTY;
-    if (p->cg_steps > 0 && n > CG_FEWEST) {
-        return is_long(n, f) && f <= CG_PRIMAL_FACTORS ? ROW_LONG : ROW_CG;
-    }
-    if (n <= min_i64(f, BATCH_MOST)) {
-        if (all_at_least_unobserved(p, row)) return ROW_BATCH;
-    } else if (n <= wide_most(f)) {
-        if (all_at_least_unobserved(p, row)) return ROW_WIDE;
-    }
-    return is_long(n, f) ? ROW_LONG : ROW_PRIMAL;
+    const recsys_row_path path = row_path(n, f, p->cg_steps, 0);
+    const int is_dual = path == RECSYS_ROW_BATCH || path == RECSYS_ROW_WIDE;
+    if (!is_dual || all_at_least_unobserved(p, row)) return path;
+    return row_path(n, f, p->cg_steps, 1);
 }
 
 /* Rows come longest first, anywhere in memory, so what the next ones need is asked for while this
@@ -104,25 +119,25 @@ static void als_rows(const recsys_als *p, int64_t begin, int64_t end, void *scra
     row_group batch = {.most = W}, longs = {.most = long_group_rows(f)};
     for (int64_t at = begin; at < end; at++) {
         const int32_t row = p->order[at];
-        const row_path path = choose_path(p, row);
+        const recsys_row_path path = choose_path(p, row);
         prefetch_next_rows(p, at, end);
-        if (path == ROW_BATCH) {
+        if (path == RECSYS_ROW_BATCH) {
             batch.rows[batch.count++] = row;
             if (batch.count == batch.most) solve_batch(p, &batch, &s);
             continue;
         }
-        if (path == ROW_LONG) {
+        if (path == RECSYS_ROW_LONG) {
             longs.rows[longs.count++] = row;
             if (longs.count == longs.most) solve_long(p, &longs, &s);
             continue;
         }
-        if (path == ROW_EMPTY) {
+        if (path == RECSYS_ROW_EMPTY) {
             empty_solve(p, row, &s);
         } else {
             scale_for(p, row, &s);
-            if (path == ROW_WIDE) wide_solve(p, row, s.scale, s.rest);
-            if (path == ROW_PRIMAL) primal_solve(p, &row, 1, ALL_COLUMNS, &s);
-            if (path == ROW_CG) cg_solve(p, row, s.scale, s.unscale, s.rest);
+            if (path == RECSYS_ROW_WIDE) wide_solve(p, row, s.scale, s.rest);
+            if (path == RECSYS_ROW_PRIMAL) primal_solve(p, &row, 1, ALL_COLUMNS, &s);
+            if (path == RECSYS_ROW_CG) cg_solve(p, row, s.scale, s.unscale, s.rest);
         }
         set_loss(p, &row, 1);
     }
@@ -134,3 +149,5 @@ static void als_loss(const recsys_als *p, int64_t begin, int64_t end, void *scra
     (void)scratch;
     for (int64_t row = begin; row < end; row++) p->row_loss[row] = stored_loss(p, row);
 }
+
+#endif

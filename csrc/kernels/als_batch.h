@@ -12,8 +12,18 @@
  * vectors, no lane ever idle and no reduction across lanes. A block of K is multiplied, scaled,
  * updated and solved against the factor while it is in registers (bordering, BS rows at once).
  * A lane's arithmetic is the same whatever the other lanes hold, and for any longest row. */
+#ifndef RECSYS_KERNELS_ALS_BATCH_H
+#define RECSYS_KERNELS_ALS_BATCH_H
 
-#define BATCH_BLOCKS ((BATCH_MOST + BS - 1) / BS)
+#include <stdint.h>
+#include <string.h>
+
+#include "recsys.h"
+#include "als_row.h"
+#include "scratch.h"
+#include "vec.h"
+
+#define BATCH_BLOCKS ((RECSYS_BATCH_MOST + BS - 1) / BS)
 #define BATCH_ROWS (BATCH_BLOCKS * BS)
 
 typedef struct {
@@ -269,7 +279,7 @@ static void batch_finish(const recsys_als *p, const int32_t *rows, int64_t count
     }
 }
 
-/* Solve `count` <= W rows of at most BATCH_MOST entries each. */
+/* Solve `count` <= W rows of at most RECSYS_BATCH_MOST entries each. */
 static void batch_solve(const recsys_als *p, const int32_t *rows, int64_t count, void *scratch) {
     batch_scratch s;
     batch_layout(scratch, p->factors, &s);
@@ -291,3 +301,5 @@ static void batch_solve(const recsys_als *p, const int32_t *rows, int64_t count,
     batch_substitute(&s, blocks, (real)p->unobserved_weight);
     batch_finish(p, rows, count, blocks, scales, &s);
 }
+
+#endif

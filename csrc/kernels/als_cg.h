@@ -6,6 +6,16 @@
  * then the same GROUP rows, still in L1, are added up with the scores as weights. 4 n f FLOP a
  * pass, cg_steps + 1 passes. A row is gathered once into a packed panel; a long row, which does not
  * fit in it, is gathered again each pass. */
+#ifndef RECSYS_KERNELS_ALS_CG_H
+#define RECSYS_KERNELS_ALS_CG_H
+
+#include <stdint.h>
+#include <string.h>
+
+#include "recsys.h"
+#include "als_row.h"
+#include "scratch.h"
+#include "vec.h"
 
 typedef struct {
     real *panel;               /* panel_rows x fp, gathered */
@@ -137,3 +147,5 @@ static void cg_solve(const recsys_als *p, int64_t row, const real *scale, const 
     }
     finish_row(p, row, scale, s.x);
 }
+
+#endif

@@ -10,6 +10,18 @@
  * Long rows are solved some at a time, because much of what one gathers the others gather too: the
  * fixed side is cut into blocks that stay in cache while every row of the group adds its entries
  * there. The cut depends on f alone, so that a row's bits do not depend on its company. */
+#ifndef RECSYS_KERNELS_ALS_PRIMAL_H
+#define RECSYS_KERNELS_ALS_PRIMAL_H
+
+#include <stdint.h>
+#include <string.h>
+
+#include "recsys.h"
+#include "als_row.h"
+#include "cholesky.h"
+#include "scratch.h"
+#include "tile.h"
+#include "vec.h"
 
 #ifndef LONG_BLOCK
 #define LONG_BLOCK 4194304 /* bytes of the fixed side in a block: some of L3 */
@@ -17,6 +29,8 @@
 #define ALL_COLUMNS ((int64_t)1 << 32)
 #define LONG_GROUP 2097152 /* bytes of the matrices A of a group */
 #define LONG_MOST 128      /* rows in a group */
+
+_Static_assert(LONG_MOST >= W, "row_group holds a batch or a group of long rows");
 
 typedef struct {
     real *panel;   /* slabs of PANEL rows */
@@ -189,3 +203,5 @@ static void primal_solve(const recsys_als *p, const int32_t *rows, int64_t count
     }
     for (int64_t l = 0; l < count; l++) primal_finish(p, rows[l], l, &s);
 }
+
+#endif

@@ -14,12 +14,21 @@
  * definite however small lambda is, and conjugate gradient on it is preconditioned by B.
  * A direction in which `fixed` has no part (L at rounding level, lambda 0) gets d = 0: the minimum
  * norm solution. */
+#ifndef RECSYS_KERNELS_ALS_ROW_H
+#define RECSYS_KERNELS_ALS_ROW_H
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "recsys.h"
+#include "scratch.h"
+#include "vec.h"
 
 /* A trace of the entries' sum at which rounding reaches an eighth of the identity beside it: the
  * solution needs more precision than `real` has. */
 #define TRACE_MOST (RECSYS_DOUBLE ? 0x1p49 : 0x1p20)
 
-#define BATCH_MOST 64    /* longest row solved W at a time by als_batch.h */
 #ifndef LONG_ROW         /* the sanitizers' run makes these small */
 #define LONG_ROW 1048576 /* a row that gathers more bytes of the fixed side is long */
 #endif
@@ -30,14 +39,6 @@ typedef struct {
     double scale_lambda; /* the lambda they are for */
     char *rest;          /* scratch of the solver at hand */
 } row_scratch;
-
-static char *take(char **at, int64_t bytes) {
-    char *here = *at;
-    *at += round_up(bytes, 64);
-    return here;
-}
-
-INLINE int64_t padded(int64_t f) { return round_up(f, W); }
 
 INLINE int is_long(int64_t n, int64_t f) { return n * f * REAL_BYTES > LONG_ROW; }
 
@@ -107,8 +108,6 @@ INLINE real *solved_row(const recsys_als *p, int64_t row) {
     return (real *)p->solved + row * p->factors;
 }
 
-/* Gathers wait on memory: ask for a row AHEAD entries before it is read. */
-#define AHEAD 16
 INLINE void prefetch_fixed(const recsys_als *p, int64_t k, int64_t end) {
     if (k < end) prefetch_bytes((const char *)fixed_row(p, k), p->factors * REAL_BYTES);
 }
@@ -188,3 +187,5 @@ static void set_loss(const recsys_als *p, const int32_t *rows, int64_t count) {
         p->row_loss[rows[l]] = stored_loss(p, rows[l]);
     }
 }
+
+#endif

@@ -5,6 +5,18 @@
  *     x~ = Z'(w0 p + S v) + d . b_0
  *
  * Needs c >= w0 in every entry. n^2 f + n^3 / 3 FLOP. */
+#ifndef RECSYS_KERNELS_ALS_WIDE_H
+#define RECSYS_KERNELS_ALS_WIDE_H
+
+#include <stdint.h>
+#include <string.h>
+
+#include "recsys.h"
+#include "als_row.h"
+#include "cholesky.h"
+#include "scratch.h"
+#include "tile.h"
+#include "vec.h"
 
 typedef struct {
     real *z; /* slabs of fp rows: lanes are entries, Z' */
@@ -101,3 +113,5 @@ static void wide_solve(const recsys_als *p, int64_t row, const real *scale, void
     for (int64_t j = 0; j < f; j++) s.x[j] *= scale[j];
     finish_row(p, row, scale, s.x);
 }
+
+#endif

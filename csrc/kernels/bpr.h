@@ -16,12 +16,27 @@
  * A cell's items: a liked item is in one of its two groups; the other item is drawn from the same
  * group with the probability of its share of all items, and else from the other group, which is
  * another one in each epoch: over the epochs every item comes as often as its due. */
+#ifndef RECSYS_KERNELS_BPR_H
+#define RECSYS_KERNELS_BPR_H
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "recsys.h"
+#include "rng.h"
+#include "scratch.h"
+#include "sgd.h"
+#include "sigmoid.h"
+#include "vec.h"
 
 #define BPR_QUEUE 64
 #define BPR_TOGETHER 8
 #define BPR_AHEAD 2  /* turns of so many steps between asking for items and using them */
 #define BPR_TRIES 16 /* draws of one negative until the step is skipped: all were liked */
 #define BPR_CHUNK 8  /* candidates drawn, and asked for, together */
+
+_Static_assert(BPR_QUEUE % BPR_TOGETHER == 0, "a full queue is done in equal parts");
 
 /* A user's entries in the cell, of each of its groups. */
 typedef struct {
@@ -54,7 +69,7 @@ typedef struct {
 /* A group of the cell, by the lower half of `random`: the liked item's own, or the other one. */
 INLINE int bpr_group(const bpr_run *r, int own, uint64_t random) {
     if (r->cell.hi[!own] == r->cell.lo[!own]) return own;
-    return (int64_t)(random & 0xffffffff) < r->cell.share[own] ? own : !own;
+    return (int64_t)(random % RECSYS_WHOLE_SHARE) < r->cell.share[own] ? own : !own;
 }
 
 /* By the order of the group's items along one factor k, picked by |x_uk| sigma_k; the rank is
@@ -348,5 +363,7 @@ static void bpr_cell(const recsys_bpr *p, const recsys_cell *cell, double *sums,
 }
 
 static int64_t bpr_scratch_bytes(int64_t f) {
-    return round_up((int64_t)sizeof(bpr_run), 64) + 2 * round_up(f * REAL_BYTES, 64);
+    return round_up((int64_t)sizeof(bpr_run), RECSYS_LINE) + 2 * round_up(f * REAL_BYTES, RECSYS_LINE);
 }
+
+#endif

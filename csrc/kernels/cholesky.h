@@ -4,6 +4,14 @@
  * (the factor in slabs is its own operand), the MR x MR corner is factorized in scalars, whose
  * latency is shorter than a vector's, and the block's rows are then solved W columns at a time.
  * n^3/3 FLOP. A pivot that is not positive gives NaN, which the caller finds in the solution. */
+#ifndef RECSYS_KERNELS_CHOLESKY_H
+#define RECSYS_KERNELS_CHOLESKY_H
+
+#include <stdint.h>
+#include <string.h>
+
+#include "tile.h"
+#include "vec.h"
 
 /* A += I; returns the trace that A had. */
 static real add_identity(real *a, int64_t ld, int64_t n) {
@@ -105,3 +113,5 @@ static void solve_upper(const real *u, int64_t ld, int64_t n, const real *invers
         }
     }
 }
+
+#endif

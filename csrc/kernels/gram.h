@@ -6,8 +6,17 @@
  *     out = X B       2 f^2 FLOP a row, W rows at a time; out may be X
  *
  * The last column of X in X B, and that of out, may be an array of its own: biases, or ones.     */
+#ifndef RECSYS_KERNELS_GRAM_H
+#define RECSYS_KERNELS_GRAM_H
 
-#define PANEL 32
+#include <stdint.h>
+#include <string.h>
+
+#include "recsys.h"
+#include "tile.h"
+#include "vec.h"
+
+_Static_assert(RECSYS_GRAM_CHUNK % PANEL == 0, "panels divide chunks");
 
 typedef struct {
     real *panel;  /* slabs of PANEL rows */
@@ -123,3 +132,5 @@ static void rotate_rows(const recsys_rotation *p, int64_t begin, int64_t end, vo
         }
     }
 }
+
+#endif

@@ -12,9 +12,22 @@
  *
  * Cost: 4 f FLOP and one gathered row of f for each of the n + m; gathers are what it waits for.
  * Rows are asked for ahead, and a block of them stays in L1 from its scores to the gradient. */
+#ifndef RECSYS_KERNELS_LMF_H
+#define RECSYS_KERNELS_LMF_H
+
+#include <stdint.h>
+#include <string.h>
+
+#include "recsys.h"
+#include "rng.h"
+#include "scratch.h"
+#include "sigmoid.h"
+#include "vec.h"
 
 #define LMF_LIST 1024 /* columns listed at a time */
-#define LMF_BLOCK 64  /* columns from scores to gradient at a time; a multiple of any W */
+#define LMF_BLOCK 64  /* columns from scores to gradient at a time */
+
+_Static_assert(LMF_LIST % LMF_BLOCK == 0 && LMF_BLOCK % W == 0, "blocks divide lists, vectors blocks");
 
 /* A term of the row's sums: its gradient is gain - weight sigmoid(s), times y. */
 typedef struct {
@@ -34,7 +47,7 @@ typedef struct {
 } lmf_scratch;
 
 /* Factors of a fixed row begin at a cache line. */
-INLINE int64_t lmf_stride(int64_t factors) { return round_up(factors, 64 / REAL_BYTES); }
+INLINE int64_t lmf_stride(int64_t factors) { return round_up(factors, RECSYS_LINE / REAL_BYTES); }
 
 static int64_t lmf_layout(char *base, int64_t factors, lmf_scratch *s) {
     char *at = base;
@@ -42,7 +55,7 @@ static int64_t lmf_layout(char *base, int64_t factors, lmf_scratch *s) {
     s->own = (real *)take(&at, s->stride * REAL_BYTES);
     s->gradient = (real *)take(&at, s->stride * REAL_BYTES);
     s->scores = (real *)take(&at, LMF_BLOCK * REAL_BYTES);
-    s->terms.column = (int32_t *)take(&at, LMF_LIST * 4);
+    s->terms.column = (int32_t *)take(&at, LMF_LIST * (int64_t)sizeof(int32_t));
     s->terms.gain = (real *)take(&at, LMF_LIST * REAL_BYTES);
     s->terms.weight = (real *)take(&at, LMF_LIST * REAL_BYTES);
     return at - base;
@@ -202,3 +215,5 @@ static void lmf_rows(const recsys_lmf *p, int64_t begin, int64_t end, void *scra
     for (int64_t j = p->factors; j < s.stride; j++) s.own[j] = 0;
     for (int64_t k = begin; k < end; k++) lmf_row(p, p->order[k], &s);
 }
+
+#endif

@@ -6,13 +6,27 @@
  * reading rows of B from memory, so they are asked for ahead, and adding into the sums, so columns
  * had better come by falling popularity: most additions then fall into what stays in cache. What
  * was touched, and has to be looked at and cleared, is found by going over the entries again where
- * they are few, and else by flags of blocks of the sums.
+ * they are few, and else by flags of blocks of the sums. Nothing else is ever cleared: sums and
+ * flags come as zeros, and each row leaves them so.
  *
  * A sum that is exactly 0 counts as no score. */
+#ifndef RECSYS_KERNELS_PRODUCT_H
+#define RECSYS_KERNELS_PRODUCT_H
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "recsys.h"
+#include "lists.h"
+#include "scratch.h"
+#include "vec.h"
 
 #define PRODUCT_BLOCK 64 /* columns of a flag */
 #define PRODUCT_AHEAD 6  /* rows of B asked for before their turn */
 #define PRODUCT_FEW 3000 /* additions up to which going over them again is cheaper than blocks */
+
+_Static_assert(PRODUCT_BLOCK % W == 0, "vectors divide blocks");
 
 typedef struct {
     real *sums;     /* columns, rounded up to whole blocks; zeros between rows */
@@ -135,9 +149,9 @@ static void product_topk_rows(const recsys_product *p, const recsys_topk *t, int
                               int64_t end, recsys_lists out, void *scratch) {
     product_scratch s;
     product_layout(scratch, p->columns, &s);
-    memset(s.sums, 0, (size_t)(s.blocks * PRODUCT_BLOCK) * sizeof(real));
-    memset(s.flags, 0, (size_t)round_up(s.blocks, 8));
     for (int64_t row = begin; row < end; row++) {
         product_row(p, t, p->order ? p->order[row] : row, out, &s);
     }
 }
+
+#endif

@@ -7,6 +7,14 @@
  * (Koren, Bell and Volinsky, "Matrix Factorization Techniques for Recommender Systems", Computer
  * 2009). A step is 6 f FLOP and reads and writes two rows: users come in order, the items of a cell
  * are few enough to stay in cache, and are asked for RATINGS_AHEAD steps before their turn. */
+#ifndef RECSYS_KERNELS_RATINGS_H
+#define RECSYS_KERNELS_RATINGS_H
+
+#include <stdint.h>
+
+#include "recsys.h"
+#include "sgd.h"
+#include "vec.h"
 
 #define RATINGS_AHEAD 8
 
@@ -57,3 +65,5 @@ static void ratings_cell(const recsys_ratings *p, const recsys_cell *cell, doubl
         }
     }
 }
+
+#endif

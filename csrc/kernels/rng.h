@@ -1,6 +1,12 @@
 /* Random numbers by counter: a draw is a function of its key and its place in the sequence alone,
  * never of the thread that makes it. The mix is that of splitmix64 (Steele, Lea and Flood, "Fast
  * Splittable Pseudorandom Number Generators", OOPSLA 2014). */
+#ifndef RECSYS_KERNELS_RNG_H
+#define RECSYS_KERNELS_RNG_H
+
+#include <stdint.h>
+
+#include "vec.h"
 
 INLINE uint64_t draw(uint64_t key, uint64_t counter) {
     uint64_t z = key + counter * 0x9e3779b97f4a7c15u;
@@ -14,3 +20,5 @@ INLINE uint64_t draw(uint64_t key, uint64_t counter) {
 INLINE uint32_t below(uint64_t random, uint32_t n) {
     return (uint32_t)(((random >> 32) * n) >> 32);
 }
+
+#endif

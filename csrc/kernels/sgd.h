@@ -2,8 +2,18 @@
  *
  * Rows are padded with zeros to a multiple of 64 bytes, which every update leaves at zero, so that
  * no loop has a remainder and no row more cache lines than it needs. */
+#ifndef RECSYS_KERNELS_SGD_H
+#define RECSYS_KERNELS_SGD_H
+
+#include <stdint.h>
+
+#include "recsys.h"
+#include "vec.h"
 
 #define SGD_SCAN 8 /* items up to which going through them beats halving */
+
+/* NumPy's dtype of a cell has no room between its fields (recsys/kernels/grid.py). */
+_Static_assert(sizeof(recsys_cell) == 10 * sizeof(int64_t), "five pairs of integers");
 
 INLINE real *sgd_row(void *rows, int64_t row, int64_t stride) {
     return (real *)rows + row * stride;
@@ -32,3 +42,5 @@ static int is_among(const int32_t *items, int64_t count, int32_t item) {
     }
     return found;
 }
+
+#endif

@@ -7,6 +7,12 @@
  * 2 artanh(t) of t = e / (2 + e) <= 1/3. Relative errors are a few units of the last place; below
  * -87 (float32) and -708 (float64), where e^x leaves the normal numbers, both stay at their values
  * there. NaN gives NaN. */
+#ifndef RECSYS_KERNELS_SIGMOID_H
+#define RECSYS_KERNELS_SIGMOID_H
+
+#include <stdint.h>
+
+#include "vec.h"
 
 #if RECSYS_DOUBLE
 #define EXP_LEAST -708.0
@@ -76,3 +82,5 @@ INLINE vec sigmoid_both(vec x, vec *of_opposite) {
 
 INLINE real sigmoid(real x) { return sigmoid_of(splat(x))[0]; }
 INLINE real softplus(real x) { return softplus_of(splat(x))[0]; }
+
+#endif

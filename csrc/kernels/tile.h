@@ -8,6 +8,14 @@
  *     C += sign * P'P          only the vectors that touch the upper triangle
  *
  * Cost: depth * columns^2 FLOP (half of the full product) and one broadcast a row and FMA. */
+#ifndef RECSYS_KERNELS_TILE_H
+#define RECSYS_KERNELS_TILE_H
+
+#include <stdint.h>
+
+#include "vec.h"
+
+#define PANEL 32 /* rows packed at a time, so that they stay in L1 */
 
 INLINE int64_t slab_stride(int64_t rows) { return (rows + 1) * W; }
 
@@ -66,3 +74,5 @@ static void syrk(const real *p, int64_t ldp, int64_t depth, int64_t columns, rea
         }
     }
 }
+
+#endif

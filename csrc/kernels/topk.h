@@ -16,10 +16,24 @@
  * each score from above, and only items whose bound reaches the list are read and scored:
  *
  *     y_ij = s_i (code_ij + d_ij), |d_ij| <= 1/2   =>   x . y_i <= s_i (x . code_i + |x|_1 / 2) */
+#ifndef RECSYS_KERNELS_TOPK_H
+#define RECSYS_KERNELS_TOPK_H
 
-#define TOPK_RUN 192  /* items that stay together when several tasks share them out */
-#define CODE_BLOCK 16 /* items whose codes are interleaved */
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "recsys.h"
+#include "lists.h"
+#include "scratch.h"
+#include "tile.h"
+#include "vec.h"
+
 #define TOPK_GROUPS (RECSYS_TOPK_QUERIES / MR)
+
+_Static_assert(RECSYS_TOPK_QUERIES % W == 0 && W % MR == 0, "queries fill slabs, slabs fill tiles");
+_Static_assert(RECSYS_TOPK_RUN % (NV * W) == 0, "a panel of items is part of one run");
+_Static_assert(RECSYS_TOPK_RUN % RECSYS_CODE_BLOCK == 0 && RECSYS_CODE_BLOCK % W == 0, "blocks of codes fill vectors");
 
 typedef struct {
     real *queries; /* slabs of fp rows: lanes are queries */
@@ -45,98 +59,6 @@ static int64_t topk_layout(char *base, int64_t f, topk_scratch *s) {
 static int64_t topk_scratch_bytes(int64_t f) {
     topk_scratch s;
     return topk_layout(NULL, f, &s);
-}
-
-/* ---- one list: a heap whose root is the worst kept ---------------------------------------- */
-
-INLINE int is_worse(real score, int32_t id, real than, int32_t than_id) {
-    return score < than || (score == than && id < than_id);
-}
-
-/* Put (score, id) into the heap of `count`, the place `at` being free. */
-static void sift_down(int32_t *ids, real *scores, int64_t count, int64_t at, real score,
-                      int32_t id) {
-    for (int64_t child; (child = 2 * at + 1) < count; at = child) {
-        if (child + 1 < count &&
-            is_worse(scores[child + 1], ids[child + 1], scores[child], ids[child])) {
-            child++;
-        }
-        if (!is_worse(scores[child], ids[child], score, id)) break;
-        scores[at] = scores[child];
-        ids[at] = ids[child];
-    }
-    scores[at] = score;
-    ids[at] = id;
-}
-
-static void sift_up(int32_t *ids, real *scores, int64_t at, real score, int32_t id) {
-    for (int64_t parent; at > 0; at = parent) {
-        parent = (at - 1) / 2;
-        if (!is_worse(score, id, scores[parent], ids[parent])) break;
-        scores[at] = scores[parent];
-        ids[at] = ids[parent];
-    }
-    scores[at] = score;
-    ids[at] = id;
-}
-
-/* Best first; the places after `count` become -1 and -inf. */
-static void sort_list(int32_t *ids, real *scores, int64_t count, int64_t n) {
-    for (int64_t last = count - 1; last > 0; last--) {
-        const real score = scores[last];
-        const int32_t id = ids[last];
-        scores[last] = scores[0];
-        ids[last] = ids[0];
-        sift_down(ids, scores, last, 0, score, id);
-    }
-    for (int64_t k = count; k < n; k++) {
-        ids[k] = -1;
-        scores[k] = -(real)INFINITY;
-    }
-}
-
-/* ---- candidates --------------------------------------------------------------------------- */
-
-static int is_skipped(const recsys_topk *p, int64_t query, int32_t item) {
-    if (p->banned && p->banned[item]) return 1;
-    if (!p->skip_indptr) return 0;
-    int64_t low = p->skip_indptr[query], high = p->skip_indptr[query + 1];
-    while (low < high) {
-        const int64_t middle = low + (high - low) / 2;
-        if (p->skip_indices[middle] < item) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    return low < p->skip_indptr[query + 1] && p->skip_indices[low] == item;
-}
-
-/* Returns what a score has to reach from now on. */
-static real offer(const recsys_topk *p, int64_t query, recsys_lists out, int64_t *count,
-                  int32_t item, real score) {
-    const int64_t n = p->n;
-    int32_t *ids = out.ids + query * n;
-    real *scores = (real *)out.scores + query * n;
-    if (!is_skipped(p, query, item)) {
-        if (*count < n) {
-            sift_up(ids, scores, (*count)++, score, item);
-        } else if (is_worse(scores[0], ids[0], score, item)) {
-            sift_down(ids, scores, n, 0, score, item);
-        }
-    }
-    return *count < n ? -(real)INFINITY : scores[0];
-}
-
-/* ---- tiles -------------------------------------------------------------------------------- */
-
-/* Whether any lane is 0, of lanes that are 0 or -1. */
-INLINE int any_clear(index_vec lanes) {
-    int64_t words[VECTOR_BYTES / 8] __attribute__((aligned(VECTOR_BYTES)));
-    memcpy(words, &lanes, sizeof words);
-    int64_t all = words[0];
-    for (int i = 1; i < VECTOR_BYTES / 8; i++) all &= words[i];
-    return all != -1;
 }
 
 /* Values up to this size on both sides cannot make a score overflow. */
@@ -241,10 +163,10 @@ INLINE vec code_bounds(const real *x, const int8_t *codes, int64_t f, real margi
     vec even = splat(margin), odd = splat(0);
     int64_t j = 0;
     for (; j + 1 < f; j += 2) {
-        even += splat(x[j]) * load_codes(codes + j * CODE_BLOCK);
-        odd += splat(x[j + 1]) * load_codes(codes + (j + 1) * CODE_BLOCK);
+        even += splat(x[j]) * load_codes(codes + j * RECSYS_CODE_BLOCK);
+        odd += splat(x[j + 1]) * load_codes(codes + (j + 1) * RECSYS_CODE_BLOCK);
     }
-    if (j < f) even += splat(x[j]) * load_codes(codes + j * CODE_BLOCK);
+    if (j < f) even += splat(x[j]) * load_codes(codes + j * RECSYS_CODE_BLOCK);
     return (even + odd) * load(scales) + splat(REAL_MIN);
 }
 
@@ -266,11 +188,11 @@ static void screen(const recsys_topk *p, int64_t query, int64_t part, int64_t pa
     const real margin = (real)(length * (0.501 + 128 * (double)(f + 8) * REAL_EPSILON));
     int64_t kept = 0;
     real worst = -(real)INFINITY;
-    for (int64_t run = part * TOPK_RUN; run < p->n_items; run += parts * TOPK_RUN) {
+    for (int64_t run = part * RECSYS_TOPK_RUN; run < p->n_items; run += parts * RECSYS_TOPK_RUN) {
         if (norm * norms[run] + REAL_MIN < (double)worst) break;
-        for (int64_t i = run; i < min_i64(run + TOPK_RUN, p->n_items); i += W) {
-            const int8_t *codes = p->codes + i / CODE_BLOCK * CODE_BLOCK * f + i % CODE_BLOCK;
-            __builtin_prefetch(codes + 8 * CODE_BLOCK * f);
+        for (int64_t i = run; i < min_i64(run + RECSYS_TOPK_RUN, p->n_items); i += W) {
+            const int8_t *codes = p->codes + i / RECSYS_CODE_BLOCK * RECSYS_CODE_BLOCK * f + i % RECSYS_CODE_BLOCK;
+            __builtin_prefetch(codes + 8 * RECSYS_CODE_BLOCK * f);
             const real *scales = (const real *)p->code_scale + i;
             const vec bounds = code_bounds(x, codes, f, margin, scales);
             if (!any_clear(bounds < splat(worst))) continue;
@@ -293,7 +215,7 @@ static int pack_queries(const recsys_topk *p, int64_t begin, int64_t count, cons
         const real *x = (const real *)p->queries + (begin + q) * f;
         double square = 0;
         for (int64_t j = 0; q < count && j < f; j++) square += (double)x[j] * x[j];
-        s->norms[q] = sqrt(square) + 1e-150; /* for squares that vanished */
+        s->norms[q] = sqrt(square) + RECSYS_VANISHED;
         s->worst[q] = q < count ? -(real)INFINITY : (real)INFINITY;
     }
     for (int64_t q = 0; q < count; q += W) {
@@ -318,8 +240,8 @@ static void topk_span(const recsys_topk *p, int64_t begin, int64_t count, int64_
         return;
     }
     for (int64_t q = 0; q < count; q += MR) groups[n_groups++] = (int16_t)q;
-    for (int64_t panel = part * TOPK_RUN; panel < p->n_items && n_groups; panel += NV * W) {
-        if (panel / TOPK_RUN % parts != part) panel += (parts - 1) * TOPK_RUN;
+    for (int64_t panel = part * RECSYS_TOPK_RUN; panel < p->n_items && n_groups; panel += NV * W) {
+        if (panel / RECSYS_TOPK_RUN % parts != part) panel += (parts - 1) * RECSYS_TOPK_RUN;
         if (panel >= p->n_items) break;
         if (norms) n_groups = keep_active(groups, n_groups, norms[panel], s);
         if (!n_groups) break;
@@ -358,3 +280,5 @@ static void topk_rows(const recsys_topk *p, int64_t begin, int64_t end, int64_t 
         topk_span(p, at, min_i64(RECSYS_TOPK_QUERIES, end - at), part, parts, out, &s);
     }
 }
+
+#endif

@@ -3,10 +3,15 @@
  * W lanes of `real`; the shapes of register tiles follow from the number of registers:
  * MR x NV vectors for a product that broadcasts one side, BS x BS for one whose lanes are
  * independent problems. FMA comes from contraction (the build sets -ffp-contract=fast). */
+#ifndef RECSYS_KERNELS_VEC_H
+#define RECSYS_KERNELS_VEC_H
+
 #include <float.h>
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
+
+#include "recsys.h"
 
 #if RECSYS_DOUBLE
 typedef double real;
@@ -50,6 +55,10 @@ typedef int32_t lane_index;
 #define BS (REGISTERS == 32 ? 4 : 3)
 #define GROUP (W < 8 ? W : 8) /* rows whose dot products are reduced together; at least MR */
 
+_Static_assert(VECTOR_BYTES % REAL_BYTES == 0 && (W & (W - 1)) == 0, "lanes are a power of two");
+_Static_assert(W % MR == 0 && GROUP >= MR, "tiles divide slabs, and fit a reduction");
+_Static_assert(RECSYS_MOST_LANES % W == 0 && RECSYS_LINE % VECTOR_BYTES == 0, "see recsys.h");
+
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 16")
 
@@ -61,6 +70,9 @@ typedef lane_index index_vec __attribute__((vector_size(VECTOR_BYTES)));
 INLINE int64_t round_up(int64_t n, int64_t multiple) {
     return (n + multiple - 1) / multiple * multiple;
 }
+
+/* Reals of a row of f in whole vectors. */
+INLINE int64_t padded(int64_t f) { return round_up(f, W); }
 
 INLINE int64_t min_i64(int64_t a, int64_t b) { return a < b ? a : b; }
 INLINE int64_t max_i64(int64_t a, int64_t b) { return a > b ? a : b; }
@@ -88,6 +100,8 @@ INLINE void store_row(real *row, int64_t v, int64_t f, vec x) {
         memcpy(row + v * W, &x, (size_t)(f - v * W) * sizeof(real));
     }
 }
+
+#define AHEAD 16 /* gathers wait on memory: rows are asked for so many entries before they are read */
 
 INLINE void prefetch_bytes(const char *at, int64_t bytes) {
     for (int64_t j = 0; j < bytes; j += 64) __builtin_prefetch(at + j);
@@ -136,6 +150,15 @@ INLINE vec vec_root(vec x) {
 #endif
 INLINE vec zip_low(vec a, vec b) { return shuffle(a, b, LOW); }
 INLINE vec zip_high(vec a, vec b) { return shuffle(a, b, HIGH); }
+
+/* Whether any lane is 0, of lanes that are 0 or -1. */
+INLINE int any_clear(index_vec lanes) {
+    int64_t words[VECTOR_BYTES / 8] __attribute__((aligned(VECTOR_BYTES)));
+    memcpy(words, &lanes, sizeof words);
+    int64_t all = words[0];
+    for (int i = 1; i < VECTOR_BYTES / 8; i++) all &= words[i];
+    return all != -1;
+}
 
 /* W x W transpose in registers: log2(W) rounds of a perfect shuffle. */
 INLINE void transpose(vec rows[W]) {
@@ -189,3 +212,5 @@ INLINE real sum_vec(vec x) {
     }
     return x[0];
 }
+
+#endif

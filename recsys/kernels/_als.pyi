@@ -18,7 +18,13 @@ COMPILER: str
 ISA_NAMES: tuple[str, ...]
 AVAILABLE_ISAS: tuple[str, ...]  # worst first
 
+CACHE_LINE: int
+MOST_LANES: int
+BATCH_MOST: int
+SPAN_CYCLES: int
+
 def max_threads() -> int: ...
+def row_path(n: int, factors: int, cg_steps: int, *, below: bool, itemsize: int) -> str: ...
 def als_rows(
     indptr: _Int64s,
     indices: _Int32s,

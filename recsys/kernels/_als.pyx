@@ -34,6 +34,16 @@ AVAILABLE_ISAS = tuple(
     name for i, name in enumerate(ISA_NAMES) if native.recsys_isa_available(i)
 )
 
+CACHE_LINE = native.RECSYS_LINE  # bytes
+MOST_LANES = native.RECSYS_MOST_LANES  # rows a batch solves at once at most
+BATCH_MOST = native.RECSYS_BATCH_MOST  # entries of the longest row that can be in a batch
+SPAN_CYCLES = native.RECSYS_SPAN_CYCLES  # that a row span should take about
+_ROW_PATHS = {
+    native.RECSYS_ROW_EMPTY: "empty", native.RECSYS_ROW_BATCH: "batch",
+    native.RECSYS_ROW_WIDE: "wide", native.RECSYS_ROW_PRIMAL: "primal",
+    native.RECSYS_ROW_LONG: "long primal", native.RECSYS_ROW_CG: "cg",
+}
+
 # A Gramian is summed over this many groups of rows, each in a fixed order: enough for the threads
 # of any one machine, few enough to hold a double matrix each.
 DEF GRAM_GROUPS = 16
@@ -52,15 +62,23 @@ cdef const native.recsys_table *get_table(str isa, int double_precision) except 
     return native.recsys_get_table(ISA_NAMES.index(isa), double_precision)
 
 
-cdef class Scratch:
-    """One 64-byte-aligned block a thread."""
+def row_path(int64_t n, int64_t factors, int64_t cg_steps, *, bint below, int itemsize):
+    """How a row of n entries is solved; `below`: some have less confidence than w0."""
+    table = native.recsys_get_table(native.RECSYS_BASELINE, itemsize == sizeof(double))
+    return _ROW_PATHS[table.row_path(n, factors, cg_steps, below)]
 
-    def __cinit__(self, int64_t bytes_each, int num_threads):
+
+cdef class Scratch:
+    """One block a thread, which begins at a cache line."""
+
+    def __cinit__(self, int64_t bytes_each, int num_threads, bint zeros=False):
+        cdef int64_t line = native.RECSYS_LINE
         # whole pages apart, so that no two threads ever write to one cache line
         self.stride = (bytes_each + 4095) // 4096 * 4096
-        self.memory = np.empty(self.stride * num_threads + 64, dtype=np.uint8)
+        allocate = np.zeros if zeros else np.empty
+        self.memory = allocate(self.stride * num_threads + line, dtype=np.uint8)
         cdef uint8_t[::1] view = self.memory
-        self.base = <char *>(((<uintptr_t>&view[0]) + 63) // 64 * 64)
+        self.base = <char *>(((<uintptr_t>&view[0]) + line - 1) // line * line)
 
 
 cdef void set_offsets(native.recsys_als *problem, const real[:] offsets) noexcept:

@@ -6,6 +6,7 @@ The caller (lmf.py) has checked shapes, ranges and finiteness.
 
 from cython.parallel cimport prange, threadid
 from libc.stdint cimport int32_t, int64_t, uint64_t
+from libc.string cimport memset
 
 from recsys.kernels cimport _native as native
 from recsys.kernels._als cimport Scratch, get_table, real
@@ -21,6 +22,7 @@ def lmf_rows(const int64_t[::1] indptr, const int32_t[::1] indices, const real[:
     cdef const native.recsys_table *table = get_table(isa, real is double)
     cdef native.recsys_lmf problem
     cdef int64_t span, count = spans.shape[0] - 1
+    memset(&problem, 0, sizeof(problem))
     problem.indptr = &indptr[0]
     problem.indices = &indices[0] if indices.shape[0] else NULL
     problem.confidence = &confidence[0] if confidence.shape[0] else NULL

@@ -3,9 +3,26 @@ from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 cdef extern from "recsys.h" nogil:
     enum:
+        RECSYS_LINE
+        RECSYS_MOST_LANES
+        RECSYS_BATCH_MOST
+        RECSYS_SPAN_CYCLES
         RECSYS_GRAM_CHUNK
         RECSYS_TOPK_QUERIES
         RECSYS_TOPK_FEW
+        RECSYS_CODE_BLOCK
+        RECSYS_NO_ID
+
+    int64_t RECSYS_WHOLE_SHARE
+    double RECSYS_VANISHED
+
+    ctypedef enum recsys_row_path:
+        RECSYS_ROW_EMPTY
+        RECSYS_ROW_BATCH
+        RECSYS_ROW_WIDE
+        RECSYS_ROW_PRIMAL
+        RECSYS_ROW_LONG
+        RECSYS_ROW_CG
 
     ctypedef struct recsys_als:
         const int64_t *indptr
@@ -93,7 +110,11 @@ cdef extern from "recsys.h" nogil:
         uint8_t *failed
 
     ctypedef struct recsys_cell:
-        pass
+        int64_t begin[2]
+        int64_t end[2]
+        int64_t lo[2]
+        int64_t hi[2]
+        int64_t share[2]
 
     ctypedef struct recsys_bpr:
         const int32_t *users
@@ -152,10 +173,12 @@ cdef extern from "recsys.h" nogil:
         void (*ratings_cell)(
             const recsys_ratings *, const recsys_cell *, double *) noexcept nogil
         void (*lmf_rows)(const recsys_lmf *, int64_t, int64_t, void *) noexcept nogil
-        int64_t (*product_scratch_bytes)(int64_t) noexcept nogil
         int64_t (*scratch_bytes)(int64_t, int64_t, int64_t) noexcept nogil
+        int64_t (*product_scratch_bytes)(int64_t) noexcept nogil
+        recsys_row_path (*row_path)(int64_t, int64_t, int64_t, int) noexcept nogil
         int64_t lanes
 
+    int RECSYS_BASELINE
     int RECSYS_ISA_COUNT
     const char *recsys_isa_name(int)
     int recsys_isa_available(int)

@@ -6,6 +6,7 @@ The caller (product.py) has checked shapes and ids.
 
 from cython.parallel cimport prange, threadid
 from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.string cimport memset
 
 from recsys.kernels cimport _native as native
 from recsys.kernels._als cimport Scratch, get_table, real
@@ -27,6 +28,9 @@ def product_topk(const int64_t[::1] a_indptr, const int32_t[::1] a_indices,
     cdef int64_t span
     if ids.shape[0] == 0 or a_indices.shape[0] == 0 or b_indices.shape[0] == 0:
         return
+    memset(&product, 0, sizeof(product))
+    memset(&lists, 0, sizeof(lists))
+    memset(&out, 0, sizeof(out))
     product.a_indptr = &a_indptr[0]
     product.a_indices = &a_indices[0]
     product.a_data = &a_data[0]
@@ -38,7 +42,6 @@ def product_topk(const int64_t[::1] a_indptr, const int32_t[::1] a_indices,
     product.order = &order[0]
     lists.n = ids.shape[1]
     lists.skip_indptr = &skip_indptr[0] if skip_indptr is not None else NULL
-    lists.skip_indices = NULL
     if skip_indices is not None and skip_indices.shape[0]:
         lists.skip_indices = &skip_indices[0]
     lists.banned = &banned[0] if banned is not None else NULL
@@ -47,7 +50,7 @@ def product_topk(const int64_t[::1] a_indptr, const int32_t[::1] a_indices,
     out.scores = &scores[0, 0]
     out.failed = &failed[0]
     num_threads = max(1, min(num_threads, spans.shape[0] - 1))
-    cdef Scratch scratch = Scratch(table.product_scratch_bytes(columns), num_threads)
+    cdef Scratch scratch = Scratch(table.product_scratch_bytes(columns), num_threads, True)
     for span in prange(spans.shape[0] - 1, nogil=True, schedule="dynamic", chunksize=1,
                        num_threads=num_threads):
         table.product_topk_rows(&product, &lists, spans[span], spans[span + 1], out,

@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 _Real = TypeVar("_Real", np.float32, np.float64)
 
+WHOLE_SHARE: int
+
 def bpr_cells(
     x: NDArray[_Real],
     y: NDArray[_Real],
@@ -14,7 +16,7 @@ def bpr_cells(
     users: NDArray[np.int32],
     items: NDArray[np.int32],
     weights: NDArray[_Real] | None,
-    cells: NDArray[np.int64],
+    cells: NDArray[np.void],
     sums: NDArray[np.float64],
     *,
     factors: int,
@@ -44,7 +46,7 @@ def ratings_cells(
     users: NDArray[np.int32],
     items: NDArray[np.int32],
     ratings: NDArray[_Real],
-    cells: NDArray[np.int64],
+    cells: NDArray[np.void],
     losses: NDArray[np.float64],
     *,
     rate: float,

@@ -6,22 +6,26 @@ Callers have checked shapes, ids and finiteness; see reference/ for what is comp
 
 from cython.parallel cimport prange, threadid
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from libc.string cimport memset
 
 from recsys.kernels cimport _native as native
 from recsys.kernels._als cimport Scratch, get_table, real
 
+WHOLE_SHARE = native.RECSYS_WHOLE_SHARE  # of a cell's group that holds all items
+
 
 def bpr_cells(real[:, ::1] x, real[:, ::1] y, real[::1] b, const int32_t[::1] users,
-              const int32_t[::1] items, const real[::1] weights, const int64_t[:, ::1] cells,
-              double[:, ::1] sums, *, int64_t factors, double rate, double reg_user,
-              double reg_positive, double reg_negative, uint64_t key, int64_t negatives=1,
-              int64_t candidates=1, const double[::1] rank_weights=None, double margin=1,
+              const int32_t[::1] items, const real[::1] weights,
+              const native.recsys_cell[::1] cells, double[:, ::1] sums, *, int64_t factors,
+              double rate, double reg_user, double reg_positive, double reg_negative,
+              uint64_t key, int64_t negatives=1, int64_t candidates=1, const double[::1] rank_weights=None, double margin=1,
               const uint32_t[::1] alias_keep=None, const int32_t[::1] alias=None,
               const int32_t[:, ::1] ranking=None, const real[::1] spread=None,
               double adaptive_share=0, bint frozen=False, str isa, int num_threads):
     """The steps of some cells, each of which is done in order; see reference/bpr.py."""
     cdef const native.recsys_table *table = get_table(isa, real is double)
     cdef native.recsys_bpr problem
+    memset(&problem, 0, sizeof(problem))
     problem.users = &users[0] if users.shape[0] else NULL
     problem.items = &items[0] if items.shape[0] else NULL
     problem.weights = &weights[0] if weights is not None and weights.shape[0] else NULL
@@ -52,17 +56,18 @@ def bpr_cells(real[:, ::1] x, real[:, ::1] y, real[::1] b, const int32_t[::1] us
     cdef Scratch scratch = Scratch(table.scratch_bytes(factors, 0, 0), num_threads)
     for cell in prange(count, nogil=True, schedule="dynamic", chunksize=1,
                        num_threads=num_threads):
-        table.bpr_cell(&problem, <const native.recsys_cell *>&cells[cell, 0], &sums[cell, 0],
+        table.bpr_cell(&problem, &cells[cell], &sums[cell, 0],
                        scratch.base + threadid() * scratch.stride)
 
 
 def ratings_cells(real[:, ::1] x, real[:, ::1] y, real[::1] user_biases, real[::1] item_biases,
                   const int32_t[::1] users, const int32_t[::1] items, const real[::1] ratings,
-                  const int64_t[:, ::1] cells, double[::1] losses, *, double rate,
+                  const native.recsys_cell[::1] cells, double[::1] losses, *, double rate,
                   double regularization, str isa, int num_threads):
     """A step for each entry of some cells; see reference/ratings.py."""
     cdef const native.recsys_table *table = get_table(isa, real is double)
     cdef native.recsys_ratings problem
+    memset(&problem, 0, sizeof(problem))
     problem.users = &users[0] if users.shape[0] else NULL
     problem.items = &items[0] if items.shape[0] else NULL
     problem.ratings = &ratings[0] if ratings.shape[0] else NULL
@@ -77,4 +82,4 @@ def ratings_cells(real[:, ::1] x, real[:, ::1] y, real[::1] user_biases, real[::
     num_threads = max(min(num_threads, count), 1)
     for cell in prange(count, nogil=True, schedule="dynamic", chunksize=1,
                        num_threads=num_threads):
-        table.ratings_cell(&problem, <const native.recsys_cell *>&cells[cell, 0], &losses[cell])
+        table.ratings_cell(&problem, &cells[cell], &losses[cell])

@@ -9,6 +9,9 @@ _Real = TypeVar("_Real", np.float32, np.float64)
 
 QUERIES: int
 FEW_QUERIES: int
+CODE_BLOCK: int
+NO_ID: int
+VANISHED: float
 
 def topk(
     queries: NDArray[_Real],

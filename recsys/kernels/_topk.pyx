@@ -6,16 +6,21 @@ The caller (topk.py) has checked shapes and ids; see reference/topk.py for what 
 
 from cython.parallel cimport prange, threadid
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t
+from libc.string cimport memset
 
 from recsys.kernels cimport _native as native
 from recsys.kernels._als cimport Scratch, get_table, real
 
 QUERIES = native.RECSYS_TOPK_QUERIES  # of a task
 FEW_QUERIES = native.RECSYS_TOPK_FEW  # so few are screened by codes, if there are any
+CODE_BLOCK = native.RECSYS_CODE_BLOCK  # items whose codes are interleaved
+NO_ID = native.RECSYS_NO_ID  # fills a list for which fewer than n items are left
+VANISHED = native.RECSYS_VANISHED  # more than a norm whose squares are 0 in double
 
 
 cdef inline native.recsys_lists lists(int32_t *ids, void *scores, uint8_t *failed) noexcept nogil:
     cdef native.recsys_lists made
+    memset(&made, 0, sizeof(made))
     made.ids = ids
     made.scores = scores
     made.failed = failed
@@ -34,6 +39,7 @@ def topk(const real[:, ::1] queries, const real[:, ::1] items, const real[::1] i
     cdef int64_t most = native.RECSYS_TOPK_QUERIES
     cdef int64_t spans = (count + most - 1) // most, task, span, part
     cdef native.recsys_topk problem
+    memset(&problem, 0, sizeof(problem))
     problem.queries = &queries[0, 0]
     problem.items = &items[0, 0]
     problem.item_scale = &item_scale[0] if item_scale is not None else NULL
@@ -45,7 +51,6 @@ def topk(const real[:, ::1] queries, const real[:, ::1] items, const real[::1] i
     problem.factors = items.shape[1]
     problem.n = ids.shape[2]
     problem.skip_indptr = &skip_indptr[0] if skip_indptr is not None else NULL
-    problem.skip_indices = NULL
     if skip_indices is not None and skip_indices.shape[0]:
         problem.skip_indices = &skip_indices[0]
     problem.banned = &banned[0] if banned is not None else NULL

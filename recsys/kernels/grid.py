@@ -15,12 +15,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ._sgd import WHOLE_SHARE
+
 logger = logging.getLogger("recsys")
 
 BANDS = 16  # at most: threads that can work at a time
 _BAND_USERS, _BAND_ITEMS = 32, 64  # at least, on average: less is not worth a round
 _SPANS = 256  # of users, where there is no grid
 _DEAL_SEED = 0x5EED
+
+# recsys_cell of csrc/recsys.h: of each of a cell's two groups of items, of which the second may be
+# empty, the entries, the items, and the share among all items in units of 1 / WHOLE_SHARE
+CELL = np.dtype([(name, np.int64, 2) for name in ("begin", "end", "lo", "hi", "share")])
 
 
 @dataclass(frozen=True)
@@ -56,35 +62,34 @@ class Grid:
             )  # fmt: skip
 
     def rounds(self, rng: np.random.Generator) -> np.ndarray:
-        """(bands, bands, 10) int64: the rounds of an epoch, each of as many cells; see
-        recsys_cell in csrc/recsys.h."""
+        """(bands, bands) of CELL: the rounds of an epoch, each of as many cells."""
         groups = len(self.bounds) - 1
         if groups == 1:
             return self.user_spans(1)[np.newaxis]
-        cells = np.zeros((self.bands, self.bands, 10), np.int64)
-        share = np.minimum(np.floor(self.share * 2.0**32), 2.0**32 - 1).astype(np.int64)
+        cells = np.zeros((self.bands, self.bands), CELL)
+        share = np.floor(self.share * WHOLE_SHARE).clip(max=WHOLE_SHARE - 1).astype(np.int64)
         pairs = rng.permutation(groups).reshape(self.bands, 2)
         band = np.arange(self.bands)[:, np.newaxis]
         for now, offset in zip(cells, rng.permutation(self.bands), strict=True):
             own = np.roll(pairs, offset, axis=0)
-            now[:, 0:2], now[:, 2:4] = self.begins[band, own], self.begins[band, own + 1]
-            now[:, 4:6], now[:, 6:8] = self.bounds[own], self.bounds[own + 1]
-            now[:, 8:10] = share[own]
+            now["begin"], now["end"] = self.begins[band, own], self.begins[band, own + 1]
+            now["lo"], now["hi"] = self.bounds[own], self.bounds[own + 1]
+            now["share"] = share[own]
         return cells
 
     def threads_cells(self) -> np.ndarray:
         """The one round of an epoch in which threads write to the same items, of a grid of one
-        band: (1, spans, 10) int64."""
+        band: (1, spans) of CELL."""
         return self.user_spans(min(_SPANS, max(len(self.users), 1)))[np.newaxis]
 
     def user_spans(self, count: int) -> np.ndarray:
-        """(count, 10) int64: cells of whole users with all items, of a grid of one band."""
+        """(count,) of CELL: whole users with all items, of a grid of one band."""
         entries = np.arange(1, count) * len(self.users) // count
         cuts = np.searchsorted(self.users, self.users[entries]) if len(self.users) else entries
         cuts = np.concatenate([[0], cuts, [len(self.users)]])
-        cells = np.zeros((count, 10), np.int64)
-        cells[:, 0], cells[:, 2] = cuts[:-1], cuts[1:]
-        cells[:, 6], cells[:, 8:] = self.bounds[-1], 2**32
+        cells = np.zeros(count, CELL)
+        cells["begin"][:, 0], cells["end"][:, 0] = cuts[:-1], cuts[1:]
+        cells["hi"][:, 0], cells["share"] = self.bounds[-1], WHOLE_SHARE
         return cells
 
 

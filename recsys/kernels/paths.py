@@ -1,26 +1,19 @@
-"""Which solver each row of a half-sweep gets, counted for people.
-
-The kernel chooses for itself: this is the twin of `choose_path` in csrc/kernels/als.h, which says
-what the names mean.
-"""
+"""Which solver each row of a half-sweep gets, counted for people."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from . import _als
 from .sides import Side
-
-# As in csrc/kernels/als.h and als_row.h
-CG_FEWEST = 16
-CG_PRIMAL_FACTORS = 256
-BATCH_MOST = 64
-LONG_ROW = 1048576
 
 _BLOCK = 1 << 20  # entries looked at together
 
 
 def row_paths(side: Side, factors: int, cg_steps: int = 0) -> dict[str, int]:
     """How many rows of `side` are solved in which way, most first.
+
+    The kernel chooses, and is asked here; csrc/kernels/als.h says what the names mean.
 
     Parameters
     ----------
@@ -30,23 +23,17 @@ def row_paths(side: Side, factors: int, cg_steps: int = 0) -> dict[str, int]:
     cg_steps : int, default 0
         0: every row is solved exactly.
     """
-    n, f = np.diff(side.indptr), factors
-    is_long = n * f * side.confidence.itemsize > LONG_ROW
-    by_steps = (cg_steps > 0) & (n > CG_FEWEST)
-    is_dual = ~_any_below_unobserved(side)
-    fits_batch = n <= min(f, BATCH_MOST)
-    ways = (
-        ("empty", n == 0),
-        ("long primal", by_steps & is_long & (f <= CG_PRIMAL_FACTORS)),
-        ("cg", by_steps),
-        ("batch", is_dual & fits_batch),
-        ("wide", is_dual & ~fits_batch & (n <= f * 5 // 8)),
-        ("long primal", is_long),
+    kinds, rows = np.unique(
+        2 * np.diff(side.indptr) + _any_below_unobserved(side), return_counts=True
     )
-    names, rows = zip(*ways, strict=True)
-    taken, counts = np.unique(np.select(rows, names, "primal"), return_counts=True)
-    order = np.argsort(-counts, kind="stable")
-    return dict(zip(taken[order].tolist(), counts[order].tolist(), strict=True))
+    counts: dict[str, int] = {}
+    for kind, count in zip(kinds.tolist(), rows.tolist(), strict=True):
+        length, below = divmod(kind, 2)
+        path = _als.row_path(
+            length, factors, cg_steps, below=below, itemsize=side.confidence.itemsize
+        )
+        counts[path] = counts.get(path, 0) + count
+    return dict(sorted(counts.items(), key=lambda path: (-path[1], path[0])))
 
 
 def _any_below_unobserved(side: Side) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,14 +10,14 @@ import numpy as np
 
 from recsys import csr
 
+from . import _als
 from .spans import most_work_first
 
 if TYPE_CHECKING:
     from scipy import sparse
 
-SPAN_COST = 500_000  # about that many clock cycles a span: 0.2 ms
-LONG = 4096  # entries above which rows of a span share their gathers (csrc/kernels/als_primal.h)
-LANES = 16  # rows a batch solves at once at most; spans of short rows are whole batches
+_ENTRY_CYCLES = 100  # and as many again for a row
+_PIECES = 4  # of the long rows, for each thread
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,8 @@ class Side:
     """One orientation of the data, ready to be solved row by row.
 
     `confidence` carries the preference in its sign (> 0: liked), or is ratings. `order` holds the
-    rows, longest first, the first `n_long` of them long; `spans` cuts it into pieces of similar
-    cost, of either long rows or others. Neither depends on the number of threads.
+    rows, longest first; `spans` cuts it into pieces of similar cost (but see `spans_for`). Neither
+    depends on the number of threads.
     `places` ranks the columns by popularity: most gathers then come from a few neighbouring rows.
     """
 
@@ -40,7 +41,6 @@ class Side:
     placed_indices: np.ndarray  # (nnz,) int32: places[indices], or indices
     order: np.ndarray  # (rows,) int32
     spans: np.ndarray  # int64, from 0 to rows
-    n_long: int  # rows of more than LONG entries
 
     @property
     def n_rows(self) -> int:
@@ -119,7 +119,6 @@ def make_side(
     indptr = matrix.indptr.astype(np.int64, copy=False)
     lengths = np.diff(indptr)
     order = most_work_first(lengths)
-    n_long = int(np.count_nonzero(lengths > LONG))
     indices = matrix.indices.astype(np.int32, copy=False)
     return Side(
         indptr=indptr,
@@ -132,25 +131,38 @@ def make_side(
         places=places,
         placed_indices=indices if places is None else places[indices],
         order=order,
-        spans=make_spans(lengths[order], n_long),
-        n_long=n_long,
+        spans=make_spans(lengths[order]),
     )
 
 
-def make_spans(lengths: np.ndarray, n_long: int) -> np.ndarray:
-    """Cut rows, longest first, where about SPAN_COST has come together (100 cycles an entry)."""
-    cost = np.cumsum(100.0 * lengths + 100.0)
-    cuts = np.searchsorted(cost, np.arange(SPAN_COST, cost[-1], SPAN_COST)) + 1
-    short = lengths[np.minimum(cuts, len(lengths) - 1)] <= 64
-    cuts = np.where(short, (cuts + LANES - 1) // LANES * LANES, cuts)
-    return np.unique(np.concatenate([[0, n_long], np.minimum(cuts, len(lengths)), [len(lengths)]]))
+def make_spans(lengths: np.ndarray) -> np.ndarray:
+    """Cut rows, longest first, where the kernel's measure of a span has come together; spans of
+    short rows are whole batches."""
+    cost = np.cumsum(_ENTRY_CYCLES * (lengths + 1.0))
+    cuts = np.searchsorted(cost, np.arange(_als.SPAN_CYCLES, cost[-1], _als.SPAN_CYCLES)) + 1
+    short = lengths[np.minimum(cuts, len(lengths) - 1)] <= _als.BATCH_MOST
+    cuts = np.where(short, -(-cuts // _als.MOST_LANES) * _als.MOST_LANES, cuts)
+    return np.unique(np.concatenate([[0], np.minimum(cuts, len(lengths)), [len(lengths)]]))
 
 
-def spans_for(side: Side, num_threads: int) -> np.ndarray:
-    """The side's spans, but of its long rows only a few for each thread: the more rows a span
-    has, the more they share. A row's bits do not depend on its span."""
-    fine = int(np.searchsorted(side.spans, side.n_long))
-    pieces = min(fine, 4 * num_threads)
-    work = np.cumsum(np.diff(side.indptr)[side.order[: side.n_long]])
+def spans_for(side: Side, factors: int, cg_steps: int, num_threads: int) -> np.ndarray:
+    """The side's spans, but of its long rows only a few for each thread: the more of them a span
+    has, the more they share (csrc/kernels/als_primal.h). A row's bits do not depend on its span."""
+    n_long = count_long(side, factors, cg_steps)
+    fine = side.spans[np.searchsorted(side.spans, n_long) :]
+    work = np.cumsum(np.diff(side.indptr)[side.order[:n_long]])
+    pieces = min(n_long, _PIECES * num_threads)
     cuts = [np.searchsorted(work, work[-1] * k // pieces) for k in range(1, pieces)]
-    return np.unique(np.concatenate([[0], cuts, side.spans[fine:]])).astype(np.int64)
+    return np.unique(np.concatenate([[0], cuts, [n_long], fine])).astype(np.int64)
+
+
+def count_long(side: Side, factors: int, cg_steps: int) -> int:
+    """How many rows share their gathers; as the longest, they are the first in the order."""
+
+    def is_not_long(row: np.int32) -> bool:
+        length = int(side.indptr[row + 1] - side.indptr[row])
+        itemsize = side.confidence.itemsize
+        path = _als.row_path(length, factors, cg_steps, below=False, itemsize=itemsize)
+        return path != "long primal"
+
+    return bisect_left(side.order, True, key=is_not_long)

@@ -9,17 +9,14 @@ import numpy as np
 from recsys import csr
 
 from . import _topk
-from ._topk import QUERIES
+from ._topk import CODE_BLOCK, NO_ID, QUERIES, VANISHED
 from .config import current_isa
 from .spans import query_blocks
 from .threads import resolve_num_threads
 
 Entries = tuple[np.ndarray, np.ndarray]  # indptr int64, indices int32: rows of a CSR matrix
 
-NO_ID = -1  # no such item: fills a list for which fewer than n items are left
-_CODE_BLOCK = 16  # items whose codes are interleaved
 _CODE_ROWS = 1 << 12  # coded together
-_TINY = 1e-150
 _CALL_FLOPS = 4e10  # between looks for a KeyboardInterrupt, some 0.2 s
 _PART_ENTRIES = 1 << 20  # of partial lists at a time, where items are split between threads
 
@@ -49,8 +46,8 @@ def norm_order(items: np.ndarray, norms: np.ndarray, *, codes: bool = False) -> 
 
     FloatingPointError where a row holds something that is not finite.
     """
-    # Squares of values below 1e-154 vanish even in double; _TINY makes up for that in a bound.
-    norms = norms + _TINY
+    # Squares of values below 1e-154 vanish even in double; VANISHED makes up for that in a bound.
+    norms = norms + VANISHED
     if not np.isfinite(norms).all():
         raise _not_finite()
     # A computed score is off by less than f eps |x| |y|, the two roundings here included.
@@ -64,19 +61,19 @@ def norm_order(items: np.ndarray, norms: np.ndarray, *, codes: bool = False) -> 
 def _codes(items: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """int8 (blocks, f, 16), and the size of a step of each row's."""
     count, f = items.shape
-    blocks = -(-count // _CODE_BLOCK)
-    codes = np.zeros((blocks, f, _CODE_BLOCK), np.int8)
-    scale = np.zeros(blocks * _CODE_BLOCK, items.dtype)
-    step = _CODE_ROWS // _CODE_BLOCK
+    blocks = -(-count // CODE_BLOCK)
+    codes = np.zeros((blocks, f, CODE_BLOCK), np.int8)
+    scale = np.zeros(blocks * CODE_BLOCK, items.dtype)
+    step = _CODE_ROWS // CODE_BLOCK
     for begin in range(0, blocks, step):
-        at = slice(begin * _CODE_BLOCK, (begin + step) * _CODE_BLOCK)
+        at = slice(begin * CODE_BLOCK, (begin + step) * CODE_BLOCK)
         rows = items[ids[at]]
         size = np.abs(rows).max(axis=1) / items.dtype.type(127)
         size = np.maximum(size, np.finfo(size.dtype).tiny)  # whose inverse is finite
         scale[at][: len(rows)] = size
-        padded = np.zeros((-(-len(rows) // _CODE_BLOCK) * _CODE_BLOCK, f), np.int8)
+        padded = np.zeros((-(-len(rows) // CODE_BLOCK) * CODE_BLOCK, f), np.int8)
         padded[: len(rows)] = np.rint(rows / size[:, np.newaxis])
-        codes[begin : begin + step] = padded.reshape(-1, _CODE_BLOCK, f).transpose(0, 2, 1)
+        codes[begin : begin + step] = padded.reshape(-1, CODE_BLOCK, f).transpose(0, 2, 1)
     return codes, scale
 
 

@@ -78,14 +78,15 @@ def test_no_two_cells_of_a_round_share_anything():
     for cells in grid.rounds(np.random.default_rng(0)):
         users, items = [], []
         for cell in cells:
-            spans = [np.arange(cell[g], cell[2 + g]) for g in (0, 1)]
+            spans = [np.arange(cell["begin"][g], cell["end"][g]) for g in (0, 1)]
             entries = np.concatenate(spans)
             met[entries] += 1
             users.append(set(grid.users[entries]))
-            items.append({*range(cell[4], cell[6]), *range(cell[5], cell[7])})
+            groups = zip(cell["lo"], cell["hi"], strict=True)
+            items.append({item for group in groups for item in range(*group)})
             for g in (0, 1):
                 own = grid.items[spans[g]]
-                assert np.all((own >= cell[4 + g]) & (own < cell[6 + g]))
+                assert np.all((own >= cell["lo"][g]) & (own < cell["hi"][g]))
         assert sum(map(len, users)) == len(set.union(*users))
         assert sum(map(len, items)) == len(set.union(*items)) == 900
     assert np.all(met == 1)

@@ -209,12 +209,12 @@ def test_no_regularization_on_rank_deficient_data_is_finite(isa, dtype):
 
 def test_spans_cut_all_rows_into_work_of_similar_size():
     lengths = np.sort(np.random.default_rng(0).zipf(1.5, 50_000).clip(max=70_000))[::-1]
-    spans = sides.make_spans(lengths, 3)
+    spans = sides.make_spans(lengths)
     assert spans[0] == 0 and spans[-1] == len(lengths)
     assert np.all(np.diff(spans) > 0)
     work = np.add.reduceat(lengths + 1, spans[:-1])
     biggest_row = lengths[0] + 1
-    assert work.max() <= biggest_row + 2 * sides.SPAN_COST / 100 + 64 * sides.LANES
+    assert work.max() <= biggest_row + 2 * _als.SPAN_CYCLES / 100 + 64 * _als.MOST_LANES
 
 
 def test_unknown_instruction_set_is_an_error():

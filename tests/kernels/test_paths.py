@@ -1,26 +1,15 @@
 """Which rows are solved in which way, as far as it shows."""
 
-import re
-from pathlib import Path
-
 import numpy as np
 import pytest
 from cases import CASES
 
-from recsys.kernels import Factors, half_sweep, make_sides, paths, row_paths
+from recsys.kernels import Factors, half_sweep, make_sides, row_paths
 
-CSRC = Path(__file__).parents[2] / "csrc" / "kernels"
 
 
 def side_of(case, dtype=np.float32, w0=1.0, ratings=False):
     return make_sides(CASES[case]().astype(dtype), 1.0, 0.0, w0, ratings)[0]
-
-
-@pytest.mark.parametrize("name", ["CG_FEWEST", "CG_PRIMAL_FACTORS", "BATCH_MOST", "LONG_ROW"])
-def test_limits_are_those_of_the_kernel(name):
-    headers = "".join(path.read_text("utf-8") for path in CSRC.glob("als*.h"))
-    [value] = re.findall(rf"#define {name} (\d+)", headers)
-    assert getattr(paths, name) == int(value)
 
 
 @pytest.mark.parametrize("case", CASES)

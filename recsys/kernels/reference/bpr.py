@@ -61,8 +61,8 @@ def bpr_cells(
 
     users, items (nnz,): the entries, sorted by user and item within a group of a cell; weights
     (nnz,) scale their steps, None: all 1. x (n_users, at least f), y (n_items, at least f), b
-    (n_items,) or None: factors and biases of the items, written to. cells (count, 10): see
-    recsys_cell in csrc/recsys.h; sums (count, 4), written to: loss, steps that were in the right
+    (n_items,) or None: factors and biases of the items, written to. cells (count,): of the dtype
+    CELL of recsys/kernels/grid.py; sums (count, 4), written to: loss, steps that were in the right
     order, steps, steps skipped for want of a negative.
 
     With s = x_u . (y_i - y_j) + b_i - b_j, a step of BPR goes down the gradient of log(1 + e^-s):
@@ -84,7 +84,7 @@ def bpr_cells(
     if it was number t, z = rank_weights[t - 1]; no step where none of `candidates` draws is.
     """
     problem = dict(locals())
-    for cell, out in zip(np.asarray(cells).tolist(), sums, strict=True):
+    for cell, out in zip(cells, sums, strict=True):
         out[:] = 0
         queue = []
         for step in _steps(problem, cell):
@@ -107,7 +107,7 @@ def bpr_cells(
 def _steps(problem, cell):
     """The steps of a cell in order."""
     users, items, weights = problem["users"], problem["items"], problem["weights"]
-    groups = [np.arange(cell[g], cell[2 + g]) for g in (0, 1)]
+    groups = [np.arange(cell["begin"][g], cell["end"][g]) for g in (0, 1)]
     for user in np.unique(users[np.concatenate(groups)]):
         own = [entries[users[entries] == user] for entries in groups]
         liked = items[own[0]], items[own[1]]
@@ -188,7 +188,7 @@ def _update(problem, user, i, j, z):
 
 def _negative(problem, cell, step, counter):
     """An item that the user has not liked, or None after TRIES draws."""
-    lo, hi, share = cell[4:6], cell[6:8], cell[8:10]
+    lo, hi, share = (cell[name].tolist() for name in ("lo", "hi", "share"))
     for t in range(TRIES):
         [random] = draw(problem["key"], np.array([counter * TRIES + t], np.uint64)).tolist()
         group = step.group

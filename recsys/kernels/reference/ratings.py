@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
+import itertools
 
 
 def ratings_cells(
@@ -25,17 +25,18 @@ def ratings_cells(
 
     x (n_users, f or more), y (n_items, f or more), user_biases (n_users,) and item_biases
     (n_items,), or None for both: written to. users, items, ratings (nnz,): the entries. cells
-    (count, 10): see recsys_cell in csrc/recsys.h; losses (count,), written to: the sum of squared
-    errors before the steps. With e = r - b_u - b_i - x_u . y_i,
+    (count,): of the dtype CELL of recsys/kernels/grid.py; losses (count,), written to: the sum of
+    squared errors before the steps. With e = r - b_u - b_i - x_u . y_i,
 
         x_u += rate (e y_i - regularization x_u)    b_u += rate (e - regularization b_u)
         y_i += rate (e x_u - regularization y_i)    b_i += rate (e - regularization b_i)
 
     all from the values before the step.
     """
-    for number, cell in enumerate(np.asarray(cells).tolist()):
+    for number, cell in enumerate(cells):
         losses[number] = 0
-        for entry in [*range(cell[0], cell[2]), *range(cell[1], cell[3])]:
+        groups = zip(cell["begin"], cell["end"], strict=True)
+        for entry in itertools.chain.from_iterable(range(*group) for group in groups):
             u, i = users[entry], items[entry]
             error = ratings[entry] - x[u] @ y[i]
             if user_biases is not None:
