@@ -12,11 +12,11 @@
 
 /* What Python counts on as well, which reads it from here (recsys/kernels/_native.pxd). */
 enum {
-    RECSYS_LINE = 64,          /* bytes of a cache line, which padded rows begin at */
-    RECSYS_MOST_LANES = 16,    /* of any table: a span of so many short rows has no idle lane */
-    RECSYS_BATCH_MOST = 64,    /* entries of the longest row that shares its vectors with others */
+    RECSYS_LINE = 64,       /* bytes of a cache line, which padded rows begin at */
+    RECSYS_MOST_LANES = 16, /* of any table: a span of so many short rows has no idle lane */
+    RECSYS_BATCH_MOST = 64, /* entries of the longest row that shares its vectors with others */
     RECSYS_SPAN_CYCLES = 500000, /* a row span should take about so many clock cycles: 0.2 ms */
-    RECSYS_GRAM_CHUNK = 1024,  /* rows of a Gramian that are summed in real */
+    RECSYS_GRAM_CHUNK = 1024,    /* rows of a Gramian that are summed in real */
     RECSYS_TOPK_QUERIES = 512, /* of a span at most: enough of them to pay for packing the items */
     RECSYS_TOPK_FEW = 4,       /* queries that are better screened one by one, by codes */
     RECSYS_TOPK_RUN = 192,     /* items that stay together when several tasks share them out */
@@ -40,36 +40,36 @@ typedef enum {
  * An entry's confidence carries its preference in the sign: v > 0 is liked with confidence v,
  * v <= 0 is preference 0 with confidence -v. Ratings are targets of confidence 1 instead. */
 typedef struct {
-    const int64_t *indptr;        /* (rows + 1,) */
-    const int32_t *indices;       /* (nnz,) */
-    const void *confidence;       /* (nnz,) real */
-    int64_t ratings;              /* whether `confidence` holds ratings */
-    const void *offsets;          /* (columns,) real: what is added to a column's scores, or NULL */
-    int64_t offsets_step;         /* reals from one column's to the next's */
-    const void *common;           /* (factors,) real: -w0 offsets' fixed, or NULL as `offsets` */
-    const int32_t *order;         /* (rows,) the rows in the order they are to be solved */
-    const void *fixed;            /* (columns, stride) real; past the factors anything finite */
+    const int64_t *indptr;  /* (rows + 1,) */
+    const int32_t *indices; /* (nnz,) */
+    const void *confidence; /* (nnz,) real */
+    int64_t ratings;        /* whether `confidence` holds ratings */
+    const void *offsets;    /* (columns,) real: what is added to a column's scores, or NULL */
+    int64_t offsets_step;   /* reals from one column's to the next's */
+    const void *common;     /* (factors,) real: -w0 offsets' fixed, or NULL as `offsets` */
+    const int32_t *order;   /* (rows,) the rows in the order they are to be solved */
+    const void *fixed;      /* (columns, stride) real; past the factors anything finite */
     int64_t stride;
-    void *solved;                 /* (rows, factors) real; conjugate gradient starts from it */
-    const void *biases;           /* of als_loss: (rows,) real: what is added to a row's scores */
+    void *solved;       /* (rows, factors) real; conjugate gradient starts from it */
+    const void *biases; /* of als_loss: (rows,) real: what is added to a row's scores */
     int64_t factors;
     const double *eigenvalues;    /* (factors,) of fixed' fixed */
     const double *regularization; /* (rows,) */
     double unobserved_weight;
-    double floor;                 /* eigenvalues at or below it are rounding noise */
-    double tolerance;             /* relative residual at which conjugate gradient stops */
-    int64_t cg_steps;             /* 0: solve every row exactly */
-    uint8_t *failed;              /* (rows,) set to 1 where more precision is needed */
-    double *row_loss;             /* (rows,) or NULL: sum over stored of c(p-s)^2 - w0 s^2 */
+    double floor;     /* eigenvalues at or below it are rounding noise */
+    double tolerance; /* relative residual at which conjugate gradient stops */
+    int64_t cg_steps; /* 0: solve every row exactly */
+    uint8_t *failed;  /* (rows,) set to 1 where more precision is needed */
+    double *row_loss; /* (rows,) or NULL: sum over stored of c(p-s)^2 - w0 s^2 */
 } recsys_als;
 
 /* out = x basis, for a matrix or two of rows whose last column may be kept apart from the others. */
 typedef struct {
-    const void *x;        /* (rows, factors) real; less a column if that is `x_last` */
-    const void *x_last;   /* (rows,) real, or NULL */
-    int64_t x_last_step;  /* reals from one row's to the next's; 0: all rows have the same */
-    const void *basis;    /* (factors, factors) real */
-    void *out;            /* as x, but `out_stride` reals from one row to the next; may be x */
+    const void *x;       /* (rows, factors) real; less a column if that is `x_last` */
+    const void *x_last;  /* (rows,) real, or NULL */
+    int64_t x_last_step; /* reals from one row's to the next's; 0: all rows have the same */
+    const void *basis;   /* (factors, factors) real */
+    void *out;           /* as x, but `out_stride` reals from one row to the next; may be x */
     int64_t out_stride;
     void *out_last;       /* (rows,) real, or NULL */
     const int32_t *place; /* (rows,) where a row goes in `out`, or NULL: it stays where it is */
@@ -78,33 +78,33 @@ typedef struct {
 
 /* Scores of queries against items, x_q . y_i (* item_scale_i), and whom not to list. */
 typedef struct {
-    const void *queries;          /* (queries, factors) real */
-    const void *items;            /* (items, factors) real */
-    const void *item_scale;       /* (items,) real, or NULL */
-    const int32_t *order;         /* (items,) the items as they are to be looked at, or NULL */
-    const void *norms;            /* (items,) real, falling: bounds of their norms, so ordered */
-    const int8_t *codes;          /* (items / B rounded up, factors, B), B = RECSYS_CODE_BLOCK, or */
-    const void *code_scale;       /*   NULL: in that order, y = code * code_scale +- half of it */
+    const void *queries;    /* (queries, factors) real */
+    const void *items;      /* (items, factors) real */
+    const void *item_scale; /* (items,) real, or NULL */
+    const int32_t *order;   /* (items,) the items as they are to be looked at, or NULL */
+    const void *norms;      /* (items,) real, falling: bounds of their norms, so ordered */
+    const int8_t *codes;    /* (items / B rounded up, factors, B), B = RECSYS_CODE_BLOCK, or */
+    const void *code_scale; /*   NULL: in that order, y = code * code_scale +- half of it */
     int64_t n_items;
     int64_t factors;
-    int64_t n;                    /* length of a list */
-    const int64_t *skip_indptr;   /* (queries + 1,) or NULL: items left out of a query's list, */
-    const int32_t *skip_indices;  /*   ascending */
-    const uint8_t *banned;        /* (items,) or NULL: items left out of every list */
-    int64_t unsorted;             /* of product_topk_rows: lists come in any order */
+    int64_t n;                   /* length of a list */
+    const int64_t *skip_indptr;  /* (queries + 1,) or NULL: items left out of a query's list, */
+    const int32_t *skip_indices; /*   ascending */
+    const uint8_t *banned;       /* (items,) or NULL: items left out of every list */
+    int64_t unsorted;            /* of product_topk_rows: lists come in any order */
 } recsys_topk;
 
 /* Two sparse matrices to be multiplied, in CSR. */
 typedef struct {
     const int64_t *a_indptr;
     const int32_t *a_indices;
-    const void *a_data;           /* real */
+    const void *a_data; /* real */
     const int64_t *b_indptr;
     const int32_t *b_indices;
-    const void *b_data;           /* real */
-    int64_t columns;              /* of b */
-    const int32_t *names;         /* (columns,) what a list calls a column, or NULL */
-    const int32_t *order;         /* (rows of a,) as they are to be done, or NULL */
+    const void *b_data;   /* real */
+    int64_t columns;      /* of b */
+    const int32_t *names; /* (columns,) what a list calls a column, or NULL */
+    const int32_t *order; /* (rows of a,) as they are to be done, or NULL */
 } recsys_product;
 
 /* A half-sweep of logistic matrix factorization: a gradient step for each row, `fixed` held. An
@@ -123,10 +123,10 @@ typedef struct {
     const uint64_t *keys;     /* (rows,) of what is drawn for each */
     int64_t columns;
     int64_t factors;
-    int64_t negatives;        /* columns drawn for each entry */
+    int64_t negatives; /* columns drawn for each entry */
     double learning_rate;
     double regularization;
-    double *row_loss;         /* (rows,) before the step, without regularization; NaN: diverged */
+    double *row_loss; /* (rows,) before the step, without regularization; NaN: diverged */
 } recsys_lmf;
 
 /* Where the lists go: best first, of equal scores the higher id; RECSYS_NO_ID and -inf fill what is
@@ -148,79 +148,74 @@ typedef struct {
 /* Pairwise stochastic gradient (Rendle et al. 2009). Rows of factors are padded with zeros to
  * `stride`; items are numbered so that a group is a run of them. */
 typedef struct {
-    const int32_t *users;         /* (nnz,) of each entry: a user likes an item */
-    const int32_t *items;         /* (nnz,) */
-    const void *weights;          /* (nnz,) real, of the steps, or NULL: all 1 */
-    void *x;                      /* (users, stride) real */
-    void *y;                      /* (items, stride) real */
-    void *b;                      /* (items,) real, or NULL: no biases */
+    const int32_t *users; /* (nnz,) of each entry: a user likes an item */
+    const int32_t *items; /* (nnz,) */
+    const void *weights;  /* (nnz,) real, of the steps, or NULL: all 1 */
+    void *x;              /* (users, stride) real */
+    void *y;              /* (items, stride) real */
+    void *b;              /* (items,) real, or NULL: no biases */
     int64_t factors;
     int64_t stride;
     int64_t n_items;
-    int64_t negatives;            /* steps for each liked item */
+    int64_t negatives; /* steps for each liked item */
     double rate;
     double reg_user;
     double reg_positive;
     double reg_negative;
-    uint64_t key;                 /* of the epoch's random numbers */
-    int64_t frozen;               /* only x is learned, each row as if it were alone */
-    int64_t candidates;           /* draws for a step: the best-scored, or WARP's most trials */
+    uint64_t key;       /* of the epoch's random numbers */
+    int64_t frozen;     /* only x is learned, each row as if it were alone */
+    int64_t candidates; /* draws for a step: the best-scored, or WARP's most trials */
     int64_t warp;
-    double margin;                /* WARP's */
-    const double *rank_weights;   /* (candidates,) of WARP, by the number of trials - 1 */
-    const uint32_t *alias_keep;   /* (items,) of an alias table for each group, or NULL: uniform */
-    const int32_t *alias;         /* (items,) */
-    const int32_t *ranking;       /* (factors, items) each group's items by falling y_k, or NULL */
-    const void *spread;           /* (factors,) real: standard deviation of y_k */
-    double adaptive_share;        /* mean rank drawn, as a share of the items */
+    double margin;              /* WARP's */
+    const double *rank_weights; /* (candidates,) of WARP, by the number of trials - 1 */
+    const uint32_t *alias_keep; /* (items,) of an alias table for each group, or NULL: uniform */
+    const int32_t *alias;       /* (items,) */
+    const int32_t *ranking;     /* (factors, items) each group's items by falling y_k, or NULL */
+    const void *spread;         /* (factors,) real: standard deviation of y_k */
+    double adaptive_share;      /* mean rank drawn, as a share of the items */
 } recsys_bpr;
 
 /* Stochastic gradient on ratings (Koren, Bell and Volinsky 2009); rows and items as above. */
 typedef struct {
-    const int32_t *users;         /* (nnz,) of each entry */
-    const int32_t *items;         /* (nnz,) */
-    const void *ratings;          /* (nnz,) real, less the mean */
-    void *x;                      /* (users, stride) real */
-    void *y;                      /* (items, stride) real */
-    void *user_biases;            /* (users,) real, or NULL: no biases of either */
-    void *item_biases;            /* (items,) real */
+    const int32_t *users; /* (nnz,) of each entry */
+    const int32_t *items; /* (nnz,) */
+    const void *ratings;  /* (nnz,) real, less the mean */
+    void *x;              /* (users, stride) real */
+    void *y;              /* (items, stride) real */
+    void *user_biases;    /* (users,) real, or NULL: no biases of either */
+    void *item_biases;    /* (items,) real */
     int64_t stride;
     double rate;
     double regularization;
 } recsys_ratings;
 
 /* name, arguments. A kernel missing from the stamped sources is a compile error. */
-#define RECSYS_KERNELS(KERNEL)                                                                    \
-    /* solve the rows order[begin:end] */                                                         \
-    KERNEL(als_rows, (const recsys_als *problem, int64_t begin, int64_t end, void *scratch))      \
-    /* row_loss of the rows begin:end for `solved` as it stands, order ignored */                 \
-    KERNEL(als_loss, (const recsys_als *problem, int64_t begin, int64_t end, void *scratch))      \
-    /* gram (factors, factors) += x[begin:end]' x[begin:end], upper triangle */                   \
-    KERNEL(gramian_rows,                                                                          \
-           (const void *x, int64_t factors, int64_t begin, int64_t end, double *gram,             \
-            void *scratch))                                                                       \
+#define RECSYS_KERNELS(KERNEL)                                                                     \
+    /* solve the rows order[begin:end] */                                                          \
+    KERNEL(als_rows, (const recsys_als *problem, int64_t begin, int64_t end, void *scratch))       \
+    /* row_loss of the rows begin:end for `solved` as it stands, order ignored */                  \
+    KERNEL(als_loss, (const recsys_als *problem, int64_t begin, int64_t end, void *scratch))       \
+    /* gram (factors, factors) += x[begin:end]' x[begin:end], upper triangle */                    \
+    KERNEL(gramian_rows, (const void *x, int64_t factors, int64_t begin, int64_t end,              \
+                          double *gram, void *scratch))                                            \
     /* sums (factors,) += weights[begin:end]' x[begin:end], weights `step` reals apart */          \
-    KERNEL(column_sums_rows,                                                                      \
-           (const void *x, const void *weights, int64_t step, int64_t factors, int64_t begin,     \
-            int64_t end, double *sums))                                                           \
-    /* out[place[begin:end]] = x[begin:end] @ basis */                                            \
-    KERNEL(rotate_rows, (const recsys_rotation *p, int64_t begin, int64_t end, void *scratch))    \
+    KERNEL(column_sums_rows, (const void *x, const void *weights, int64_t step, int64_t factors,   \
+                              int64_t begin, int64_t end, double *sums))                           \
+    /* out[place[begin:end]] = x[begin:end] @ basis */                                             \
+    KERNEL(rotate_rows, (const recsys_rotation *p, int64_t begin, int64_t end, void *scratch))     \
     /* the lists of the queries begin:end out of every parts-th RECSYS_TOPK_RUN, from `part` on */ \
-    KERNEL(topk_rows,                                                                             \
-           (const recsys_topk *problem, int64_t begin, int64_t end, int64_t part, int64_t parts,  \
-            recsys_lists out, void *scratch))                                                      \
-    /* the lists of the rows order[begin:end] of a product; of `lists` n and whom not to list; */   \
+    KERNEL(topk_rows, (const recsys_topk *problem, int64_t begin, int64_t end, int64_t part,       \
+                       int64_t parts, recsys_lists out, void *scratch))                            \
+    /* the lists of the rows order[begin:end] of a product; of `lists` n and whom not to list; */  \
     /* scratch has to come as zeros and is left so */                                              \
-    KERNEL(product_topk_rows,                                                                     \
-           (const recsys_product *product, const recsys_topk *lists, int64_t begin, int64_t end,  \
-            recsys_lists out, void *scratch))                                                      \
-    /* the steps of one cell; sums[4]: loss, steps in the right order, steps, skipped */          \
-    KERNEL(bpr_cell,                                                                              \
-           (const recsys_bpr *problem, const recsys_cell *cell, double *sums, void *scratch))                      \
-    /* the steps of one cell; loss: the sum of squared errors before them */                      \
-    KERNEL(ratings_cell,                                                                          \
-           (const recsys_ratings *problem, const recsys_cell *cell, double *loss))                \
-    /* a step for each of the rows order[begin:end] */                                            \
+    KERNEL(product_topk_rows, (const recsys_product *product, const recsys_topk *lists,            \
+                               int64_t begin, int64_t end, recsys_lists out, void *scratch))       \
+    /* the steps of one cell; sums[4]: loss, steps in the right order, steps, skipped */           \
+    KERNEL(bpr_cell,                                                                               \
+           (const recsys_bpr *problem, const recsys_cell *cell, double *sums, void *scratch))      \
+    /* the steps of one cell; loss: the sum of squared errors before them */                       \
+    KERNEL(ratings_cell, (const recsys_ratings *problem, const recsys_cell *cell, double *loss))   \
+    /* a step for each of the rows order[begin:end] */                                             \
     KERNEL(lmf_rows, (const recsys_lmf *problem, int64_t begin, int64_t end, void *scratch))
 
 typedef struct {
@@ -240,7 +235,7 @@ typedef struct {
 enum { RECSYS_BASELINE, RECSYS_AVX2, RECSYS_AVX512, RECSYS_ISA_COUNT };
 
 const char *recsys_isa_name(int isa);
-int recsys_isa_available(int isa);                                 /* built, and CPU and OS can */
+int recsys_isa_available(int isa);                                   /* built, and CPU and OS can */
 const recsys_table *recsys_get_table(int isa, int double_precision); /* NULL if unavailable */
 const char *recsys_compiler(void);
 

@@ -30,6 +30,7 @@ static int64_t scratch_bytes(int64_t factors, int64_t cg_steps, int64_t longest)
 #define DTYPE _f32
 #endif
 
+/* clang-format off */
 const recsys_table TABLE(RECSYS_ISA, DTYPE) = {
 #define RECSYS_ENTRY(name, arguments) .name = name,
     RECSYS_KERNELS(RECSYS_ENTRY)

@@ -14,12 +14,12 @@
 
 #include <stdint.h>
 
-#include "recsys.h"
 #include "als_batch.h"
 #include "als_cg.h"
 #include "als_primal.h"
 #include "als_row.h"
 #include "als_wide.h"
+#include "recsys.h"
 #include "vec.h"
 
 #define CG_FEWEST 16          /* shorter rows: the batch is as fast as three steps, and exact */

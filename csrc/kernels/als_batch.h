@@ -18,8 +18,8 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "recsys.h"
 #include "als_row.h"
+#include "recsys.h"
 #include "scratch.h"
 #include "vec.h"
 
@@ -108,7 +108,7 @@ static void batch_pack(const recsys_als *p, const int32_t *rows, int64_t count, 
         for (int64_t l = 0; l < W; l++) {
             const int held = begin[l] + i < end[l];
             const int64_t k = held ? begin[l] + i : begin[0];
-            const entry own = read_entry(p, k);
+            const als_entry own = read_entry(p, k);
             s->s[i][l] = held ? root(own.weight) : 0;
             s->p[i][l] = held ? own.target : 0;
             s->e[i][l] = held ? own.target - own.offset : 0;
@@ -117,7 +117,8 @@ static void batch_pack(const recsys_als *p, const int32_t *rows, int64_t count, 
             prefetch_fixed(p, k + 1, end[l]);
         }
         s->k_p[i] = splat(0);
-        rows_to_lanes(entries, own_scales, readable(p), (real *)(s->z + i / BS * fp * BS + i % BS), BS * W);
+        rows_to_lanes(entries, own_scales, readable(p), (real *)(s->z + i / BS * fp * BS + i % BS),
+                      BS * W);
     }
 }
 
@@ -213,9 +214,7 @@ static void batch_diagonal(const batch_scratch *s, int64_t f, int64_t i, int has
         UNROLL for (int a = b + 1; a < BS; a++) {
             UNROLL for (int c = b + 1; c <= a; c++) acc[a][c] -= acc[a][b] * acc[c][b];
         }
-        UNROLL for (int a = 0; a < BS; a++) {
-            diagonal[b * BS + a] = a < b ? splat(0) : acc[a][b];
-        }
+        UNROLL for (int a = 0; a < BS; a++) { diagonal[b * BS + a] = a < b ? splat(0) : acc[a][b]; }
     }
 }
 

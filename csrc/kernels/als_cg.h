@@ -12,8 +12,8 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "recsys.h"
 #include "als_row.h"
+#include "recsys.h"
 #include "scratch.h"
 #include "vec.h"
 
@@ -47,7 +47,7 @@ static void cg_gather(const recsys_als *p, int64_t begin, int64_t count, const c
         const real *y = fixed_row(p, begin + k);
         prefetch_fixed(p, begin + k + AHEAD, end);
         for (int64_t v = 0; v * W < f; v++) store(s->panel + k * fp + v * W, load_fixed(p, y, v));
-        const entry own = read_entry(p, begin + k);
+        const als_entry own = read_entry(p, begin + k);
         s->weight[k] = own.weight;
         s->pull[k] = own.pull;
     }
@@ -83,8 +83,8 @@ static void cg_panel_pass(int64_t fp, int64_t count, int initial, const cg_scrat
 
 /* product = sum_k h_k y_k, initially plus b_0, for direction = d . v; the caller multiplies by d
  * what comes out. */
-static void cg_pass(const recsys_als *p, int64_t row, const real *v, const real *scale,
-                    int initial, const cg_scratch *s) {
+static void cg_pass(const recsys_als *p, int64_t row, const real *v, const real *scale, int initial,
+                    const cg_scratch *s) {
     const int64_t fp = padded(p->factors), begin = p->indptr[row], end = p->indptr[row + 1];
     for (int64_t j = 0; j < fp; j += W) {
         store(s->direction + j, load(scale + j) * load(v + j));

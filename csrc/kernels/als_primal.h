@@ -16,9 +16,9 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "recsys.h"
 #include "als_row.h"
 #include "cholesky.h"
+#include "recsys.h"
 #include "scratch.h"
 #include "tile.h"
 #include "vec.h"
@@ -116,7 +116,7 @@ static int add_entries(const recsys_als *p, int64_t begin, int64_t end, real sig
     int others = 0;
     for (int64_t k = begin; k < end; k++) {
         prefetch_fixed(p, k + AHEAD, end);
-        const entry own = read_entry(p, k);
+        const als_entry own = read_entry(p, k);
         if ((own.weight < 0) != (sign < 0)) {
             others = 1;
             continue;

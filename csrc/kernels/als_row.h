@@ -75,11 +75,11 @@ typedef struct {
     real confidence, target, offset; /* c, p, t */
     real weight;                     /* c - w0 */
     real pull;                       /* g */
-} entry;
+} als_entry;
 
-INLINE entry read_entry(const recsys_als *p, int64_t k) {
+INLINE als_entry read_entry(const recsys_als *p, int64_t k) {
     const real value = ((const real *)p->confidence)[k], size = value > 0 ? value : -value;
-    entry e;
+    als_entry e;
     e.confidence = p->ratings ? 1 : size;
     e.target = p->ratings ? value : value > 0;
     e.offset = p->offsets ? ((const real *)p->offsets)[p->indices[k] * p->offsets_step] : 0;
@@ -147,8 +147,7 @@ static void empty_solve(const recsys_als *p, int64_t row, row_scratch *s) {
 /* x = scale . x~ */
 static void finish_row(const recsys_als *p, int64_t row, const real *scale, const real *x) {
     for (int64_t v = 0; v * W < p->factors; v++) {
-        store_row(solved_row(p, row), v, p->factors,
-                  load(x + v * W) * load(scale + v * W));
+        store_row(solved_row(p, row), v, p->factors, load(x + v * W) * load(scale + v * W));
     }
     mark_if_not_finite(p, row);
 }
@@ -172,7 +171,7 @@ static double stored_loss(const recsys_als *p, int64_t row) {
         }
         const vec scores = sum_lanes(products);
         for (int g = 0; g < GROUP && k + g < end; g++) {
-            const entry e = read_entry(p, k + g);
+            const als_entry e = read_entry(p, k + g);
             const double s = (double)e.offset + bias + (double)scores[g];
             const double error = (double)e.target - s;
             loss += (double)e.confidence * error * error - p->unobserved_weight * s * s;

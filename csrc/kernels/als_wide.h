@@ -11,16 +11,16 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "recsys.h"
 #include "als_row.h"
 #include "cholesky.h"
+#include "recsys.h"
 #include "scratch.h"
 #include "tile.h"
 #include "vec.h"
 
 typedef struct {
-    real *z; /* slabs of fp rows: lanes are entries, Z' */
-    real *m; /* slabs of n rows: I + S K S */
+    real *z;                         /* slabs of fp rows: lanes are entries, Z' */
+    real *m;                         /* slabs of n rows: I + S K S */
     real *s, *p, *rhs, *v, *inverse; /* n; rhs begins as p - t */
     real *x, *zeros;                 /* fp */
 } wide_scratch;
@@ -67,7 +67,7 @@ static void wide_pack(const recsys_als *p, int64_t row, const real *scale, int64
         for (int64_t l = 0; l < W; l++) {
             const int64_t k = begin + e + l;
             const int held = k < end;
-            const entry own = read_entry(p, held ? k : begin);
+            const als_entry own = read_entry(p, held ? k : begin);
             s->s[e + l] = held ? root(own.weight) : 0;
             s->p[e + l] = held ? own.target : 0;
             s->rhs[e + l] = held ? own.target - own.offset : 0;
@@ -106,8 +106,7 @@ static void wide_solve(const recsys_als *p, int64_t row, const real *scale, void
     solve_lower(s.m, ldm, n, s.inverse, s.rhs);
     solve_upper(s.m, ldm, n, s.inverse, s.rhs, s.v);
     for (int64_t v = 0; v < n / W; v++) {
-        store(s.v + v * W,
-              w0 * load(s.p + v * W) + load(s.s + v * W) * load(s.v + v * W));
+        store(s.v + v * W, w0 * load(s.p + v * W) + load(s.s + v * W) * load(s.v + v * W));
     }
     sum_entries(p, row, s.v, s.x);
     for (int64_t j = 0; j < f; j++) s.x[j] *= scale[j];

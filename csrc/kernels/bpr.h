@@ -1,4 +1,4 @@
-/* Pairwise stochastic gradient steps for the users of one cell of the grid (recsys/kernels/grid.py).
+/* Pairwise stochastic gradient steps for users of one cell of the grid (recsys/kernels/grid.py).
  *
  *     s_uij = x_u . (y_i - y_j) + b_i - b_j
  *     bpr:   z = sigma(-s_uij)                                     Rendle et al., UAI 2009
@@ -363,7 +363,8 @@ static void bpr_cell(const recsys_bpr *p, const recsys_cell *cell, double *sums,
 }
 
 static int64_t bpr_scratch_bytes(int64_t f) {
-    return round_up((int64_t)sizeof(bpr_run), RECSYS_LINE) + 2 * round_up(f * REAL_BYTES, RECSYS_LINE);
+    const int64_t vector = round_up(f * REAL_BYTES, RECSYS_LINE);
+    return round_up((int64_t)sizeof(bpr_run), RECSYS_LINE) + 2 * vector;
 }
 
 #endif

@@ -19,10 +19,10 @@
 _Static_assert(RECSYS_GRAM_CHUNK % PANEL == 0, "panels divide chunks");
 
 typedef struct {
-    real *panel;  /* slabs of PANEL rows */
-    real *sum;    /* slabs of f rows */
-    real *basis;  /* slabs of f rows */
-    real *rows;   /* W rows, lanes = rows */
+    real *panel; /* slabs of PANEL rows */
+    real *sum;   /* slabs of f rows */
+    real *basis; /* slabs of f rows */
+    real *rows;  /* W rows, lanes = rows */
 } gram_scratch;
 
 static int64_t gram_layout(char *base, int64_t f, gram_scratch *s) {

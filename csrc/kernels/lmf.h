@@ -27,7 +27,8 @@
 #define LMF_LIST 1024 /* columns listed at a time */
 #define LMF_BLOCK 64  /* columns from scores to gradient at a time */
 
-_Static_assert(LMF_LIST % LMF_BLOCK == 0 && LMF_BLOCK % W == 0, "blocks divide lists, vectors blocks");
+_Static_assert(LMF_LIST % LMF_BLOCK == 0 && LMF_BLOCK % W == 0,
+               "blocks divide lists, vectors blocks");
 
 /* A term of the row's sums: its gradient is gain - weight sigmoid(s), times y. */
 typedef struct {

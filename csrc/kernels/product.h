@@ -17,8 +17,8 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "recsys.h"
 #include "lists.h"
+#include "recsys.h"
 #include "scratch.h"
 #include "vec.h"
 

@@ -39,10 +39,12 @@ INLINE vec blend(index_vec mask, vec a, vec b) {
 }
 
 INLINE vec exp_of_negative(vec z) {
+    /* clang-format off */
     static const real inverse_factorial[] = {
         1.0,          1.0,           1.0 / 2,        1.0 / 6,         1.0 / 24,
         1.0 / 120,    1.0 / 720,     1.0 / 5040,     1.0 / 40320,     1.0 / 362880,
         1.0 / 3628800, 1.0 / 39916800, 1.0 / 479001600};
+    /* clang-format on */
     /* adding it rounds to an integer, which is then in the low bits */
     const vec shift = splat((real)(1.5 * ((int64_t)1 << SIGNIFICAND)));
     z = blend(z < splat(EXP_LEAST), splat(EXP_LEAST), z);

@@ -23,8 +23,8 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "recsys.h"
 #include "lists.h"
+#include "recsys.h"
 #include "scratch.h"
 #include "tile.h"
 #include "vec.h"
@@ -33,7 +33,8 @@
 
 _Static_assert(RECSYS_TOPK_QUERIES % W == 0 && W % MR == 0, "queries fill slabs, slabs fill tiles");
 _Static_assert(RECSYS_TOPK_RUN % (NV * W) == 0, "a panel of items is part of one run");
-_Static_assert(RECSYS_TOPK_RUN % RECSYS_CODE_BLOCK == 0 && RECSYS_CODE_BLOCK % W == 0, "blocks of codes fill vectors");
+_Static_assert(RECSYS_TOPK_RUN % RECSYS_CODE_BLOCK == 0 && RECSYS_CODE_BLOCK % W == 0,
+               "blocks of codes fill vectors");
 
 typedef struct {
     real *queries; /* slabs of fp rows: lanes are queries */
@@ -90,8 +91,7 @@ static int pack_slab(const real *x, const int32_t *order, const real *scale, int
 }
 
 /* tile_product for one query; the other rows are of no account. */
-INLINE void row_product(const real *a, const real *b, int64_t ld, int64_t depth,
-                        vec acc[MR][NV]) {
+INLINE void row_product(const real *a, const real *b, int64_t ld, int64_t depth, vec acc[MR][NV]) {
     UNROLL for (int r = 0; r < MR; r++) {
         UNROLL for (int v = 0; v < NV; v++) acc[r][v] = splat(0);
     }
@@ -191,7 +191,8 @@ static void screen(const recsys_topk *p, int64_t query, int64_t part, int64_t pa
     for (int64_t run = part * RECSYS_TOPK_RUN; run < p->n_items; run += parts * RECSYS_TOPK_RUN) {
         if (norm * norms[run] + REAL_MIN < (double)worst) break;
         for (int64_t i = run; i < min_i64(run + RECSYS_TOPK_RUN, p->n_items); i += W) {
-            const int8_t *codes = p->codes + i / RECSYS_CODE_BLOCK * RECSYS_CODE_BLOCK * f + i % RECSYS_CODE_BLOCK;
+            const int64_t lane = i % RECSYS_CODE_BLOCK;
+            const int8_t *codes = p->codes + (i - lane) * f + lane;
             __builtin_prefetch(codes + 8 * RECSYS_CODE_BLOCK * f);
             const real *scales = (const real *)p->code_scale + i;
             const vec bounds = code_bounds(x, codes, f, margin, scales);
@@ -271,8 +272,8 @@ static void topk_span(const recsys_topk *p, int64_t begin, int64_t count, int64_
     }
 }
 
-static void topk_rows(const recsys_topk *p, int64_t begin, int64_t end, int64_t part,
-                      int64_t parts, recsys_lists out, void *scratch) {
+static void topk_rows(const recsys_topk *p, int64_t begin, int64_t end, int64_t part, int64_t parts,
+                      recsys_lists out, void *scratch) {
     topk_scratch s;
     topk_layout(scratch, p->factors, &s);
     memset(s.zeros, 0, (size_t)padded(p->factors) * sizeof(real));

@@ -101,7 +101,8 @@ INLINE void store_row(real *row, int64_t v, int64_t f, vec x) {
     }
 }
 
-#define AHEAD 16 /* gathers wait on memory: rows are asked for so many entries before they are read */
+/* Gathers wait on memory: a row is asked for so many entries before it is read. */
+#define AHEAD 16
 
 INLINE void prefetch_bytes(const char *at, int64_t bytes) {
     for (int64_t j = 0; j < bytes; j += 64) __builtin_prefetch(at + j);

@@ -28,8 +28,8 @@ static int array_count;
 static void *exactly(int64_t bytes, size_t align) {
     const size_t page = (size_t)sysconf(_SC_PAGESIZE);
     const size_t inside = ((size_t)bytes + align + page - 1) / page * page;
-    char *map = mmap(NULL, inside + 2 * page, PROT_READ | PROT_WRITE,
-                     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *map =
+        mmap(NULL, inside + 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (map == MAP_FAILED || array_count == MOST_ARRAYS) abort();
     char *first = map + page, *after = first + inside;
     if (mprotect(map, page, PROT_NONE) || mprotect(after, page, PROT_NONE)) abort();
@@ -179,9 +179,14 @@ static void drive_lmf(const recsys_table *table, int is_double, int64_t f, int64
     const int64_t line = is_double ? 8 : 16;
     recsys_als matrix = {.factors = f};
     make_matrix(&matrix);
-    recsys_lmf p = {.indptr = matrix.indptr, .indices = matrix.indices, .order = matrix.order,
-                    .columns = COLUMNS, .factors = f, .negatives = negatives,
-                    .learning_rate = 0.1, .regularization = 1};
+    recsys_lmf p = {.indptr = matrix.indptr,
+                    .indices = matrix.indices,
+                    .order = matrix.order,
+                    .columns = COLUMNS,
+                    .factors = f,
+                    .negatives = negatives,
+                    .learning_rate = 0.1,
+                    .regularization = 1};
     p.confidence = reals(ENTRIES, is_double, -3, 3);
     p.fixed = reals(COLUMNS * ((f + line - 1) / line * line), is_double, -1, 1);
     p.fixed_biases = reals(COLUMNS, is_double, -1, 1);
@@ -236,10 +241,21 @@ static void drive_sgd(const recsys_table *table, int is_double, int64_t f, int k
     int32_t *users, *items;
     int64_t count;
     const recsys_cell cell = make_cell(&users, &items, &count);
-    recsys_bpr p = {.users = users, .items = items, .factors = f, .stride = stride,
-                    .n_items = ITEMS, .negatives = 1 + kind % 3, .rate = 0.05, .reg_user = 0.01,
-                    .reg_positive = 0.01, .reg_negative = 0.01, .key = 7, .candidates = 1,
-                    .margin = 1, .adaptive_share = 0.2, .frozen = kind == BPR_FROZEN};
+    recsys_bpr p = {.users = users,
+                    .items = items,
+                    .factors = f,
+                    .stride = stride,
+                    .n_items = ITEMS,
+                    .negatives = 1 + kind % 3,
+                    .rate = 0.05,
+                    .reg_user = 0.01,
+                    .reg_positive = 0.01,
+                    .reg_negative = 0.01,
+                    .key = 7,
+                    .candidates = 1,
+                    .margin = 1,
+                    .adaptive_share = 0.2,
+                    .frozen = kind == BPR_FROZEN};
     p.weights = reals(count, is_double, 0.5, 1.5);
     if (kind == BPR_POPULAR) {
         uint32_t *keep = exactly(4 * ITEMS, 4);
@@ -265,9 +281,16 @@ static void drive_sgd(const recsys_table *table, int is_double, int64_t f, int k
     check(all_finite(p.x, USERS * stride, is_double), "bpr_cell", f);
     check(all_finite(p.y, ITEMS * stride, is_double), "bpr_cell", f);
     check(sums[2] > 0 && sums[3] > 0, "bpr_cell", f);
-    recsys_ratings r = {.users = users, .items = items, .ratings = p.weights, .x = p.x, .y = p.y,
-                        .user_biases = reals(USERS, is_double, -1, 1), .item_biases = p.b,
-                        .stride = stride, .rate = 0.01, .regularization = 0.02};
+    recsys_ratings r = {.users = users,
+                        .items = items,
+                        .ratings = p.weights,
+                        .x = p.x,
+                        .y = p.y,
+                        .user_biases = reals(USERS, is_double, -1, 1),
+                        .item_biases = p.b,
+                        .stride = stride,
+                        .rate = 0.01,
+                        .regularization = 0.02};
     table->ratings_cell(&r, &cell, sums);
     check(all_finite(p.x, USERS * stride, is_double), "ratings_cell", f);
     check(all_finite(sums, 1, 1), "ratings_cell", f);
@@ -297,13 +320,13 @@ static void drive_products(const recsys_table *table, int is_double, int64_t f, 
     table->rotate_rows(&p, 0, cut, scratch);
     table->rotate_rows(&p, cut, rows, scratch);
     check(all_finite(p.out, rows * f, is_double), "rotate_rows", f);
-    recsys_rotation in_place = {.x = own, .basis = basis, .out = own, .factors = f,
-                                .out_stride = f};
+    recsys_rotation in_place = {
+        .x = own, .basis = basis, .out = own, .factors = f, .out_stride = f};
     table->rotate_rows(&in_place, 0, rows, scratch);
     check(all_finite(own, rows * f, is_double), "rotate_rows in place", f);
     for (int64_t step = 0; f > 1 && step < 2; step++) {
-        recsys_rotation apart = {.basis = basis, .x_last = last, .x_last_step = step, .factors = f,
-                                 .out_stride = f - 1};
+        recsys_rotation apart = {
+            .basis = basis, .x_last = last, .x_last_step = step, .factors = f, .out_stride = f - 1};
         apart.x = reals(rows * (f - 1), is_double, -1, 1);
         apart.out = exactly(rows * (f - 1) * size, size);
         apart.out_last = exactly(rows * size, size);
@@ -331,11 +354,12 @@ static void drive_topk(const recsys_table *table, int is_double, int64_t f, int6
     int32_t *order = exactly(4 * items, 4);
     for (int64_t i = 0; i < items; i++) order[i] = (int32_t)(items - 1 - i);
     if (items % 2) p.order = order, p.norms = reals(items, is_double, 2, 2);
+    const int64_t coded = (items + RECSYS_CODE_BLOCK - 1) / RECSYS_CODE_BLOCK * RECSYS_CODE_BLOCK;
     if (items % 4 == 3) {
-        int8_t *codes = exactly((items + 15) / 16 * 16 * f, 1);
-        for (int64_t k = 0; k < (items + 15) / 16 * 16 * f; k++) codes[k] = (int8_t)(k % 255 - 127);
+        int8_t *codes = exactly(coded * f, 1);
+        for (int64_t k = 0; k < coded * f; k++) codes[k] = (int8_t)(k % 255 - 127);
         p.codes = codes;
-        p.code_scale = reals((items + 15) / 16 * 16, is_double, 1, 2);
+        p.code_scale = reals(coded, is_double, 1, 2);
     }
     if (queries > 1) p.skip_indptr = indptr, p.skip_indices = skipped;
     if (items > 4) p.banned = banned;
@@ -351,7 +375,8 @@ static void drive_topk(const recsys_table *table, int is_double, int64_t f, int6
         for (int64_t k = 0; k < queries * n; k++) {
             const int32_t id = out.ids[k];
             const int64_t at = p.order && id >= 0 ? items - 1 - id : id;
-            check(id == -1 || (id < items && at / 192 % 2 == part && !(p.banned && banned[id])),
+            check(id == RECSYS_NO_ID ||
+                      (id < items && at / RECSYS_TOPK_RUN % 2 == part && !(p.banned && banned[id])),
                   "topk", f);
         }
     }
@@ -371,34 +396,36 @@ static int64_t *random_rows(int64_t rows, int64_t length, int64_t columns, int32
 }
 
 /* The best of a product whose rows take `length` times 40 additions. */
-static void drive_product(const recsys_table *table, int is_double, int64_t columns,
-                          int64_t length, int64_t n) {
-    enum { ROWS = 5, MIDDLE = 30, BELOW = 40 };
+static void drive_product(const recsys_table *table, int is_double, int64_t columns, int64_t length,
+                          int64_t n) {
+    enum { HEIGHT = 5, MIDDLE = 30, BELOW = 40 };
     const int64_t size = is_double ? 8 : 4;
     recsys_product p = {.columns = columns};
     int32_t *of_a, *of_b;
-    p.a_indptr = random_rows(ROWS, length, MIDDLE, &of_a);
+    p.a_indptr = random_rows(HEIGHT, length, MIDDLE, &of_a);
     p.b_indptr = random_rows(MIDDLE, BELOW, columns, &of_b);
     p.a_indices = of_a, p.b_indices = of_b;
-    p.a_data = reals(ROWS * length, is_double, -1, 1);
+    p.a_data = reals(HEIGHT * length, is_double, -1, 1);
     p.b_data = reals(MIDDLE * BELOW, is_double, -1, 1);
     int32_t *names = exactly(4 * columns, 4);
     for (int64_t c = 0; c < columns; c++) names[c] = (int32_t)(columns - 1 - c);
     if (columns % 2) p.names = names;
     recsys_topk lists = {.n = n, .unsorted = length % 2};
     make_arrays_read_only();
-    recsys_lists out = {exactly(4 * ROWS * n, 4), exactly(size * ROWS * n, (size_t)size),
-                        exactly(ROWS, 1)};
-    for (int64_t k = 0; k < ROWS * n; k++) out.ids[k] = -1;
-    memset(out.failed, 0, ROWS);
-    void *scratch = exactly(table->product_scratch_bytes(columns), 64);
-    memset(scratch, 0xff, (size_t)table->product_scratch_bytes(columns));
+    recsys_lists out = {exactly(4 * HEIGHT * n, 4), exactly(size * HEIGHT * n, (size_t)size),
+                        exactly(HEIGHT, 1)};
+    for (int64_t k = 0; k < HEIGHT * n; k++) out.ids[k] = -1;
+    memset(out.failed, 0, HEIGHT);
+    const int64_t bytes = table->product_scratch_bytes(columns);
+    char *scratch = exactly(bytes, 64);
+    memset(scratch, 0, (size_t)bytes);
     table->product_topk_rows(&p, &lists, 0, 2, out, scratch);
-    table->product_topk_rows(&p, &lists, 2, ROWS, out, scratch);
-    for (int64_t k = 0; k < ROWS * n; k++) {
-        check(out.ids[k] >= -1 && out.ids[k] < columns, "product", columns);
+    table->product_topk_rows(&p, &lists, 2, HEIGHT, out, scratch);
+    for (int64_t k = 0; k < HEIGHT * n; k++) {
+        check(out.ids[k] >= RECSYS_NO_ID && out.ids[k] < columns, "product", columns);
     }
-    for (int64_t r = 0; r < ROWS; r++) check(!out.failed[r], "product", columns);
+    for (int64_t r = 0; r < HEIGHT; r++) check(!out.failed[r], "product", columns);
+    for (int64_t k = 0; k < bytes; k++) check(!scratch[k], "product's scratch", columns);
     free_arrays();
 }
 
