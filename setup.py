@@ -2,7 +2,9 @@
 
 Compilers run side by side, and what one has made of csrc is used again while neither the sources
 nor the compiler and its flags change: builds with and without OpenMP, or for several versions of
-Python, share the kernels. Everything else about the package is in pyproject.toml. RECSYS_NO_OPENMP=1 builds without OpenMP.
+Python, share the kernels. RECSYS_NO_OPENMP=1 builds without OpenMP.
+
+Everything else about the package is in pyproject.toml.
 """
 
 import hashlib
@@ -24,7 +26,9 @@ from setuptools.errors import CompileError, LinkError
 CSRC = Path("csrc")
 HEADERS = sorted(str(path) for path in CSRC.rglob("*.h"))
 SOURCES = [str(CSRC / "table.c"), str(CSRC / "dispatch.c")]
-FLAGS = ["-O3", "-g0", "-fno-math-errno", "-ffp-contract=fast", "-fvisibility=hidden"]
+FLAGS = ["-g0", "-fvisibility=hidden"]
+FOR_KERNELS = ["-O3", "-fno-math-errno", "-ffp-contract=fast"]
+FOR_MODULES = ["-O1"]  # what Cython writes has no loop worth more, and takes twice as long at -O3
 X86_SETS = {
     "avx2": ["-mavx2", "-mfma"],
     "avx512": [f"-mavx512{part}" for part in ("f", "dq", "bw", "vl")]
@@ -64,7 +68,9 @@ class BuildKernels(build_ext):
             objects = self.compile_kernels(sets)
         compiling, linking = self.openmp_flags()
         for extension in self.extensions:
-            extension.extra_compile_args += compiling if self.msvc else FLAGS + compiling
+            extension.extra_compile_args += (
+                compiling if self.msvc else [*FLAGS, *FOR_MODULES, *compiling]
+            )
             extension.extra_link_args += linking
             if extension.name in LINKED:
                 extension.extra_objects += objects
@@ -107,7 +113,7 @@ class BuildKernels(build_ext):
 
     def compile_once(self, key, name, source, macros, flags):
         """The object file, which is there already if a build like this one was here before."""
-        flags = self.for_kernels(FLAGS + flags)
+        flags = self.for_kernels(FLAGS + FOR_KERNELS + flags)
         key.update(repr((macros, flags)).encode())
         folder = Path("build", "kernels")
         kept = folder / f"{name}-{key.hexdigest()[:16]}{self.compiler.obj_extension}"

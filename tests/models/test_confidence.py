@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from recsys import NumericalWarning, checks, csr
+from recsys import NumericalWarning, csr
 from recsys.models.confidence import signed_confidence
 
 F32, F64 = np.dtype(np.float32), np.dtype(np.float64)
@@ -46,6 +46,16 @@ def test_log_of_each_users_mean(counts):
     np.testing.assert_allclose(out.data, want, rtol=1e-14)
 
 
+@pytest.mark.parametrize("block", [1, 3, 4, 100])
+def test_means_of_users_around_rows_without_entries(block, monkeypatch):
+    """Rows without entries at both ends, in runs, and as whole blocks take no part."""
+    monkeypatch.setattr(csr, "_BLOCK", block)
+    counts = counts_of([1, 3, 6, 2, 4, 6], [0, 0, 0, 2, 2, 2, 3, 6, 6, 6])
+    out = signed_confidence(counts, "log", 1.0, None)
+    want = 1 + np.log1p(np.array([1 / 2, 3 / 2, 1, 1 / 2, 1, 3 / 2]))
+    np.testing.assert_allclose(out.data, want, rtol=1e-15)
+
+
 @pytest.mark.parametrize("dtype", [F32, F64])
 @pytest.mark.parametrize("scheme", ["linear", "log", "scaled"])
 def test_blocks_change_nothing(scheme, dtype, monkeypatch):
@@ -54,7 +64,7 @@ def test_blocks_change_nothing(scheme, dtype, monkeypatch):
     counts = csr.canonical(matrix, dtype)
     whole = signed_confidence(counts, scheme, 2.0, None)
     assert whole.data.dtype == dtype
-    monkeypatch.setattr(checks, "_BLOCK", 11)
+    monkeypatch.setattr(csr, "_BLOCK", 11)
     np.testing.assert_array_equal(signed_confidence(counts, scheme, 2.0, None).data, whole.data)
 
 
