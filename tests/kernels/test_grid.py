@@ -27,7 +27,7 @@ def test_cells_of_another_layout_are_refused(dtype):
     losses = np.ones(2)
     _sgd.ratings_cells(*arguments(np.zeros(2, CELL)), losses, **options)
     assert not losses.any()
-    with pytest.raises(ValueError, match="Buffer dtype mismatch|of size 2, got 3|but got"):
+    with pytest.raises(ValueError, match="xpected"):
         _sgd.ratings_cells(*arguments(np.zeros(2, dtype)), losses, **options)
 
 
