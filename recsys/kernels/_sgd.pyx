@@ -18,7 +18,8 @@ def bpr_cells(real[:, ::1] x, real[:, ::1] y, real[::1] b, const int32_t[::1] us
               const int32_t[::1] items, const real[::1] weights,
               const native.recsys_cell[::1] cells, double[:, ::1] sums, *, int64_t factors,
               double rate, double reg_user, double reg_positive, double reg_negative,
-              uint64_t key, int64_t negatives=1, int64_t candidates=1, const double[::1] rank_weights=None, double margin=1,
+              uint64_t key, int64_t negatives=1, int64_t candidates=1,
+              const double[::1] rank_weights=None, double margin=1,
               const uint32_t[::1] alias_keep=None, const int32_t[::1] alias=None,
               const int32_t[:, ::1] ranking=None, const real[::1] spread=None,
               double adaptive_share=0, bint frozen=False, str isa, int num_threads):
