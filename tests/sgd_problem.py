@@ -18,7 +18,7 @@ def arguments(matrix, dtype, factors=16, bands=2, chances=None, seed=0, **option
     def normal(*shape):
         return (random.standard_normal(shape) / factors**0.25).astype(dtype)
 
-    cells = grid.rounds(random).reshape(-1, 10)
+    cells = grid.rounds(random).reshape(-1)
     args = {
         "users": grid.users,
         "items": grid.items,

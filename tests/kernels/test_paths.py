@@ -7,8 +7,6 @@ from cases import CASES
 from recsys.kernels import Factors, half_sweep, make_sides, row_paths
 
 
-
-
 def side_of(case, dtype=np.float32, w0=1.0, ratings=False):
     return make_sides(CASES[case]().astype(dtype), 1.0, 0.0, w0, ratings)[0]
 
