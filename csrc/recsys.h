@@ -63,7 +63,7 @@ typedef struct {
     double *row_loss; /* (rows,) or NULL: sum over stored of c(p-s)^2 - w0 s^2 */
 } recsys_als;
 
-/* out = x basis, for a matrix or two of rows whose last column may be kept apart from the others. */
+/* out = x basis, for a matrix or two of rows whose last column may be kept apart from others. */
 typedef struct {
     const void *x;       /* (rows, factors) real; less a column if that is `x_last` */
     const void *x_last;  /* (rows,) real, or NULL */

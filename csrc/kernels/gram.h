@@ -16,7 +16,6 @@
 #include "tile.h"
 #include "vec.h"
 
-#define PANEL 32
 _Static_assert(RECSYS_GRAM_CHUNK % PANEL == 0, "panels divide chunks");
 
 typedef struct {

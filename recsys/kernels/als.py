@@ -271,7 +271,8 @@ def _solve(
     failed = np.zeros(side.n_rows, dtype=np.uint8)
     common = None if system.common is None else system.common.astype(solved.dtype)
     threads = options["num_threads"]
-    for spans in slices(spans_for(side, solved.shape[1], cg_steps, threads), threads):
+    all_spans = spans_for(side, solved.shape[1], cg_steps, threads)
+    for spans in slices(all_spans, threads):
         _als.als_rows(
             side.indptr, system.indices, side.confidence, side.order, spans, system.fixed, solved,
             system.eigenvalues, side.regularization, side.unobserved_weight, system.floor,

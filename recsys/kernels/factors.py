@@ -6,9 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .rows import whole_lines
 from .sides import Side
-
-_CACHE_LINE = 64
 
 
 class Factors(NamedTuple):
@@ -47,13 +46,13 @@ class Workspace:
         if not bias:
             return cls()
         most = max(side.n_rows for side in sides)
-        return cls(_whole_lines(most, f + 2, dtype), np.empty((most, f + 1), dtype))
+        return cls(whole_lines(most, f + 2, dtype), np.empty((most, f + 1), dtype))
 
     @classmethod
     def for_one(cls, fixed: Factors, out: Factors) -> Workspace:
         """Enough for one half-sweep."""
         dtype, has_biases = fixed.factors.dtype, fixed.biases is not None
-        rotated = _whole_lines(len(fixed.factors), fixed.width + has_biases, dtype)
+        rotated = whole_lines(len(fixed.factors), fixed.width + has_biases, dtype)
         return cls(rotated, np.empty((len(out.factors), out.width), dtype) if has_biases else None)
 
     def or_else(self, memory: np.ndarray) -> Workspace:
@@ -67,13 +66,3 @@ class Workspace:
     def solved(self, rows: int) -> np.ndarray | None:
         """(rows, width)"""
         return None if self._solved is None else self._solved[:rows]
-
-
-def _whole_lines(rows: int, width: int, dtype: np.dtype) -> np.ndarray:
-    """Zeros, (rows, width rounded up to whole cache lines), each row beginning at one."""
-    dtype = np.dtype(dtype)
-    line = _CACHE_LINE // dtype.itemsize
-    stride = -(-width // line) * line
-    memory = np.zeros(rows * stride + line, dtype)
-    begin = -memory.ctypes.data % _CACHE_LINE // dtype.itemsize
-    return memory[begin : begin + rows * stride].reshape(rows, stride)

@@ -10,10 +10,16 @@ from ._als import CACHE_LINE
 def padded(rows: np.ndarray) -> np.ndarray:
     """A copy of `rows`, (n, f), each of them beginning at a cache line, zeros behind it: a gathered
     row then takes the fewest lines, and whole vectors."""
-    line = CACHE_LINE // rows.itemsize
-    count, stride = len(rows), -(-rows.shape[1] // line) * line
-    memory = np.zeros(count * stride + line, rows.dtype)
-    begin = -memory.ctypes.data % CACHE_LINE // rows.itemsize
-    out = memory[begin : begin + count * stride].reshape(count, stride)
+    out = whole_lines(*rows.shape, rows.dtype)
     out[:, : rows.shape[1]] = rows
     return out
+
+
+def whole_lines(rows: int, width: int, dtype: np.dtype) -> np.ndarray:
+    """Zeros, (rows, width rounded up to whole cache lines), each row beginning at one."""
+    dtype = np.dtype(dtype)
+    line = CACHE_LINE // dtype.itemsize
+    stride = -(-width // line) * line
+    memory = np.zeros(rows * stride + line, dtype)
+    begin = -memory.ctypes.data % CACHE_LINE // dtype.itemsize
+    return memory[begin : begin + rows * stride].reshape(rows, stride)

@@ -52,13 +52,14 @@ def test_long_rows_are_cut_for_threads_and_others_for_their_work(
 @pytest.mark.parametrize("f", [38, 64])
 def test_bits_do_not_depend_on_spans(f, monkeypatch, dtype):
     side = long_side(dtype)
-    y = np.random.default_rng(0).standard_normal((len(side.other_regularization), f)).astype(dtype)
+    y = np.random.default_rng(0).standard_normal((len(side.other_regularization), f))
+    fixed = Factors(y.astype(dtype))
     solved = []
     for spans in (np.arange(side.n_rows + 1), np.array([0, side.n_rows]), None):
         if spans is not None:
             monkeypatch.setattr("recsys.kernels.als.spans_for", lambda *_, spans=spans: spans)
         out = np.zeros((side.n_rows, f), dtype)
-        half_sweep(side, Factors(y.copy()), None, Factors(out))
+        half_sweep(side, fixed, None, Factors(out))
         solved.append(out)
         monkeypatch.undo()
     assert np.array_equal(solved[0], solved[1]) and np.array_equal(solved[0], solved[2])
