@@ -134,8 +134,8 @@ def _check_shape(shape: tuple[int, ...], name: str) -> None:
         )
     if min(shape) == 0:
         raise ValueError(
-            f"{name} is empty: its shape is {shape}, expected at "
-            "least one of each. Look at the filter or join that produced it"
+            f"{name} is empty: its shape is {shape}, expected at least one of each. Look at the "
+            "filter or join that produced it"
         )
     if max(shape) > _INDEX_MAX:
         raise ValueError(
@@ -479,9 +479,6 @@ def check_apart(
         )
 
 
-# ---- what a model was trained on ----------------------------------------------------------------
-
-
 class TrainingMatrix(NamedTuple):
     """What a model was trained on: a canonical CSR matrix, without `data` its structure only."""
 
@@ -502,18 +499,3 @@ class TrainingMatrix(NamedTuple):
         """In arrays of its own, which nobody else can write to."""
         data = None if self.data is None else np.array(self.data, dtype)
         return TrainingMatrix(self.indptr.copy(), self.indices.copy(), self.shape, data)
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """For a model file."""
-        parts = {"seen_indptr": self.indptr, "seen_indices": self.indices, "seen_data": self.data}
-        return {name: part for name, part in parts.items() if part is not None}
-
-    @classmethod
-    def from_arrays(cls, arrays: dict[str, np.ndarray], shape: tuple[int, int]) -> TrainingMatrix:
-        """What `arrays` gave, from a file: checked, as native code will follow it."""
-        indptr, indices = arrays["seen_indptr"], arrays["seen_indices"]
-        data = arrays.get("seen_data")
-        values = np.ones(len(indices), np.float32) if data is None else data
-        matrix = assemble(values, indices, indptr, shape)
-        whole = canonical(matrix, values.dtype, may_be_empty=True, name="what was seen")
-        return cls(whole.indptr, whole.indices, shape, None if data is None else whole.data)

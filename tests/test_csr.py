@@ -403,24 +403,3 @@ def test_training_matrix():
     for part, theirs in zip(parts, (matrix.indptr, matrix.indices, matrix.data), strict=True):
         assert not np.shares_memory(part, theirs)
         np.testing.assert_array_equal(part, theirs)
-
-
-@pytest.mark.parametrize("with_data", [True, False])
-def test_training_matrix_through_a_file(with_data):
-    seen = csr.TrainingMatrix.of(some())
-    seen = seen if with_data else seen._replace(data=None)
-    assert with_data == ("seen_data" in seen.arrays()) == (seen.copied(F32).data is not None)
-    back = csr.TrainingMatrix.from_arrays(seen.arrays(), seen.shape)
-    assert back.shape == seen.shape and (back.data is None) == (seen.data is None)
-    for one, other in zip(seen, back, strict=True):
-        np.testing.assert_array_equal(one, other)
-
-
-def test_damaged_training_matrix():
-    arrays = csr.TrainingMatrix.of(some()).arrays()
-    with pytest.raises(ValueError, match=r"what was seen\.indices\[0\] is 20; expected 0 to 19"):
-        csr.TrainingMatrix.from_arrays(
-            {**arrays, "seen_indices": arrays["seen_indices"] + 20}, (30, 20)
-        )
-    with pytest.raises(ValueError, match=r"what was seen\.indptr has 31 values; expected 30"):
-        csr.TrainingMatrix.from_arrays(arrays, (29, 20))

@@ -17,7 +17,9 @@ from typing import Any
 
 import numpy as np
 
+from recsys import csr
 from recsys._version import __version__
+from recsys.csr import TrainingMatrix
 from recsys.interactions import Ids
 from recsys.whole_file import whole_file
 
@@ -90,6 +92,22 @@ def read_model_file(path: str | os.PathLike) -> tuple[dict[str, Any], dict[str, 
             f"{FORMAT}: upgrade recsys-engine"
         )
     return header, _mapped(path)
+
+
+def matrix_arrays(matrix: TrainingMatrix) -> dict[str, np.ndarray]:
+    """A training matrix for a model file."""
+    parts = {"seen_indptr": matrix.indptr, "seen_indices": matrix.indices, "seen_data": matrix.data}
+    return {name: part for name, part in parts.items() if part is not None}
+
+
+def matrix_from_arrays(arrays: dict[str, np.ndarray], shape: tuple[int, int]) -> TrainingMatrix:
+    """What `matrix_arrays` gave, from a file: checked, as native code will follow it."""
+    indptr, indices = arrays["seen_indptr"], arrays["seen_indices"]
+    data = arrays.get("seen_data")
+    values = np.ones(len(indices), np.float32) if data is None else data
+    matrix = csr.assemble(values, indices, indptr, shape)
+    whole = csr.canonical(matrix, values.dtype, may_be_empty=True, name="what was seen")
+    return TrainingMatrix(whole.indptr, whole.indices, shape, None if data is None else whole.data)
 
 
 def digest(array: np.ndarray) -> str:

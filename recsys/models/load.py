@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 
 from recsys import checks
-from recsys.csr import TrainingMatrix
 from recsys.models.bpr import BPR
 from recsys.models.explicit_als import ExplicitALS
 from recsys.models.explicit_sgd import ExplicitSGD
 from recsys.models.factor_model import FactorModel
-from recsys.models.files import read_model_file
+from recsys.models.files import matrix_from_arrays, read_model_file
 from recsys.models.ids import Vocabulary
 from recsys.models.implicit_als import ImplicitALS
 from recsys.models.item_neighbors import ItemNeighbors
@@ -68,7 +67,7 @@ def _state(model: Any, header: dict[str, Any], arrays: dict[str, np.ndarray]) ->
     """What the file says of a model beside its parameters, checked."""
     matrix = None
     if "seen_shape" in header:
-        matrix = TrainingMatrix.from_arrays(arrays, tuple(header["seen_shape"]))
+        matrix = matrix_from_arrays(arrays, tuple(header["seen_shape"]))
     best, metric = header.get("best_iteration"), header.get("validation_metric")
     if best is not None:
         checks.integer("best_iteration", best, 1)

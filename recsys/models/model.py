@@ -17,7 +17,7 @@ from recsys.csr import TrainingMatrix
 from recsys.interactions import Ids
 from recsys.models import ids
 from recsys.models.display import as_json, model_html, parameters
-from recsys.models.files import write_lists, write_model_file
+from recsys.models.files import matrix_arrays, write_lists, write_model_file
 from recsys.models.ids import Vocabulary
 from recsys.models.selection import Choice, list_length, rows_meant
 from recsys.models.training import Iteration, NotFittedError
@@ -367,7 +367,7 @@ class Model(metaclass=ABCMeta):
         header, arrays = self._to_file()
         if self._training_matrix is not None:
             header["seen_shape"] = self._training_matrix.shape
-            arrays |= self._training_matrix.arrays()
+            arrays |= matrix_arrays(self._training_matrix)
         vocabulary = self._vocabulary()
         if vocabulary is not None:
             header |= vocabulary.header()

@@ -7,7 +7,8 @@ import pytest
 from scipy import sparse
 
 import recsys
-from recsys import ImplicitALS
+from recsys import ImplicitALS, csr
+from recsys.csr import TrainingMatrix
 from recsys.models import files as module
 from recsys.models.files import read_model_file, write_model_file
 
@@ -165,3 +166,30 @@ def test_damaged_arrays_are_found(kind, model, tmp_path):
             pytest.fail(f"{name} was believed")
     path.write_bytes(whole)
     recsys.load(path)
+
+
+def some():
+    return csr.canonical(sparse.random_array((30, 20), density=0.3, rng=0, format="csr"))
+
+
+@pytest.mark.parametrize("with_data", [True, False])
+def test_training_matrix_through_a_file(with_data):
+    seen = TrainingMatrix.of(some())
+    seen = seen if with_data else seen._replace(data=None)
+    assert (
+        with_data
+        == ("seen_data" in module.matrix_arrays(seen))
+        == (seen.copied(np.dtype(np.float32)).data is not None)
+    )
+    back = module.matrix_from_arrays(module.matrix_arrays(seen), seen.shape)
+    assert back.shape == seen.shape and (back.data is None) == (seen.data is None)
+    for one, other in zip(seen, back, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_damaged_training_matrix():
+    arrays = module.matrix_arrays(TrainingMatrix.of(some()))
+    with pytest.raises(ValueError, match=r"what was seen\.indices\[0\] is 20; expected 0 to 19"):
+        module.matrix_from_arrays({**arrays, "seen_indices": arrays["seen_indices"] + 20}, (30, 20))
+    with pytest.raises(ValueError, match=r"what was seen\.indptr has 31 values; expected 30"):
+        module.matrix_from_arrays(arrays, (29, 20))
