@@ -10,7 +10,7 @@ from ._als import CACHE_LINE
 def padded(rows: np.ndarray) -> np.ndarray:
     """A copy of `rows`, (n, f), each of them beginning at a cache line, zeros behind it: a gathered
     row then takes the fewest lines, and whole vectors."""
-    out = whole_lines(*rows.shape, rows.dtype)
+    out = whole_lines(len(rows), rows.shape[1], rows.dtype)
     out[:, : rows.shape[1]] = rows
     return out
 

@@ -184,7 +184,9 @@ def to_learn(
     if isinstance(entries, Interactions):
         at = entries.users if side == "users" else entries.items
         entries = newcomers_entries(vocabulary, side, entries)[at.rows(wanted, side)]
-    return vocabulary._replace(**{side: grown}), rows, entries
+    if side == "users":
+        return vocabulary._replace(users=grown), rows, entries
+    return vocabulary._replace(items=grown), rows, entries
 
 
 def _joined(ids: Ids, others: Ids) -> Ids:

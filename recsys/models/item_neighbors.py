@@ -249,9 +249,13 @@ class ItemNeighbors(Model):
         arrays: dict[str, np.ndarray],
         training_matrix: TrainingMatrix | None,
     ) -> dict[str, Any]:
-        parts = (arrays[f"similarity_{name}"] for name in ("data", "indices", "indptr"))
         n_items = header["seen_shape"][1]
-        similarity = csr.assemble(*parts, (n_items, n_items))
+        similarity = csr.assemble(
+            arrays["similarity_data"],
+            arrays["similarity_indices"],
+            arrays["similarity_indptr"],
+            (n_items, n_items),
+        )
         dtype = checks.floating_dtype(self.dtype)
         return self._state(csr.canonical(similarity, dtype, may_be_empty=True, name="similarity"))
 

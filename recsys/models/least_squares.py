@@ -326,7 +326,7 @@ class AlternatingTrainer:
         self.entries = counts.nnz
         signed = model._signed(counts)
         self.mean = model._mean_target(signed) if model.bias else 0.0
-        self.sides = kernels.make_sides(signed, *model._weights(), model._ratings)
+        self.sides = kernels.make_sides(signed, *model._weights(), ratings=model._ratings)
         self.retried = self.jittered = 0
         self._log_paths()
 

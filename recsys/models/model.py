@@ -135,8 +135,8 @@ class Model(metaclass=ABCMeta):
         if self._training_matrix is None:
             return None
         matrix = self._training_matrix.counts(checks.floating_dtype(self.dtype))
-        parts = (matrix.data, matrix.indices, matrix.indptr)
-        return csr.assemble(*map(read_only, parts), matrix.shape)
+        data, indices, indptr = map(read_only, (matrix.data, matrix.indices, matrix.indptr))
+        return csr.assemble(data, indices, indptr, matrix.shape)
 
     @property
     def n_features_in_(self) -> int:
