@@ -97,6 +97,23 @@ def test_offsets_equal_reference(isa, dtype, case, f, w0):
     )
 
 
+@pytest.mark.parametrize("case", ["every length", "many short", "mixed", "long"])
+@pytest.mark.parametrize("f", [1, 16, 17, 65, 129])
+@pytest.mark.parametrize("cg_steps", [EXACT, 3])
+def test_longer_rows_with_the_offsets_in_them_change_no_bits(isa, dtype, case, f, cg_steps):
+    args = arguments(CASES[case](), f, dtype, w0=0.2, offsets=True) | {"cg_steps": cg_steps}
+    long = np.zeros((len(args["fixed"]), f // 16 * 16 + 16), dtype)
+    long[:, :f], long[:, f] = args["fixed"], args["offsets"]
+    expected = solve(_als.als_rows, args, isa=isa, num_threads=1)
+    beside = args | {"fixed": long, "offsets": long[:, f]}
+    got = solve(_als.als_rows, beside, isa=isa, num_threads=1)
+    for name, array in expected.items():
+        assert np.array_equal(got[name], array), name
+    np.testing.assert_allclose(
+        solve(als_rows, beside)["solved"], solve(als_rows, args)["solved"], rtol=1e-12
+    )
+
+
 @pytest.mark.parametrize(
     "case, f",
     [(name, f) for name in ("every length", "many short", "mixed") for f in (1, 17, 64, 130)]
