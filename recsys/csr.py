@@ -205,8 +205,7 @@ def _say_conversion(fmt: str, name: str) -> None:
         logger.warning(
             "%s is in %s format: it is converted to CSR in every call; "
             "call .tocsr() once to save that (said once)",
-            name,
-            fmt.upper(),
+            *(name, fmt.upper()),
         )
 
 

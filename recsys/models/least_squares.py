@@ -326,7 +326,8 @@ class AlternatingTrainer:
         self.entries = counts.nnz
         signed = model._signed(counts)
         self.mean = model._mean_target(signed) if model.bias else 0.0
-        self.sides = kernels.make_sides(signed, *model._weights(), ratings=model._ratings)
+        lambda_, nu, w0 = model._weights()
+        self.sides = kernels.make_sides(signed, lambda_, nu, w0, model._ratings)
         self.retried = self.jittered = 0
         self._log_paths()
 

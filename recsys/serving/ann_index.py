@@ -313,15 +313,15 @@ class AnnIndex:
             if skip is not None:
                 indptr = np.concatenate([[0], np.cumsum(lengths[exact])])
                 skip = indptr, skip[1][np.repeat(exact, lengths)]
-            order = None
+            by_norm = None
             if item_scale is None:
-                order = internal.norm_order(self._model, int(exact.sum()))
+                by_norm = internal.norm_order(self._model, int(exact.sum()))
             ids[exact], scores[exact] = kernels.topk(
                 queries[exact],
                 items,
                 n,
                 item_scale=item_scale,
-                order=order,
+                order=by_norm,
                 skip=skip,
                 banned=banned,
                 num_threads=num_threads,
