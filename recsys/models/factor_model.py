@@ -198,12 +198,12 @@ class FactorModel(Model):
         NotFittedError, IndexError, TypeError, ValueError
             As in `recommend`.
         """
-        vocabulary, asked = self._vocabulary(), ids.listed(items)
-        items = ids.to_rows(vocabulary, "items", asked, "items")
+        vocabulary, items = self._vocabulary(), ids.listed(items)
+        rows = ids.to_rows(vocabulary, "items", items, "items")
         among = ids.to_rows(vocabulary, "items", among, "among")
         filter_items = ids.to_rows(vocabulary, "items", filter_items, "filter_items")
-        lists = self._similar("items", items, N, among, filter_items)
-        return ids.to_ids(vocabulary, "items", lists, "items", asked)
+        lists = self._similar("items", rows, N, among, filter_items)
+        return ids.to_ids(vocabulary, "items", lists, "items", items)
 
     def similar_users(
         self, users: Any, N: int = 10, *, among: Any = None, filter_users: Any = None
@@ -219,12 +219,12 @@ class FactorModel(Model):
         among, filter_users : int or array of int, optional
             The only users to choose from, and users to leave out.
         """
-        vocabulary, asked = self._vocabulary(), ids.listed(users)
-        users = ids.to_rows(vocabulary, "users", asked, "users")
+        vocabulary, users = self._vocabulary(), ids.listed(users)
+        rows = ids.to_rows(vocabulary, "users", users, "users")
         among = ids.to_rows(vocabulary, "users", among, "among")
         filter_users = ids.to_rows(vocabulary, "users", filter_users, "filter_users")
-        lists = self._similar("users", users, N, among, filter_users)
-        return ids.to_ids(vocabulary, "users", lists, "users", asked)
+        lists = self._similar("users", rows, N, among, filter_users)
+        return ids.to_ids(vocabulary, "users", lists, "users", users)
 
     def score(self, users: Any, items: Any = None) -> np.ndarray:
         """x_u . y_i, and mean + b_u + b_i where there are biases, for pairs of users and items.
@@ -336,11 +336,11 @@ class FactorModel(Model):
 
     def _once(self, what: str, factors: Any, make: Callable[[], Any]) -> Any:
         """What `make` makes of `factors`, kept until there are others."""
-        of, made = self._prepared.get(what, (None, None))
-        if of is not factors:
-            made = make()
-            self._prepared[what] = factors, made
-        return made
+        made_of, result = self._prepared.get(what, (None, None))
+        if made_of is not factors:
+            result = make()
+            self._prepared[what] = factors, result
+        return result
 
     def _scored_items(self) -> np.ndarray:
         """What items have that lists go by: factors, and their biases as one more column."""
@@ -446,11 +446,11 @@ class FactorModel(Model):
             )
         return user_factors, item_factors
 
-    def _similar(self, noun: str, asked: Any, N: int, among: Any, left_out: Any) -> Lists:
+    def _similar(self, noun: str, numbers: Any, N: int, among: Any, left_out: Any) -> Lists:
         """The N rows of factors with the highest cosine with each one asked for, itself first."""
         what = f"{noun[:-1]}_factors"
         factors = self._factors(f"_{what}")
-        rows = checks.row_numbers(noun, asked, len(factors))
+        rows = checks.row_numbers(noun, numbers, len(factors))
         list_length(N, len(factors))
         choice = Choice(among, left_out, len(factors), noun)
         norms = self._norms(what, factors)

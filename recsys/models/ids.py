@@ -206,12 +206,13 @@ def _positions(shape: tuple[int, ...]) -> np.ndarray:
 
 
 def to_ids(
-    vocabulary: Vocabulary | None, side: str, lists: Lists, of_side: str, asked: Any
+    vocabulary: Vocabulary | None, side: str, lists: Lists, of_side: str, owners: Any
 ) -> Lists:
-    """Lists of "users" or of "items", for the users or items that were `asked` for."""
+    """Lists of "users" or of "items" with ids; `owners` are those whose lists they are, as the
+    caller named them, on `of_side`."""
     if vocabulary is None:
         return lists
-    whose = vocabulary.side(of_side).as_given(asked)
+    whose = vocabulary.side(of_side).as_given(owners)
     return _named(vocabulary, side, lists, of_side, integers_where_all_are(whose))
 
 

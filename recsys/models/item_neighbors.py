@@ -170,13 +170,13 @@ class ItemNeighbors(Model):
         NotFittedError, IndexError, TypeError, ValueError
             As in `recommend`.
         """
-        vocabulary, asked = self._vocabulary(), ids.listed(items)
-        items = ids.to_rows(vocabulary, "items", asked, "items")
+        vocabulary, items = self._vocabulary(), ids.listed(items)
+        numbers = ids.to_rows(vocabulary, "items", items, "items")
         among = ids.to_rows(vocabulary, "items", among, "among")
         filter_items = ids.to_rows(vocabulary, "items", filter_items, "filter_items")
 
         n_items = self._known_shape()[1]
-        rows = checks.row_numbers("items", items, n_items)
+        rows = checks.row_numbers("items", numbers, n_items)
         list_length(N, n_items)
         choice = Choice(among, filter_items, n_items)
         flat = rows.reshape(-1).astype(np.int32)
@@ -194,7 +194,7 @@ class ItemNeighbors(Model):
             num_threads=self.num_threads,
         )
         lists = best.reshape(*rows.shape, N), scores.reshape(*rows.shape, N)
-        return ids.to_ids(vocabulary, "items", lists, "items", asked)
+        return ids.to_ids(vocabulary, "items", lists, "items", items)
 
     def score(self, users: Any, items: Any = None) -> np.ndarray:
         """Scores of pairs of users and items, broadcast against each other.

@@ -259,13 +259,13 @@ class Model(metaclass=ABCMeta):
             `users` are not row numbers; N is out of range; `user_items` has another shape; factors
             that do not go together.
         """
-        vocabulary, asked = self._vocabulary(), ids.listed(users)
-        users, user_items = ids.with_history(vocabulary, asked, user_items, newcomers=fold_in)
+        vocabulary, users = self._vocabulary(), ids.listed(users)
+        numbers, user_items = ids.with_history(vocabulary, users, user_items, newcomers=fold_in)
         items = ids.to_rows(vocabulary, "items", items, "items")
         filter_items = ids.to_rows(vocabulary, "items", filter_items, "filter_items")
 
         shape = self._known_shape()
-        rows = checks.row_numbers("users", users, checks.ANYONE if fold_in else shape[0])
+        rows = checks.row_numbers("users", numbers, checks.ANYONE if fold_in else shape[0])
         list_length(N, shape[1])
         choice = Choice(items, filter_items, shape[1])
         flat = rows.reshape(-1)
@@ -280,7 +280,7 @@ class Model(metaclass=ABCMeta):
         best, scores = self._lists(flat, counts, rows_of_counts, choice, N, **options)
         lists = best.reshape(*rows.shape, N), scores.reshape(*rows.shape, N)
 
-        return ids.to_ids(vocabulary, "items", lists, "users", asked)
+        return ids.to_ids(vocabulary, "items", lists, "users", users)
 
     def recommend_all(
         self,

@@ -103,13 +103,13 @@ class UsearchGraph:
         self, queries: np.ndarray, count: int, expansion: int, num_threads: int
     ) -> np.ndarray:
         self._graph.expansion_search = max(expansion, count)
-        found = self._graph.search(queries, count, threads=num_threads)
+        matches = self._graph.search(queries, count, threads=num_threads)
         ids = np.full((len(queries), count), -1, np.int64)
         if len(queries) == 1:  # one query is answered in one dimension, without empty places
             ids[0, : len(found.keys)] = found.keys
         else:
-            filled = np.arange(count) < np.asarray(found.counts)[:, np.newaxis]
-            ids[filled] = found.keys[filled]
+            filled = np.arange(count) < np.asarray(matches.counts)[:, np.newaxis]
+            ids[filled] = matches.keys[filled]
         return ids
 
 

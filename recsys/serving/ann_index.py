@@ -361,9 +361,9 @@ def _points(factors: np.ndarray, kind: str) -> np.ndarray:
 def _unit_rows(rows: np.ndarray) -> np.ndarray:
     """`rows` divided by their norms, in double; rows of zeros stay."""
     size = np.abs(rows).max(axis=1, keepdims=True).astype(np.float64)
-    own = rows / np.where(size > 0, size, 1)
-    norms = np.sqrt(np.einsum("if,if->i", own, own))[:, np.newaxis]
-    return own / np.where(norms > 0, norms, 1)
+    scaled = rows / np.where(size > 0, size, 1)
+    norms = np.sqrt(np.einsum("if,if->i", scaled, scaled))[:, np.newaxis]
+    return scaled / np.where(norms > 0, norms, 1)
 
 
 def _spans(count: int) -> Iterator[slice]:
