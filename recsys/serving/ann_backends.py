@@ -106,7 +106,7 @@ class UsearchGraph:
         matches = self._graph.search(queries, count, threads=num_threads)
         ids = np.full((len(queries), count), -1, np.int64)
         if len(queries) == 1:  # one query is answered in one dimension, without empty places
-            ids[0, : len(found.keys)] = found.keys
+            ids[0, : len(matches.keys)] = matches.keys
         else:
             filled = np.arange(count) < np.asarray(matches.counts)[:, np.newaxis]
             ids[filled] = matches.keys[filled]
