@@ -39,14 +39,15 @@ def dense(side):
 
 
 def dense_solution(side, fixed, mean):
-    """[x, b] of every row: weighted least squares of all cells, in float64."""
+    """[x, b] of every row: weighted least squares of all cells, in float64; 0 if nothing counts."""
     weights, targets = dense(side)
     z = np.column_stack([fixed.factors, np.ones(len(fixed.factors))]).astype(np.float64)
     out = np.zeros((side.n_rows, z.shape[1]))
     for u in range(side.n_rows):
         a = (z.T * weights[u]) @ z + side.regularization[u] * np.eye(z.shape[1])
         b = z.T @ (weights[u] * (targets[u] - mean - fixed.biases))
-        out[u] = np.linalg.lstsq(a, b, rcond=None)[0]
+        if a.any():
+            out[u] = np.linalg.solve(a, b)
     return out
 
 
