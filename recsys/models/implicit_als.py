@@ -106,7 +106,7 @@ class ImplicitALS(LeastSquaresModel):
 
     Notes
     -----
-    `fit` needs the memory of the factors twice, with `bias` about four times, and that of the matrix
+    `fit` needs the memory of the factors twice, with `bias` about four times, and of the matrix
     once in each orientation.
 
     References
