@@ -216,7 +216,7 @@ def rotate(const real[:, ::1] x, const real[:, ::1] basis, real[:, ::1] out,
     p.place = &place[0] if place is not None else NULL
     p.factors = basis.shape[0]
     cdef int64_t rows = x.shape[0], spans = (rows + ROTATE_SPAN - 1) // ROTATE_SPAN, span
-    num_threads = min(num_threads, spans)
+    num_threads = min(num_threads, max(spans, 1))
     cdef Scratch scratch = Scratch(table.scratch_bytes(p.factors, 0, 0), num_threads)
     for span in prange(spans, nogil=True, schedule="dynamic", chunksize=1,
                        num_threads=num_threads):

@@ -10,6 +10,7 @@ against [Y, 1], while mean + b_i is a given part of the scores of column i, in a
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from . import _als
 from .config import kernel_options
 from .factors import Factors, Workspace
 from .objective import gramian_of, ones_like, penalty
-from .sides import Side, make_side, scaled_lambda, spans_for
+from .sides import Side, count_long, make_side, scaled_lambda, spans_for
 from .spans import slices
 from .threads import single_threaded_blas
 
@@ -91,7 +92,23 @@ def half_sweep(
     """
     options = kernel_options(num_threads)
     workspace = workspace or Workspace.for_one(fixed, out)
-    system = _System.of(side, fixed, mean, workspace, options)
+    system = _System.of(side, fixed, fixed, mean, workspace, options)
+    return _sweep(side, fixed, system, start, out, workspace, solver, cg_steps, loss, options)
+
+
+def _sweep(
+    side: Side,
+    fixed: Factors,
+    system: _System,
+    start: Factors | None,
+    out: Factors,
+    workspace: Workspace,
+    solver: str,
+    cg_steps: int,
+    loss: bool,
+    options: dict[str, Any],
+) -> Sweep:
+    """`half_sweep` from its `system` on."""
     solved = out.factors
     if out.biases is not None:
         solved = workspace.solved(len(out.factors))
@@ -113,6 +130,7 @@ def half_sweep(
     return Sweep(total, entries, retried, jittered)
 
 
+@single_threaded_blas()
 def fold_in(
     signed_confidence: sparse.csr_array,
     fixed: Factors,
@@ -143,12 +161,27 @@ def fold_in(
     side = make_side(signed_confidence, lambdas, np.empty(0), unobserved_weight, ratings, None)
     factors = np.empty((side.n_rows, fixed.factors.shape[1]), fixed.factors.dtype)
     biases = None if fixed.biases is None else np.empty(side.n_rows, factors.dtype)
-    out = Factors(factors, biases)
-    half_sweep(
-        side, fixed, start, out, mean=mean, solver="cholesky" if start is None else "cg",
-        cg_steps=cg_steps, num_threads=num_threads,
-    )  # fmt: skip
+    out, options = Factors(factors, biases), kernel_options(num_threads)
+    side, gathered = _only_gathered(side, fixed)
+    workspace = Workspace.for_one(gathered, out)
+    system = _System.of(side, fixed, gathered, mean, workspace, options)
+    solver = "cholesky" if start is None else "cg"
+    _sweep(side, fixed, system, start, out, workspace, solver, cg_steps, False, options)
     return out
+
+
+def _only_gathered(side: Side, fixed: Factors) -> tuple[Side, Factors]:
+    """Only the columns that any row has, renumbered, where that saves rotating most of them.
+
+    Never where a row is long: its columns would be cut into other blocks, and so have other bits.
+    """
+    if 2 * len(side.indices) > len(fixed.factors) or count_long(side, fixed.width, 0):
+        return side, fixed
+    used, indices = np.unique(side.indices, return_inverse=True)
+    indices = indices.astype(np.int32)
+    biases = None if fixed.biases is None else fixed.biases[used]
+    gathered = Factors(fixed.factors[used], biases)
+    return dataclasses.replace(side, indices=indices, placed_indices=indices), gathered
 
 
 @single_threaded_blas()
@@ -195,26 +228,27 @@ class _System:
         cls,
         side: Side,
         fixed: Factors,
+        gathered: Factors,
         mean: float,
         workspace: Workspace,
         options: dict[str, Any],
     ) -> _System:
+        """`gathered`: what entries meet of `fixed`, by the numbers that columns have in `side`."""
         dtype = fixed.factors.dtype
         gram = _fixed_gramian(fixed, options)
         eigenvalues, basis = _eigenbasis(gram)
-        rotated = workspace.rotated(len(fixed.factors))
+        rotated = workspace.rotated(len(gathered.factors))
         places, indices = side.places, side.placed_indices
         if rotated is None:
             rotated, places, indices = fixed.factors, None, side.indices
         last = offsets = common = None
         if fixed.biases is not None:
-            last = ones_like(fixed)
-            given = (fixed.biases + mean).astype(dtype, copy=False)
-            common = _common(side, fixed, given, options) @ basis
+            common = _common(side, fixed, _given(fixed, mean), options) @ basis
+            last = ones_like(gathered)
             # beside the column's factors, as they are gathered together
             offsets = rotated[:, fixed.width]
-            offsets[slice(None) if places is None else places] = given
-        _als.rotate(fixed.factors, basis.astype(dtype), rotated, places, last=last, **options)
+            offsets[slice(None) if places is None else places] = _given(gathered, mean)
+        _als.rotate(gathered.factors, basis.astype(dtype), rotated, places, last=last, **options)
         return cls(gram, eigenvalues, basis, rotated, indices, offsets, common)
 
     @property
@@ -248,6 +282,11 @@ def _eigenbasis(gram: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.maximum(eigenvalues[::-1], 0.0), np.ascontiguousarray(basis[:, ::-1])
 
 
+def _given(fixed: Factors, mean: float) -> np.ndarray:
+    """The given part of each column's scores."""
+    return (fixed.biases + mean).astype(fixed.factors.dtype, copy=False)
+
+
 def _common(side: Side, fixed: Factors, offsets: np.ndarray, options: dict[str, Any]) -> np.ndarray:
     """-w0 sum_i t_i [y_i, 1], (width,) float64: what offsets add to every right-hand side."""
     total = np.append(
@@ -269,7 +308,8 @@ def _solve(
 ) -> tuple[int, int]:
     """Solve every row, in the eigenbasis; how many were solved again in double, and jittered."""
     failed = np.zeros(side.n_rows, dtype=np.uint8)
-    common = None if system.common is None else system.common.astype(solved.dtype)
+    with np.errstate(over="ignore"):  # rows that it makes infinite are solved in double
+        common = None if system.common is None else system.common.astype(solved.dtype)
     threads = options["num_threads"]
     all_spans = spans_for(side, solved.shape[1], cg_steps, threads)
     for spans in slices(all_spans, threads):

@@ -227,6 +227,12 @@ def test_loss_kernel_equals_reference(isa, dtype):
     _als.als_loss(*common, got, isa=isa, num_threads=2)
     als_loss(*common, expected)
     np.testing.assert_allclose(got, expected, rtol=1e-5 if dtype is np.float32 else 1e-12)
+    offsets, biases = (rng.standard_normal(n).astype(dtype) for n in (len(args["fixed"]), len(got)))
+    for more in ({"offsets": offsets}, {"biases": biases}, {"offsets": offsets, "biases": biases}):
+        _als.als_loss(*common, got, isa=isa, num_threads=2, **more)
+        als_loss(*common, expected, **more)
+        tolerance = 1e-5 if dtype is np.float32 else 1e-12
+        np.testing.assert_allclose(got, expected, rtol=tolerance, atol=tolerance)
 
 
 @settings(max_examples=60, deadline=None)

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from cases import CASES
 
 from recsys.kernels import Factors, fold_in, half_sweep, make_sides, objective
@@ -150,3 +151,51 @@ def test_ratings_of_one_and_unit_weights_agree(dtype):
     for side in (users, rated):
         half_sweep(side, y, x, x, mean=mean)
         assert np.abs(np.column_stack(x) - dense_solution(side, y, mean)).max() < 1e-4
+
+
+@pytest.mark.parametrize("biased", [False, True])
+def test_a_fold_in_of_few_rows_has_the_bits_of_one_of_all(dtype, biased):
+    """It rotates the columns of its own entries only."""
+    matrix = CASES["many short"]().astype(dtype)
+    count = matrix.shape[0]
+    spread = sp.csr_array((matrix.data, 7 * matrix.indices, matrix.indptr), (count, 290))
+    rng = np.random.default_rng(0)
+    biases = rng.standard_normal(290).astype(dtype) if biased else None
+    fixed = Factors(rng.standard_normal((290, 9)).astype(dtype), biases)
+    whole = fold_in(spread, fixed, 1.0, 0.5, 0.4, mean=0.2)
+    for rows in ([0], [3, 22], [199]):  # the first is empty
+        few = fold_in(spread[rows], fixed, 1.0, 0.5, 0.4, mean=0.2)
+        assert np.array_equal(few.factors, whole.factors[rows])
+        assert (few.biases is None) == (not biased)
+        if biased:
+            assert np.array_equal(few.biases, whole.biases[rows])
+
+
+def test_empty_rows_among_those_solved_again():
+    """Offsets whose sum is beyond float32 but not double: no row, empty ones included, is solved
+    in single precision."""
+    (users, _), _, y, _ = problem("many short", 3, np.float32)
+    y.factors[:] = 1 + np.abs(y.factors)
+    fixed = Factors(y.factors, np.full(len(y.biases), 3e37, np.float32))
+    assert np.diff(users.indptr)[0] == 0
+    last_is_empty = dataclasses.replace(
+        users,
+        indptr=np.append(users.indptr, users.indptr[-1]),
+        regularization=np.append(users.regularization, 1.0),
+        order=np.append(users.order, np.int32(users.n_rows)),
+        spans=np.append(users.spans[:-1], users.n_rows + 1),
+    )
+    rows = last_is_empty.n_rows
+    out = Factors(np.empty((rows, 3), np.float32), np.empty(rows, np.float32))
+    sweep = half_sweep(last_is_empty, fixed, None, out)
+    assert sweep.retried == rows
+    expected = dense_solution(last_is_empty, fixed, 0.0)
+    atol = 1e-3 * np.abs(expected).max()
+    np.testing.assert_allclose(np.column_stack(out), expected, atol=atol)
+
+
+def test_biases_that_are_not_finite_are_named(dtype):
+    (users, _), x, y, mean = problem("many short", 3, dtype)
+    y.biases[5] = np.inf
+    with pytest.raises(FloatingPointError, match="row 5 is not finite"):
+        half_sweep(users, y, None, x, mean=mean)
