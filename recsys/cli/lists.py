@@ -17,12 +17,12 @@ from recsys.cli.list_files import Columns, check_list_file, rows_of, write_list_
 from recsys.cli.output import AsJson, print_json, print_table
 from recsys.interactions import Interactions
 from recsys.interactions.matching import known_entries
+from recsys.kernels import query_blocks
 from recsys.models import internal
 from recsys.models.lists import IdLists
 from recsys.models.model import Model
 from recsys.progress import progress_bar
 
-USERS = 1 << 13  # whose lists are made together
 _SHOWN = 100  # users whose lists are printed, at most
 
 Length = Annotated[int, typer.Option("-N", min=1, help="Length of each list.")]
@@ -137,8 +137,8 @@ def _lists(
     if events is not None:
         options = {**options, "user_items": events, "fold_in": True}
     with progress_bar(show_progress, total=len(who), unit=" users") as bar:
-        for begin in range(0, len(who), USERS):
-            some = who[begin : begin + USERS]
+        for at in query_blocks(len(who)):
+            some = who[at]
             yield _columns(model, model.recommend(some, **options), some, ("user", "item"))
             bar.update(len(some))
 

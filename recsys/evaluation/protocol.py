@@ -11,6 +11,7 @@ import numpy as np
 from recsys import checks, csr
 from recsys.interactions.ids import Ids
 from recsys.interactions.matching import pair_in_rows
+from recsys.kernels import query_blocks
 from recsys.progress import progress_bar
 
 from .lists import Judged, judge, same_shape, self_information
@@ -286,8 +287,7 @@ def _unseen(train: sparse.csr_array, test: sparse.csr_array) -> int:
 def _blocks(n_users: int, length: int, show_progress: bool) -> Iterator[slice]:
     step = max(1, min(_USERS, _PLACES // length))
     with progress_bar(show_progress, total=n_users, unit=" users") as bar:
-        for begin in range(0, n_users, step):
-            at = slice(begin, min(begin + step, n_users))
+        for at in query_blocks(n_users, step):
             yield at
             bar.update(at.stop - at.start)
 

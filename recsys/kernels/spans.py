@@ -11,9 +11,10 @@ SLICE_SECONDS = 0.1  # between looks for a KeyboardInterrupt
 _QUERIES = 1 << 13  # whose lists are made together: what is gathered for them stays small
 
 
-def query_blocks(count: int) -> Iterator[slice]:
-    """Cut `count` queries into blocks whose lists are made together."""
-    return (slice(at, min(at + _QUERIES, count)) for at in range(0, count, _QUERIES))
+def query_blocks(count: int, most: int | None = None) -> Iterator[slice]:
+    """Cut `count` queries into blocks whose lists are made together, of so many at `most`."""
+    size = min(_QUERIES, most or _QUERIES)
+    return (slice(at, min(at + size, count)) for at in range(0, count, size))
 
 
 def most_work_first(work: np.ndarray) -> np.ndarray:

@@ -60,7 +60,7 @@ def test_files_of_lists_for_everybody(recsys_, folder, model):
 def test_blocks_of_users_make_one_file(recsys_, folder, monkeypatch):
     recsys_("recommend", "model.safetensors", "-N", 2, "-o", "whole.csv")
     recsys_("recommend", "model.safetensors", "-N", 2, "-o", "whole.parquet")
-    monkeypatch.setattr("recsys.cli.lists.USERS", 7)
+    monkeypatch.setattr("recsys.kernels.spans._QUERIES", 7)
     for name in ("whole.csv", "whole.parquet"):
         recsys_("recommend", "model.safetensors", "-N", 2, "-o", f"parts of {name}")
     from pyarrow import parquet
