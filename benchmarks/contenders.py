@@ -138,15 +138,16 @@ class Ours:
         (x, y), (new_x, new_y) = self.current, self.spare
         with kernels.use_isa(self.isa):
             users, items = self.problem.sides
-            self._half_sweep(users, y, x, new_x, self.workspace.or_else(new_y))
-            self._half_sweep(items, new_x, y, new_y, self.workspace)
+            free = self.workspace.or_else(new_y)
+            axes = self._half_sweep(users, y, x, new_x, workspace=free, turned=True).axes
+            self._half_sweep(items, new_x, y, new_y, workspace=self.workspace, axes=axes)
         self.current, self.spare = self.spare, self.current
 
-    def _half_sweep(self, side, fixed, start, out, workspace) -> kernels.Sweep:
+    def _half_sweep(self, side, fixed, start, out, **options) -> kernels.Sweep:
         return kernels.half_sweep(
             side,
             *map(kernels.Factors, (fixed, start, out)),
-            workspace=workspace,
+            **options,
             solver=self.solver,
             cg_steps=self.cg_steps,
             num_threads=self.problem.num_threads,

@@ -42,6 +42,7 @@ class Sweep:
     entries_loss: float | None  # its sum over stored entries of c (p - s)^2 - w0 s^2
     retried: int  # rows solved again in double precision
     jittered: int  # rows of those that needed more regularization
+    axes: np.ndarray | None = None  # (f, f) float64: what turns the solution, where it is left so
 
 
 @single_threaded_blas()
@@ -53,6 +54,8 @@ def half_sweep(
     *,
     mean: float = 0.0,
     workspace: Workspace | None = None,
+    axes: np.ndarray | None = None,
+    turned: bool = False,
     solver: str = "cholesky",
     cg_steps: int = 3,
     loss: bool = False,
@@ -75,6 +78,12 @@ def half_sweep(
         What all scores have in common, where there are biases.
     workspace : Workspace, optional
         Memory to work in, which is otherwise allocated anew.
+    axes : (f, f) array, optional
+        What `fixed` has been turned by, as `Sweep.axes` of the half-sweep before says: it is turned
+        back at the end, and `out` comes out in the axes it had before.
+    turned : bool
+        Leave `out` in the eigenbasis, which `Sweep.axes` then tells, for a half-sweep that follows
+        with it as `fixed`: that saves turning it back and forth. Not with biases.
     solver : "cholesky" or "cg"
     cg_steps : int
     loss : bool
@@ -93,13 +102,25 @@ def half_sweep(
     options = kernel_options(num_threads)
     workspace = workspace or Workspace.for_one(fixed, out)
     system = _System.of(side, fixed, fixed, mean, workspace, options)
-    return _sweep(side, fixed, system, start, out, workspace, solver, cg_steps, loss, options)
+    basis = system.basis if axes is None else axes @ system.basis
+    solved, sweep = _sweep(
+        side, fixed, system, basis, start, out, workspace, solver, cg_steps, loss, options
+    )
+    if turned:
+        return dataclasses.replace(sweep, axes=basis)
+    _turn_back(solved, basis, out, options)
+    if system.fixed is fixed.factors:
+        _turn_back(fixed.factors, basis, fixed, options)
+    elif axes is not None:
+        _turn_back(fixed.factors, axes, fixed, options)
+    return sweep
 
 
 def _sweep(
     side: Side,
     fixed: Factors,
     system: _System,
+    basis: np.ndarray,
     start: Factors | None,
     out: Factors,
     workspace: Workspace,
@@ -107,15 +128,15 @@ def _sweep(
     cg_steps: int,
     loss: bool,
     options: dict[str, Any],
-) -> Sweep:
-    """`half_sweep` from its `system` on."""
+) -> tuple[np.ndarray, Sweep]:
+    """Solve the rows of a system, which `basis` turns `start` into the axes of; the solution is in
+    these."""
     solved = out.factors
     if out.biases is not None:
         solved = workspace.solved(len(out.factors))
     if solver == "cg":
-        _als.rotate(
-            start.factors, system.basis.astype(solved.dtype), solved, last=start.biases, **options
-        )
+        into = basis.astype(solved.dtype)
+        _als.rotate(start.factors, into, solved, last=start.biases, **options)
     row_loss = np.zeros(side.n_rows) if loss else None
     steps = cg_steps if solver == "cg" else 0
     retried, jittered = _solve(side, system, solved, steps, row_loss, options)
@@ -123,11 +144,12 @@ def _sweep(
     if loss:
         entries = float(row_loss.sum())
         total = entries + _other_cells(side, system, fixed, solved, options)
-    back = np.ascontiguousarray(system.basis.T, dtype=solved.dtype)
-    _als.rotate(solved, back, out.factors, out_last=out.biases, **options)
-    if system.fixed is fixed.factors:
-        _als.rotate(fixed.factors, back, fixed.factors, **options)
-    return Sweep(total, entries, retried, jittered)
+    return solved, Sweep(total, entries, retried, jittered)
+
+
+def _turn_back(rows: np.ndarray, basis: np.ndarray, out: Factors, options: dict[str, Any]) -> None:
+    back = np.ascontiguousarray(basis.T, dtype=rows.dtype)
+    _als.rotate(rows, back, out.factors, out_last=out.biases, **options)
 
 
 @single_threaded_blas()
@@ -166,7 +188,10 @@ def fold_in(
     workspace = Workspace.for_one(gathered, out)
     system = _System.of(side, fixed, gathered, mean, workspace, options)
     solver = "cholesky" if start is None else "cg"
-    _sweep(side, fixed, system, start, out, workspace, solver, cg_steps, False, options)
+    solved, _ = _sweep(
+        side, fixed, system, system.basis, start, out, workspace, solver, cg_steps, False, options
+    )
+    _turn_back(solved, system.basis, out, options)
     return out
 
 

@@ -368,12 +368,13 @@ class AlternatingTrainer:
         free = new.items.factors  # is written last
         began = time.perf_counter()
         users = half_sweep(
-            of_users, now.items, start.users, new.users, workspace=self.workspace.or_else(free)
-        )
+            of_users, now.items, start.users, new.users, workspace=self.workspace.or_else(free),
+            turned=not model.bias,
+        )  # fmt: skip
         middle = time.perf_counter()
         items = half_sweep(
             of_items, new.users, start.items, new.items, workspace=self.workspace,
-            loss=model.compute_loss,
+            axes=users.axes, loss=model.compute_loss,
         )  # fmt: skip
         end = time.perf_counter()
         seconds = {"user_seconds": middle - began, "item_seconds": end - middle}

@@ -128,6 +128,26 @@ def test_memory_that_was_used_before_changes_no_bits(solver):
 
 
 @pytest.mark.parametrize("solver", ["cholesky", "cg"])
+@pytest.mark.parametrize("in_place", [True, False])
+def test_a_side_that_is_left_turned(solver, in_place, dtype):
+    users, items, x, y = problem("every length", 17, dtype)
+    workspace = Workspace() if in_place else None
+    one_x, one_y, two_x, two_y = (Factors(np.empty_like(side.factors)) for side in (x, y, x, y))
+    half_sweep(users, y, x, one_x, solver=solver)
+    one = half_sweep(items, one_x, y, one_y, solver=solver, loss=True)
+    axes = half_sweep(users, y, x, two_x, solver=solver, turned=True).axes
+    np.testing.assert_allclose(axes @ axes.T, np.eye(17), atol=1e-12)
+    apart = np.abs(two_x.factors - one_x.factors).max()
+    assert apart > 0.01 * np.abs(one_x.factors).max()
+    options = {"solver": solver, "workspace": workspace, "loss": True}
+    two = half_sweep(items, two_x, y, two_y, axes=axes, **options)
+    rtol = 2e-4 if dtype is np.float32 else 1e-9
+    for got, want in ((two_x.factors, one_x.factors), (two_y.factors, one_y.factors)):
+        np.testing.assert_allclose(got, want, rtol=0, atol=rtol * np.abs(want).max())
+    assert two.loss == pytest.approx(one.loss, rel=rtol)
+
+
+@pytest.mark.parametrize("solver", ["cholesky", "cg"])
 def test_without_memory_the_fixed_side_is_rotated_in_place_and_back(solver, dtype):
     users, items, x, y = problem("every length", 17, dtype)
     workspace = Workspace.of((users, items), 17, False, dtype)
