@@ -385,28 +385,34 @@ class FactorModel(Model):
             seen = self._remembered() if counts is None else counts
             skip = seen.indptr, seen.indices
         items = self._scored_items()
-        if fold_in:
-            queries, biases = self._fold(csr.take_rows(counts, rows))
-            places = None
-        else:
-            queries, biases, places = self._user_factors, self._user_biases, users
-            biases = None if biases is None else biases[users]
-        best, scores = self._topk(
-            queries,
-            items,
-            N,
-            rows=places,
-            among=choice.among,
-            order=self._norm_order(len(users)) if choice.among is None else None,
-            skip=skip,
-            skip_rows=rows,
-            banned=choice.banned,
-            num_threads=self.num_threads,
-        )
-        common = self._mean if biases is None else (biases + biases.dtype.type(self._mean))[:, None]
-        if np.any(common):  # to all scores of a user
-            scores += common
-        return best, scores
+        order = self._norm_order(len(users)) if choice.among is None else None
+
+        def best(queries: np.ndarray, biases: np.ndarray | None, **rows: Any) -> Lists:
+            lists, scores = self._topk(
+                queries,
+                items,
+                N,
+                among=choice.among,
+                order=order,
+                skip=skip,
+                banned=choice.banned,
+                num_threads=self.num_threads,
+                **rows,
+            )
+            if biases is not None:
+                scores += (biases + biases.dtype.type(self._mean))[:, np.newaxis]
+            elif self._mean:
+                scores += self._mean
+            return lists, scores
+
+        if not fold_in:
+            biases = None if self._user_biases is None else self._user_biases[users]
+            return best(self._user_factors, biases, rows=users, skip_rows=rows)
+        lists, scores = np.empty((len(rows), N), np.int32), np.empty((len(rows), N), items.dtype)
+        for at in kernels.query_blocks(len(rows)):
+            folded = self._fold(csr.take_rows(counts, rows[at]))
+            lists[at], scores[at] = best(*folded, skip_rows=rows[at])
+        return lists, scores
 
     def _fold(self, rows: sparse.csr_array) -> tuple[np.ndarray, np.ndarray | None]:
         logger.debug(

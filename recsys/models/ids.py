@@ -18,7 +18,7 @@ from recsys.interactions.matching import in_rows
 from recsys.models.files import digest
 from recsys.models.lists import IdLists
 
-Lists = tuple[np.ndarray, np.ndarray]
+Lists = tuple[np.ndarray, np.ndarray]  # who is listed, best first, and their scores
 
 
 class Vocabulary(NamedTuple):

@@ -270,8 +270,8 @@ class ImplicitALS(LeastSquaresModel):
         return kernels.objective(
             users,
             items,
-            kernels.Factors(np.asarray(user_factors, dtype), self._user_biases),
-            kernels.Factors(np.asarray(item_factors, dtype), self._item_biases),
+            self._held("user"),
+            self._held("item"),
             num_threads=self.num_threads,
             mean=self._mean,
         )

@@ -83,7 +83,7 @@ def remembered(model: Model) -> TrainingMatrix:
 
 
 def listed_vectors(model: Any, kind: str) -> np.ndarray:
-    """What items have that lists go by, as long as these are the same the same array.
+    """What items have that lists go by.
 
     Parameters
     ----------
@@ -96,8 +96,8 @@ def listed_vectors(model: Any, kind: str) -> np.ndarray:
     ------
     NotFittedError
         The model has no factors yet.
-    TypeError, ValueError
-        Not a factor model; factors that are not finite.
+    TypeError
+        Not a factor model.
     """
     if not isinstance(model, FactorModel):
         raise TypeError(
@@ -105,6 +105,11 @@ def listed_vectors(model: Any, kind: str) -> np.ndarray:
             f"{type(model).__module__}.{type(model).__qualname__}"
         )
     return model._scored_items() if kind == "recommend" else model._factors("_item_factors")
+
+
+def learned_of_items(model: FactorModel) -> tuple[np.ndarray, np.ndarray | None]:
+    """Item factors and biases: the same arrays as long as lists by them are the same."""
+    return model._item_factors, model._item_biases
 
 
 def norm_order(model: FactorModel, n_users: int) -> NormOrder | None:

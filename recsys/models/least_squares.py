@@ -61,7 +61,7 @@ class LeastSquaresModel(FactorModel):
     bias: bool
 
     _entry: ClassVar[type[Iteration]] = AlternatingIteration
-    _ratings: ClassVar[bool] = False  # entries are no counts: later ones replace earlier ones
+    _ratings: ClassVar[bool] = False  # whether entries are ratings: later ones replace earlier ones
 
     # ---- what a model of this kind provides ----------------------------------------------------
 
@@ -328,6 +328,13 @@ class AlternatingTrainer:
         self.mean = model._mean_target(signed) if model.bias else 0.0
         lambda_, nu, w0 = model._weights()
         self.sides = kernels.make_sides(signed, lambda_, nu, w0, model._ratings)
+        # As they are now: what a callback sets is checked at the next fit
+        self.solver = SOLVERS[model.solver]
+        self.options = {
+            "mean": self.mean,
+            "cg_steps": model.cg_steps,
+            "num_threads": model.num_threads,
+        }
         self.retried = self.jittered = 0
         self._log_paths()
 
@@ -355,33 +362,27 @@ class AlternatingTrainer:
             self.workspace = kernels.Workspace.of(
                 self.sides, self.model.factors, self.model.bias, self.dtype
             )
-        model, now, new = self.model, self.current, self.spare
-        solver = SOLVERS[model.solver]
-        half_sweep = functools.partial(
-            solver.half_sweep,
-            mean=self.mean,
-            cg_steps=model.cg_steps,
-            num_threads=model.num_threads,
-        )
-        of_users, of_items = self.sides
-        start = now if solver.starts else Both(None, None)
-        free = new.items.factors  # is written last
+        now, new = self.current, self.spare
+        solver, half_sweep = self.solver, functools.partial(self.solver.half_sweep, **self.options)
+        begin = now if solver.starts else Both(None, None)  # where the rows are
+        user_side, item_side = self.sides
+        free = self.workspace.or_else(new.items.factors)  # which are written last
+        turned = now.users.biases is None
         began = time.perf_counter()
         users = half_sweep(
-            of_users, now.items, start.users, new.users, workspace=self.workspace.or_else(free),
-            turned=not model.bias,
-        )  # fmt: skip
+            user_side, now.items, begin.users, new.users, workspace=free, turned=turned
+        )
         middle = time.perf_counter()
         items = half_sweep(
-            of_items, new.users, start.items, new.items, workspace=self.workspace,
-            axes=users.axes, loss=model.compute_loss,
+            item_side, new.users, begin.items, new.items, workspace=self.workspace,
+            axes=users.axes, loss=self.model.compute_loss,
         )  # fmt: skip
         end = time.perf_counter()
         seconds = {"user_seconds": middle - began, "item_seconds": end - middle}
         self.current, self.spare = new, now
         self.retried += users.retried + items.retried
         self.jittered += users.jittered + items.jittered
-        return Step(self.state(), items.loss, seconds | model._details(items, self.entries))
+        return Step(self.state(), items.loss, seconds | self.model._details(items, self.entries))
 
     def finish(self) -> None:
         self._say_if_vanished()
@@ -397,7 +398,7 @@ class AlternatingTrainer:
         if not logger.isEnabledFor(logging.INFO):
             return  # as it looks at every entry
         model = self.model
-        steps = model.cg_steps if model.solver == "cg" else 0
+        steps = model.cg_steps if self.solver.starts else 0
         for noun, side in zip(("users", "items"), self.sides, strict=True):
             paths = kernels.row_paths(side, model.factors + model.bias, steps)
             counted = ", ".join(f"{count:,} {path}" for path, count in paths.items())

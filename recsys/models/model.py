@@ -18,7 +18,7 @@ from recsys.interactions import Ids
 from recsys.models import ids
 from recsys.models.display import as_json, model_html, parameters
 from recsys.models.files import matrix_arrays, write_lists, write_model_file
-from recsys.models.ids import Vocabulary
+from recsys.models.ids import Lists, Vocabulary
 from recsys.models.selection import Choice, list_length, rows_meant
 from recsys.models.training import Iteration, NotFittedError
 from recsys.progress import progress_bar
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from sklearn.utils import Tags
 
 logger = logging.getLogger("recsys")
-
-Lists = tuple[np.ndarray, np.ndarray]  # row numbers of items, and their scores
 
 
 class Model(metaclass=ABCMeta):
@@ -258,6 +256,8 @@ class Model(metaclass=ABCMeta):
         TypeError, ValueError
             `users` are not row numbers; N is out of range; `user_items` has another shape; factors
             that do not go together.
+        FloatingPointError
+            Factors are not finite, or so large that scores may not be.
         """
         vocabulary, users = self._vocabulary(), ids.listed(users)
         numbers, user_items = ids.with_history(vocabulary, users, user_items, newcomers=fold_in)

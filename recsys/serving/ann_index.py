@@ -56,6 +56,7 @@ class AnnIndex:
         self.num_threads = 0
         self._model, self._graph = model, graph
         self._factors = _checked_factors(model, kind)
+        self._built_on = internal.learned_of_items(model)
 
     @classmethod
     def build(
@@ -261,7 +262,8 @@ class AnnIndex:
         self._check_unchanged()
 
     def _check_unchanged(self) -> None:
-        if internal.listed_vectors(self._model, self.kind) is not self._factors:
+        now = internal.learned_of_items(self._model)
+        if any(a is not b for a, b in zip(now, self._built_on, strict=True)):
             raise ValueError(
                 "the model's item factors changed since this index was built: rebuild it with "
                 f"{_CLASS}.build(model, ...)"

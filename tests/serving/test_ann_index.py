@@ -292,6 +292,19 @@ def test_factors_that_changed(backend, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["m"]
 
 
+def test_biases_of_items_are_those_built_on(backend):
+    counts = sparse.random_array((300, 200), density=0.1, rng=0, format="csr")
+    model = ImplicitALS(8, bias=True, iterations=2, random_state=0).fit(counts, show_progress=False)
+    index = AnnIndex.build(model, backend)
+    model.user_factors = 2 * model.user_factors
+    assert_same(index.recommend(0, N=1, items=[1]), model.recommend(0, N=1, items=[1]))
+    model.partial_fit_users(300, counts[[5]])
+    assert (index.recommend(300, N=3)[0] >= 0).all()
+    model.partial_fit_items(3, sparse.csr_array((np.ones(1), ([0], [7])), shape=(1, 301)))
+    with pytest.raises(ValueError, match=r"rebuild it with AnnIndex.build"):
+        index.recommend(0)
+
+
 def test_arguments_that_make_no_sense(backend):
     model = random_model()
     for error, match, options in (
