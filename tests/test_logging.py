@@ -13,7 +13,7 @@ from every_model import EVERY, FACTORS, counts, fitted, make, trained
 
 import recsys
 from recsys.evaluation import random_split
-from recsys.kernels import current_isa, half_sweep, make_sides, threads, threads_in_words
+from recsys.kernels import Factors, current_isa, half_sweep, make_sides, threads, threads_in_words
 
 TRAIN, HELD_OUT = random_split(counts(60, 40), 0.3, random_state=0)
 
@@ -144,7 +144,7 @@ def test_rows_solved_again(said):
     rng = np.random.default_rng(0)
     x, y = (rng.standard_normal((n, 32)).astype(np.float32) for n in matrix.shape)
     messages = said(logging.DEBUG)
-    retried = half_sweep(users, y, None, x).retried
+    retried = half_sweep(users, Factors(y), None, Factors(x)).retried
     assert retried and messages() == [
         f"{retried} of {users.n_rows} rows solved again in double precision, 0 of them with a "
         "larger diagonal"

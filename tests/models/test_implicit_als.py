@@ -267,6 +267,16 @@ def test_heavy_confidences_warn():
     assert np.isfinite(model.user_factors).all() and np.isfinite(model.item_factors).all()
 
 
+def test_what_a_callback_sets_counts_from_the_next_fit_on():
+    model = ImplicitALS(**SMALL).fit(plays())
+    options = {"solver": "nonsense", "cg_steps": -3}
+    other = ImplicitALS(**SMALL)
+    other.fit(plays(), callback=lambda *_: other.set_params(**options) and None)
+    np.testing.assert_array_equal(other.user_factors, model.user_factors)
+    with pytest.raises(ValueError, match="unknown solver 'nonsense'"):
+        other.fit(plays())
+
+
 def test_rows_solved_again_are_counted_in_one_warning(monkeypatch):
     exact = SOLVERS["cholesky"]
 
