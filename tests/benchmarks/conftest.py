@@ -16,6 +16,7 @@ def benchmarks(monkeypatch):
     """Imports a module of benchmarks/: no package, its scripts find one another by name."""
     before = set(sys.modules)
     monkeypatch.syspath_prepend(str(FOLDER))
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)  # a script imports its neighbours
     yield importlib.import_module
     for name in set(sys.modules) - before:
         if str(FOLDER) in str(getattr(sys.modules[name], "__file__", None)):

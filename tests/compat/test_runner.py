@@ -37,6 +37,7 @@ except ModuleNotFoundError:
 
 def run(*arguments, cwd):
     environment = os.environ | {"PYTHONPATH": os.environ.get("PYTHONPATH", "")}
+    environment.pop("PYTHONSAFEPATH", None)  # a module may be in the current folder
     command = [sys.executable, "-m", "recsys.compat.implicit", *arguments]
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
 
