@@ -43,10 +43,11 @@ static int64_t cg_layout(char *base, int64_t f, cg_scratch *s) {
 /* Entries [begin, begin + count) into the panel, rounded up to GROUP rows with zeros. */
 static void cg_gather(const recsys_als *p, int64_t begin, int64_t count, const cg_scratch *s) {
     const int64_t f = p->factors, fp = padded(f), end = begin + count;
+    const int64_t width = readable(p);
     for (int64_t k = 0; k < count; k++) {
         const real *y = fixed_row(p, begin + k);
         prefetch_fixed(p, begin + k + AHEAD, end);
-        for (int64_t v = 0; v * W < f; v++) store(s->panel + k * fp + v * W, load_fixed(p, y, v));
+        for (int64_t v = 0; v * W < f; v++) store(s->panel + k * fp + v * W, load_row(y, v, width));
         const als_entry own = read_entry(p, begin + k);
         s->weight[k] = own.weight;
         s->pull[k] = own.pull;

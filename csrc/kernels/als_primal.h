@@ -69,11 +69,11 @@ static int64_t primal_layout(char *base, int64_t f, int64_t rows, primal_scratch
 /* One entry into row k of the panel, and its part of the right-hand side. */
 INLINE void pack_entry(const recsys_als *p, int64_t entry, const real *scale, real root_weight,
                        real pull, int64_t k, real *panel, real *b) {
-    const int64_t f = p->factors, ldp = slab_stride(PANEL);
+    const int64_t f = p->factors, width = readable(p), ldp = slab_stride(PANEL);
     const real *y = fixed_row(p, entry);
     const vec weight = splat(root_weight), pulled = splat(pull);
     for (int64_t v = 0; v * W < f; v++) {
-        const vec z = load_fixed(p, y, v) * load(scale + v * W);
+        const vec z = load_row(y, v, width) * load(scale + v * W);
         store(b + v * W, load(b + v * W) + pulled * z);
         store(panel + v * ldp + k * W, weight * z);
     }

@@ -98,11 +98,8 @@ INLINE const real *fixed_row(const recsys_als *p, int64_t k) {
 }
 
 /* As much of a row as is read: whole vectors if there is room for them. What they hold past the
- * factors meets zeros. */
+ * factors meets zeros. Taken before a loop: C has to think that a store in it may change *p. */
 INLINE int64_t readable(const recsys_als *p) { return min_i64(padded(p->factors), p->stride); }
-INLINE vec load_fixed(const recsys_als *p, const real *y, int64_t v) {
-    return load_row(y, v, readable(p));
-}
 
 INLINE real *solved_row(const recsys_als *p, int64_t row) {
     return (real *)p->solved + row * p->factors;
@@ -156,6 +153,7 @@ static void finish_row(const recsys_als *p, int64_t row, const real *scale, cons
  * double; the row's bias b is one of the factors while rows are solved */
 static double stored_loss(const recsys_als *p, int64_t row) {
     const int64_t f = p->factors, begin = p->indptr[row], end = p->indptr[row + 1];
+    const int64_t width = readable(p);
     const real *x = solved_row(p, row), *biases = p->biases;
     const double bias = biases ? (double)biases[row] : 0;
     double loss = 0;
@@ -166,7 +164,8 @@ static double stored_loss(const recsys_als *p, int64_t row) {
         for (int64_t v = 0; v * W < f; v++) {
             const vec own = load_row(x, v, f);
             UNROLL for (int g = 0; g < GROUP; g++) {
-                products[g] += own * load_fixed(p, fixed_row(p, min_i64(k + g, end - 1)), v);
+                const real *y = fixed_row(p, min_i64(k + g, end - 1));
+                products[g] += own * load_row(y, v, width);
             }
         }
         const vec scores = sum_lanes(products);
