@@ -10,7 +10,7 @@ from .objective import objective
 from .paths import row_paths
 from .product import product_topk
 from .ratings import RatingSGD
-from .rows import padded
+from .rows import on_line, padded
 from .sides import Side, make_sides, scaled_lambda
 from .spans import query_blocks
 from .threads import resolve_num_threads, threads_in_words
@@ -44,6 +44,7 @@ __all__ = [
     "normal_matrix",
     "norms",
     "objective",
+    "on_line",
     "padded",
     "product_topk",
     "query_blocks",

@@ -1,6 +1,9 @@
-"""Rows of factors as the kernels of stochastic gradients want them."""
+"""Where rows of factors lie in memory: at cache lines, so that gathering one takes the fewest."""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -20,6 +23,14 @@ def whole_lines(rows: int, width: int, dtype: np.dtype) -> np.ndarray:
     dtype = np.dtype(dtype)
     line = CACHE_LINE // dtype.itemsize
     stride = -(-width // line) * line
-    memory = np.zeros(rows * stride + line, dtype)
+    return on_line((rows, stride), dtype, np.zeros)
+
+
+def on_line(
+    shape: tuple[int, int], dtype: np.dtype, allocate: Callable[..., np.ndarray] = np.empty
+) -> np.ndarray:
+    """Not yet written, beginning at a cache line: rows of whole lines then lie in the fewest."""
+    dtype, size = np.dtype(dtype), math.prod(shape)
+    memory = allocate(size + CACHE_LINE // dtype.itemsize, dtype)
     begin = -memory.ctypes.data % CACHE_LINE // dtype.itemsize
-    return memory[begin : begin + rows * stride].reshape(rows, stride)
+    return memory[begin : begin + size].reshape(shape)

@@ -19,6 +19,7 @@ from . import _als
 logger = logging.getLogger("recsys")
 
 _MOST = 4096  # threads: more would not help anybody, and could not be started
+_WORTH = 1e6  # FLOP: some tens of microseconds, what a sleeping thread takes to be there
 _after_fork = False
 
 
@@ -83,6 +84,11 @@ def resolve_num_threads(num_threads: int) -> int:
             logger.info("forked process: using 1 thread, OpenMP cannot restart its own here")
         return 1
     return wanted or max(1, min(_limits().values()))
+
+
+def threads_worth(num_threads: int, flop: float) -> int:
+    """As many of the threads as have enough to do in `flop` operations to be worth their waking."""
+    return max(1, min(resolve_num_threads(num_threads), int(flop / _WORTH)))
 
 
 def threads_in_words(num_threads: int) -> str:

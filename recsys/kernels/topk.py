@@ -12,7 +12,7 @@ from . import _topk
 from ._topk import CODE_BLOCK, NO_ID, QUERIES, VANISHED
 from .config import current_isa
 from .spans import query_blocks
-from .threads import resolve_num_threads
+from .threads import threads_worth
 
 Entries = tuple[np.ndarray, np.ndarray]  # indptr int64, indices int32: rows of a CSR matrix
 
@@ -144,9 +144,8 @@ def topk(
         if skip is not None:
             which = np.arange(at.start, at.stop) if skip_rows is None else skip_rows[at]
             skipped = _skipped(skip, which, places)
-        best, scores[at] = _lists(
-            block, items, n, item_scale, order, skipped, banned, resolve_num_threads(num_threads)
-        )
+        threads = threads_worth(num_threads, 2.0 * len(block) * items.size)
+        best, scores[at] = _lists(block, items, n, item_scale, order, skipped, banned, threads)
         ids[at] = best if among is None else np.append(among, NO_ID)[best]  # NO_ID is the last
     return ids, scores
 

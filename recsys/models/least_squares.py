@@ -314,8 +314,15 @@ class Both(NamedTuple):
 
     def like(self) -> Both:
         """Arrays of the same shapes, not yet written."""
-        return Both(*(kernels.Factors(*(a if a is None else np.empty_like(a) for a in side))
-                      for side in self))  # fmt: skip
+        return Both(*map(_like, self))
+
+
+def _like(side: kernels.Factors) -> kernels.Factors:
+    factors, biases = side
+    return kernels.Factors(
+        kernels.on_line(factors.shape, factors.dtype),
+        None if biases is None else np.empty_like(biases),
+    )
 
 
 class AlternatingTrainer:

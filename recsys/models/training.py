@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
-from recsys import checks, csr
+from recsys import checks, csr, kernels
 from recsys.csr import TrainingMatrix
 from recsys.interactions.matching import pair_in_rows
 from recsys.models.ids import Vocabulary
@@ -260,7 +260,8 @@ def start(
     """Drawn factors, or copies of the model's own where `random` is None. Biases that there are to
     be are copied as well, or zeros."""
     if random is None:
-        users, items = model._user_factors.astype(dtype), model._item_factors.astype(dtype)
+        users, items = (kernels.on_line((count, model.factors), dtype) for count in shape)
+        users[...], items[...] = model._user_factors, model._item_factors
         present = model._user_biases, model._item_biases
     else:
         users, items = drawn(random, shape, model.factors, model.init_scale, dtype)
@@ -290,8 +291,9 @@ def drawn(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Initial factors of users and items: normal, of standard deviation init_scale / sqrt(f)."""
     scale = dtype.type(init_scale / math.sqrt(factors))
-    items, users = (random.standard_normal((count, factors), dtype=dtype) for count in shape[::-1])
-    for side in (users, items):
+    users, items = (kernels.on_line((count, factors), dtype) for count in shape)
+    for side in (items, users):
+        random.standard_normal(dtype=dtype, out=side)
         side *= scale
     return users, items
 
