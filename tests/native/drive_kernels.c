@@ -14,9 +14,18 @@
 
 #include "recsys.h"
 
-/* Rows of 0 to 300 entries, and one so long that conjugate gradient takes it otherwise. */
-enum { ROWS = 302, LONGEST = 1203, COLUMNS = LONGEST, MOST_ARRAYS = 32 };
-enum { ENTRIES = 300 * 301 / 2 + LONGEST };
+/* Rows of every length up to 80 entries, of every seventh up to 297, and one so long that conjugate
+ * gradient takes it otherwise. */
+enum { EVERY = 80, STEP = 7, SPARSE = 31, ROWS = EVERY + 1 + SPARSE + 1 };
+enum { LONGEST = 1203, COLUMNS = LONGEST, MOST_ARRAYS = 32 };
+enum {
+    ENTRIES = EVERY * (EVERY + 1) / 2 + SPARSE * EVERY + STEP * SPARSE * (SPARSE + 1) / 2 + LONGEST
+};
+
+static int64_t row_length(int64_t row) {
+    if (row == ROWS - 1) return LONGEST;
+    return row <= EVERY ? row : EVERY + STEP * (row - EVERY);
+}
 
 static struct {
     char *map;
@@ -97,7 +106,7 @@ static void make_matrix(recsys_als *p) {
     int32_t *indices = exactly(4 * ENTRIES, 4), *order = exactly(4 * ROWS, 4);
     indptr[0] = 0;
     for (int64_t row = 0; row < ROWS; row++) {
-        const int64_t n = row < ROWS - 1 ? row : LONGEST;
+        const int64_t n = row_length(row);
         for (int64_t k = 0; k < n; k++) {
             indices[indptr[row] + k] = (int32_t)(COLUMNS - 1 - (n - 1 - k) * COLUMNS / n);
         }
