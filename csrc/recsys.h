@@ -61,6 +61,10 @@ typedef struct {
     int64_t cg_steps; /* 0: solve every row exactly */
     uint8_t *failed;  /* (rows,) set to 1 where more precision is needed */
     double *row_loss; /* (rows,) or NULL: sum over stored of c(p-s)^2 - w0 s^2 */
+    /* of als_nonnegative_rows, whose `fixed` is not rotated, and which starts from `solved` */
+    const double *gram; /* (factors, factors): fixed' fixed */
+    int64_t unbounded;  /* how many of the last factors may be negative */
+    int64_t sweeps;     /* of coordinate descent at most */
 } recsys_als;
 
 /* out = x basis, for a matrix or two of rows whose last column may be kept apart from others. */
@@ -193,6 +197,9 @@ typedef struct {
 #define RECSYS_KERNELS(KERNEL)                                                                     \
     /* solve the rows order[begin:end] */                                                          \
     KERNEL(als_rows, (const recsys_als *problem, int64_t begin, int64_t end, void *scratch))       \
+    /* the same, of rows that may not be negative */                                               \
+    KERNEL(als_nonnegative_rows,                                                                   \
+           (const recsys_als *problem, int64_t begin, int64_t end, void *scratch))                 \
     /* row_loss of the rows begin:end for `solved` as it stands, order ignored */                  \
     KERNEL(als_loss, (const recsys_als *problem, int64_t begin, int64_t end, void *scratch))       \
     /* gram (factors, factors) += x[begin:end]' x[begin:end], upper triangle */                    \

@@ -6,6 +6,7 @@
 #include "recsys.h"
 
 #include "kernels/als.h"
+#include "kernels/als_nonnegative.h"
 #include "kernels/bpr.h"
 #include "kernels/gram.h"
 #include "kernels/lmf.h"
@@ -16,6 +17,7 @@
 
 static int64_t scratch_bytes(int64_t factors, int64_t cg_steps, int64_t longest) {
     int64_t most = als_scratch_bytes(factors, cg_steps, longest);
+    most = max_i64(most, nonnegative_scratch_bytes(factors));
     most = max_i64(most, gram_scratch_bytes(factors));
     most = max_i64(most, topk_scratch_bytes(factors));
     most = max_i64(most, bpr_scratch_bytes(factors));

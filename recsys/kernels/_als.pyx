@@ -130,6 +130,46 @@ def als_rows(const int64_t[::1] indptr, const int32_t[::1] indices, const real[:
                        scratch.base + threadid() * scratch.stride)
 
 
+def als_nonnegative_rows(
+        const int64_t[::1] indptr, const int32_t[::1] indices, const real[::1] confidence,
+        const int32_t[::1] order, const int64_t[::1] spans, const real[:, ::1] fixed,
+        real[:, ::1] solved, const double[:, ::1] gram, const double[::1] regularization,
+        double unobserved_weight, double tolerance, int64_t sweeps, uint8_t[::1] failed,
+        double[::1] row_loss, const real[:] offsets=None, const real[::1] common=None,
+        bint ratings=False, int64_t unbounded=0, *, str isa, int num_threads):
+    """Solve the rows order[spans[0]:spans[-1]] by factors that are not negative; see
+    reference.nonnegative.als_nonnegative_rows."""
+    cdef const native.recsys_table *table = get_table(isa, real is double)
+    cdef native.recsys_als problem
+    memset(&problem, 0, sizeof(problem))
+    problem.indptr = &indptr[0]
+    problem.indices = &indices[0] if indices.shape[0] else NULL
+    problem.confidence = &confidence[0] if confidence.shape[0] else NULL
+    problem.ratings = ratings
+    set_offsets(&problem, offsets)
+    problem.common = &common[0] if offsets is not None else NULL
+    problem.order = &order[0]
+    problem.fixed = &fixed[0, 0]
+    problem.stride = fixed.shape[1]
+    problem.solved = &solved[0, 0]
+    problem.factors = solved.shape[1]
+    problem.gram = &gram[0, 0]
+    problem.regularization = &regularization[0]
+    problem.unobserved_weight = unobserved_weight
+    problem.tolerance = tolerance
+    problem.sweeps = sweeps
+    problem.unbounded = unbounded
+    problem.failed = &failed[0]
+    problem.row_loss = &row_loss[0] if row_loss is not None else NULL
+    cdef Py_ssize_t span, count = spans.shape[0] - 1
+    num_threads = min(num_threads, max(count, 1))
+    cdef Scratch scratch = Scratch(table.scratch_bytes(problem.factors, 0, 0), num_threads)
+    for span in prange(count, nogil=True, schedule="dynamic", chunksize=1,
+                       num_threads=num_threads):
+        table.als_nonnegative_rows(&problem, spans[span], spans[span + 1],
+                                   scratch.base + threadid() * scratch.stride)
+
+
 def als_loss(const int64_t[::1] indptr, const int32_t[::1] indices, const real[::1] confidence,
              const real[:, ::1] fixed, const real[:, ::1] solved, double unobserved_weight,
              double[::1] row_loss, bint ratings=False, const real[:] offsets=None,

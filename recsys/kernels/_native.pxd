@@ -46,6 +46,9 @@ cdef extern from "recsys.h" nogil:
         int64_t cg_steps
         uint8_t *failed
         double *row_loss
+        const double *gram
+        int64_t unbounded
+        int64_t sweeps
 
     ctypedef struct recsys_rotation:
         const void *x
@@ -157,6 +160,8 @@ cdef extern from "recsys.h" nogil:
 
     ctypedef struct recsys_table:
         void (*als_rows)(const recsys_als *, int64_t, int64_t, void *) noexcept nogil
+        void (*als_nonnegative_rows)(
+            const recsys_als *, int64_t, int64_t, void *) noexcept nogil
         void (*als_loss)(const recsys_als *, int64_t, int64_t, void *) noexcept nogil
         void (*gramian_rows)(
             const void *, int64_t, int64_t, int64_t, double *, void *) noexcept nogil
