@@ -10,8 +10,10 @@ from .objective import objective
 from .paths import row_paths
 from .product import product_topk
 from .ratings import RatingSGD
+from .reference.rng import draw
 from .rows import padded
-from .sides import Side, make_sides, scaled_lambda
+from .sides import Side, make_side, make_sides, scaled_lambda
+from .solve import Solved, gramian, rotate, solve_rows, spectrum
 from .spans import query_blocks
 from .threads import resolve_num_threads, threads_in_words
 from .topk import NO_ID, Entries, NormOrder, norm_order, norms, topk
@@ -31,14 +33,18 @@ __all__ = [
     "Rates",
     "RatingSGD",
     "Side",
+    "Solved",
     "Sweep",
     "Workspace",
     "current_isa",
+    "draw",
     "epoch_key",
     "fold_in",
+    "gramian",
     "half_sweep",
     "lmf_half_sweep",
     "lmf_sides",
+    "make_side",
     "make_sides",
     "norm_order",
     "normal_matrix",
@@ -48,10 +54,13 @@ __all__ = [
     "product_topk",
     "query_blocks",
     "resolve_num_threads",
+    "rotate",
     "row_keys",
     "row_paths",
     "scaled_lambda",
     "show_config",
+    "solve_rows",
+    "spectrum",
     "threads_in_words",
     "topk",
     "use_isa",
