@@ -90,7 +90,7 @@ static int nonnegative_descend(const recsys_als *p, const nonnegative_scratch *s
             worst = off > worst ? off : worst;
             for (int64_t i = 0; i < f && step != 0; i++) g[i] += column[i] * step;
         }
-        if (worst <= p->tolerance * largest) return 1;
+        if (worst <= p->tolerance * largest) return isfinite(largest);
     }
     return 0;
 }

@@ -6,12 +6,15 @@ from .bpr import EpochSums, PairwiseFoldIn, PairwiseSGD, Rates, epoch_key
 from .config import current_isa, show_config, use_isa
 from .factors import Factors, Workspace
 from .lmf import Fixed, Learned, LmfSide, lmf_half_sweep, lmf_sides, row_keys
+from .nonnegative import nonnegative_fold_in, nonnegative_half_sweep
 from .objective import objective
 from .paths import row_paths
 from .product import product_topk
 from .ratings import RatingSGD
+from .reference.rng import draw
 from .rows import on_line, padded
-from .sides import Side, make_sides, scaled_lambda
+from .sides import Side, make_side, make_sides, scaled_lambda
+from .solve import Solved, gramian, rotate, solve_rows, spectrum
 from .spans import query_blocks
 from .threads import resolve_num_threads, threads_in_words
 from .topk import NO_ID, Entries, NormOrder, norm_order, norms, topk
@@ -31,15 +34,21 @@ __all__ = [
     "Rates",
     "RatingSGD",
     "Side",
+    "Solved",
     "Sweep",
     "Workspace",
     "current_isa",
+    "draw",
     "epoch_key",
     "fold_in",
+    "gramian",
     "half_sweep",
     "lmf_half_sweep",
     "lmf_sides",
+    "make_side",
     "make_sides",
+    "nonnegative_fold_in",
+    "nonnegative_half_sweep",
     "norm_order",
     "normal_matrix",
     "norms",
@@ -49,10 +58,13 @@ __all__ = [
     "product_topk",
     "query_blocks",
     "resolve_num_threads",
+    "rotate",
     "row_keys",
     "row_paths",
     "scaled_lambda",
     "show_config",
+    "solve_rows",
+    "spectrum",
     "threads_in_words",
     "topk",
     "use_isa",

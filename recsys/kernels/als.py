@@ -11,7 +11,6 @@ against [Y, 1], while mean + b_i is a given part of the scores of column i, in a
 from __future__ import annotations
 
 import dataclasses
-import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,17 +20,12 @@ from . import _als
 from .config import kernel_options
 from .factors import Factors, Workspace
 from .objective import gramian_of, ones_like, penalty
-from .sides import Side, count_long, make_side, scaled_lambda, spans_for
-from .spans import slices
+from .sides import Side, count_long, make_side, scaled_lambda
+from .solve import System, solve, spectrum
 from .threads import single_threaded_blas
 
 if TYPE_CHECKING:
     from scipy import sparse
-
-logger = logging.getLogger("recsys")
-
-CG_TOLERANCE = {np.dtype(np.float32): 1e-6, np.dtype(np.float64): 1e-12}
-RETRY_ENTRIES = 1 << 21  # entries of rows solved again in double at a time
 
 
 @dataclass(frozen=True)
@@ -109,7 +103,7 @@ def half_sweep(
     if turned:
         return dataclasses.replace(sweep, axes=basis)
     _turn_back(solved, basis, out, options)
-    if system.fixed is fixed.factors:
+    if system.rows.fixed is fixed.factors:
         _turn_back(fixed.factors, basis, fixed, options)
     elif axes is not None:
         _turn_back(fixed.factors, axes, fixed, options)
@@ -139,11 +133,15 @@ def _sweep(
         _als.rotate(start.factors, into, solved, last=start.biases, **options)
     row_loss = np.zeros(side.n_rows) if loss else None
     steps = cg_steps if solver == "cg" else 0
-    retried, jittered = _solve(side, system, solved, steps, row_loss, options)
+    retried, jittered = solve(side, system.rows, solved, steps, row_loss, options)
     total = entries = None
     if loss:
         entries = float(row_loss.sum())
-        total = entries + _other_cells(side, system, fixed, solved, options)
+        rows, gram = system.rows, _als.gramian(solved, **options)
+        inner = float(rows.eigenvalues @ np.diag(gram))
+        total = entries + other_cells(
+            side, fixed, system.gram, solved, gram, inner, rows.offsets, rows.common, options
+        )
     return solved, Sweep(total, entries, retried, jittered)
 
 
@@ -229,7 +227,7 @@ def normal_matrix(
     if fixed.biases is not None:
         y = np.column_stack([y, np.ones(len(y))])
     weights = np.abs(signed_confidence.data.astype(np.float64)) - unobserved_weight
-    gram = unobserved_weight * _fixed_gramian(fixed, kernel_options(num_threads))
+    gram = unobserved_weight * fixed_gramian(fixed, kernel_options(num_threads))
     return gram + (y.T * weights) @ y + lambda_ * np.eye(fixed.width)
 
 
@@ -238,15 +236,11 @@ def normal_matrix(
 
 @dataclass(frozen=True)
 class _System:
-    """The fixed side, rotated to its Gramian's eigenbasis."""
+    """The fixed side's Gramian and its eigenbasis, and what rows need of both."""
 
     gram: np.ndarray  # (width, width) float64, not rotated
-    eigenvalues: np.ndarray  # (width,) float64, largest first
     basis: np.ndarray  # (width, width) float64: to the eigenbasis
-    fixed: np.ndarray  # (columns, width or more): [Y, 1] or Y, rotated, in the order of `indices`
-    indices: np.ndarray  # (nnz,) int32
-    offsets: np.ndarray | None  # (columns,): given parts of the scores, likewise in order
-    common: np.ndarray | None  # (width,) float64: their part of every row's right-hand side
+    rows: System
 
     @classmethod
     def of(
@@ -260,31 +254,24 @@ class _System:
     ) -> _System:
         """`gathered`: what entries meet of `fixed`, by the numbers that columns have in `side`."""
         dtype = fixed.factors.dtype
-        gram = _fixed_gramian(fixed, options)
-        eigenvalues, basis = _eigenbasis(gram)
+        gram = fixed_gramian(fixed, options)
+        eigenvalues, basis = spectrum(gram)
         rotated = workspace.rotated(len(gathered.factors))
         places, indices = side.places, side.placed_indices
         if rotated is None:
             rotated, places, indices = fixed.factors, None, side.indices
         last = offsets = common = None
         if fixed.biases is not None:
-            common = _common(side, fixed, _given(fixed, mean), options) @ basis
+            common = common_of(side, fixed, offsets_of(fixed, mean), options) @ basis
             last = ones_like(gathered)
             # beside the column's factors, as they are gathered together
             offsets = rotated[:, fixed.width]
-            offsets[slice(None) if places is None else places] = _given(gathered, mean)
+            offsets[slice(None) if places is None else places] = offsets_of(gathered, mean)
         _als.rotate(gathered.factors, basis.astype(dtype), rotated, places, last=last, **options)
-        return cls(gram, eigenvalues, basis, rotated, indices, offsets, common)
-
-    @property
-    def floor(self) -> float:
-        """Eigenvalues at or below it are rounding noise."""
-        width, eps = len(self.gram), float(np.finfo(self.fixed.dtype).eps)
-        noise = max(width * float(np.finfo(np.float64).eps), (width * eps) ** 2)
-        return noise * float(self.eigenvalues[0])
+        return cls(gram, basis, System(eigenvalues, rotated, indices, offsets, common))
 
 
-def _fixed_gramian(fixed: Factors, options: dict[str, Any]) -> np.ndarray:
+def fixed_gramian(fixed: Factors, options: dict[str, Any]) -> np.ndarray:
     """Of Y, or of [Y, 1] where there are biases."""
     columns = [] if fixed.biases is None else [ones_like(fixed)]
     gram = gramian_of(fixed.factors, columns, options)
@@ -301,18 +288,14 @@ def _fixed_gramian(fixed: Factors, options: dict[str, Any]) -> np.ndarray:
     )
 
 
-def _eigenbasis(gram: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Eigenvalues, largest first and not negative, and eigenvectors."""
-    eigenvalues, basis = np.linalg.eigh(gram)
-    return np.maximum(eigenvalues[::-1], 0.0), np.ascontiguousarray(basis[:, ::-1])
-
-
-def _given(fixed: Factors, mean: float) -> np.ndarray:
+def offsets_of(fixed: Factors, mean: float) -> np.ndarray:
     """The given part of each column's scores."""
     return (fixed.biases + mean).astype(fixed.factors.dtype, copy=False)
 
 
-def _common(side: Side, fixed: Factors, offsets: np.ndarray, options: dict[str, Any]) -> np.ndarray:
+def common_of(
+    side: Side, fixed: Factors, offsets: np.ndarray, options: dict[str, Any]
+) -> np.ndarray:
     """-w0 sum_i t_i [y_i, 1], (width,) float64: what offsets add to every right-hand side."""
     total = np.append(
         _als.column_sums(fixed.factors, offsets, **options), offsets.sum(dtype=np.float64)
@@ -320,124 +303,30 @@ def _common(side: Side, fixed: Factors, offsets: np.ndarray, options: dict[str, 
     return -side.unobserved_weight * total
 
 
-# ---- rows --------------------------------------------------------------------------------------
-
-
-def _solve(
+def other_cells(
     side: Side,
-    system: _System,
+    fixed: Factors,
+    fixed_gram: np.ndarray,
     solved: np.ndarray,
-    cg_steps: int,
-    row_loss: np.ndarray | None,
+    solved_gram: np.ndarray,
+    inner: float,
+    offsets: np.ndarray | None,
+    common: np.ndarray | None,
     options: dict[str, Any],
-) -> tuple[int, int]:
-    """Solve every row, in the eigenbasis; how many were solved again in double, and jittered."""
-    failed = np.zeros(side.n_rows, dtype=np.uint8)
-    with np.errstate(over="ignore"):  # rows that it makes infinite are solved in double
-        common = None if system.common is None else system.common.astype(solved.dtype)
-    threads = options["num_threads"]
-    all_spans = spans_for(side, solved.shape[1], cg_steps, threads)
-    for spans in slices(all_spans, threads):
-        _als.als_rows(
-            side.indptr, system.indices, side.confidence, side.order, spans, system.fixed, solved,
-            system.eigenvalues, side.regularization, side.unobserved_weight, system.floor,
-            CG_TOLERANCE[solved.dtype], cg_steps, failed, row_loss, system.offsets, common,
-            side.ratings, **options,
-        )  # fmt: skip
-    bad = np.flatnonzero(failed)
-    if not len(bad):
-        return 0, 0
-    jittered = _solve_again(side, system, bad, solved, row_loss, options)
-    logger.debug(
-        "%d of %d rows solved again in double precision, %d of them with a larger diagonal",
-        len(bad), side.n_rows, jittered,
-    )  # fmt: skip
-    return len(bad), jittered
-
-
-def _solve_again(
-    side: Side,
-    system: _System,
-    rows: np.ndarray,
-    solved: np.ndarray,
-    row_loss: np.ndarray | None,
-    options: dict[str, Any],
-) -> int:
-    """Solve `rows` in double precision, then with more regularization; how many needed that."""
-    jittered = 0
-    lengths = np.diff(side.indptr)[rows]
-    pieces = np.cumsum(lengths) // RETRY_ENTRIES
-    for piece in np.split(rows, np.flatnonzero(np.diff(pieces)) + 1):
-        lambdas = side.regularization[piece].copy()
-        in_double = side, system, piece, lambdas, row_loss, options
-        exact, failed, traces = _solve_in_double(*in_double)
-        if failed.any():
-            # eps tr(A) / f, with the eps of the factors: what their own precision cannot resolve
-            eps = float(np.finfo(solved.dtype).eps)
-            lambdas[failed] += eps * traces[failed] / solved.shape[1]
-            jittered += int(failed.sum())
-            exact, failed, _ = _solve_in_double(*in_double)
-        solved[piece] = exact
-        bad = failed | ~np.isfinite(solved[piece]).all(axis=1)
-        if bad.any():
-            raise FloatingPointError(
-                f"row {piece[np.argmax(bad)]} has no finite solution, even in double precision: "
-                "its confidences are out of scale. Raise regularization or lower alpha"
-            )
-    return jittered
-
-
-def _solve_in_double(
-    side: Side,
-    system: _System,
-    rows: np.ndarray,
-    lambdas: np.ndarray,
-    row_loss: np.ndarray | None,
-    options: dict[str, Any],
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The rows' exact solutions in float64, which of them failed, and the traces of A."""
-    lengths = np.diff(side.indptr)[rows]
-    indptr = np.concatenate([[0], np.cumsum(lengths)])
-    entries = np.repeat(side.indptr[rows] - indptr[:-1], lengths) + np.arange(indptr[-1])
-    columns, column_of = np.unique(system.indices[entries], return_inverse=True)
-    y = system.fixed[columns].astype(np.float64)
-    offsets = None if system.offsets is None else system.offsets[columns].astype(np.float64)
-    width = len(system.gram)
-    solved = np.zeros((len(rows), width))
-    failed = np.zeros(len(rows), dtype=np.uint8)
-    exact_loss = None if row_loss is None else np.zeros(len(rows))
-    _als.als_rows(
-        indptr, column_of.astype(np.int32), side.confidence[entries].astype(np.float64),
-        np.arange(len(rows), dtype=np.int32), np.arange(len(rows) + 1), y, solved,
-        system.eigenvalues, lambdas, side.unobserved_weight, system.floor,
-        CG_TOLERANCE[solved.dtype], 0, failed, exact_loss, offsets, system.common, side.ratings,
-        **options,
-    )  # fmt: skip
-    if row_loss is not None:
-        row_loss[rows] = exact_loss
-    y = y[:, :width]
-    squares = side.weights(entries) * np.einsum("kf,kf->k", y, y)[column_of]
-    row_of = np.repeat(np.arange(len(rows)), lengths)
-    traces = np.bincount(row_of, weights=squares, minlength=len(rows))  # rows may be empty
-    traces += side.unobserved_weight * system.eigenvalues.sum() + width * lambdas
-    return solved, failed.astype(bool), traces
-
-
-def _other_cells(
-    side: Side, system: _System, fixed: Factors, solved: np.ndarray, options: dict[str, Any]
 ) -> float:
     """What the objective has beside the stored entries' part: both regularization terms and
 
     w0 sum_ui (t_i + x_u.y_i)^2 = w0 (<X'X, Y'Y> + rows t't) - 2 (sum_u x_u).common
+
+    with `inner` = <X'X, Y'Y>, in whatever axes `solved` and `common` are.
     """
-    gram = _als.gramian(solved, **options)
-    cells = side.unobserved_weight * (system.eigenvalues @ np.diag(gram))
-    if system.offsets is not None:
-        t, rows = system.offsets.astype(np.float64), Factors(solved)
-        cells += side.unobserved_weight * len(solved) * (t @ t)
-        cells -= 2 * (_als.column_sums(solved, ones_like(rows), **options) @ system.common)
+    cells = side.unobserved_weight * inner
+    if offsets is not None:
+        t, rows = offsets.astype(np.float64), Factors(solved)
+        cells += side.unobserved_weight * len(solved) * float(t @ t)
+        cells -= 2 * float(_als.column_sums(solved, ones_like(rows), **options) @ common)
     return float(
         cells
-        + penalty(side.regularization, Factors(solved), gram)
-        + penalty(side.other_regularization, fixed, system.gram)
+        + penalty(side.regularization, Factors(solved), solved_gram)
+        + penalty(side.other_regularization, fixed, fixed_gram)
     )

@@ -61,6 +61,11 @@ class ExplicitALS(RatingModel, LeastSquaresModel):
         Solve rows exactly, or by `cg_steps` steps of conjugate gradients from their last values.
     cg_steps : int, default 3
         At least 1; used by "cg" only.
+    nonnegative : bool, default False
+        Find factors that are not negative (biases may be), so that each can be read as a taste
+        that users have more or less of. Rows are then solved by coordinate descent, whatever
+        `solver` says: no gradient is off by more than 1e-5 of the row's largest `b`. Lists are
+        usually worse, and fits take longer.
     iterations : int, default 15
         Iterations a call of `fit` makes; 0 stops at the initial factors.
     init_scale : float, default 1.0
@@ -111,6 +116,7 @@ class ExplicitALS(RatingModel, LeastSquaresModel):
         bias: bool = True,
         solver: str = "cholesky",
         cg_steps: int = 3,
+        nonnegative: bool = False,
         iterations: int = 15,
         init_scale: float = 1.0,
         dtype: Any = np.float32,
@@ -123,6 +129,7 @@ class ExplicitALS(RatingModel, LeastSquaresModel):
         self.bias = bias
         self.solver = solver
         self.cg_steps = cg_steps
+        self.nonnegative = nonnegative
         self.iterations = iterations
         self.init_scale = init_scale
         self.dtype = dtype

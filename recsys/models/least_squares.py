@@ -38,6 +38,7 @@ SOLVERS = {
     "cholesky": Solver(functools.partial(kernels.half_sweep, solver="cholesky"), starts=False),
     "cg": Solver(functools.partial(kernels.half_sweep, solver="cg"), starts=True),
 }
+NONNEGATIVE = Solver(kernels.nonnegative_half_sweep, starts=True)  # whatever `solver` says
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class LeastSquaresModel(FactorModel):
     in training, single ones later."""
 
     bias: bool
+    nonnegative: bool
 
     _entry: ClassVar[type[Iteration]] = AlternatingIteration
     _ratings: ClassVar[bool] = False  # whether entries are ratings: later ones replace earlier ones
@@ -200,7 +202,8 @@ class LeastSquaresModel(FactorModel):
 
     def _solve_rows(self, signed: sparse.csr_array, held: str) -> kernels.Factors:
         """Factors and biases of rows against those of the other side, "user" or "item"."""
-        return kernels.fold_in(
+        fold_in = kernels.nonnegative_fold_in if self.nonnegative else kernels.fold_in
+        return fold_in(
             signed, self._held(held), *self._weights(), self.num_threads, mean=self._mean,
             ratings=self._ratings,
         )  # fmt: skip
@@ -300,6 +303,7 @@ def check_alternating(model: Any) -> np.dtype:
     """Check the parameters that all models trained by alternation have; returns the dtype."""
     checks.number("regularization", model.regularization, least=0)
     checks.flag("bias", model.bias)
+    checks.flag("nonnegative", model.nonnegative)
     checks.choice("solver", model.solver, tuple(SOLVERS))
     checks.integer("cg_steps", model.cg_steps, 1)
     checks.integer("iterations", model.iterations, 0)
@@ -336,7 +340,7 @@ class AlternatingTrainer:
         lambda_, nu, w0 = model._weights()
         self.sides = kernels.make_sides(signed, lambda_, nu, w0, model._ratings)
         # As they are now: what a callback sets is checked at the next fit
-        self.solver = SOLVERS[model.solver]
+        self.solver = NONNEGATIVE if model.nonnegative else SOLVERS[model.solver]
         self.options = {
             "mean": self.mean,
             "cg_steps": model.cg_steps,
@@ -348,6 +352,8 @@ class AlternatingTrainer:
     def start(self, continues: bool) -> None:
         random = None if continues else checks.random_generator(self.model.random_state)
         users, items, *biases = start(self.model, self.shape, self.dtype, random)
+        if self.model.nonnegative:
+            np.abs(users, out=users), np.abs(items, out=items)
         self.current = Both(*map(kernels.Factors, (users, items), biases))
         self.spare: Both | None = None
 
@@ -374,7 +380,7 @@ class AlternatingTrainer:
         begin = now if solver.starts else Both(None, None)  # where the rows are
         user_side, item_side = self.sides
         free = self.workspace.or_else(new.items.factors)  # which are written last
-        turned = now.users.biases is None
+        turned = now.users.biases is None  # where a solver turns anything
         began = time.perf_counter()
         users = half_sweep(
             user_side, now.items, begin.users, new.users, workspace=free, turned=turned
@@ -405,6 +411,9 @@ class AlternatingTrainer:
         if not logger.isEnabledFor(logging.INFO):
             return  # as it looks at every entry
         model = self.model
+        if model.nonnegative:
+            model._log("solves users and items by coordinate descent: factors are not negative")
+            return
         steps = model.cg_steps if self.solver.starts else 0
         for noun, side in zip(("users", "items"), self.sides, strict=True):
             paths = kernels.row_paths(side, model.factors + model.bias, steps)

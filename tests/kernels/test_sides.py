@@ -57,7 +57,7 @@ def test_bits_do_not_depend_on_spans(f, monkeypatch, dtype):
     solved = []
     for spans in (np.arange(side.n_rows + 1), np.array([0, side.n_rows]), None):
         if spans is not None:
-            monkeypatch.setattr("recsys.kernels.als.spans_for", lambda *_, spans=spans: spans)
+            monkeypatch.setattr("recsys.kernels.solve.spans_for", lambda *_, spans=spans: spans)
         out = np.zeros((side.n_rows, f), dtype)
         half_sweep(side, fixed, None, Factors(out))
         solved.append(out)

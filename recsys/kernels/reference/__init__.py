@@ -6,12 +6,14 @@ They are the specification; the tests hold the kernels to them.
 from .als import als_loss, als_rows, column_sums, gramian, rotate
 from .bpr import bpr_cells
 from .lmf import lmf_rows
+from .nonnegative import als_nonnegative_rows
 from .product import product_topk
 from .ratings import ratings_cells
 from .topk import topk
 
 __all__ = [
     "als_loss",
+    "als_nonnegative_rows",
     "als_rows",
     "bpr_cells",
     "column_sums",
