@@ -156,6 +156,8 @@ static void drive_als(const recsys_table *table, int is_double, int64_t f, const
     double *eigenvalues = reals(f, 1, COLUMNS * f, 2 * COLUMNS * f);
     if (s->regularization == 0) eigenvalues[f - 1] = 0; /* no part in the solution */
     p.eigenvalues = eigenvalues;
+    p.gram = reals(f * f, 1, 0, 1);
+    p.unbounded = s->offsets, p.sweeps = 2;
     p.regularization = reals(ROWS, 1, s->regularization, s->regularization + s->spread);
     p.unobserved_weight = s->unobserved_weight;
     make_arrays_read_only();
@@ -179,6 +181,14 @@ static void drive_als(const recsys_table *table, int is_double, int64_t f, const
     }
     p.row_loss = NULL; /* not asked for */
     table->als_rows(&p, ROWS - 40, ROWS, scratch);
+    if (s->cg_steps == 0) {
+        memset(scratch, 0xff, (size_t)bytes);
+        table->als_nonnegative_rows(&p, 0, ROWS, scratch);
+        for (int64_t k = 0; k < ROWS * f; k++) {
+            const double x = is_double ? ((double *)p.solved)[k] : ((float *)p.solved)[k];
+            check(k % f >= f - p.unbounded || x >= 0 || s->most > 1e9, "als_nonnegative_rows", f);
+        }
+    }
     free_arrays();
 }
 
