@@ -13,6 +13,7 @@ from .ratings import RatingSGD
 from .rows import padded
 from .sides import Side, make_sides, scaled_lambda
 from .spans import query_blocks
+from .spectral import spectral_start
 from .threads import resolve_num_threads, threads_in_words
 from .topk import NO_ID, Entries, NormOrder, norm_order, norms, topk
 
@@ -52,6 +53,7 @@ __all__ = [
     "row_paths",
     "scaled_lambda",
     "show_config",
+    "spectral_start",
     "threads_in_words",
     "topk",
     "use_isa",

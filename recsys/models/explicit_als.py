@@ -112,6 +112,8 @@ class ExplicitALS(RatingModel, LeastSquaresModel):
         solver: str = "cholesky",
         cg_steps: int = 3,
         iterations: int = 15,
+        acceleration: bool = True,
+        init: str = "spectral",
         init_scale: float = 1.0,
         dtype: Any = np.float32,
         num_threads: int = 0,
@@ -124,6 +126,8 @@ class ExplicitALS(RatingModel, LeastSquaresModel):
         self.solver = solver
         self.cg_steps = cg_steps
         self.iterations = iterations
+        self.acceleration = acceleration
+        self.init = init
         self.init_scale = init_scale
         self.dtype = dtype
         self.num_threads = num_threads

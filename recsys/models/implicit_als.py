@@ -142,7 +142,9 @@ class ImplicitALS(LeastSquaresModel):
         bias: bool = False,
         solver: str = "cholesky",
         cg_steps: int = 3,
-        iterations: int = 15,
+        iterations: int = 8,
+        acceleration: bool = True,
+        init: str = "spectral",
         init_scale: float = DEFAULT_INIT_SCALE,
         dtype: Any = np.float32,
         num_threads: int = 0,
@@ -160,6 +162,8 @@ class ImplicitALS(LeastSquaresModel):
         self.solver = solver
         self.cg_steps = cg_steps
         self.iterations = iterations
+        self.acceleration = acceleration
+        self.init = init
         self.init_scale = init_scale
         self.dtype = dtype
         self.num_threads = num_threads

@@ -6,7 +6,7 @@ They are the specification; the tests hold the kernels to them.
 from .als import als_loss, als_rows, column_sums, gramian, rotate
 from .bpr import bpr_cells
 from .lmf import lmf_rows
-from .product import product_topk
+from .product import product_topk, spmm
 from .ratings import ratings_cells
 from .topk import topk
 
@@ -20,5 +20,6 @@ __all__ = [
     "product_topk",
     "ratings_cells",
     "rotate",
+    "spmm",
     "topk",
 ]
