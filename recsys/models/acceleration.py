@@ -26,27 +26,23 @@ _BLOCK = 1 << 11  # rows that stay in cache between the steps of a computation
 
 
 class Momentum:
-    """How far ahead of the items an iteration starts; needs the memory of one more copy of them."""
+    """How far beyond the items an iteration starts."""
 
     def __init__(self, dtype: np.dtype) -> None:
         self._eps = float(np.finfo(dtype).eps)
         self._made = 0  # iterations since the start, or since momentum was lost
         self._loss = np.inf  # after the last iteration
-        self._ahead: Factors | None = None
 
     @property
     def weight(self) -> float:
         """beta of the next iteration; 0: it starts from the items as they are."""
         return self._made / (self._made + 2)
 
-    def ahead(self, now: Factors, before: Factors) -> Factors:
-        """now + beta (now - before), in memory that is used again the next time."""
-        if self._ahead is None:
-            self._ahead = Factors(*(a if a is None else np.empty_like(a) for a in now))
-        for new, old, out in zip(now, before, self._ahead, strict=True):
-            if out is not None:
-                _extrapolate(new, old, out.dtype.type(self.weight), out)
-        return self._ahead
+    def extrapolate(self, now: Factors, before: Factors) -> None:
+        """Write now + beta (now - before) to `before`."""
+        for new, old in zip(now, before, strict=True):
+            if new is not None:
+                _extrapolate(new, old, old.dtype.type(self.weight))
 
     def rose(self, loss: float) -> bool:
         """Whether the objective rose, by more than rounding."""
@@ -62,9 +58,9 @@ class Momentum:
         self._loss = loss
 
 
-def _extrapolate(new: np.ndarray, old: np.ndarray, weight: np.floating, out: np.ndarray) -> None:
-    for begin in range(0, len(out), _BLOCK):
+def _extrapolate(new: np.ndarray, old: np.ndarray, weight: np.floating) -> None:
+    for begin in range(0, len(old), _BLOCK):
         rows = slice(begin, begin + _BLOCK)
-        np.subtract(new[rows], old[rows], out=out[rows])
-        out[rows] *= weight
-        out[rows] += new[rows]
+        np.subtract(new[rows], old[rows], out=old[rows])
+        old[rows] *= weight
+        old[rows] += new[rows]

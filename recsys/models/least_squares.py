@@ -387,33 +387,36 @@ class AlternatingTrainer:
                 self.sides, self.model.factors, self.model.bias, self.dtype
             )
         seconds = {"user_seconds": 0.0, "item_seconds": 0.0}
-        items, momentum = self.current.items, self.momentum
-        weight, taken_back = momentum.weight if momentum else 0.0, False
-        if weight:
-            sweep = self._sweep_both(momentum.ahead(items, self.spare.items), seconds)
+        momentum, weight, taken_back = self.momentum, 0.0, False
+        if momentum and (weight := momentum.weight):
+            momentum.extrapolate(self.current.items, self.spare.items)
+            sweep = self._sweep_both(self.spare.items, seconds)
             if taken_back := momentum.rose(sweep.loss):
                 momentum.restart()
                 weight = 0.0
         if not weight:
-            sweep = self._sweep_both(items, seconds)
+            sweep = self._sweep_both(self.current.items, seconds)
         if momentum:
             momentum.made(sweep.loss)
         self.current, self.spare = self.spare, self.current
         details = {**seconds, "momentum": weight, "taken_back": taken_back}
         return Step(self.state(), sweep.loss, details | self.model._details(sweep, self.entries))
 
-    def _sweep_both(self, items: kernels.Factors, seconds: dict[str, float]) -> kernels.Sweep:
-        """Users against `items`, then items against these, into `spare`; `seconds` are added to."""
+    def _sweep_both(self, fixed: kernels.Factors, seconds: dict[str, float]) -> kernels.Sweep:
+        """Users against the items `fixed`, then items against these, into `spare`, of which `fixed`
+        may be a part; `seconds` are added to."""
         now, new = self.current, self.spare
         solver, half_sweep = self.solver, functools.partial(self.solver.half_sweep, **self.options)
-        begin = Both(now.users, items) if solver.starts else Both(None, None)
+        begin = now if solver.starts else Both(None, None)  # where the rows are
         user_side, item_side = self.sides
-        free = self.workspace.or_else(new.items.factors)  # which are written last
+        free = self.workspace
+        if fixed is not new.items:
+            free = free.or_else(new.items.factors)  # which are written last
         turned = now.users.biases is None
         loss = self.model.compute_loss or self.momentum is not None
         began = time.perf_counter()
         solved = half_sweep(
-            user_side, items, begin.users, new.users, workspace=free, turned=turned
+            user_side, fixed, begin.users, new.users, workspace=free, turned=turned
         )
         middle = time.perf_counter()
         sweep = half_sweep(

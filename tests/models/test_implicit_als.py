@@ -96,7 +96,7 @@ SETTINGS = {
 def test_against_dense_least_squares(name, dtype):
     changed, confidence = SETTINGS[name]
     matrix = plays(negative=True, zeros=True)
-    params = {**SMALL, "dtype": dtype, "compute_loss": True, **changed}
+    params = {**SMALL, "acceleration": False, "dtype": dtype, "compute_loss": True, **changed}
     r = np.abs(matrix.data)
     lengths = np.diff(matrix.indptr)
     mean = np.repeat(
@@ -136,7 +136,7 @@ def test_cg_ends_near_cholesky(dtype):
 @pytest.mark.parametrize("factors", [3, 16, 33])
 def test_loss_never_rises(dtype, factors):
     matrix = plays(120, 80)
-    model = ImplicitALS(factors, dtype=dtype, compute_loss=True, random_state=0, regularization=3)
+    model = ImplicitALS(factors, dtype=dtype, iterations=15, random_state=0, regularization=3)
     losses = [entry.loss for entry in model.fit(matrix).history]
     assert len(losses) == 15
     assert (np.diff(losses) <= np.finfo(dtype).eps * losses[0]).all()
@@ -197,7 +197,12 @@ def test_bad_parameters(params, error, message, fitted):
 def test_history_tells_both_half_sweeps(fitted):
     for entry in fitted.history:
         assert 0 < entry.user_seconds + entry.item_seconds <= entry.seconds
+        assert entry.loss > 0
+    assert np.all(np.diff([entry.momentum for entry in fitted.history]) > 0)
+    plain = ImplicitALS(**SMALL, acceleration=False).fit(plays())
+    for entry in plain.history:
         assert entry.loss is None  # unless asked for
+        assert entry.momentum == 0 and not entry.taken_back
 
 
 def test_warm_start_from_given_factors():
@@ -214,7 +219,9 @@ def test_warm_start_from_given_factors():
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_no_iterations_gives_the_initial_factors(dtype):
-    model = ImplicitALS(64, iterations=0, random_state=0, dtype=dtype, init_scale=0.5)
+    model = ImplicitALS(
+        64, iterations=0, random_state=0, dtype=dtype, init="random", init_scale=0.5
+    )
     model.fit(plays(400, 300, 0.05))
     assert model.history == []
     for factors in (model.user_factors, model.item_factors):
