@@ -14,7 +14,6 @@ import numpy as np
 
 from . import _als, _product
 from .config import kernel_options
-from .factors import Factors
 from .objective import gramian_of
 from .sides import Side
 from .spans import slices

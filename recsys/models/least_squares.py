@@ -415,9 +415,7 @@ class AlternatingTrainer:
         turned = now.users.biases is None
         loss = self.model.compute_loss or self.momentum is not None
         began = time.perf_counter()
-        solved = half_sweep(
-            user_side, fixed, begin.users, new.users, workspace=free, turned=turned
-        )
+        solved = half_sweep(user_side, fixed, begin.users, new.users, workspace=free, turned=turned)
         middle = time.perf_counter()
         sweep = half_sweep(
             item_side, new.users, begin.items, new.items, workspace=self.workspace,

@@ -1,5 +1,4 @@
-"""Products of a sparse matrix, a row at a time: with another, of which the best columns are kept, and
-with rows of factors."""
+"""Products of a sparse matrix, a row at a time: the best of one with another, and with factors."""
 
 from __future__ import annotations
 
