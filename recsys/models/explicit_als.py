@@ -61,10 +61,17 @@ class ExplicitALS(RatingModel, LeastSquaresModel):
         Solve rows exactly, or by `cg_steps` steps of conjugate gradients from their last values.
     cg_steps : int, default 3
         At least 1; used by "cg" only.
-    iterations : int, default 15
+    iterations : int, default 7
         Iterations a call of `fit` makes; 0 stops at the initial factors.
+    acceleration : bool, default True
+        Start an iteration from ``Y + beta (Y - Y')``, Y' being the item factors (and biases) one
+        iteration earlier; see Notes.
+    init : {"spectral", "random"}, default "spectral"
+        Initial factors: the singular vectors of the ratings less their mean,
+        by a randomized SVD, times the root of the singular values; or drawn ones.
     init_scale : float, default 1.0
-        Initial factors are normal, of mean 0 and standard deviation ``init_scale / sqrt(f)``; > 0.
+        Drawn initial factors are normal, of mean 0 and standard deviation ``init_scale / sqrt(f)``;
+        > 0. With "spectral" those are drawn for which the matrix has too low a rank.
     dtype : np.float32 or np.float64, default np.float32
         Type of factors and ratings. Sums over many entries are kept in double anyway.
     num_threads : int, default 0
@@ -80,7 +87,11 @@ class ExplicitALS(RatingModel, LeastSquaresModel):
     mean : float
         The mean of the ratings trained on.
     history : list of ExplicitALSIteration
-        Seconds, loss (the objective above) and errors of each iteration.
+        Seconds, momentum, loss (the objective above) and errors of each iteration.
+
+    Notes
+    -----
+    `acceleration`: as of `ImplicitALS`.
 
     References
     ----------
@@ -111,7 +122,7 @@ class ExplicitALS(RatingModel, LeastSquaresModel):
         bias: bool = True,
         solver: str = "cholesky",
         cg_steps: int = 3,
-        iterations: int = 15,
+        iterations: int = 7,
         acceleration: bool = True,
         init: str = "spectral",
         init_scale: float = 1.0,
