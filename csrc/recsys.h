@@ -80,6 +80,19 @@ typedef struct {
     int64_t factors;
 } recsys_rotation;
 
+/* out = A dense, for a sparse A in CSR: its values, less `mean`, or whether they are likes. */
+typedef struct {
+    const int64_t *indptr;  /* (rows + 1,) */
+    const int32_t *indices; /* (nnz,) */
+    const void *values;     /* (nnz,) real */
+    int64_t likes;          /* whether a value counts as 1 if it is > 0, else as 0 */
+    double mean;            /* of ratings: what a value is less */
+    const int32_t *order;   /* (rows,) the rows in the order they are to be done */
+    const void *dense;      /* (columns, factors) real */
+    void *out;              /* (rows, factors) real */
+    int64_t factors;
+} recsys_spmm;
+
 /* Scores of queries against items, x_q . y_i (* item_scale_i), and whom not to list. */
 typedef struct {
     const void *queries;    /* (queries, factors) real */
@@ -210,6 +223,8 @@ typedef struct {
                               int64_t begin, int64_t end, double *sums))                           \
     /* out[place[begin:end]] = x[begin:end] @ basis */                                             \
     KERNEL(rotate_rows, (const recsys_rotation *p, int64_t begin, int64_t end, void *scratch))     \
+    /* out of the rows order[begin:end] */                                                         \
+    KERNEL(spmm_rows, (const recsys_spmm *p, int64_t begin, int64_t end))                          \
     /* the lists of the queries begin:end out of every parts-th RECSYS_TOPK_RUN, from `part` on */ \
     KERNEL(topk_rows, (const recsys_topk *problem, int64_t begin, int64_t end, int64_t part,       \
                        int64_t parts, recsys_lists out, void *scratch))                            \

@@ -12,6 +12,7 @@
 #include "kernels/lmf.h"
 #include "kernels/product.h"
 #include "kernels/ratings.h"
+#include "kernels/spmm.h"
 #include "kernels/topk.h"
 #include "kernels/vec.h"
 

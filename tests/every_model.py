@@ -10,15 +10,16 @@ from recsys import BPR, ExplicitALS, ExplicitSGD, ImplicitALS, ItemNeighbors, Lo
 
 _SMALL = {"factors": 5, "random_state": 1}
 _ALS = {**_SMALL, "iterations": 3, "regularization": 1.0}
+_PLAIN = {"acceleration": False, "init": "random"}
 _SGD = {**_SMALL, "epochs": 3}
 
 MODELS = {
     "ImplicitALS": (ImplicitALS, {**_ALS, "compute_loss": True}),
     "ImplicitALS cg": (ImplicitALS, {**_ALS, "solver": "cg"}),
     "ImplicitALS bias": (ImplicitALS, {**_ALS, "bias": True}),
-    "ImplicitALS bias cg": (ImplicitALS, {**_ALS, "bias": True, "solver": "cg"}),
+    "ImplicitALS bias cg": (ImplicitALS, {**_ALS, **_PLAIN, "bias": True, "solver": "cg"}),
     "ExplicitALS": (ExplicitALS, _ALS),
-    "ExplicitALS no bias": (ExplicitALS, {**_ALS, "bias": False}),
+    "ExplicitALS no bias": (ExplicitALS, {**_ALS, **_PLAIN, "bias": False}),
     "ExplicitSGD": (ExplicitSGD, _SGD),
     "ExplicitSGD hogwild": (ExplicitSGD, {**_SGD, "schedule": "hogwild", "num_threads": 1}),
     "BPR": (BPR, _SGD),
@@ -80,6 +81,11 @@ def more(name, number):
     """The parameter for so many iterations."""
     cls, _ = MODELS[name]
     return {"epochs" if cls in (BPR, ExplicitSGD) else "iterations": number}
+
+
+def in_parts(name):
+    """What makes several fits give what one gives: momentum starts anew with each of them."""
+    return {"acceleration": False} if MODELS[name][0] in (ExplicitALS, ImplicitALS) else {}
 
 
 def learned(model):

@@ -16,6 +16,7 @@ from .rows import on_line, padded
 from .sides import Side, make_side, make_sides, scaled_lambda
 from .solve import Solved, gramian, rotate, solve_rows, spectrum
 from .spans import query_blocks
+from .spectral import spectral_start
 from .threads import resolve_num_threads, threads_in_words
 from .topk import NO_ID, Entries, NormOrder, norm_order, norms, topk
 
@@ -65,6 +66,7 @@ __all__ = [
     "show_config",
     "solve_rows",
     "spectrum",
+    "spectral_start",
     "threads_in_words",
     "topk",
     "use_isa",

@@ -61,6 +61,17 @@ cdef extern from "recsys.h" nogil:
         const int32_t *place
         int64_t factors
 
+    ctypedef struct recsys_spmm:
+        const int64_t *indptr
+        const int32_t *indices
+        const void *values
+        int64_t likes
+        double mean
+        const int32_t *order
+        const void *dense
+        void *out
+        int64_t factors
+
     ctypedef struct recsys_topk:
         const void *queries
         const void *items
@@ -169,6 +180,7 @@ cdef extern from "recsys.h" nogil:
             const void *, const void *, int64_t, int64_t, int64_t, int64_t,
             double *) noexcept nogil
         void (*rotate_rows)(const recsys_rotation *, int64_t, int64_t, void *) noexcept nogil
+        void (*spmm_rows)(const recsys_spmm *, int64_t, int64_t) noexcept nogil
         void (*topk_rows)(const recsys_topk *, int64_t, int64_t, int64_t, int64_t, recsys_lists,
                           void *) noexcept nogil
         void (*product_topk_rows)(const recsys_product *, const recsys_topk *, int64_t, int64_t,

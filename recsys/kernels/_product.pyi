@@ -1,4 +1,4 @@
-"""The compiled loop over rows of a sparse product; see reference/product.py."""
+"""The compiled loops over rows of a sparse product; see reference/product.py."""
 
 from typing import TypeVar
 
@@ -26,6 +26,20 @@ def product_topk(
     *,
     columns: int,
     unsorted: bool,
+    isa: str,
+    num_threads: int,
+) -> None: ...
+def spmm(
+    indptr: NDArray[np.int64],
+    indices: NDArray[np.int32],
+    values: NDArray[_Real],
+    order: NDArray[np.int32],
+    spans: NDArray[np.int64],
+    dense: NDArray[_Real],
+    out: NDArray[_Real],
+    *,
+    likes: bool,
+    mean: float,
     isa: str,
     num_threads: int,
 ) -> None: ...

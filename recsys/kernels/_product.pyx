@@ -1,7 +1,7 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
-"""A thin parallel loop over rows of a sparse product; see reference/product.py.
+"""Thin parallel loops over rows of products of a sparse matrix; see reference/product.py.
 
-The caller (product.py) has checked shapes and ids.
+The callers (product.py, spectral.py) have checked shapes and ids.
 """
 
 from cython.parallel cimport prange, threadid
@@ -55,3 +55,26 @@ def product_topk(const int64_t[::1] a_indptr, const int32_t[::1] a_indices,
                        num_threads=num_threads):
         table.product_topk_rows(&product, &lists, spans[span], spans[span + 1], out,
                                 scratch.base + threadid() * scratch.stride)
+
+
+def spmm(const int64_t[::1] indptr, const int32_t[::1] indices, const real[::1] values,
+         const int32_t[::1] order, const int64_t[::1] spans, const real[:, ::1] dense,
+         real[:, ::1] out, *, bint likes, double mean, str isa, int num_threads):
+    """The rows order[spans[0]:spans[-1]] of a sparse matrix times a dense one."""
+    cdef const native.recsys_table *table = get_table(isa, real is double)
+    cdef native.recsys_spmm p
+    cdef int64_t span, count = spans.shape[0] - 1
+    memset(&p, 0, sizeof(p))
+    p.indptr = &indptr[0]
+    p.indices = &indices[0] if indices.shape[0] else NULL
+    p.values = &values[0] if values.shape[0] else NULL
+    p.likes = likes
+    p.mean = mean
+    p.order = &order[0]
+    p.dense = &dense[0, 0]
+    p.out = &out[0, 0]
+    p.factors = dense.shape[1]
+    num_threads = max(1, min(num_threads, count))
+    for span in prange(count, nogil=True, schedule="dynamic", chunksize=1,
+                       num_threads=num_threads):
+        table.spmm_rows(&p, spans[span], spans[span + 1])

@@ -66,10 +66,17 @@ class ExplicitALS(RatingModel, LeastSquaresModel):
         that users have more or less of. Rows are then solved by coordinate descent, whatever
         `solver` says: no gradient is off by more than 1e-5 of the row's largest `b`. Lists are
         usually worse, and fits take longer.
-    iterations : int, default 15
+    iterations : int, default 7
         Iterations a call of `fit` makes; 0 stops at the initial factors.
+    acceleration : bool, default True
+        Start an iteration from ``Y + beta (Y - Y')``, Y' being the item factors (and biases) one
+        iteration earlier; see Notes.
+    init : {"spectral", "random"}, default "spectral"
+        Initial factors: the singular vectors of the ratings less their mean,
+        by a randomized SVD, times the root of the singular values; or drawn ones.
     init_scale : float, default 1.0
-        Initial factors are normal, of mean 0 and standard deviation ``init_scale / sqrt(f)``; > 0.
+        Drawn initial factors are normal, of mean 0 and standard deviation ``init_scale / sqrt(f)``;
+        > 0. With "spectral" those are drawn for which the matrix has too low a rank.
     dtype : np.float32 or np.float64, default np.float32
         Type of factors and ratings. Sums over many entries are kept in double anyway.
     num_threads : int, default 0
@@ -85,7 +92,11 @@ class ExplicitALS(RatingModel, LeastSquaresModel):
     mean : float
         The mean of the ratings trained on.
     history : list of ExplicitALSIteration
-        Seconds, loss (the objective above) and errors of each iteration.
+        Seconds, momentum, loss (the objective above) and errors of each iteration.
+
+    Notes
+    -----
+    `acceleration`: as of `ImplicitALS`.
 
     References
     ----------
@@ -117,7 +128,9 @@ class ExplicitALS(RatingModel, LeastSquaresModel):
         solver: str = "cholesky",
         cg_steps: int = 3,
         nonnegative: bool = False,
-        iterations: int = 15,
+        iterations: int = 7,
+        acceleration: bool = True,
+        init: str = "spectral",
         init_scale: float = 1.0,
         dtype: Any = np.float32,
         num_threads: int = 0,
@@ -131,6 +144,8 @@ class ExplicitALS(RatingModel, LeastSquaresModel):
         self.cg_steps = cg_steps
         self.nonnegative = nonnegative
         self.iterations = iterations
+        self.acceleration = acceleration
+        self.init = init
         self.init_scale = init_scale
         self.dtype = dtype
         self.num_threads = num_threads

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import math
 import time
 from abc import abstractmethod
 from collections.abc import Callable
@@ -15,6 +16,7 @@ import numpy as np
 from recsys import checks, csr, kernels
 from recsys.csr import TrainingMatrix
 from recsys.models import ids
+from recsys.models.acceleration import Momentum
 from recsys.models.factor_model import FactorModel, both_or_factors
 from recsys.models.ids import Vocabulary
 from recsys.models.training import Iteration, Step, Trainer, check_size, start, warn
@@ -41,6 +43,9 @@ SOLVERS = {
 NONNEGATIVE = Solver(kernels.nonnegative_half_sweep, starts=True)  # whatever `solver` says
 
 
+STARTS = ("spectral", "random")
+
+
 @dataclass(frozen=True)
 class AlternatingIteration(Iteration):
     """One entry of a model's `history`, see `Iteration`.
@@ -48,11 +53,19 @@ class AlternatingIteration(Iteration):
     Attributes
     ----------
     user_seconds, item_seconds : float
-        Wall time of the two half-sweeps.
+        Wall time of the half-sweeps of either side.
+    momentum : float
+        beta: the iteration started from Y + beta (Y - Y'), Y' the item factors one iteration
+        earlier; 0.0: from the item factors as they were.
+    taken_back : bool
+        Whether the iteration was made with momentum first, which raised the objective, and then
+        again without. `loss` and `momentum` are those of what counts, seconds those of both.
     """
 
     user_seconds: float
     item_seconds: float
+    momentum: float
+    taken_back: bool
 
 
 class LeastSquaresModel(FactorModel):
@@ -307,6 +320,8 @@ def check_alternating(model: Any) -> np.dtype:
     checks.choice("solver", model.solver, tuple(SOLVERS))
     checks.integer("cg_steps", model.cg_steps, 1)
     checks.integer("iterations", model.iterations, 0)
+    checks.flag("acceleration", model.acceleration)
+    checks.choice("init", model.init, STARTS)
     return check_size(model)
 
 
@@ -350,12 +365,22 @@ class AlternatingTrainer:
         self._log_paths()
 
     def start(self, continues: bool) -> None:
-        random = None if continues else checks.random_generator(self.model.random_state)
-        users, items, *biases = start(self.model, self.shape, self.dtype, random)
-        if self.model.nonnegative:
-            np.abs(users, out=users), np.abs(items, out=items)
+        model = self.model
+        random = None if continues else checks.random_generator(model.random_state)
+        users, items, *biases = start(model, self.shape, self.dtype, random)
+        if random is not None and model.init == "spectral":
+            found = kernels.spectral_start(
+                self.sides, users, items, mean=self.mean, num_threads=model.num_threads
+            )
+            rest = self.shape[1], model.factors - found  # for which there is no singular vector
+            scale = model.init_scale / math.sqrt(model.factors)
+            items[:, found:] = random.standard_normal(rest, dtype=self.dtype) * scale
+        if model.nonnegative and random is not None:
+            for factors in (users, items):
+                np.abs(factors, out=factors)
         self.current = Both(*map(kernels.Factors, (users, items), biases))
         self.spare: Both | None = None
+        self.momentum = Momentum(self.dtype) if model.acceleration else None
 
     def state(self) -> dict[str, Any]:
         users, items = self.current
@@ -369,33 +394,52 @@ class AlternatingTrainer:
 
     def step(self, number: int) -> Step:
         # `current` is what the model shows, or goes back to if this iteration is interrupted:
-        # everything is written to `spare`.
+        # everything is written to `spare`, which has the iteration before until then.
         if self.spare is None:
             self.spare = self.current.like()
             self.workspace = kernels.Workspace.of(
                 self.sides, self.model.factors, self.model.bias, self.dtype
             )
+        seconds = {"user_seconds": 0.0, "item_seconds": 0.0}
+        momentum, weight, taken_back = self.momentum, 0.0, False
+        if momentum and (weight := momentum.weight):
+            momentum.extrapolate(self.current.items, self.spare.items)
+            sweep = self._sweep_both(self.spare.items, seconds)
+            if taken_back := momentum.rose(sweep.loss):
+                momentum.restart()
+                weight = 0.0
+        if not weight:
+            sweep = self._sweep_both(self.current.items, seconds)
+        if momentum:
+            momentum.made(sweep.loss)
+        self.current, self.spare = self.spare, self.current
+        details = {**seconds, "momentum": weight, "taken_back": taken_back}
+        return Step(self.state(), sweep.loss, details | self.model._details(sweep, self.entries))
+
+    def _sweep_both(self, fixed: kernels.Factors, seconds: dict[str, float]) -> kernels.Sweep:
+        """Users against the items `fixed`, then items against these, into `spare`, of which `fixed`
+        may be a part; `seconds` are added to."""
         now, new = self.current, self.spare
         solver, half_sweep = self.solver, functools.partial(self.solver.half_sweep, **self.options)
         begin = now if solver.starts else Both(None, None)  # where the rows are
         user_side, item_side = self.sides
-        free = self.workspace.or_else(new.items.factors)  # which are written last
+        free = self.workspace
+        if fixed is not new.items:
+            free = free.or_else(new.items.factors)  # which are written last
         turned = now.users.biases is None  # where a solver turns anything
+        loss = self.model.compute_loss or self.momentum is not None
         began = time.perf_counter()
-        users = half_sweep(
-            user_side, now.items, begin.users, new.users, workspace=free, turned=turned
-        )
+        solved = half_sweep(user_side, fixed, begin.users, new.users, workspace=free, turned=turned)
         middle = time.perf_counter()
-        items = half_sweep(
+        sweep = half_sweep(
             item_side, new.users, begin.items, new.items, workspace=self.workspace,
-            axes=users.axes, loss=self.model.compute_loss,
+            axes=solved.axes, loss=loss,
         )  # fmt: skip
-        end = time.perf_counter()
-        seconds = {"user_seconds": middle - began, "item_seconds": end - middle}
-        self.current, self.spare = new, now
-        self.retried += users.retried + items.retried
-        self.jittered += users.jittered + items.jittered
-        return Step(self.state(), items.loss, seconds | self.model._details(items, self.entries))
+        seconds["user_seconds"] += middle - began
+        seconds["item_seconds"] += time.perf_counter() - middle
+        self.retried += solved.retried + sweep.retried
+        self.jittered += solved.jittered + sweep.jittered
+        return sweep
 
     def finish(self) -> None:
         self._say_if_vanished()

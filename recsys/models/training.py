@@ -53,7 +53,8 @@ class Iteration:
     iteration : int
         Counted from 1; goes on counting after a warm start.
     seconds : float
-        Wall time of the whole iteration, without validation and callback.
+        Wall time of the whole iteration, without validation and callback. The first one's includes
+        the making of what the training starts from.
     loss : float or None
         What the model minimizes, after the iteration, where it was computed.
     validation : float or None
@@ -158,9 +159,11 @@ def fit(
     trainer = None
     try:
         trainer = loan.hand_over(model._trainer)
+        began = time.perf_counter()
         trainer.start(continues)
+        start_seconds = time.perf_counter() - began
         kept = {"_training_matrix": loan.matrix, "_ids": vocabulary}
-        _iterate(model, trainer, kept, history, judge, callback, show_progress)
+        _iterate(model, trainer, kept, history, start_seconds, judge, callback, show_progress)
     finally:
         trainer = judge = None  # their memory is wanted now
         loan.settle(model)
@@ -171,6 +174,7 @@ def _iterate(
     trainer: Trainer,
     kept: dict[str, Any],
     history: list[Iteration],
+    start_seconds: float,
     judge: Validation | None,
     callback: Callback | None,
     show_progress: bool,
@@ -193,7 +197,8 @@ def _iterate(
                 number, began = len(history) + 1, time.perf_counter()
                 state, loss, details = trainer.step(number)
                 state = {**state, **kept}
-                seconds, value = time.perf_counter() - began, None
+                seconds, value = time.perf_counter() - began + start_seconds, None
+                start_seconds = 0.0
                 if judge is not None and judge.is_due(number, is_last=not left):
                     value = judge.measure(model, number, state)
                 entry = model._entry(number, seconds, loss, value, **details)

@@ -58,7 +58,8 @@ def test_yesterdays_items_go_with_todays_users(model):
     yesterday = model.item_factors.copy(), np.copy(model.item_biases)
     model.set_params(iterations=3).fit(changed(plays()), warm_start=True)
     today = scores(model, model.item_factors, model.item_biases)
-    assert correlation(scores(model, *yesterday), today) > 0.95
+    # an accelerated fit of ratings goes as far in three iterations as a plain one in five
+    assert correlation(scores(model, *yesterday), today) > 0.92
 
 
 @pytest.mark.parametrize("model", list(models(12)))

@@ -5,7 +5,18 @@ import pickle
 
 import numpy as np
 import pytest
-from every_model import EVERY, FACTORS, MODELS, counts, fitted, learned, make, more, trained
+from every_model import (
+    EVERY,
+    FACTORS,
+    MODELS,
+    counts,
+    fitted,
+    in_parts,
+    learned,
+    make,
+    more,
+    trained,
+)
 from scipy import sparse
 
 import recsys
@@ -294,10 +305,10 @@ def test_a_loaded_model_is_the_model(name, tmp_path):
 
 @pytest.mark.parametrize("name", RESUMED)
 def test_a_loaded_model_goes_on(name, tmp_path):
-    trained(name).save(tmp_path / "model")
+    fitted(name, **in_parts(name)).save(tmp_path / "model")
     loaded = recsys.load(tmp_path / "model").set_params(**more(name, 4))
     loaded.fit(counts(), warm_start=True, show_progress=False)
-    assert learned(loaded) == learned(fitted(name, **more(name, 7)))
+    assert learned(loaded) == learned(fitted(name, **more(name, 7), **in_parts(name)))
 
 
 @every
@@ -318,6 +329,7 @@ def test_a_copy_is_the_model_and_independent(name, copied):
 
 @factors
 def test_a_copy_goes_on(name):
-    twin = pickle.loads(pickle.dumps(trained(name))).set_params(**more(name, 4))
+    model = fitted(name, **in_parts(name))
+    twin = pickle.loads(pickle.dumps(model)).set_params(**more(name, 4))
     twin.fit(counts(), warm_start=True, show_progress=False)
-    assert learned(twin) == learned(fitted(name, **more(name, 7)))
+    assert learned(twin) == learned(fitted(name, **more(name, 7), **in_parts(name)))

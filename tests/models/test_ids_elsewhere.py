@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 import pytest
-from every_model import EVERY, FACTORS, counts, learned, make, more, trained
+from every_model import EVERY, FACTORS, counts, in_parts, learned, make, more, trained
 from in_ids import assert_lists, both, interactions, user
 from scipy import sparse
 
@@ -16,11 +16,11 @@ from recsys import ExplicitALS, ImplicitALS, Interactions, UnknownIdError
 
 @pytest.mark.parametrize("name", FACTORS)
 def test_a_warm_start_needs_the_same_ids(name):
-    model, _ = both(name, "string")
+    model = make(name, **in_parts(name)).fit(interactions("string"), show_progress=False)
     model.set_params(**more(name, 4)).fit(
         interactions("string"), warm_start=True, show_progress=False
     )
-    whole = make(name, **more(name, 7)).fit(counts(), show_progress=False)
+    whole = make(name, **more(name, 7), **in_parts(name)).fit(counts(), show_progress=False)
     assert learned(model) == learned(whole) and model.users.kind == "string"
     before = learned(model)
     for given, message in (

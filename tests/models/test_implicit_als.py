@@ -3,29 +3,13 @@ import dataclasses
 
 import numpy as np
 import pytest
+from dense_als import Dense, plays
 from scipy import sparse
 
 from recsys import ImplicitALS, NotFittedError, NumericalWarning
 from recsys.models.least_squares import SOLVERS
 
 SMALL = {"factors": 5, "iterations": 3, "random_state": 1, "regularization": 2.0}
-
-
-def plays(n_users=40, n_items=30, density=0.2, seed=0, negative=False, zeros=False):
-    """Counts with a user and an item without entries and, where asked, dislikes and stored 0s."""
-    matrix = sparse.random_array((n_users, n_items), density=density, rng=seed, format="csr")
-    rng = np.random.default_rng(seed)
-    matrix.data = np.ceil(rng.exponential(20, matrix.nnz))
-    if negative:
-        matrix.data[rng.random(matrix.nnz) < 0.2] *= -1
-    if zeros:
-        matrix.data[rng.random(matrix.nnz) < 0.1] = 0
-    keep = np.ones(matrix.nnz, bool)
-    keep[matrix.indptr[3] : matrix.indptr[4]] = False
-    keep[matrix.indices == 7] = False
-    rows = np.repeat(np.arange(n_users), np.diff(matrix.indptr))[keep]
-    entries = (matrix.data[keep], (rows, matrix.indices[keep]))
-    return sparse.csr_array(entries, shape=matrix.shape)
 
 
 def state(model):
@@ -35,41 +19,6 @@ def state(model):
         tuple(model.history),
         model.training_matrix.indices.tobytes(),
     )
-
-
-class Dense:
-    """The objective and its exact alternating minimization, cell by cell, in float64."""
-
-    def __init__(self, matrix, confidence, lam=2.0, nu=0.0, w0=1.0):
-        shape = matrix.shape
-        rows = np.repeat(np.arange(shape[0]), np.diff(matrix.indptr))
-        self.weight = np.full(shape, float(w0))
-        self.weight[rows, matrix.indices] = confidence
-        self.preference = np.zeros(shape)
-        self.preference[rows, matrix.indices] = matrix.data > 0
-        stored = np.zeros(shape)
-        stored[rows, matrix.indices] = 1
-        self.lam_users = lam * (stored.sum(1) + w0 * shape[1]) ** nu
-        self.lam_items = lam * (stored.sum(0) + w0 * shape[0]) ** nu
-
-    def loss(self, x, y):
-        x, y = x.astype(float), y.astype(float)
-        cells = self.weight * (self.preference - x @ y.T) ** 2
-        return cells.sum() + self.lam_users @ (x**2).sum(1) + self.lam_items @ (y**2).sum(1)
-
-    def iterate(self, y):
-        x = self._solve(self.weight, self.preference, self.lam_users, y.astype(float))
-        return x, self._solve(self.weight.T, self.preference.T, self.lam_items, x)
-
-    def _solve(self, weight, preference, lam, fixed):
-        return np.array(
-            [
-                np.linalg.solve(
-                    (fixed.T * w) @ fixed + r * np.eye(fixed.shape[1]), (fixed.T * w) @ p
-                )
-                for w, p, r in zip(weight, preference, lam, strict=True)
-            ]
-        )
 
 
 SETTINGS = {
@@ -96,7 +45,7 @@ SETTINGS = {
 def test_against_dense_least_squares(name, dtype):
     changed, confidence = SETTINGS[name]
     matrix = plays(negative=True, zeros=True)
-    params = {**SMALL, "dtype": dtype, "compute_loss": True, **changed}
+    params = {**SMALL, "acceleration": False, "dtype": dtype, "compute_loss": True, **changed}
     r = np.abs(matrix.data)
     lengths = np.diff(matrix.indptr)
     mean = np.repeat(
@@ -136,7 +85,7 @@ def test_cg_ends_near_cholesky(dtype):
 @pytest.mark.parametrize("factors", [3, 16, 33])
 def test_loss_never_rises(dtype, factors):
     matrix = plays(120, 80)
-    model = ImplicitALS(factors, dtype=dtype, compute_loss=True, random_state=0, regularization=3)
+    model = ImplicitALS(factors, dtype=dtype, iterations=15, random_state=0, regularization=3)
     losses = [entry.loss for entry in model.fit(matrix).history]
     assert len(losses) == 15
     assert (np.diff(losses) <= np.finfo(dtype).eps * losses[0]).all()
@@ -197,7 +146,12 @@ def test_bad_parameters(params, error, message, fitted):
 def test_history_tells_both_half_sweeps(fitted):
     for entry in fitted.history:
         assert 0 < entry.user_seconds + entry.item_seconds <= entry.seconds
+        assert entry.loss > 0
+    assert np.all(np.diff([entry.momentum for entry in fitted.history]) > 0)
+    plain = ImplicitALS(**SMALL, acceleration=False).fit(plays())
+    for entry in plain.history:
         assert entry.loss is None  # unless asked for
+        assert entry.momentum == 0 and not entry.taken_back
 
 
 def test_warm_start_from_given_factors():
@@ -214,7 +168,9 @@ def test_warm_start_from_given_factors():
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_no_iterations_gives_the_initial_factors(dtype):
-    model = ImplicitALS(64, iterations=0, random_state=0, dtype=dtype, init_scale=0.5)
+    model = ImplicitALS(
+        64, iterations=0, random_state=0, dtype=dtype, init="random", init_scale=0.5
+    )
     model.fit(plays(400, 300, 0.05))
     assert model.history == []
     for factors in (model.user_factors, model.item_factors):

@@ -7,7 +7,7 @@ from .als import als_loss, als_rows, column_sums, gramian, rotate
 from .bpr import bpr_cells
 from .lmf import lmf_rows
 from .nonnegative import als_nonnegative_rows
-from .product import product_topk
+from .product import product_topk, spmm
 from .ratings import ratings_cells
 from .topk import topk
 
@@ -22,5 +22,6 @@ __all__ = [
     "product_topk",
     "ratings_cells",
     "rotate",
+    "spmm",
     "topk",
 ]

@@ -1,4 +1,4 @@
-"""The best columns of each row of a sparse product, a row at a time."""
+"""Products of a sparse matrix, a row at a time: the best of one with another, and with factors."""
 
 from __future__ import annotations
 
@@ -53,3 +53,18 @@ def product_topk(
         ids[row, : len(best)] = names[best]
         scores[row, : len(best)] = sums[best]
         failed[row] |= not np.isfinite(sums[best]).all()
+
+
+def spmm(
+    indptr, indices, values, order, spans, dense, out, *, likes, mean, isa=None, num_threads=1
+):
+    """out[u] = sum_k v_k dense[indices[k]] of the rows u in ``order[spans[0]:spans[-1]]``.
+
+    A (rows x columns) in CSR, dense (columns, f), out (rows, f). v_k is 1 for a value > 0 and 0 for
+    others with `likes`, else the value less `mean`.
+    """
+    for row in order[spans[0] : spans[-1]]:
+        entries = slice(indptr[row], indptr[row + 1])
+        own = np.asarray(values[entries], dtype=np.float64)
+        own = (own > 0).astype(np.float64) if likes else own - mean
+        out[row] = own @ np.asarray(dense[indices[entries]], dtype=np.float64)

@@ -199,6 +199,8 @@ class AlternatingLeastSquares(MatrixFactorizationBase):
             cg_steps=self.cg_steps,
             compute_loss=self.calculate_training_loss,
             iterations=self.iterations,
+            acceleration=False,
+            init="random",
             dtype=self.dtype,
             num_threads=self.num_threads,
         )
