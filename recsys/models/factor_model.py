@@ -11,9 +11,10 @@ import numpy as np
 
 from recsys import checks, csr, kernels
 from recsys.csr import TrainingMatrix
-from recsys.models import ids, training
+from recsys.models import growth, ids, training
 from recsys.models.model import Lists, Model, read_only
-from recsys.models.selection import Choice, list_length, scored_pairs
+from recsys.models.scoring import pair_scores, similar
+from recsys.models.selection import Choice, scored_pairs
 from recsys.models.training import Callback, NotFittedError, Trainer
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("recsys")
 
-_BLOCK = 1 << 16  # pairs scored together
 _FACTORS, _BIASES = ("user_factors", "item_factors"), ("user_biases", "item_biases")
 
 
@@ -44,6 +44,9 @@ class FactorModel(Model):
     _item_biases: np.ndarray | None = None
     _mean: float = 0.0
     _topk = staticmethod(kernels.topk)  # another one where an index answers
+    _ratings: ClassVar[bool] = False  # whether entries are ratings: later ones replace earlier ones
+    _rounds: ClassVar[int]  # of a day's events
+    _learned_besides: ClassVar[tuple[str, ...]] = ()  # what else belongs to rows, see `_placed`
 
     def fit(
         self,
@@ -92,10 +95,11 @@ class FactorModel(Model):
         show_progress : bool, default True
             Show a progress bar where the output is a terminal or a notebook.
         warm_start : bool, default False
-            Continue from what the model has, which must have the shapes of `user_items` and
-            `factors`, and go on counting iterations: with an int as `random_state`, fits of 3 and
+            Continue from what the model has, which must have as many `factors`, and go on counting iterations: with an int as `random_state`, fits of 3 and
             of 4 iterations give what one of 7 gives. By default, and on a model not fitted yet,
-            training starts fresh. Of a model that speaks ids they must be the same, in order.
+            training starts fresh. More users and items than before are fine, in a matrix at the end,
+            of a model that speaks ids anywhere: what is known of the others stays with them, and
+            the new ones are folded in before training goes on.
 
         Returns
         -------
@@ -129,6 +133,40 @@ class FactorModel(Model):
             show_progress=show_progress,
             warm_start=warm_start,
         )
+        return self
+
+    def partial_fit(self, events: Any, *, rounds: int | None = None) -> Self:
+        """Learn from a day's events, of users and items that are known and of new ones.
+
+        Remembers the events, added to what is known (of ratings, new ones replace old ones), and
+        learns the users and items that they touch from all that is then known of these. Models by
+        least squares and `ExplicitSGD` solve the users' rows and the items' rows in turn, exactly,
+        `LogisticMF` takes a step for them; new rows come first. `BPR` folds in new users, and makes
+        epochs of all that the users have. What else there is stays as it is.
+
+        Parameters
+        ----------
+        events : Interactions, or scipy sparse matrix or array
+            New users and items come after those the model has. A matrix has the model's rows and
+            columns, and new ones beyond them.
+        rounds : int, optional
+            How many times, at least 1. None: 2 by least squares, 3 of `LogisticMF`, 5 of `BPR`.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        NotFittedError, TypeError, ValueError, FloatingPointError
+            As in `fit`; nothing is remembered to add the events to; a matrix is smaller than the
+            model. Nothing has been changed then, nor by Ctrl-C.
+        """
+        dtype = self._check_parameters()
+        rounds = checks.integer("rounds", self._rounds if rounds is None else rounds, 1)
+        self._both_factors()
+        vocabulary, events = ids.with_newcomers(self._vocabulary(), events)
+        growth.learn_day(self, csr.canonical(events, dtype, name="events"), vocabulary, rounds)
         return self
 
     @property
@@ -202,7 +240,7 @@ class FactorModel(Model):
         rows = ids.to_rows(vocabulary, "items", items, "items")
         among = ids.to_rows(vocabulary, "items", among, "among")
         filter_items = ids.to_rows(vocabulary, "items", filter_items, "filter_items")
-        lists = self._similar("items", rows, N, among, filter_items)
+        lists = similar(self, "items", rows, N, among, filter_items)
         return ids.to_ids(vocabulary, "items", lists, "items", items)
 
     def similar_users(
@@ -223,7 +261,7 @@ class FactorModel(Model):
         rows = ids.to_rows(vocabulary, "users", users, "users")
         among = ids.to_rows(vocabulary, "users", among, "among")
         filter_users = ids.to_rows(vocabulary, "users", filter_users, "filter_users")
-        lists = self._similar("users", rows, N, among, filter_users)
+        lists = similar(self, "users", rows, N, among, filter_users)
         return ids.to_ids(vocabulary, "users", lists, "users", users)
 
     def score(self, users: Any, items: Any = None) -> np.ndarray:
@@ -249,7 +287,7 @@ class FactorModel(Model):
         items = ids.to_rows(vocabulary, "items", items, "items")
 
         rows, columns = scored_pairs(users, items, self._known_shape())
-        return self._scores(rows.reshape(-1), columns.reshape(-1)).reshape(rows.shape)[()]
+        return pair_scores(self, rows.reshape(-1), columns.reshape(-1)).reshape(rows.shape)[()]
 
     def fold_in(self, user_items: Any) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         """Factors of users the model was not trained on, and their biases if it has such; items
@@ -297,6 +335,22 @@ class FactorModel(Model):
         """Whether there are user and item biases."""
         return False, False
 
+    @abstractmethod
+    def _learn_rows(
+        self, counts: sparse.csr_array, new: growth.Rows, touched: growth.Rows, rounds: int
+    ) -> None:
+        """Learn new users and items, whose rows are zeros, from all that is known; then those that
+        are touched, so many times. Only asked of twins whose arrays are theirs to write to."""
+
+    def _placed(self, users: np.ndarray, items: np.ndarray, dtype: np.dtype) -> dict[str, Any]:
+        """What is learned, with that of row ``users[i]`` in row i, and zeros for -1."""
+        of_rows = zip(growth.LEARNED, (users, items) * 2, strict=True)
+        known = {name: (getattr(self, name), rows) for name, rows in of_rows}
+        return {
+            name: None if array is None else growth.taken(array, rows, dtype)
+            for name, (array, rows) in known.items()
+        }
+
     def _folded(self, rows: sparse.csr_array) -> tuple[np.ndarray, np.ndarray | None]:
         """Factors, and biases if the model has them, of users with these entries."""
         raise TypeError(f"{type(self).__name__} cannot fold in users: pass fold_in=False")
@@ -332,7 +386,11 @@ class FactorModel(Model):
             _check_length(name, factors, len(biases))
         if np.may_share_memory(factors, value):
             factors = factors.copy()
-        self._publish({f"_{name}": factors})
+        others = {each: getattr(self, each) for each in growth.LEARNED if each != f"_{name}"}
+        there = {
+            each: a.astype(factors.dtype, copy=False) for each, a in others.items() if a is not None
+        }
+        self._publish({**there, f"_{name}": factors})
 
     def _once(self, what: str, factors: Any, make: Callable[[], Any]) -> Any:
         """What `make` makes of `factors`, kept until there are others."""
@@ -420,21 +478,6 @@ class FactorModel(Model):
         )
         return self._folded(rows)
 
-    def _scores(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        """Scores of pairs of users and items."""
-        scores = np.empty(len(rows), np.result_type(self._user_factors, self._item_factors))
-        for begin in range(0, len(scores), _BLOCK):
-            at = slice(begin, begin + _BLOCK)
-            scores[at] = self._pair_scores(rows[at], columns[at])
-        return scores
-
-    def _pair_scores(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        scores = np.einsum("kf,kf->k", self._user_factors[rows], self._item_factors[columns])
-        for biases, at in ((self._user_biases, rows), (self._item_biases, columns)):
-            if biases is not None:
-                scores += biases[at]
-        return scores + scores.dtype.type(self._mean) if self._mean else scores
-
     def _factors(self, name: str) -> np.ndarray:
         factors = getattr(self, name)
         if factors is None:
@@ -451,35 +494,6 @@ class FactorModel(Model):
                 f"{item_factors.shape}; expected the same number of columns"
             )
         return user_factors, item_factors
-
-    def _similar(self, noun: str, numbers: Any, N: int, among: Any, left_out: Any) -> Lists:
-        """The N rows of factors with the highest cosine with each one asked for, itself first."""
-        what = f"{noun[:-1]}_factors"
-        factors = self._factors(f"_{what}")
-        rows = checks.row_numbers(noun, numbers, len(factors))
-        list_length(N, len(factors))
-        choice = Choice(among, left_out, len(factors), noun)
-        norms = self._norms(what, factors)
-        # Norms below tell of factors that have lost their digits; 1 / norm might overflow as well
-        has_direction = norms >= np.finfo(factors.dtype).tiny
-        scale = np.divide(1.0, norms, out=np.zeros_like(norms), where=has_direction)
-        flat = rows.reshape(-1)
-        best, cosines = self._topk(
-            (factors[flat] * scale[flat, np.newaxis]).astype(factors.dtype),
-            factors,
-            N,
-            among=choice.among,
-            item_scale=scale.astype(factors.dtype),
-            skip=(np.arange(len(flat) + 1), flat.astype(np.int32)),
-            banned=choice.banned,
-            num_threads=self.num_threads,
-        )
-        np.clip(cosines, -1, 1, out=cosines, where=best != kernels.NO_ID)
-        # Each row was skipped in its own list: rounding must not decide on its place there.
-        itself = np.flatnonzero(choice.allows(flat))
-        best[itself, 1:], cosines[itself, 1:] = best[itself, :-1], cosines[itself, :-1]
-        best[itself, 0], cosines[itself, 0] = flat[itself], has_direction[flat[itself]]
-        return best.reshape(*rows.shape, N), cosines.reshape(*rows.shape, N)
 
 
 def both_or_factors(solved: tuple[np.ndarray, np.ndarray | None]) -> Any:

@@ -167,6 +167,23 @@ def all_entries(vocabulary: Vocabulary | None, user_items: Any) -> Any:
     return in_rows(user_items, users, _joined(vocabulary.items, user_items.items))
 
 
+def with_newcomers(vocabulary: Vocabulary | None, events: Any) -> tuple[Vocabulary | None, Any]:
+    """The ids there are with those of a day's events after them, and the events as a matrix of
+    these users and items."""
+    if vocabulary is None:
+        return None, events
+    if not isinstance(events, Interactions):
+        shape = len(vocabulary.users), len(vocabulary.items)
+        if getattr(events, "shape", shape) != shape:
+            raise ValueError(
+                f"the events are a matrix of shape {events.shape}, and the model speaks ids of "
+                f"{shape[0]} users and {shape[1]} items: pass Interactions, as others have none"
+            )
+        return vocabulary, events
+    users, items = _joined(vocabulary.users, events.users), _joined(vocabulary.items, events.items)
+    return vocabulary._replace(users=users, items=items), in_rows(events, users, items)
+
+
 def to_learn(
     vocabulary: Vocabulary | None, side: str, values: Any, entries: Any
 ) -> tuple[Vocabulary | None, Any, Any]:

@@ -178,7 +178,7 @@ class ItemNeighbors(Model):
         n_items = self._known_shape()[1]
         rows = checks.row_numbers("items", numbers, n_items)
         list_length(N, n_items)
-        choice = Choice(among, filter_items, n_items)
+        choice = Choice(among, filter_items, n_items, among="among")
         flat = rows.reshape(-1).astype(np.int32)
         chosen = csr.assemble(
             np.ones(len(flat), self._similarity.dtype),

@@ -12,16 +12,19 @@ LONGEST = 1000  # lists may always be this long, however few items there are
 
 
 class Choice:
-    """Which of `count` items lists are made of: `items` only, and not `left_out`."""
+    """Which of `count` items lists are made of: `items` only, and not `left_out`; `among` is what
+    errors call the former."""
 
-    def __init__(self, items: Any, left_out: Any, count: int, noun: str = "items") -> None:
+    def __init__(
+        self, items: Any, left_out: Any, count: int, noun: str = "items", among: str = "items"
+    ) -> None:
         self.count = count
         self.among: np.ndarray | None = None  # ascending; None: all
         self.banned: np.ndarray | None = None
         if left_out is not None:
             out = checks.row_numbers(f"filter_{noun}", left_out, count).reshape(-1)
         if items is not None:
-            self.among = np.unique(checks.row_numbers(noun, items, count))
+            self.among = np.unique(checks.row_numbers(among, items, count))
             if left_out is not None:
                 self.among = np.setdiff1d(self.among, out, assume_unique=False)
         elif left_out is not None:

@@ -24,10 +24,14 @@ def test_a_warm_start_needs_the_same_ids(name):
     assert learned(model) == learned(whole) and model.users.kind == "string"
     before = learned(model)
     for given, message in (
-        (interactions("integer"), "Interactions of other users or items.*=model.users"),
+        (interactions("integer"), "cannot continue without 40|another kind"),
+        (
+            interactions("string", counts(39)),
+            "without 1 of the model's 40 users, such as 'user 39'",
+        ),
         (counts(), "knows ids with a matrix: pass Interactions"),
     ):
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises((ValueError, KeyError), match=message):
             model.fit(given, warm_start=True, show_progress=False)
     assert learned(model) == before
     by_row = trained(name).fit(interactions("string"), warm_start=True, show_progress=False)
