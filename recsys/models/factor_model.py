@@ -95,11 +95,11 @@ class FactorModel(Model):
         show_progress : bool, default True
             Show a progress bar where the output is a terminal or a notebook.
         warm_start : bool, default False
-            Continue from what the model has, which must have as many `factors`, and go on counting iterations: with an int as `random_state`, fits of 3 and
-            of 4 iterations give what one of 7 gives. By default, and on a model not fitted yet,
-            training starts fresh. More users and items than before are fine, in a matrix at the end,
-            of a model that speaks ids anywhere: what is known of the others stays with them, and
-            the new ones are folded in before training goes on.
+            Continue from what the model has, of as many `factors`, and go on counting iterations:
+            with an int as `random_state`, fits of 3 and of 4 iterations give what one of 7 gives.
+            There may be more users and items than before, in a matrix at the end, by ids anywhere:
+            what is known of others stays theirs, and new ones are folded in first. By default,
+            and on a model not fitted yet, training starts fresh.
 
         Returns
         -------
@@ -375,6 +375,9 @@ class FactorModel(Model):
                 column = checks.factor_matrix(name, arrays[name][:, np.newaxis], dtype)
                 _check_length(name, column, len(state[f"_{factors}"]))
                 state[f"_{name}"] = column[:, 0]
+        shape = [len(state[f"_{name}"]) for name in _FACTORS]
+        if list(header.get("shape", shape)) != shape:
+            raise ValueError(f"it says there are factors for {header['shape']}, and has {shape}")
         return state | {"_mean": checks.number("mean", header.get("mean", 0.0))}
 
     # ---- lists ---------------------------------------------------------------------------------
@@ -386,11 +389,7 @@ class FactorModel(Model):
             _check_length(name, factors, len(biases))
         if np.may_share_memory(factors, value):
             factors = factors.copy()
-        others = {each: getattr(self, each) for each in growth.LEARNED if each != f"_{name}"}
-        there = {
-            each: a.astype(factors.dtype, copy=False) for each, a in others.items() if a is not None
-        }
-        self._publish({**there, f"_{name}": factors})
+        self._publish(growth.in_dtype(self, factors.dtype) | {f"_{name}": factors})
 
     def _once(self, what: str, factors: Any, make: Callable[[], Any]) -> Any:
         """What `make` makes of `factors`, kept until there are others."""

@@ -101,6 +101,15 @@ def taken(array: np.ndarray, rows: np.ndarray, dtype: np.dtype) -> np.ndarray:
     return out
 
 
+def in_dtype(model: Any, dtype: np.dtype) -> dict[str, Any]:
+    """All that a model has learned, by attribute."""
+    learned = {name: getattr(model, name) for name in LEARNED}
+    return {
+        name: None if array is None else array.astype(dtype, copy=False)
+        for name, array in learned.items()
+    }
+
+
 def publish(model: Any, twin: Any, **changed: Any) -> None:
     """Have the model what its twin has learned."""
     names = (*LEARNED, *model._learned_besides)

@@ -75,6 +75,7 @@ class ItemNeighbors(Model):
 
     _similarity: sparse.csr_array | None = None
     _votes: sparse.csr_array | None = None
+    _shape: tuple[int, int]
 
     def __init__(
         self,
@@ -141,7 +142,8 @@ class ItemNeighbors(Model):
         similarity = self._neighbors(counts)
         remembered = TrainingMatrix.of(counts).copied(dtype)
         self._publish(
-            self._state(similarity) | {"_training_matrix": remembered, "_ids": vocabulary}
+            self._state(similarity, counts.shape)
+            | {"_training_matrix": remembered, "_ids": vocabulary}
         )
         seconds = time.perf_counter() - began
         self._log("has found %s neighbours in %.3g s", f"{similarity.nnz:,}", seconds)
@@ -209,7 +211,7 @@ class ItemNeighbors(Model):
         items = ids.to_rows(vocabulary, "items", items, "items")
 
         rows, columns = scored_pairs(users, items, self._known_shape())
-        counts = self._training_matrix.counts(self._votes.dtype)
+        counts = self._remembered().counts(self._votes.dtype)
         by_item = csr.transposed(self._votes)
         scores = np.empty(rows.size, counts.dtype)
         pairs = rows.reshape(-1), columns.reshape(-1)
@@ -241,7 +243,8 @@ class ItemNeighbors(Model):
 
     def _to_file(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         parts = ("indptr", "indices", "data")
-        return {}, {f"similarity_{name}": getattr(self._similarity, name) for name in parts}
+        header = {"shape": self._known_shape()}
+        return header, {f"similarity_{name}": getattr(self._similarity, name) for name in parts}
 
     def _from_file(
         self,
@@ -249,7 +252,10 @@ class ItemNeighbors(Model):
         arrays: dict[str, np.ndarray],
         training_matrix: TrainingMatrix | None,
     ) -> dict[str, Any]:
-        n_items = header["seen_shape"][1]
+        shape = tuple(header.get("shape") or header["seen_shape"])
+        n_items = len(arrays["similarity_indptr"]) - 1
+        if shape[1] != n_items:
+            raise ValueError(f"it says there are {shape[1]} items, and has {n_items}")
         similarity = csr.assemble(
             arrays["similarity_data"],
             arrays["similarity_indices"],
@@ -257,9 +263,10 @@ class ItemNeighbors(Model):
             (n_items, n_items),
         )
         dtype = checks.floating_dtype(self.dtype)
-        return self._state(csr.canonical(similarity, dtype, may_be_empty=True, name="similarity"))
+        whole = csr.canonical(similarity, dtype, may_be_empty=True, name="similarity")
+        return self._state(whole, shape)
 
-    def _state(self, similarity: sparse.csr_array) -> dict[str, Any]:
+    def _state(self, similarity: sparse.csr_array, shape: tuple[int, int]) -> dict[str, Any]:
         """What follows from the similarities, in terms of attributes."""
         votes = similarity
         if self.normalize_rows:
@@ -269,7 +276,7 @@ class ItemNeighbors(Model):
             votes = csr.assemble(data, votes.indices, votes.indptr, votes.shape)
         if self.orientation == "target":
             votes = csr.transposed(votes)
-        return {"_similarity": similarity, "_votes": votes}
+        return {"_similarity": similarity, "_votes": votes, "_shape": shape}
 
     def _neighbors(self, counts: sparse.csr_array) -> sparse.csr_array:
         """The k largest entries of each row of V'V, in no order."""
@@ -323,7 +330,7 @@ class ItemNeighbors(Model):
         fold_in: bool,
     ) -> Lists:
         if counts is None:
-            counts = self._training_matrix.counts(self._votes.dtype)
+            counts = self._remembered().counts(self._votes.dtype)
         return kernels.product_topk(
             counts,
             self._votes,
@@ -335,9 +342,9 @@ class ItemNeighbors(Model):
         )
 
     def _known_shape(self) -> tuple[int, int]:
-        if self._similarity is None or self._training_matrix is None:
+        if self._similarity is None:
             raise NotFittedError("this ItemNeighbors has no neighbors yet: call fit(user_items)")
-        return self._training_matrix.shape
+        return self._shape
 
     def _check_parameters(self) -> np.dtype:
         checks.integer("k", self.k, 1)

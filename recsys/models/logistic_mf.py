@@ -231,7 +231,8 @@ class LogisticMF(FactorModel):
         side = LmfSide.of(entries, self.negatives)
         if not np.isfinite(self._half_sweep(side, other.fixed(), solved, keys)):
             raise FloatingPointError(
-                f"learning the events diverged: lower learning_rate, which is {self.learning_rate:g}"
+                "learning the events diverged: lower learning_rate, which is "
+                f"{self.learning_rate:g}"
             )
         _put(own, rows, solved)
 

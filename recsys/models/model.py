@@ -7,7 +7,6 @@ import logging
 import os
 from abc import ABCMeta, abstractmethod
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -17,8 +16,9 @@ from recsys.csr import TrainingMatrix
 from recsys.interactions import Ids
 from recsys.models import ids
 from recsys.models.display import as_json, model_html, parameters
-from recsys.models.files import matrix_arrays, write_lists, write_model_file
+from recsys.models.files import write_lists, write_model_file
 from recsys.models.ids import Lists, Vocabulary
+from recsys.models.in_file import model_file
 from recsys.models.selection import Choice, list_length, rows_meant
 from recsys.models.training import Iteration, NotFittedError
 from recsys.progress import progress_bar
@@ -48,6 +48,7 @@ class Model(metaclass=ABCMeta):
     _validation_metric: str | None = None
     _ids: Vocabulary | None = None
     _training_matrix: TrainingMatrix | None = None
+    _popularity: np.ndarray | None = None  # from a file without a training matrix
     _prepared: dict[str, Any]  # what a model keeps of its present state to answer faster
 
     # ---- parameters ----------------------------------------------------------------------------
@@ -345,12 +346,21 @@ class Model(metaclass=ABCMeta):
 
         return ids.lists_of_all_users(vocabulary, (best, scores))
 
-    def save(self, path: str | os.PathLike) -> None:
+    def save(self, target: Any, *, history: bool = True) -> None:
         """Write the model to a file that `recsys.load` reads.
 
         The file is a safetensors file (arrays and a JSON header, nothing that is executed) with
-        parameters, factors, history, the matrix trained on, and ids. It appears as a whole
-        or not at all. A random_state other than an integer is saved as None.
+        parameters, factors, history, the matrix trained on, ids, and a digest of each array. One at
+        a path appears as a whole or not at all. A random_state other than an integer is saved as
+        None.
+
+        Parameters
+        ----------
+        target : path, or binary file object such as io.BytesIO
+        history : bool, default True
+            Whether the matrix trained on, everybody's history, goes into the file. A model
+            loaded without it recommends by ``user_items=...`` or ``filter_seen=False``; how
+            many users have each item is kept, for strangers.
 
         Raises
         ------
@@ -364,22 +374,8 @@ class Model(metaclass=ABCMeta):
         """
         self._known_shape()
         self._check_parameters()
-        header, arrays = self._to_file()
-        if self._training_matrix is not None:
-            header["seen_shape"] = self._training_matrix.shape
-            arrays |= matrix_arrays(self._training_matrix)
-        vocabulary = self._vocabulary()
-        if vocabulary is not None:
-            header |= vocabulary.header()
-            arrays |= vocabulary.arrays()
-        described = {
-            "class": type(self).__name__,
-            "parameters": self._json_parameters(),
-            "history": [asdict(entry) for entry in self._history],
-            "best_iteration": self._best_iteration,
-            "validation_metric": self.validation_metric,
-        }
-        write_model_file(path, described | header, arrays)
+        checks.flag("history", history)
+        write_model_file(target, *model_file(self, history))
 
     # ---- what a kind of model provides ---------------------------------------------------------
 
@@ -460,8 +456,9 @@ class Model(metaclass=ABCMeta):
         """The training matrix, if it belongs to what the model knows now."""
         if self._training_matrix is None:
             raise NotFittedError(
-                "no training matrix is remembered, so seen items are unknown: call "
-                "fit(user_items) first or pass filter_seen=False"
+                "no training matrix is remembered, so seen items are unknown: pass user_items=..., "
+                "or filter_seen=False where that is enough, or call fit(user_items) first. A "
+                "model saved with history=False has none"
             )
         trained, now = self._training_matrix.shape, self._known_shape()
         if trained != now:

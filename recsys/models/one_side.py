@@ -131,10 +131,7 @@ def _with_rows(
     model: Any, noun: str, rows: np.ndarray, solved: kernels.Factors, dtype: np.dtype
 ) -> dict[str, Any]:
     """All that is learned, with factors and biases of some users or items, new ones among them."""
-    state = {}
-    for name in growth.LEARNED:
-        old = getattr(model, name)
-        state[name] = old if old is None else old.astype(dtype, copy=False)
+    state = growth.in_dtype(model, dtype)
     for name, new in zip((f"_{noun}_factors", f"_{noun}_biases"), solved, strict=True):
         if new is not None:
             old = state[name]

@@ -1,14 +1,13 @@
 """A day's events, and trainings that go on with newcomers: each event counts once, what is known of
 others stays, and the rest is what the definitions say."""
 
-import every_model
 import numpy as np
 import pytest
-from every_model import EVERY, FACTORS, counts, fitted, learned, make, more, trained
+from every_model import FACTORS, counts, fitted, learned, make, more, trained
 from in_ids import interactions, item, user
 from scipy import sparse
 
-from recsys import ImplicitALS, Interactions, ItemNeighbors
+from recsys import Interactions
 
 SHAPE = (43, 32)  # three new users, two new items
 ROWS = np.array([0, 5, 5, 41, 41, 42])
