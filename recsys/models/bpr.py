@@ -344,12 +344,12 @@ class BPR(FactorModel):
         seed = int(checks.random_generator(self.random_state).integers(2**64, dtype=np.uint64))
         for number in range(done, done + rounds):
             self._epoch(engine, rate, kernels.epoch_key(seed, number))
-        learned = engine.learned(start)
-        if not all_finite(learned):
+        engine.learned((start.users, start.items, None, start.item_biases))
+        if not all_finite(start):
             raise FloatingPointError(
                 f"learning the events diverged: lower learning_rate, which is {rate:g}"
             )
-        self._user_factors[users] = learned.users
+        self._user_factors[users] = start.users
 
     def _fold_in_engine(self, dtype: np.dtype) -> tuple[PairwiseFoldIn, float]:
         """What learns users against the present items, and what their counts are relative to."""

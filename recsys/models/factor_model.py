@@ -138,11 +138,10 @@ class FactorModel(Model):
     def partial_fit(self, events: Any, *, rounds: int | None = None) -> Self:
         """Learn from a day's events, of users and items that are known and of new ones.
 
-        Remembers the events, added to what is known (of ratings, new ones replace old ones), and
-        learns the users and items that they touch from all that is then known of these. Models by
-        least squares and `ExplicitSGD` solve the users' rows and the items' rows in turn, exactly,
-        `LogisticMF` takes a step for them; new rows come first. `BPR` folds in new users, and makes
-        epochs of all that the users have. What else there is stays as it is.
+        Adds the events to what is remembered (of ratings, new ones replace old ones), and learns
+        the users and items that they touch from all that is then known of these, new ones first.
+        Models by least squares and `ExplicitSGD` solve the users' rows and the items' in turn,
+        `LogisticMF` takes steps for them, `BPR` makes epochs of all that the users have.
 
         Parameters
         ----------
@@ -159,8 +158,8 @@ class FactorModel(Model):
         Raises
         ------
         NotFittedError, TypeError, ValueError, FloatingPointError
-            As in `fit`; nothing is remembered to add the events to; a matrix is smaller than the
-            model. Nothing has been changed then, nor by Ctrl-C.
+            As in `fit`; nothing is remembered; a matrix is smaller than the model. Nothing has
+            been changed then, nor by Ctrl-C.
         """
         dtype = self._check_parameters()
         rounds = checks.integer("rounds", self._rounds if rounds is None else rounds, 1)
@@ -250,12 +249,8 @@ class FactorModel(Model):
 
         Parameters
         ----------
-        users : int or array of int, shape (n,)
-            Row numbers of the training matrix; ids, where the model speaks them.
-        N : int, default 10
-            Length of each list, the user itself included.
-        among, filter_users : int or array of int, optional
-            The only users to choose from, and users to leave out.
+        users, N, among, filter_users
+            As there, of users.
         """
         vocabulary, users = self._vocabulary(), ids.listed(users)
         rows = ids.to_rows(vocabulary, "users", users, "users")
@@ -265,7 +260,7 @@ class FactorModel(Model):
         return ids.to_ids(vocabulary, "users", lists, "users", users)
 
     def score(self, users: Any, items: Any = None) -> np.ndarray:
-        """x_u . y_i, and mean + b_u + b_i where there are biases, for pairs of users and items.
+        """x_u . y_i, and mean + b_u + b_i if there are biases, for pairs of users and items.
 
         Parameters
         ----------

@@ -35,13 +35,13 @@ def learn_day(
     touched = np.flatnonzero(np.diff(events.indptr)), np.unique(events.indices)
     rows = csr.take_rows(known, touched[0]), csr.take_rows(events, touched[0])
     whole = csr.put_rows(known, touched[0], csr.merged(*rows, replaces=model._ratings))
-    places = tuple(
+    users, items = (
         np.append(np.arange(old), np.full(count - old, -1))
         for old, count in zip(shape, events.shape, strict=True)
     )
-    twin = placed(model, places, events.dtype)
+    twin = placed(model, (users, items), events.dtype)
     twin._training_matrix = TrainingMatrix.of(whole)
-    new = tuple(np.flatnonzero(place < 0) for place in places)
+    new = np.flatnonzero(users < 0), np.flatnonzero(items < 0)
     twin._learn_rows(whole, new, touched, rounds)
     publish(model, twin, _training_matrix=twin._training_matrix, _ids=vocabulary)
 
@@ -63,7 +63,7 @@ def continued(
     sides = (("user", model.user_factors, counts.shape[0]),
              ("item", model.item_factors, counts.shape[1]))  # fmt: skip
     for noun, factors, count in sides:
-        if factors.shape[1] != model.factors or len(factors) > count:
+        if factors.shape[1] != model.factors or (len(factors) > count and model._ids is None):
             raise ValueError(
                 f"cannot continue from {noun}_factors of shape {factors.shape}: expected "
                 f"{(count, model.factors)}, for {count} {noun}s in user_items and "

@@ -53,8 +53,10 @@ def partial_fit(
         solved = model._solve_rows(model._signed(csr.take_rows(known, learned)), "item")
     else:
         solved = model._solve_items(known, learned)
-    state = {"_training_matrix": TrainingMatrix.of(known), "_ids": vocabulary}
-    state["_just_added"] = None if rows is not None else (side, state["_training_matrix"], added)
+    matrix = TrainingMatrix.of(known)
+    state: dict[str, Any] = {"_training_matrix": matrix, "_ids": vocabulary, "_just_added": None}
+    if rows is None:
+        state["_just_added"] = side, matrix, added
     model._publish(state | _with_rows(model, side[:-1], learned, solved, dtype))
 
 

@@ -94,7 +94,7 @@ def test_files_of_an_older_recsys_have_no_digests(tmp_path, monkeypatch):
     monkeypatch.undo()
     assert learned(recsys.load(path)) == learned(trained("BPR"))
     assert learned(recsys.load(path.read_bytes())) == learned(trained("BPR"))
-    with pytest.raises(ValueError, match="no digests to verify it by.*save the model again"):
+    with pytest.raises(ValueError, match=r"no digests to verify it by.*save the model again"):
         recsys.load(path, verify=True)
 
 
@@ -107,5 +107,5 @@ def test_a_header_is_held_to_the_arrays(name, tmp_path):
     with pytest.raises(ValueError, match=r"holds a \['ImplicitALS'\], which this recsys"):
         recsys.load(path)
     write_model_file(path, header | {"shape": [40, 31]}, arrays)
-    with pytest.raises(ValueError, match="is damaged: it says there are .*31"):
+    with pytest.raises(ValueError, match=r"is damaged: it says there are .*31"):
         recsys.load(path)
