@@ -11,10 +11,11 @@ import numpy as np
 
 from recsys import checks, csr, kernels
 from recsys.csr import TrainingMatrix
-from recsys.models import growth, ids, training
+from recsys.models import factor_lists, growth, ids, strangers, training
 from recsys.models.model import Lists, Model, read_only
 from recsys.models.scoring import pair_scores, similar
 from recsys.models.selection import Choice, scored_pairs
+from recsys.models.strangers import LEAVING_OUT, POLICIES
 from recsys.models.training import Callback, NotFittedError, Trainer
 
 if TYPE_CHECKING:
@@ -206,7 +207,13 @@ class FactorModel(Model):
         return self._mean
 
     def similar_items(
-        self, items: Any, N: int = 10, *, among: Any = None, filter_items: Any = None
+        self,
+        items: Any,
+        N: int = 10,
+        *,
+        among: Any = None,
+        filter_items: Any = None,
+        unknown: str = "error",
     ) -> tuple[np.ndarray, np.ndarray]:
         """The N items whose factors have the highest cosine with those of each item.
 
@@ -220,6 +227,8 @@ class FactorModel(Model):
             The only items to choose from; all by default.
         filter_items : int or array of int, optional
             Items to leave out of every list.
+        unknown : {"error", "skip", "popular"}, default "error"
+            As in `recommend`: of an unknown item the list is empty, or of popular items.
 
         Returns
         -------
@@ -236,6 +245,9 @@ class FactorModel(Model):
             As in `recommend`.
         """
         vocabulary, items = self._vocabulary(), ids.listed(items)
+        checks.choice("unknown", unknown, POLICIES)
+        if unknown != "error":
+            return strangers.similar(self, "items", items, N, among, filter_items, unknown)
         rows = ids.to_rows(vocabulary, "items", items, "items")
         among = ids.to_rows(vocabulary, "items", among, "among")
         filter_items = ids.to_rows(vocabulary, "items", filter_items, "filter_items")
@@ -243,7 +255,13 @@ class FactorModel(Model):
         return ids.to_ids(vocabulary, "items", lists, "items", items)
 
     def similar_users(
-        self, users: Any, N: int = 10, *, among: Any = None, filter_users: Any = None
+        self,
+        users: Any,
+        N: int = 10,
+        *,
+        among: Any = None,
+        filter_users: Any = None,
+        unknown: str = "error",
     ) -> tuple[np.ndarray, np.ndarray]:
         """The N users whose factors have the highest cosine with each user's; see `similar_items`.
 
@@ -251,15 +269,20 @@ class FactorModel(Model):
         ----------
         users, N, among, filter_users
             As there, of users.
+        unknown : {"error", "skip"}, default "error"
+            Of an unknown user the list is empty.
         """
         vocabulary, users = self._vocabulary(), ids.listed(users)
+        checks.choice("unknown", unknown, LEAVING_OUT)
+        if unknown != "error":
+            return strangers.similar(self, "users", users, N, among, filter_users, unknown)
         rows = ids.to_rows(vocabulary, "users", users, "users")
         among = ids.to_rows(vocabulary, "users", among, "among")
         filter_users = ids.to_rows(vocabulary, "users", filter_users, "filter_users")
         lists = similar(self, "users", rows, N, among, filter_users)
         return ids.to_ids(vocabulary, "users", lists, "users", users)
 
-    def score(self, users: Any, items: Any = None) -> np.ndarray:
+    def score(self, users: Any, items: Any = None, *, unknown: str = "error") -> np.ndarray:
         """x_u . y_i, and mean + b_u + b_i if there are biases, for pairs of users and items.
 
         Parameters
@@ -267,6 +290,9 @@ class FactorModel(Model):
         users, items : int or arrays of int
             Row and column numbers of the training matrix, or ids, broadcast against each other:
             two arrays of length n give n scores, ``score(users[:, None], items)`` all pairs.
+        unknown : {"error", "skip", "popular"}, default "error"
+            The score of an unknown user or item: NaN ("skip"), or, of an unknown user and a known
+            item, the number of users who have that ("popular").
 
         Returns
         -------
@@ -278,6 +304,9 @@ class FactorModel(Model):
             As in `recommend`; ValueError also where the shapes do not broadcast.
         """
         vocabulary = self._vocabulary()
+        checks.choice("unknown", unknown, POLICIES)
+        if unknown != "error":
+            return strangers.scores(self, users, items, unknown)
         users = ids.to_rows(vocabulary, "users", users, "users")
         items = ids.to_rows(vocabulary, "items", items, "items")
 
@@ -432,39 +461,9 @@ class FactorModel(Model):
         filter_seen: bool,
         fold_in: bool,
     ) -> Lists:
-        skip = None
-        if filter_seen:
-            seen = self._remembered() if counts is None else counts
-            skip = seen.indptr, seen.indices
-        items = self._scored_items()
-        order = self._norm_order(len(users)) if choice.among is None else None
-
-        def best(queries: np.ndarray, biases: np.ndarray | None, **rows: Any) -> Lists:
-            lists, scores = self._topk(
-                queries,
-                items,
-                N,
-                among=choice.among,
-                order=order,
-                skip=skip,
-                banned=choice.banned,
-                num_threads=self.num_threads,
-                **rows,
-            )
-            if biases is not None:
-                scores += (biases + biases.dtype.type(self._mean))[:, np.newaxis]
-            elif self._mean:
-                scores += self._mean
-            return lists, scores
-
-        if not fold_in:
-            biases = None if self._user_biases is None else self._user_biases[users]
-            return best(self._user_factors, biases, rows=users, skip_rows=rows)
-        lists, scores = np.empty((len(rows), N), np.int32), np.empty((len(rows), N), items.dtype)
-        for at in kernels.query_blocks(len(rows)):
-            folded = self._fold(csr.take_rows(counts, rows[at]))
-            lists[at], scores[at] = best(*folded, skip_rows=rows[at])
-        return lists, scores
+        return factor_lists.lists(
+            self, users, counts, rows, choice, N, filter_seen=filter_seen, fold_in=fold_in
+        )
 
     def _fold(self, rows: sparse.csr_array) -> tuple[np.ndarray, np.ndarray | None]:
         logger.debug(

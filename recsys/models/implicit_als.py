@@ -10,6 +10,7 @@ from recsys import checks, csr, kernels
 from recsys.models import ids
 from recsys.models.confidence import SCHEMES, Scheme, signed_confidence
 from recsys.models.least_squares import LeastSquaresModel, check_alternating
+from recsys.models.selection import one_history
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -213,7 +214,7 @@ class ImplicitALS(LeastSquaresModel):
         held = self._held("item")
         column = checks.one_row_number("item", item, len(held.factors))
         checks.integer("N", N, 1)
-        signed = self._signed(self._one_history(user, user_items))
+        signed = self._signed(one_history(self, user, user_items))
         a = kernels.normal_matrix(signed, held, *self._weights(), self.num_threads)
         # minimum norm, as a row without regularization is solved
         pull = np.linalg.lstsq(a, _with_one(held, [column])[0], rcond=None)[0]

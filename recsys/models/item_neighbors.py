@@ -10,10 +10,11 @@ import numpy as np
 from recsys import checks, csr, kernels
 from recsys.csr import TrainingMatrix
 from recsys.interactions.matching import in_rows
-from recsys.models import ids
+from recsys.models import ids, strangers
 from recsys.models.ids import Vocabulary
 from recsys.models.model import Lists, Model
-from recsys.models.selection import Choice, list_length, scored_pairs
+from recsys.models.selection import Choice, list_length, one_history, scored_pairs
+from recsys.models.strangers import POLICIES
 from recsys.models.training import NotFittedError, no_target
 
 if TYPE_CHECKING:
@@ -150,7 +151,13 @@ class ItemNeighbors(Model):
         return self
 
     def similar_items(
-        self, items: Any, N: int = 10, *, among: Any = None, filter_items: Any = None
+        self,
+        items: Any,
+        N: int = 10,
+        *,
+        among: Any = None,
+        filter_items: Any = None,
+        unknown: str = "error",
     ) -> tuple[np.ndarray, np.ndarray]:
         """The first N of each item's neighbours, by similarity; as a rule the item itself first.
 
@@ -162,6 +169,8 @@ class ItemNeighbors(Model):
             Length of each list; beyond `k` neighbours it stays empty.
         among, filter_items : int or array of int, optional
             The only items to choose from; items to leave out.
+        unknown : {"error", "skip", "popular"}, default "error"
+            As in `recommend`: of an unknown item the list is empty, or of popular items.
 
         Returns
         -------
@@ -173,6 +182,9 @@ class ItemNeighbors(Model):
             As in `recommend`.
         """
         vocabulary, items = self._vocabulary(), ids.listed(items)
+        checks.choice("unknown", unknown, POLICIES)
+        if unknown != "error":
+            return strangers.similar(self, "items", items, N, among, filter_items, unknown)
         numbers = ids.to_rows(vocabulary, "items", items, "items")
         among = ids.to_rows(vocabulary, "items", among, "among")
         filter_items = ids.to_rows(vocabulary, "items", filter_items, "filter_items")
@@ -198,7 +210,7 @@ class ItemNeighbors(Model):
         lists = best.reshape(*rows.shape, N), scores.reshape(*rows.shape, N)
         return ids.to_ids(vocabulary, "items", lists, "items", items)
 
-    def score(self, users: Any, items: Any = None) -> np.ndarray:
+    def score(self, users: Any, items: Any = None, *, unknown: str = "error") -> np.ndarray:
         """Scores of pairs of users and items, broadcast against each other.
 
         Raises
@@ -207,6 +219,9 @@ class ItemNeighbors(Model):
             As in `recommend`; ValueError also where the shapes do not broadcast.
         """
         vocabulary = self._vocabulary()
+        checks.choice("unknown", unknown, POLICIES)
+        if unknown != "error":
+            return strangers.scores(self, users, items, unknown)
         users = ids.to_rows(vocabulary, "users", users, "users")
         items = ids.to_rows(vocabulary, "items", items, "items")
 
@@ -231,7 +246,7 @@ class ItemNeighbors(Model):
         user, user_items = ids.with_history(vocabulary, user, user_items, newcomers=True)
         item = ids.to_rows(vocabulary, "items", item, "item")
 
-        history = self._one_history(user, user_items)
+        history = one_history(self, user, user_items)
         column = checks.one_row_number("item", item, self._known_shape()[1])
         checks.integer("N", N, 1)
         votes = self._votes[history.indices][:, [column]].toarray().reshape(-1)
@@ -340,6 +355,11 @@ class ItemNeighbors(Model):
             banned=choice.all_banned(),
             num_threads=self.num_threads,
         )
+
+    def _with_history(self, rows: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:
+        if lengths is not None:
+            return (rows >= 0) & (lengths > 0)
+        return super()._with_history(rows, lengths)
 
     def _known_shape(self) -> tuple[int, int]:
         if self._similarity is None:

@@ -137,7 +137,9 @@ def test_lists_of_newcomers(name, kind, caplog):
     with pytest.raises(UnknownIdError, match="users not known"):
         model.recommend(user(kind, [0, 50]), new, fold_in=True)
     stranger = Interactions.from_arrays(["eve"], ["nothing known"])
-    with pytest.raises(UnknownIdError, match="items not known: 'nothing known'"):
+    with pytest.raises(
+        UnknownIdError, match=r"items not known: 'nothing known'|items holds 'nothing known'"
+    ):
         model.recommend("eve", stranger, fold_in=True)
     once = model.recommend((each for each in new.users), new, N=6, fold_in=True)
     assert_lists(once, want, model.items)
@@ -249,7 +251,7 @@ def test_partial_fit_of_what_cannot_be():
     before, matrix = learned(model), their_matrix()
     for who, given, error, message in (
         (["a", "a"], matrix[:2], ValueError, "the id 'a' comes twice"),
-        ([1, 2], matrix[:2], TypeError, "more than one kind"),
+        ([1, 2], matrix[:2], TypeError, r"users holds 1 \(int\), of another kind.*strings"),
         (["a"], matrix[:2], ValueError, "expected one row for each of the 1 users"),
         (["a"], newcomers("string"), UnknownIdError, "users not known: 'a'"),
     ):
