@@ -15,7 +15,7 @@ from recsys.models import factor_lists, growth, ids, strangers, training
 from recsys.models.model import Lists, Model, read_only
 from recsys.models.scoring import pair_scores, similar
 from recsys.models.selection import Choice, scored_pairs
-from recsys.models.strangers import LEAVING_OUT, POLICIES
+from recsys.models.strangers import LEAVING_OUT
 from recsys.models.training import Callback, NotFittedError, Trainer
 
 if TYPE_CHECKING:
@@ -245,8 +245,7 @@ class FactorModel(Model):
             As in `recommend`.
         """
         vocabulary, items = self._vocabulary(), ids.listed(items)
-        checks.choice("unknown", unknown, POLICIES)
-        if unknown != "error":
+        if strangers.check(unknown):
             return strangers.similar(self, "items", items, N, among, filter_items, unknown)
         rows = ids.to_rows(vocabulary, "items", items, "items")
         among = ids.to_rows(vocabulary, "items", among, "among")
@@ -273,8 +272,7 @@ class FactorModel(Model):
             Of an unknown user the list is empty.
         """
         vocabulary, users = self._vocabulary(), ids.listed(users)
-        checks.choice("unknown", unknown, LEAVING_OUT)
-        if unknown != "error":
+        if strangers.check(unknown, LEAVING_OUT):
             return strangers.similar(self, "users", users, N, among, filter_users, unknown)
         rows = ids.to_rows(vocabulary, "users", users, "users")
         among = ids.to_rows(vocabulary, "users", among, "among")
@@ -304,8 +302,7 @@ class FactorModel(Model):
             As in `recommend`; ValueError also where the shapes do not broadcast.
         """
         vocabulary = self._vocabulary()
-        checks.choice("unknown", unknown, POLICIES)
-        if unknown != "error":
+        if strangers.check(unknown):
             return strangers.scores(self, users, items, unknown)
         users = ids.to_rows(vocabulary, "users", users, "users")
         items = ids.to_rows(vocabulary, "items", items, "items")

@@ -14,7 +14,6 @@ from recsys.models import ids, strangers
 from recsys.models.ids import Vocabulary
 from recsys.models.model import Lists, Model
 from recsys.models.selection import Choice, list_length, one_history, scored_pairs
-from recsys.models.strangers import POLICIES
 from recsys.models.training import NotFittedError, no_target
 
 if TYPE_CHECKING:
@@ -182,8 +181,7 @@ class ItemNeighbors(Model):
             As in `recommend`.
         """
         vocabulary, items = self._vocabulary(), ids.listed(items)
-        checks.choice("unknown", unknown, POLICIES)
-        if unknown != "error":
+        if strangers.check(unknown):
             return strangers.similar(self, "items", items, N, among, filter_items, unknown)
         numbers = ids.to_rows(vocabulary, "items", items, "items")
         among = ids.to_rows(vocabulary, "items", among, "among")
@@ -219,8 +217,7 @@ class ItemNeighbors(Model):
             As in `recommend`; ValueError also where the shapes do not broadcast.
         """
         vocabulary = self._vocabulary()
-        checks.choice("unknown", unknown, POLICIES)
-        if unknown != "error":
+        if strangers.check(unknown):
             return strangers.scores(self, users, items, unknown)
         users = ids.to_rows(vocabulary, "users", users, "users")
         items = ids.to_rows(vocabulary, "items", items, "items")

@@ -20,7 +20,7 @@ from recsys.models.files import write_lists, write_model_file
 from recsys.models.ids import Lists, Vocabulary
 from recsys.models.in_file import model_file
 from recsys.models.selection import Choice, list_length, rows_meant
-from recsys.models.strangers import LEAVING_OUT, POLICIES, known_only
+from recsys.models.strangers import LEAVING_OUT, known_only
 from recsys.models.training import Iteration, NotFittedError
 from recsys.progress import progress_bar
 
@@ -270,8 +270,7 @@ class Model(metaclass=ABCMeta):
             Factors are not finite, or so large that scores may not be.
         """
         vocabulary, users = self._vocabulary(), ids.listed(users)
-        checks.choice("unknown", unknown, POLICIES)
-        if unknown != "error":
+        if strangers.check(unknown):
             return strangers.recommend(
                 self, users, user_items, N, unknown=unknown, filter_seen=filter_seen,
                 filter_items=filter_items, items=items, fold_in=fold_in,
@@ -338,7 +337,7 @@ class Model(metaclass=ABCMeta):
             As in `recommend` and `save`.
         """
         vocabulary = self._vocabulary()
-        checks.choice("unknown", unknown, LEAVING_OUT)
+        strangers.check(unknown, LEAVING_OUT)
         n_users, n_items = self._known_shape()
         items, filter_items = (
             known_only(vocabulary, "items", values, name, n_items, unknown)

@@ -19,6 +19,12 @@ POLICIES = ("error", "skip", "popular")
 LEAVING_OUT = ("error", "skip")
 
 
+def check(unknown: Any, words: tuple[str, ...] = POLICIES) -> bool:
+    """Whether what is unknown is no error; ValueError for a word that there is not."""
+    checks.choice("word for unknown=", unknown, words)
+    return unknown != "error"
+
+
 def found(
     vocabulary: Vocabulary | None, side: str, values: Any, name: str, count: int
 ) -> np.ndarray:
