@@ -6,10 +6,12 @@ from recsys.cli.lists import recommend, similar
 from recsys.cli.measure import evaluate
 from recsys.cli.search import tune
 from recsys.cli.train import train
+from recsys.cli.update import update
 
 __all__ = ["app"]
 
 register("train", train)
+register("update", update)
 register("recommend", recommend)
 register("similar", similar)
 register("evaluate", evaluate)

@@ -25,6 +25,14 @@ from recsys.progress import progress_bar
 
 _SHOWN = 100  # users whose lists are printed, at most
 
+Unknown = Annotated[
+    str,
+    typer.Option(
+        metavar="WORD",
+        help="What becomes of unknown ones: error, skip (left out, and counted), or popular "
+        "(the most popular items).",
+    ),
+]
 Length = Annotated[int, typer.Option("-N", min=1, help="Length of each list.")]
 
 
@@ -60,6 +68,7 @@ def recommend(
         str | None,
         typer.Option(metavar="COLUMN", help="The column of values in the file of --histories."),
     ] = None,
+    unknown: Unknown = "error",
     threads: Annotated[int, typer.Option(help="0: all that this process may use.", min=0)] = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -76,13 +85,17 @@ def recommend(
             "--user or --users"
         )
     watched = output is not None and not talk.quiet
-    lists = _lists(model, who, events, watched, {"N": n, "filter_seen": not keep_seen})
+    options = {"N": n, "filter_seen": not keep_seen, "unknown": unknown}
+    strangers = Strangers()
+    lists = _lists(model, who, events, watched, options, strangers)
     if output is not None:
         write_list_file(output, lists)
-        talk.say(f"wrote lists for {len(who):,} users to {output}")
-        return
-    rows = [row for columns in lists for row in rows_of(columns)]
-    _show(rows, as_json)
+        listed = len(who) - (strangers.count if unknown == "skip" else 0)
+        talk.say(f"wrote lists for {listed:,} users to {output}")
+    else:
+        rows = [row for columns in lists for row in rows_of(columns)]
+        _show(rows, as_json)
+    strangers.tell(talk, "users", len(who), unknown)
 
 
 def similar(
@@ -90,17 +103,37 @@ def similar(
     names: Annotated[list[str], typer.Argument(metavar="ITEM", help="Ids of items.")],
     talk: Talk,
     n: Length = 10,
+    unknown: Unknown = "error",
     as_json: AsJson = False,
 ) -> None:
     """List the items most similar to some."""
-    model = recsys.load(path)
+    model, strangers = recsys.load(path), Strangers()
     items = as_ids(names, model.items, "items")
-    model.similar_items(items, 1)  # unknown ones are told of all together
+    strangers.meet(model.similar_items(items, 1, unknown=unknown))  # all together
     rows = []
     for item in items:
-        nearest = model.similar_items([item], n, filter_items=[item])
+        nearest = model.similar_items([item], n, filter_items=[item], unknown=unknown)
         rows += rows_of(_columns(model, nearest, [item], ("item", "similar_item")))
     _show(rows, as_json)
+    strangers.tell(talk, "items", len(items), unknown)
+
+
+class Strangers:
+    """How many of those whose lists are made are unknown."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def meet(self, lists: Any) -> None:
+        """Count those of some lists."""
+        if isinstance(lists, IdLists) and lists.unknown is not None:
+            self.count += int(np.sum(lists.unknown))
+
+    def tell(self, talk: Talk, noun: str, count: int, unknown: str) -> None:
+        """Say what became of them."""
+        if self.count:
+            became = "left out" if unknown == "skip" else "given popular items"
+            talk.say(f"{self.count:,} of {count:,} {noun} are unknown, and {became}")
 
 
 def _who(model: Model, events: Interactions | None, named: list[str]) -> Any:
@@ -132,6 +165,7 @@ def _lists(
     events: Interactions | None,
     show_progress: bool,
     options: dict[str, Any],
+    strangers: Strangers,
 ) -> Iterator[Columns]:
     """Columns of some users at a time."""
     if events is not None:
@@ -139,7 +173,9 @@ def _lists(
     with progress_bar(show_progress, total=len(who), unit=" users") as bar:
         for at in query_blocks(len(who)):
             some = who[at]
-            yield _columns(model, model.recommend(some, **options), some, ("user", "item"))
+            lists = model.recommend(some, **options)
+            strangers.meet(lists)
+            yield _columns(model, lists, some, ("user", "item"))
             bar.update(len(some))
 
 

@@ -84,6 +84,16 @@ def evaluate(
             rich_help_panel=PANEL,
         ),
     ] = None,
+    unknown: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WORD",
+            help="What becomes of users without a history: error, skip (not measured, and "
+            "counted), or popular (given popular items).",
+            show_default="as the model answers",
+            rich_help_panel=PANEL,
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure models on held-out events, and compare them.
@@ -92,7 +102,9 @@ def evaluate(
 
     recsys evaluate model.safetensors --test later.parquet
     """
-    measure = functools.partial(_measured, metrics=metric or METRICS, k=k or CUTS, talk=talk)
+    measure = functools.partial(
+        _measured, metrics=metric or METRICS, k=k or CUTS, unknown=unknown, talk=talk
+    )
     if model:
         if len(files) > 1:
             raise ValueError(f"--model is trained on one file of events; got {len(files)} files")
@@ -118,7 +130,12 @@ def evaluate(
 
 
 def _measured(
-    model: Model, test: Interactions, metrics: list[str], k: list[int], talk: Talk
+    model: Model,
+    test: Interactions,
+    metrics: list[str],
+    k: list[int],
+    unknown: str | None,
+    talk: Talk,
 ) -> Measured:
     """The metrics of a model on those of `test` that it was not trained on."""
     if model.users is None:
@@ -137,8 +154,12 @@ def _measured(
         talk.say(
             f"{matrix.nnz - new.nnz:,} of {matrix.nnz:,} entries were trained on, and left out"
         )
-    held_out = HeldOut(seen, new, metrics, k)
-    evaluation = held_out.evaluate(model.without_ids(), show_progress=not talk.quiet)
+    held_out = HeldOut(seen, new, metrics, k, items=model.items)
+    evaluation = held_out.evaluate(
+        model.without_ids(), unknown=unknown, show_progress=not talk.quiet
+    )
+    if evaluation.n_without_history:
+        talk.say(f"{evaluation.n_without_history:,} users have no history, and are left out")
     return Measured(evaluation, model.users.take(evaluation.users))
 
 

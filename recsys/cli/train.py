@@ -21,6 +21,13 @@ from recsys.models import internal
 from recsys.models.factor_model import FactorModel
 from recsys.models.validation import held_out_lists
 
+History = Annotated[
+    bool,
+    typer.Option(
+        " /--no-history",
+        help="Write the model without everybody's history: smaller, for those who serve without.",
+    ),
+]
 ModelOutput = Annotated[
     Path, typer.Option("--output", "-o", metavar="MODEL", help="The model file to write.")
 ]
@@ -53,6 +60,7 @@ def train(
             rich_help_panel=PANEL,
         ),
     ] = False,
+    history: History = True,
     as_json: AsJson = False,
 ) -> None:
     """Train a model and write it to a file."""
@@ -80,7 +88,7 @@ def train(
             fit(recommender, events, output, talk)
             measured["trained_on"] = "all entries, after it was measured with some held out"
     measured["seconds"] = time.perf_counter() - began
-    recommender.save(output)
+    recommender.save(output, history=history)
     facts = {"wrote": str(output), **about(recommender), "validation": None, **measured}
     if as_json:
         print_json({**facts, "parameters": internal.json_parameters(recommender)})

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from recsys.interactions import Interactions
-from recsys.interactions.ids import StringIds, as_objects
+from recsys.interactions.id_values import as_objects
+from recsys.interactions.ids import StringIds
 
 
 class DatasetUnavailableError(OSError):

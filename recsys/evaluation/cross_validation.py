@@ -174,6 +174,6 @@ def _error(model: Any, shown: Any, parts: UserSplit, error: Any) -> float:
             f"{type(model).__name__}: use a metric of lists, such as 'ndcg@10'"
         )
     twin, first = copy.copy(model), len(model.user_factors)
-    twin.partial_fit_users(first + parts.users, shown[parts.users])
+    twin.partial_fit_users(first + parts.users, rows=shown[parts.users])
     held_back = parts.test.tocoo()
     return error(twin.predict(first + held_back.row, held_back.col), held_back.data)

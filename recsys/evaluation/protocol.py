@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import functools
 import logging
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
 from recsys import checks, csr
 from recsys.interactions.ids import Ids
+from recsys.interactions.interactions import Interactions
 from recsys.interactions.matching import pair_in_rows
 from recsys.kernels import query_blocks
 from recsys.progress import progress_bar
 
+from . import unknown as unknown_users
 from .lists import Judged, judge, same_shape, self_information
 from .metrics import OVERALL_METRICS, USER_METRICS, Totals, totals_of
 from .results import Evaluation
+from .ties import broken, hashes, mixed
 
 if TYPE_CHECKING:
     from scipy import sparse
 
 logger = logging.getLogger("recsys")
 
+Keys = Callable[[np.ndarray, np.ndarray], np.ndarray]  # of users (n,) and their items (n, m)
 NAMES = ("train", "test")  # what errors call the matrices
 _USERS = 1 << 12  # whose lists are made together,
 _PLACES = 1 << 22  # if they have no more places than this
@@ -44,7 +49,8 @@ def evaluate(
     k: int | Iterable[int] = (10, 20, 100),
     *,
     allow_overlap: bool = False,
-    ties: str = "random",
+    ties: str = "hash",
+    unknown: str | None = None,
     random_state: Any = 0,
     options: Mapping[str, Any] | None = None,
     show_progress: bool = True,
@@ -76,13 +82,17 @@ def evaluate(
         Where lists are cut. May be larger than the catalogue: the places after it are empty.
     allow_overlap : bool, default False
         Accept entries that are in both matrices. A model that masks `train` cannot list them.
-    ties : {"random", "model"}, default "random"
-        Items with equal scores in a list change places at random, so that their ids do not decide
-        ("random"), or stay as the model had them ("model"). Which of the items that tie across the
-        longest cut get into the list is always the model's choice: with "random", which asks for
-        one place more, `n_cut_ties` counts such users.
+    ties : {"hash", "random", "model"}, default "hash"
+        Items with equal scores are put in the order of a fixed hash of the item (of its id, where
+        there are such) and the user, or in random order, so that numbers, which tend to follow
+        time or popularity, do not decide; or they stay as the model had them. Where a tie goes
+        across the longest cut, the model is asked for all who tie; `n_cut_ties` counts such users.
+    unknown : {"error", "skip", "popular"}, optional
+        What becomes of users who have no entry in `train`: an error, they are left out and
+        counted, or their lists are of the items that most users have in `train`. None: the
+        model is asked, whatever it says.
     random_state : default 0
-        Seed of `ties`, as elsewhere in recsys.
+        Seed of random `ties`, as elsewhere in recsys.
     options : mapping, optional
         Further arguments of ``model.recommend``, such as ``{"fold_in": True}``.
     show_progress : bool, default True
@@ -104,10 +114,17 @@ def evaluate(
     _check_model(model)
     folds_in = bool(options and options.get("fold_in"))
     users, items = _ids_of(model)
+    if items is None and isinstance(train, Interactions):
+        items = train.items
     train, test = pair_in_rows(train, test, NAMES, None if folds_in else users, items)
-    held_out = HeldOut(train, test, metrics, k, allow_overlap=allow_overlap)
+    held_out = HeldOut(train, test, metrics, k, allow_overlap=allow_overlap, items=items)
     return held_out.evaluate(
-        model, ties=ties, random_state=random_state, options=options, show_progress=show_progress
+        model,
+        ties=ties,
+        unknown=unknown,
+        random_state=random_state,
+        options=options,
+        show_progress=show_progress,
     )
 
 
@@ -124,6 +141,8 @@ class HeldOut:
         all are measured.
     names : (str, str), default ("train", "test")
         What errors call the matrices.
+    items : Ids, optional
+        Those of the columns: ties go by them, and not by the numbers of columns.
     """
 
     def __init__(
@@ -136,6 +155,7 @@ class HeldOut:
         allow_overlap: bool = False,
         most_users: int | None = None,
         names: tuple[str, str] = NAMES,
+        items: Ids | None = None,
     ) -> None:
         self._metrics, self._cuts, self._allow_overlap = _names(metrics), _cuts(k), allow_overlap
         train, test = pair_in_rows(train, test, names)
@@ -145,7 +165,8 @@ class HeldOut:
         if most_users is not None and most_users < len(self._users):
             drawn = np.random.default_rng(0).choice(len(self._users), most_users, replace=False)
             self._users = self._users[np.sort(drawn)]
-        self._train, self._test = train[self._users], test[self._users]
+        self._train, self._test, self._items = train[self._users], test[self._users], items
+        self._popularity = np.bincount(train.indices[train.data > 0], minlength=train.shape[1])
         self._n_unseen_items = _unseen(train, test)
         self._information = self_information(train) if "novelty" in self._metrics else None
 
@@ -153,7 +174,8 @@ class HeldOut:
         self,
         model: Any,
         *,
-        ties: str = "random",
+        ties: str = "hash",
+        unknown: str | None = None,
         random_state: Any = 0,
         options: Mapping[str, Any] | None = None,
         show_progress: bool = True,
@@ -162,20 +184,26 @@ class HeldOut:
         _check_model(model)
         if _ids_of(model) != (None, None):
             model = model.without_ids()
-        checks.choice("ties", ties, ("random", "model"))
-        rng = checks.random_generator(random_state) if ties == "random" else None
-        users, longest = self._users, max(self._cuts)
-        tally = _Tally(self._metrics, self._cuts, len(users), self._test.shape[1])
+        checks.choice("ties", ties, ("hash", "random", "model"))
+        checks.random_state(random_state)
+        measured, n_without_history = unknown_users.measured(self._train, unknown)
+        users, train, test = (part[measured] for part in (self._users, self._train, self._test))
+        longest = max(self._cuts)
+        tally = _Tally(self._metrics, self._cuts, len(users), test.shape[1])
+        asked = _Asked(model, options or {}, self._popularity if unknown == "popular" else None)
+        keys = self._keys(ties, random_state)
         # One place more than is cut shows whether the cut goes through a tie.
-        length = min(longest + (rng is not None), self._test.shape[1])
+        length = min(longest + (keys is not None), test.shape[1])
         for at in _blocks(len(users), length, show_progress):
-            rows = csr.scipy_matrix(self._train[at])
-            items, scores = _lists(model, users[at], rows, length, options or {})
-            if rng is not None:
-                tally.n_cut_ties += _cut_ties(items, scores, longest)
-                items = _shuffled_ties(items, scores, rng)
+            rows = csr.scipy_matrix(train[at])
+            items, scores = asked.lists(users[at], rows, length)
+            if keys is not None:
+                part = _Part(users[at], rows, asked, keys)
+                lists = items, scores
+                items, n_cut = broken(lists, longest, part.keys, part.lists, test.shape[1])
+                tally.n_cut_ties += n_cut
             seen = rows if "auc" in self._metrics else None  # nothing else goes by it
-            judged = judge(items, self._test[at], seen=seen, information=self._information)
+            judged = judge(items, test[at], seen=seen, information=self._information)
             tally.add(at, judged, _seen_listed(judged, rows))
         if tally.n_seen_listed and not self._allow_overlap:
             logger.warning(
@@ -189,8 +217,19 @@ class HeldOut:
             overall=tally.overall(),
             n_without_test=self._n_without_test,
             n_unseen_items=self._n_unseen_items,
-            n_cut_ties=None if rng is None else tally.n_cut_ties,
+            n_cut_ties=None if keys is None else tally.n_cut_ties,
+            n_without_history=n_without_history,
         )
+
+    def _keys(self, ties: str, random_state: Any) -> Keys | None:
+        """What orders items of one score, of users; None: the model does."""
+        if ties == "model":
+            return None
+        if ties == "random":
+            rng = checks.random_generator(random_state)
+            return lambda users, items: rng.random(items.shape)
+        of_items = functools.cache(lambda: hashes(self._test.shape[1], self._items))
+        return lambda users, items: mixed(users, of_items().take(items, mode="clip"))
 
 
 def _check_model(model: Any) -> None:
@@ -292,15 +331,42 @@ def _blocks(n_users: int, length: int, show_progress: bool) -> Iterator[slice]:
             bar.update(at.stop - at.start)
 
 
-def _lists(
-    model: Recommends,
-    users: np.ndarray,
-    rows: sparse.csr_matrix,
-    length: int,
-    options: Mapping[str, Any],
-) -> tuple[np.ndarray, np.ndarray]:
-    """The model's lists and scores, with -1 and -inf in all places that are empty."""
-    answer = model.recommend(users, rows, N=length, **options)
+class _Asked:
+    """A model, and how it is asked; with `popularity`, users whose row is empty get what is
+    popular."""
+
+    def __init__(
+        self, model: Recommends, options: Mapping[str, Any], popularity: np.ndarray | None
+    ) -> None:
+        self._options = options
+        self._recommend: Any = model.recommend
+        if popularity is not None:
+            self._recommend = unknown_users.with_popular(model.recommend, popularity)
+
+    def lists(
+        self, users: np.ndarray, rows: sparse.csr_matrix, length: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Lists and scores, with -1 and -inf in all places that are empty."""
+        answer = self._recommend(users, rows, N=length, **self._options)
+        return _checked_lists(answer, users, length)
+
+
+class _Part(NamedTuple):
+    """Some users, whose ties are broken."""
+
+    users: np.ndarray
+    rows: sparse.csr_matrix
+    asked: _Asked
+    of_items: Keys
+
+    def keys(self, some: np.ndarray, items: np.ndarray) -> np.ndarray:
+        return self.of_items(self.users[some], items)
+
+    def lists(self, some: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
+        return self.asked.lists(self.users[some], self.rows[some], length)
+
+
+def _checked_lists(answer: Any, users: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
     if not isinstance(answer, tuple) or len(answer) != 2:
         raise TypeError(
             "model.recommend must return two arrays, item ids and scores; got "
@@ -329,26 +395,6 @@ def _lists(
     # Whatever id is there, a score this low is not one.
     items = np.where(scores > _LEAST, items, -1)
     return items, np.where(items >= 0, scores, -np.inf)
-
-
-def _shuffled_ties(items: np.ndarray, scores: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The lists with neighbours of one score in random order."""
-    same = scores[:, 1:] == scores[:, :-1]
-    rows = np.flatnonzero(same.any(axis=1))
-    run = np.zeros((len(rows), items.shape[1]), np.int64)
-    np.cumsum(~same[rows], axis=1, out=run[:, 1:])
-    order = np.lexsort((rng.random(run.shape), run), axis=1)
-    items = items.copy()
-    items[rows] = np.take_along_axis(items[rows], order, axis=1)
-    return items
-
-
-def _cut_ties(items: np.ndarray, scores: np.ndarray, longest: int) -> int:
-    """How many lists go on beyond the longest cut with the score they have there."""
-    if items.shape[1] <= longest:
-        return 0
-    tied = scores[:, longest - 1] == scores[:, longest]
-    return int((tied & (items[:, longest] >= 0)).sum())
 
 
 def _seen_listed(judged: Judged, rows: sparse.csr_matrix) -> int:

@@ -57,9 +57,10 @@ class Evaluation:
     n_unseen_items : int
         Relevant items that nobody has in the training matrix; no such item can be learnt.
     n_cut_ties : int or None
-        Users whose longest list was cut through a tie: the model's order of ties decides what
-        they get. Many of them make the values depend on how items are numbered. None where ties
-        were left to the model.
+        Users whose longest list was cut through a tie: the order of ties decides what they get,
+        which is a hash or chance. None where ties were left to the model.
+    n_without_history : int, default 0
+        Users left out as they have no entry in the training matrix (``unknown="skip"``).
     """
 
     users: np.ndarray
@@ -68,6 +69,7 @@ class Evaluation:
     n_without_test: int
     n_unseen_items: int
     n_cut_ties: int | None
+    n_without_history: int = 0
 
     @property
     def mean(self) -> dict[str, float]:
@@ -110,6 +112,7 @@ class Evaluation:
             "n_without_test": self.n_without_test,
             "n_unseen_items": self.n_unseen_items,
             "n_cut_ties": self.n_cut_ties,
+            "n_without_history": self.n_without_history,
         }
 
     def table(self) -> str:

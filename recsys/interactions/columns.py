@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from recsys.interactions.ids import as_objects
+from recsys.interactions.id_values import as_objects
 
 
 class Faults:

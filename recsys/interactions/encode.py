@@ -13,15 +13,8 @@ from typing import Any
 import numpy as np
 
 from recsys.interactions.columns import MISSING, Faults, joined
-from recsys.interactions.ids import (
-    Ids,
-    IntegerIds,
-    ObjectIds,
-    StringIds,
-    as_objects,
-    int64,
-    kind_of,
-)
+from recsys.interactions.id_values import as_objects, int64, kind_of
+from recsys.interactions.ids import Ids, IntegerIds, ObjectIds, StringIds
 
 _MERGE = 1 << 21  # ids of batches not merged yet, at least
 

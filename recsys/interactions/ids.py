@@ -11,10 +11,18 @@ from typing import Any, ClassVar
 import numpy as np
 
 from recsys import csr
+from recsys.interactions.id_values import (
+    BELOW,
+    as_objects,
+    int64,
+    is_integer,
+    kind_of,
+    of_other_kinds,
+)
 
 NAMED = 5  # unknown ids that an error lists
 _NEAR = 50  # ids that are compared letter by letter with an unknown one
-_BELOW = 2**63
+_WHOLE = {"string": "strings", "integer": "integers", "object": "objects that are neither"}
 
 
 class UnknownIdError(KeyError):
@@ -22,6 +30,10 @@ class UnknownIdError(KeyError):
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+
+class IdKindError(UnknownIdError, TypeError):
+    """Ids of another kind than all there are, such as "7" where ids are integers."""
 
 
 class Ids(ABC):
@@ -114,17 +126,27 @@ class Ids(ABC):
         ------
         UnknownIdError
             A KeyError that lists up to five ids which are not there, and what is spelled like them.
+        IdKindError
+            Some are of another kind than the ids; an UnknownIdError and a TypeError.
         """
-        array = self.as_given(wanted)
-        rows = self._find(array.reshape(-1)).reshape(array.shape)
+        rows = self.find(wanted, name)
         if (rows < 0).any():
-            raise UnknownIdError(self._unknown(array[rows < 0], name))
+            raise UnknownIdError(self._unknown(self.as_given(wanted)[rows < 0], name))
         return rows
 
-    def find(self, wanted: Any) -> np.ndarray:
-        """As `rows`, with -1 for an id that is not there."""
+    def find(self, wanted: Any, name: str = "ids", *, any_kind: bool = False) -> np.ndarray:
+        """As `rows`, with -1 for an id that is not there; of another kind it may only be with
+        `any_kind`."""
         array = self.as_given(wanted)
-        return self._find(array.reshape(-1)).reshape(array.shape)
+        flat = array.reshape(-1)
+        other = flat[:0] if any_kind or not len(self) else of_other_kinds(flat, self.kind)
+        if len(other):
+            raise IdKindError(
+                f"{name} holds {other[0]!r} ({type(other[0]).__name__}), of another kind than the "
+                f"{len(self)} ids, which are {_WHOLE[self.kind]}, such as {self[0]!r}"
+                f"{self._meant(other)}"
+            )
+        return self._find(flat).reshape(array.shape)
 
     def subset(self, rows: Any) -> Ids:
         """The ids of some rows, in that order."""
@@ -204,14 +226,19 @@ class Ids(ABC):
         """Whether something with elements, such as a tuple, is one id."""
         return wanted in self or (len(self) > 0 and isinstance(wanted, type(self[0])))
 
+    def _meant(self, missing: np.ndarray) -> str:
+        """The end of an error: what may have been meant, if anything."""
+        near = {hint for value in missing[:NAMED] if (hint := self._nearest(value)) is not None}
+        return f"; did you mean {', '.join(sorted(map(repr, near)))}?" if near else ""
+
     def _unknown(self, missing: np.ndarray, name: str) -> str:
         shown = list(dict.fromkeys(map(repr, missing)))
-        near = {hint for value in missing[:NAMED] if (hint := self._nearest(value)) is not None}
         message = f"{name} not known: {', '.join(shown[:NAMED])}"
         if len(shown) > NAMED:
             message += f", and {len(shown) - NAMED} more"
-        if near:
-            return f"{message}; did you mean {', '.join(sorted(map(repr, near)))}?"
+        meant = self._meant(missing)
+        if meant:
+            return message + meant
         example = f", such as {self[0]!r}" if len(self) else ""
         return f"{message}; there are {len(self)} {self.kind} ids{example}"
 
@@ -359,7 +386,7 @@ class IntegerIds(Ids):
         return IntegerIds(np.append(self._values, further._values))
 
     def _find(self, wanted: np.ndarray) -> np.ndarray:
-        whole = np.array([_is_integer(v) and -_BELOW <= v < _BELOW for v in wanted], bool)
+        whole = np.array([is_integer(v) and -BELOW <= v < BELOW for v in wanted], bool)
         places = np.full(len(wanted), -1, np.int64)
         if not len(self):
             return places
@@ -374,8 +401,8 @@ class IntegerIds(Ids):
         return np.argsort(self._values, kind="stable")
 
     def _nearest(self, value: Any) -> int | None:
-        text = str(value).strip()
-        number = int(text) if text.lstrip("-").isdecimal() and not _is_integer(value) else None
+        text = str(value).strip().removesuffix(".0")
+        number = int(text) if text.lstrip("-").isdecimal() and not is_integer(value) else None
         return number if number in self else None
 
 
@@ -416,77 +443,6 @@ class ObjectIds(Ids):
     @functools.cached_property
     def _index(self) -> dict[Hashable, int]:
         return {value: row for row, value in enumerate(self._values)}
-
-
-# ---- values as they come -----------------------------------------------------------------------
-
-
-def as_objects(values: Any, flat: bool = True) -> np.ndarray:
-    """Any array, series or iterable of ids as an array of objects; 1-D where `flat`, so that
-    tuples stay what they are."""
-    if isinstance(values, np.ndarray) or hasattr(values, "__array__"):
-        array = np.asarray(values)
-        array = array.astype(object) if array.dtype != object else array
-        return array.reshape(-1) if flat else array
-    listed = list(values)
-    array = np.empty(len(listed), object)
-    for place, value in enumerate(listed):  # an assignment in one would look into tuples
-        array[place] = value
-    return array
-
-
-def kind_of(values: np.ndarray, first: int = 0) -> str:
-    """The kind of ids in a 1-D array of objects, which must all be of the same; `first` is the
-    number of the first of them.
-
-    Raises
-    ------
-    TypeError
-        More than one kind, None, NaN, floats, booleans, something not hashable.
-    """
-    places = range(len(values))[::-1]
-    types = dict(zip(map(type, values[::-1]), places, strict=True))  # type -> first place
-    kinds = {}
-    for id_type, place in sorted(types.items(), key=lambda each: each[1]):
-        if id_type is type(None) or (
-            issubclass(id_type, float | np.floating) and values[place] != values[place]
-        ):
-            raise TypeError(
-                f"id {first + place} is {values[place]!r}; expected every id to be there"
-            )
-        real = issubclass(id_type, float | np.floating)
-        if real or issubclass(id_type, bool | np.bool_) or not issubclass(id_type, Hashable):
-            hint = ": drop rows without an id, then .astype('int64')" if real else ""
-            raise TypeError(
-                f"id {first + place} is {values[place]!r}, a {id_type.__name__}; expected strings, "
-                f"integers or other hashable objects{hint}"
-            )
-        kinds[_kind(id_type)] = place
-    if len(kinds) > 1:
-        shown = ", ".join(f"{values[place]!r} ({kind})" for kind, place in kinds.items())
-        raise TypeError(f"ids are of more than one kind: {shown}; turn all of them into strings")
-    return next(iter(kinds), "string")
-
-
-def _kind(id_type: type) -> str:
-    if issubclass(id_type, str):
-        return "string"
-    return "integer" if issubclass(id_type, int | np.integer) else "object"
-
-
-def _is_integer(value: object) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)
-
-
-def int64(values: np.ndarray) -> np.ndarray:
-    """Integers, also Python's own, as int64; ValueError where that cannot hold one."""
-    try:
-        if values.dtype != np.uint64 or (values < _BELOW).all():
-            return values.astype(np.int64, copy=False)
-        raise OverflowError
-    except OverflowError:
-        large = next(value for value in values if not -_BELOW <= value < _BELOW)
-        raise ValueError(f"the id {large} does not fit into 64 bits; expected strings") from None
 
 
 def _check_no_twice(index: dict[Hashable, int], count: int, ids: Ids) -> None:

@@ -49,7 +49,7 @@ def _moved(places: np.ndarray, ids: Ids, other: Ids | None, name: str, unknown: 
     used = np.flatnonzero(np.bincount(places, minlength=len(ids)))
     wanted = ids.take(used)
     moved = np.full(len(ids), -1, np.int64)
-    moved[used] = other.find(wanted) if unknown == "drop" else other.rows(wanted, name)
+    moved[used] = other.find(wanted, name) if unknown == "drop" else other.rows(wanted, name)
     return moved[places]
 
 

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recsys import checks, csr
+from recsys import checks, csr, kernels
 from recsys.kernels import PairwiseFoldIn, PairwiseSGD, Rates
 from recsys.models.factor_model import FactorModel
-from recsys.models.gradient import GradientTrainer, bands, check_epochs
+from recsys.models.gradient import GradientTrainer, all_finite, bands, check_epochs
+from recsys.models.growth import Rows
 from recsys.models.training import Iteration, NotFittedError, Start
 
 if TYPE_CHECKING:
@@ -170,6 +171,7 @@ class BPR(FactorModel):
 
     _entry = PairwiseEpoch
     _iterations_name = "epochs"
+    _rounds = 5
 
     def __init__(
         self,
@@ -328,6 +330,26 @@ class BPR(FactorModel):
         if not np.isfinite(factors).all():
             raise FloatingPointError(f"folding in diverged: lower learning_rate, which is {rate:g}")
         return factors, None
+
+    def _learn_rows(self, counts: sparse.csr_array, new: Rows, touched: Rows, rounds: int) -> None:
+        if len(new[0]):
+            self._user_factors[new[0]] = self._folded(csr.take_rows(counts, new[0]))[0]
+        liked = _liked(csr.take_rows(counts, touched[0]))
+        if not rounds or not liked.nnz:
+            return
+        users = touched[0]
+        start = Start(self._user_factors[users], self._item_factors, None, self._item_biases)
+        engine, done = self._engine(liked, start), len(self._history)
+        rate = self._in_effect("learning_rate") / (1 + self.learning_rate_decay * done)
+        seed = int(checks.random_generator(self.random_state).integers(2**64, dtype=np.uint64))
+        for number in range(done, done + rounds):
+            self._epoch(engine, rate, kernels.epoch_key(seed, number))
+        engine.learned((start.users, start.items, None, start.item_biases))
+        if not all_finite(start):
+            raise FloatingPointError(
+                f"learning the events diverged: lower learning_rate, which is {rate:g}"
+            )
+        self._user_factors[users] = start.users
 
     def _fold_in_engine(self, dtype: np.dtype) -> tuple[PairwiseFoldIn, float]:
         """What learns users against the present items, and what their counts are relative to."""

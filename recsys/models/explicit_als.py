@@ -115,7 +115,6 @@ class ExplicitALS(RatingModel, LeastSquaresModel):
     """
 
     _entry = ExplicitALSIteration
-    _ratings = True
     compute_loss = True
 
     def __init__(

@@ -108,7 +108,6 @@ class ExplicitSGD(RatingModel, LeastSquaresModel):
 
     _entry = ExplicitSGDEpoch
     _iterations_name = "epochs"
-    _ratings = True
 
     def __init__(
         self,

@@ -11,9 +11,11 @@ import numpy as np
 
 from recsys import checks, csr, kernels
 from recsys.csr import TrainingMatrix
-from recsys.models import ids, training
+from recsys.models import factor_lists, growth, ids, strangers, training
 from recsys.models.model import Lists, Model, read_only
-from recsys.models.selection import Choice, list_length, scored_pairs
+from recsys.models.scoring import pair_scores, similar
+from recsys.models.selection import Choice, scored_pairs
+from recsys.models.strangers import LEAVING_OUT
 from recsys.models.training import Callback, NotFittedError, Trainer
 
 if TYPE_CHECKING:
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("recsys")
 
-_BLOCK = 1 << 16  # pairs scored together
 _FACTORS, _BIASES = ("user_factors", "item_factors"), ("user_biases", "item_biases")
 
 
@@ -44,6 +45,9 @@ class FactorModel(Model):
     _item_biases: np.ndarray | None = None
     _mean: float = 0.0
     _topk = staticmethod(kernels.topk)  # another one where an index answers
+    _ratings: ClassVar[bool] = False  # whether entries are ratings: later ones replace earlier ones
+    _rounds: ClassVar[int]  # of a day's events
+    _learned_besides: ClassVar[tuple[str, ...]] = ()  # what else belongs to rows, see `_placed`
 
     def fit(
         self,
@@ -92,10 +96,12 @@ class FactorModel(Model):
         show_progress : bool, default True
             Show a progress bar where the output is a terminal or a notebook.
         warm_start : bool, default False
-            Continue from what the model has, which must have the shapes of `user_items` and
-            `factors`, and go on counting iterations: with an int as `random_state`, fits of 3 and
-            of 4 iterations give what one of 7 gives (of ALS without `acceleration`). By default, and on a model not fitted yet,
-            training starts fresh. Of a model that speaks ids they must be the same, in order.
+            Continue from what the model has, of as many `factors`, and go on counting iterations:
+            with an int as `random_state`, fits of 3 and of 4 iterations give what one of 7 gives
+            (of ALS without `acceleration`).
+            There may be more users and items than before, in a matrix at the end, by ids anywhere:
+            what is known of others stays theirs, and new ones are folded in first. By default,
+            and on a model not fitted yet, training starts fresh.
 
         Returns
         -------
@@ -129,6 +135,39 @@ class FactorModel(Model):
             show_progress=show_progress,
             warm_start=warm_start,
         )
+        return self
+
+    def partial_fit(self, events: Any, *, rounds: int | None = None) -> Self:
+        """Learn from a day's events, of users and items that are known and of new ones.
+
+        Adds the events to what is remembered (of ratings, new ones replace old ones), and learns
+        the users and items that they touch from all that is then known of these, new ones first.
+        Models by least squares and `ExplicitSGD` solve the users' rows and the items' in turn,
+        `LogisticMF` takes steps for them, `BPR` makes epochs of all that the users have.
+
+        Parameters
+        ----------
+        events : Interactions, or scipy sparse matrix or array
+            New users and items come after those the model has. A matrix has the model's rows and
+            columns, and new ones beyond them.
+        rounds : int, optional
+            How many times, at least 1. None: 2 by least squares, 3 of `LogisticMF`, 5 of `BPR`.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        NotFittedError, TypeError, ValueError, FloatingPointError
+            As in `fit`; nothing is remembered; a matrix is smaller than the model. Nothing has
+            been changed then, nor by Ctrl-C.
+        """
+        dtype = self._check_parameters()
+        rounds = checks.integer("rounds", self._rounds if rounds is None else rounds, 1)
+        self._both_factors()
+        vocabulary, events = ids.with_newcomers(self._vocabulary(), events)
+        growth.learn_day(self, csr.canonical(events, dtype, name="events"), vocabulary, rounds)
         return self
 
     @property
@@ -169,7 +208,13 @@ class FactorModel(Model):
         return self._mean
 
     def similar_items(
-        self, items: Any, N: int = 10, *, among: Any = None, filter_items: Any = None
+        self,
+        items: Any,
+        N: int = 10,
+        *,
+        among: Any = None,
+        filter_items: Any = None,
+        unknown: str = "error",
     ) -> tuple[np.ndarray, np.ndarray]:
         """The N items whose factors have the highest cosine with those of each item.
 
@@ -183,6 +228,8 @@ class FactorModel(Model):
             The only items to choose from; all by default.
         filter_items : int or array of int, optional
             Items to leave out of every list.
+        unknown : {"error", "skip", "popular"}, default "error"
+            As in `recommend`: of an unknown item the list is empty, or of popular items.
 
         Returns
         -------
@@ -199,41 +246,52 @@ class FactorModel(Model):
             As in `recommend`.
         """
         vocabulary, items = self._vocabulary(), ids.listed(items)
+        if strangers.check(unknown):
+            return strangers.similar(self, "items", items, N, among, filter_items, unknown)
         rows = ids.to_rows(vocabulary, "items", items, "items")
         among = ids.to_rows(vocabulary, "items", among, "among")
         filter_items = ids.to_rows(vocabulary, "items", filter_items, "filter_items")
-        lists = self._similar("items", rows, N, among, filter_items)
+        lists = similar(self, "items", rows, N, among, filter_items)
         return ids.to_ids(vocabulary, "items", lists, "items", items)
 
     def similar_users(
-        self, users: Any, N: int = 10, *, among: Any = None, filter_users: Any = None
+        self,
+        users: Any,
+        N: int = 10,
+        *,
+        among: Any = None,
+        filter_users: Any = None,
+        unknown: str = "error",
     ) -> tuple[np.ndarray, np.ndarray]:
         """The N users whose factors have the highest cosine with each user's; see `similar_items`.
 
         Parameters
         ----------
-        users : int or array of int, shape (n,)
-            Row numbers of the training matrix; ids, where the model speaks them.
-        N : int, default 10
-            Length of each list, the user itself included.
-        among, filter_users : int or array of int, optional
-            The only users to choose from, and users to leave out.
+        users, N, among, filter_users
+            As there, of users.
+        unknown : {"error", "skip"}, default "error"
+            Of an unknown user the list is empty.
         """
         vocabulary, users = self._vocabulary(), ids.listed(users)
+        if strangers.check(unknown, LEAVING_OUT):
+            return strangers.similar(self, "users", users, N, among, filter_users, unknown)
         rows = ids.to_rows(vocabulary, "users", users, "users")
         among = ids.to_rows(vocabulary, "users", among, "among")
         filter_users = ids.to_rows(vocabulary, "users", filter_users, "filter_users")
-        lists = self._similar("users", rows, N, among, filter_users)
+        lists = similar(self, "users", rows, N, among, filter_users)
         return ids.to_ids(vocabulary, "users", lists, "users", users)
 
-    def score(self, users: Any, items: Any = None) -> np.ndarray:
-        """x_u . y_i, and mean + b_u + b_i where there are biases, for pairs of users and items.
+    def score(self, users: Any, items: Any = None, *, unknown: str = "error") -> np.ndarray:
+        """x_u . y_i, and mean + b_u + b_i if there are biases, for pairs of users and items.
 
         Parameters
         ----------
         users, items : int or arrays of int
             Row and column numbers of the training matrix, or ids, broadcast against each other:
             two arrays of length n give n scores, ``score(users[:, None], items)`` all pairs.
+        unknown : {"error", "skip", "popular"}, default "error"
+            The score of an unknown user or item: NaN ("skip"), or, of an unknown user and a known
+            item, the number of users who have that ("popular").
 
         Returns
         -------
@@ -245,11 +303,13 @@ class FactorModel(Model):
             As in `recommend`; ValueError also where the shapes do not broadcast.
         """
         vocabulary = self._vocabulary()
+        if strangers.check(unknown):
+            return strangers.scores(self, users, items, unknown)
         users = ids.to_rows(vocabulary, "users", users, "users")
         items = ids.to_rows(vocabulary, "items", items, "items")
 
         rows, columns = scored_pairs(users, items, self._known_shape())
-        return self._scores(rows.reshape(-1), columns.reshape(-1)).reshape(rows.shape)[()]
+        return pair_scores(self, rows.reshape(-1), columns.reshape(-1)).reshape(rows.shape)[()]
 
     def fold_in(self, user_items: Any) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         """Factors of users the model was not trained on, and their biases if it has such; items
@@ -297,6 +357,22 @@ class FactorModel(Model):
         """Whether there are user and item biases."""
         return False, False
 
+    @abstractmethod
+    def _learn_rows(
+        self, counts: sparse.csr_array, new: growth.Rows, touched: growth.Rows, rounds: int
+    ) -> None:
+        """Learn new users and items, whose rows are zeros, from all that is known; then those that
+        are touched, so many times. Only asked of twins whose arrays are theirs to write to."""
+
+    def _placed(self, users: np.ndarray, items: np.ndarray, dtype: np.dtype) -> dict[str, Any]:
+        """What is learned, with that of row ``users[i]`` in row i, and zeros for -1."""
+        of_rows = zip(growth.LEARNED, (users, items) * 2, strict=True)
+        known = {name: (getattr(self, name), rows) for name, rows in of_rows}
+        return {
+            name: None if array is None else growth.taken(array, rows, dtype)
+            for name, (array, rows) in known.items()
+        }
+
     def _folded(self, rows: sparse.csr_array) -> tuple[np.ndarray, np.ndarray | None]:
         """Factors, and biases if the model has them, of users with these entries."""
         raise TypeError(f"{type(self).__name__} cannot fold in users: pass fold_in=False")
@@ -321,6 +397,9 @@ class FactorModel(Model):
                 column = checks.factor_matrix(name, arrays[name][:, np.newaxis], dtype)
                 _check_length(name, column, len(state[f"_{factors}"]))
                 state[f"_{name}"] = column[:, 0]
+        shape = [len(state[f"_{name}"]) for name in _FACTORS]
+        if list(header.get("shape", shape)) != shape:
+            raise ValueError(f"it says there are factors for {header['shape']}, and has {shape}")
         return state | {"_mean": checks.number("mean", header.get("mean", 0.0))}
 
     # ---- lists ---------------------------------------------------------------------------------
@@ -332,7 +411,7 @@ class FactorModel(Model):
             _check_length(name, factors, len(biases))
         if np.may_share_memory(factors, value):
             factors = factors.copy()
-        self._publish({f"_{name}": factors})
+        self._publish(growth.in_dtype(self, factors.dtype) | {f"_{name}": factors})
 
     def _once(self, what: str, factors: Any, make: Callable[[], Any]) -> Any:
         """What `make` makes of `factors`, kept until there are others."""
@@ -380,60 +459,15 @@ class FactorModel(Model):
         filter_seen: bool,
         fold_in: bool,
     ) -> Lists:
-        skip = None
-        if filter_seen:
-            seen = self._remembered() if counts is None else counts
-            skip = seen.indptr, seen.indices
-        items = self._scored_items()
-        order = self._norm_order(len(users)) if choice.among is None else None
-
-        def best(queries: np.ndarray, biases: np.ndarray | None, **rows: Any) -> Lists:
-            lists, scores = self._topk(
-                queries,
-                items,
-                N,
-                among=choice.among,
-                order=order,
-                skip=skip,
-                banned=choice.banned,
-                num_threads=self.num_threads,
-                **rows,
-            )
-            if biases is not None:
-                scores += (biases + biases.dtype.type(self._mean))[:, np.newaxis]
-            elif self._mean:
-                scores += self._mean
-            return lists, scores
-
-        if not fold_in:
-            biases = None if self._user_biases is None else self._user_biases[users]
-            return best(self._user_factors, biases, rows=users, skip_rows=rows)
-        lists, scores = np.empty((len(rows), N), np.int32), np.empty((len(rows), N), items.dtype)
-        for at in kernels.query_blocks(len(rows)):
-            folded = self._fold(csr.take_rows(counts, rows[at]))
-            lists[at], scores[at] = best(*folded, skip_rows=rows[at])
-        return lists, scores
+        return factor_lists.lists(
+            self, users, counts, rows, choice, N, filter_seen=filter_seen, fold_in=fold_in
+        )
 
     def _fold(self, rows: sparse.csr_array) -> tuple[np.ndarray, np.ndarray | None]:
         logger.debug(
             "%s folds in %d users of %d entries", type(self).__name__, rows.shape[0], rows.nnz
         )
         return self._folded(rows)
-
-    def _scores(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        """Scores of pairs of users and items."""
-        scores = np.empty(len(rows), np.result_type(self._user_factors, self._item_factors))
-        for begin in range(0, len(scores), _BLOCK):
-            at = slice(begin, begin + _BLOCK)
-            scores[at] = self._pair_scores(rows[at], columns[at])
-        return scores
-
-    def _pair_scores(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        scores = np.einsum("kf,kf->k", self._user_factors[rows], self._item_factors[columns])
-        for biases, at in ((self._user_biases, rows), (self._item_biases, columns)):
-            if biases is not None:
-                scores += biases[at]
-        return scores + scores.dtype.type(self._mean) if self._mean else scores
 
     def _factors(self, name: str) -> np.ndarray:
         factors = getattr(self, name)
@@ -451,35 +485,6 @@ class FactorModel(Model):
                 f"{item_factors.shape}; expected the same number of columns"
             )
         return user_factors, item_factors
-
-    def _similar(self, noun: str, numbers: Any, N: int, among: Any, left_out: Any) -> Lists:
-        """The N rows of factors with the highest cosine with each one asked for, itself first."""
-        what = f"{noun[:-1]}_factors"
-        factors = self._factors(f"_{what}")
-        rows = checks.row_numbers(noun, numbers, len(factors))
-        list_length(N, len(factors))
-        choice = Choice(among, left_out, len(factors), noun)
-        norms = self._norms(what, factors)
-        # Norms below tell of factors that have lost their digits; 1 / norm might overflow as well
-        has_direction = norms >= np.finfo(factors.dtype).tiny
-        scale = np.divide(1.0, norms, out=np.zeros_like(norms), where=has_direction)
-        flat = rows.reshape(-1)
-        best, cosines = self._topk(
-            (factors[flat] * scale[flat, np.newaxis]).astype(factors.dtype),
-            factors,
-            N,
-            among=choice.among,
-            item_scale=scale.astype(factors.dtype),
-            skip=(np.arange(len(flat) + 1), flat.astype(np.int32)),
-            banned=choice.banned,
-            num_threads=self.num_threads,
-        )
-        np.clip(cosines, -1, 1, out=cosines, where=best != kernels.NO_ID)
-        # Each row was skipped in its own list: rounding must not decide on its place there.
-        itself = np.flatnonzero(choice.allows(flat))
-        best[itself, 1:], cosines[itself, 1:] = best[itself, :-1], cosines[itself, :-1]
-        best[itself, 0], cosines[itself, 0] = flat[itself], has_direction[flat[itself]]
-        return best.reshape(*rows.shape, N), cosines.reshape(*rows.shape, N)
 
 
 def both_or_factors(solved: tuple[np.ndarray, np.ndarray | None]) -> Any:

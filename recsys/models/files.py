@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from recsys import csr
+from recsys import checks, csr
 from recsys._version import __version__
 from recsys.csr import TrainingMatrix
 from recsys.interactions import Ids
@@ -29,69 +29,132 @@ _KEY = "recsys"  # of the header in the file's metadata
 _NOT_PARQUET = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".feather", ".arrow")
 
 
-def write_model_file(
-    path: str | os.PathLike, header: dict[str, Any], arrays: dict[str, np.ndarray]
-) -> None:
-    """Write `arrays` and `header`, which JSON must be able to hold, to `path`.
+def write_model_file(target: Any, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+    """Write `arrays` and `header`, which JSON must be able to hold, to a path or a binary file.
 
-    The file appears as a whole or not at all; one that is there already is replaced.
+    A file at a path appears as a whole or not at all; one that is there already is replaced.
 
     Raises
     ------
     OSError
         It cannot be written: no such folder, no space left.
+    TypeError
+        `target` is neither a path nor an object with ``write``.
     """
     from safetensors import SafetensorError
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save, save_file
 
-    path = Path(path)
     newest = FORMAT if "ids" in header else WITHOUT_IDS
-    header = {"format": newest, "version": __version__, **header}
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    with whole_file(path) as temporary:
+    digests = {name: digest(array) for name, array in arrays.items()}
+    header = {"format": newest, "version": __version__, **header, "digests": digests}
+    metadata = {_KEY: json.dumps(header)}
+    if hasattr(target, "write"):
+        target.write(save(arrays, metadata))
+        return
+    _check_path(target, "write")
+    with whole_file(Path(target)) as temporary:
         try:
-            save_file(arrays, temporary, metadata={_KEY: json.dumps(header)})
+            save_file(arrays, temporary, metadata=metadata)
         except SafetensorError as error:  # which says "... (os error 28)" of a full disk
             number = re.search(r"os error (\d+)", str(error))
             code = int(number[1]) if number else errno.EIO
             raise OSError(code, os.strerror(code)) from error
 
 
-def read_model_file(path: str | os.PathLike) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """The header and the arrays of a file that `write_model_file` wrote.
+def _check_path(target: Any, method: str) -> None:
+    if not isinstance(target, str | os.PathLike):
+        kinds = f"a path, or a binary file object with a method {method}"
+        kinds += ", or bytes" if method == "read" else ""
+        raise TypeError(f"expected {kinds}; got {target!r} ({type(target).__name__})")
 
-    The arrays are mapped into memory, read-only: reading takes no time. They stay what they are
-    when `write_model_file` puts another file in the place of this one.
+
+def named(source: Any) -> str:
+    """What errors call a path, a file or bytes."""
+    if isinstance(source, bytes | bytearray | memoryview):
+        return f"what is in these {len(source)} bytes"
+    if hasattr(source, "read"):
+        return f"the file object {getattr(source, 'name', source)!r}"
+    return repr(os.fspath(source))
+
+
+def read_model_file(
+    source: Any, verify: bool = False
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The header and the arrays of what `write_model_file` wrote: a path, a file object or bytes.
+
+    The arrays of a file at a path are mapped into memory, read-only: reading takes no time. They
+    stay what they are when `write_model_file` puts another file in the place of this one. Others,
+    and with `verify` all, are held to the digests in the header.
 
     Raises
     ------
     FileNotFoundError, IsADirectoryError
+    TypeError
+        Neither a path, nor bytes, nor a binary file.
     ValueError
-        The file is truncated, of another kind, or written by a newer recsys.
+        The file is truncated, damaged, of another kind, or written by a newer recsys; it is to be
+        verified, and has no digests.
     """
-    from safetensors import SafetensorError, safe_open
+    checks.flag("verify", verify)
+    whole = _whole(source)
+    header = _header(whole, named(source))
+    arrays = _arrays(whole)
+    digests = header.get("digests")
+    if verify and digests is None:
+        raise ValueError(
+            f"{named(source)} has no digests to verify it by, being written by recsys "
+            f"{header.get('version')}: save the model again"
+        )
+    if digests is not None and (verify or not isinstance(whole, mmap.mmap)):
+        damaged = [name for name, array in arrays.items() if digest(array) != digests.get(name)]
+        if damaged or set(digests) != set(arrays):
+            raise ValueError(
+                f"{named(source)} is damaged: {', '.join(damaged) or 'what it holds'} is not what "
+                "was saved. Save the model again, or copy the file anew"
+            )
+    return header, arrays
 
-    path = Path(path)
+
+def _whole(source: Any) -> Any:
+    """All bytes there are; mapped, where they are in a file at a path."""
+    if isinstance(source, bytes | bytearray | memoryview):
+        return bytes(source)
+    if hasattr(source, "read"):
+        found = source.read()
+        if not isinstance(found, bytes):
+            raise TypeError(f"{named(source)} gives {type(found).__name__}: open it in mode 'rb'")
+        return found
+    _check_path(source, "read")
+    path = Path(source)
     if path.is_dir():
         raise IsADirectoryError(f"{str(path)!r} is a folder; expected a file that `save` wrote")
     if not path.is_file():
         raise FileNotFoundError(f"there is no model file {str(path)!r}")
+    if not path.stat().st_size:  # of which there is no map
+        return b""
+    with path.open("rb") as file:
+        # No np.memmap: joblib would have its workers map whatever file has this name by then.
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def _header(whole: Any, name: str) -> dict[str, Any]:
     try:
-        with safe_open(path, framework="numpy") as file:  # checks sizes and offsets
-            header = json.loads((file.metadata() or {}).get(_KEY, "null"))
-    except (SafetensorError, ValueError) as error:
+        entries = _entries(whole)
+        header = json.loads(entries.get("__metadata__", {}).get(_KEY, "null"))
+    except (ValueError, AttributeError, KeyError, TypeError) as error:
         raise ValueError(
-            f"{str(path)!r} is not a whole model file ({error}): truncated, or of another kind"
+            f"{name} is not a whole model file ({error}): truncated, or of another kind"
         ) from None
     if not isinstance(header, dict) or not isinstance(header.get("format"), int):
-        raise ValueError(f"{str(path)!r} is a safetensors file, but no model saved by recsys")
+        raise ValueError(f"{name} is a safetensors file, but no model saved by recsys")
     if header["format"] > FORMAT:
         raise ValueError(
-            f"{str(path)!r} was saved by recsys {header.get('version')} in format "
+            f"{name} was saved by recsys {header.get('version')} in format "
             f"{header['format']}; this is recsys {__version__}, which reads formats up to "
             f"{FORMAT}: upgrade recsys-engine"
         )
-    return header, _mapped(path)
+    return header
 
 
 def matrix_arrays(matrix: TrainingMatrix) -> dict[str, np.ndarray]:
@@ -117,21 +180,39 @@ def digest(array: np.ndarray) -> str:
     return of_bytes.hexdigest()
 
 
-def _mapped(path: Path) -> dict[str, np.ndarray]:
-    # safetensors' own reader copies. The layout: 8 bytes of length, so much JSON, the arrays.
-    # No np.memmap: joblib would have its workers map whatever file has this name by then.
-    kinds = {"F32": "<f4", "F64": "<f8", "I32": "<i4", "I64": "<i8", "U8": "u1"}
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        entries = json.loads(file.read(length))
-        whole = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+# The layout: 8 bytes of length, so much JSON, the arrays one after the other. safetensors' own
+# reader would copy them.
+_KINDS = {"F32": "<f4", "F64": "<f8", "I32": "<i4", "I64": "<i8", "U8": "u1"}
+
+
+def _entries(whole: Any) -> dict[str, Any]:
+    """The JSON of safetensors; ValueError unless the arrays it tells of are there, and no more."""
+    length = int.from_bytes(whole[:8], "little")
+    if len(whole) < 8 or length > len(whole) - 8:
+        raise ValueError("it ends within its header")
+    entries = json.loads(bytes(whole[8 : 8 + length]))
+    end = 0
+    spans = [each for name, each in entries.items() if name != "__metadata__"]
+    for entry in sorted(spans, key=lambda each: each["data_offsets"]):
+        begin, stop = entry["data_offsets"]
+        size = math.prod(entry["shape"]) * np.dtype(_KINDS[entry["dtype"]]).itemsize
+        if min(entry["shape"], default=0) < 0 or begin != end or stop - begin != size:
+            raise ValueError("its header is not in line with itself")
+        end = stop
+    if end != len(whole) - 8 - length:
+        raise ValueError(f"it has {len(whole) - 8 - length} bytes of arrays; expected {end}")
+    return entries
+
+
+def _arrays(whole: Any) -> dict[str, np.ndarray]:
+    entries, begin = _entries(whole), 8 + int.from_bytes(whole[:8], "little")
     entries.pop("__metadata__", None)
     return {
         name: np.frombuffer(
             whole,
-            kinds[entry["dtype"]],
+            _KINDS[entry["dtype"]],
             math.prod(entry["shape"]),
-            8 + length + entry["data_offsets"][0],
+            begin + entry["data_offsets"][0],
         ).reshape(entry["shape"])
         for name, entry in entries.items()
     }

@@ -73,7 +73,7 @@ class GradientTrainer:
         first = model._in_effect("learning_rate")
         rate = first / (1 + model.learning_rate_decay * (number - 1))
         loss, details = model._epoch(self.engine, rate, kernels.epoch_key(self.seed, number))
-        if not (math.isfinite(loss) and _all_finite(self.engine.learned(self.spare))):
+        if not (math.isfinite(loss) and all_finite(self.engine.learned(self.spare))):
             raise FloatingPointError(
                 f"training diverged in epoch {number}: factors grew beyond what "
                 f"{self.entries.dtype} can hold. Lower learning_rate, which is {rate:g}, "
@@ -95,7 +95,7 @@ def _less(counts: sparse.csr_array, mean: float) -> sparse.csr_array:
     return csr.assemble(data, counts.indices, counts.indptr, counts.shape)
 
 
-def _all_finite(learned: Start) -> bool:
+def all_finite(learned: Start) -> bool:
     """Whether all is finite, and so are the sums of squares."""
     with np.errstate(over="ignore", invalid="ignore"):
         return all(a is None or np.isfinite(np.vdot(a, a)) for a in learned)

@@ -110,7 +110,7 @@ def to_rows_or_beyond(vocabulary: Vocabulary | None, side: str, values: Any) -> 
     if vocabulary is None:
         return values
     ids = vocabulary.side(side)
-    rows = ids.find(values)
+    rows = ids.find(values, side)
     return np.where(rows < 0, len(ids), rows)
 
 
@@ -135,7 +135,7 @@ def with_history(
         rows = user_items.users.rows(users, "users")
         entries = newcomers_entries(vocabulary, "users", user_items)
         return _positions(rows.shape), entries[rows.reshape(-1)]
-    rows, count = vocabulary.users.find(users), getattr(user_items, "shape", (0,))[0]
+    rows, count = vocabulary.users.find(users, any_kind=True), getattr(user_items, "shape", (0,))[0]
     by_number = count == len(vocabulary.users) and (rows >= 0).all()
     if count == rows.size and not by_number:
         return _positions(rows.shape), user_items
@@ -167,6 +167,23 @@ def all_entries(vocabulary: Vocabulary | None, user_items: Any) -> Any:
     return in_rows(user_items, users, _joined(vocabulary.items, user_items.items))
 
 
+def with_newcomers(vocabulary: Vocabulary | None, events: Any) -> tuple[Vocabulary | None, Any]:
+    """The ids there are with those of a day's events after them, and the events as a matrix of
+    these users and items."""
+    if vocabulary is None:
+        return None, events
+    if not isinstance(events, Interactions):
+        shape = len(vocabulary.users), len(vocabulary.items)
+        if getattr(events, "shape", shape) != shape:
+            raise ValueError(
+                f"the events are a matrix of shape {events.shape}, and the model speaks ids of "
+                f"{shape[0]} users and {shape[1]} items: pass Interactions, as others have none"
+            )
+        return vocabulary, events
+    users, items = _joined(vocabulary.users, events.users), _joined(vocabulary.items, events.items)
+    return vocabulary._replace(users=users, items=items), in_rows(events, users, items)
+
+
 def to_learn(
     vocabulary: Vocabulary | None, side: str, values: Any, entries: Any
 ) -> tuple[Vocabulary | None, Any, Any]:
@@ -177,7 +194,7 @@ def to_learn(
     ids = vocabulary.side(side)
     wanted = ids.as_given(values).reshape(-1)
     Ids.of(wanted)  # each once, and such as can be ids
-    rows = ids.find(wanted)
+    rows = ids.find(wanted, side)
     new = rows < 0
     grown = ids.extended(wanted[new]) if new.any() else ids
     rows[new] = len(ids) + np.arange(new.sum())
@@ -207,13 +224,32 @@ def _positions(shape: tuple[int, ...]) -> np.ndarray:
 
 def to_ids(
     vocabulary: Vocabulary | None, side: str, lists: Lists, of_side: str, owners: Any
-) -> Lists:
+) -> Any:
     """Lists of "users" or of "items" with ids; `owners` are those whose lists they are, as the
     caller named them, on `of_side`."""
     if vocabulary is None:
         return lists
     whose = vocabulary.side(of_side).as_given(owners)
     return _named(vocabulary, side, lists, of_side, integers_where_all_are(whose))
+
+
+def named_lists(
+    vocabulary: Vocabulary | None,
+    sides: tuple[str, str],
+    lists: Lists,
+    owners: Any,
+    unknown: np.ndarray,
+    *,
+    marked: bool,
+) -> IdLists:
+    """Lists of ``sides[1]`` for `owners` on ``sides[0]``, some of whom the model does not know;
+    `marked`: to be seen in tables."""
+    if vocabulary is None:
+        names = sides[0][:-1], ("similar_" if sides[0] == sides[1] else "") + sides[1][:-1]
+        whose = np.asarray(owners)
+        return IdLists(*lists, whose, names, None, unknown=unknown, marked=marked)
+    named = to_ids(vocabulary, sides[1], lists, sides[0], owners)
+    return named.marking(unknown, marked)
 
 
 def lists_of_all_users(vocabulary: Vocabulary | None, lists: Lists) -> Lists:

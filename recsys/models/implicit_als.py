@@ -10,6 +10,7 @@ from recsys import checks, csr, kernels
 from recsys.models import ids
 from recsys.models.confidence import SCHEMES, Scheme, signed_confidence
 from recsys.models.least_squares import LeastSquaresModel, check_alternating
+from recsys.models.selection import one_history
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -244,7 +245,7 @@ class ImplicitALS(LeastSquaresModel):
         held = self._held("item")
         column = checks.one_row_number("item", item, len(held.factors))
         checks.integer("N", N, 1)
-        signed = self._signed(self._one_history(user, user_items))
+        signed = self._signed(one_history(self, user, user_items))
         if self.nonnegative:
             held = self._held_of_positive(signed, held)
         a = kernels.normal_matrix(signed, held, *self._weights(), self.num_threads)

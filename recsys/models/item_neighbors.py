@@ -10,10 +10,10 @@ import numpy as np
 from recsys import checks, csr, kernels
 from recsys.csr import TrainingMatrix
 from recsys.interactions.matching import in_rows
-from recsys.models import ids
+from recsys.models import ids, strangers
 from recsys.models.ids import Vocabulary
 from recsys.models.model import Lists, Model
-from recsys.models.selection import Choice, list_length, scored_pairs
+from recsys.models.selection import Choice, list_length, one_history, scored_pairs
 from recsys.models.training import NotFittedError, no_target
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ class ItemNeighbors(Model):
 
     _similarity: sparse.csr_array | None = None
     _votes: sparse.csr_array | None = None
+    _shape: tuple[int, int]
 
     def __init__(
         self,
@@ -141,14 +142,21 @@ class ItemNeighbors(Model):
         similarity = self._neighbors(counts)
         remembered = TrainingMatrix.of(counts).copied(dtype)
         self._publish(
-            self._state(similarity) | {"_training_matrix": remembered, "_ids": vocabulary}
+            self._state(similarity, counts.shape)
+            | {"_training_matrix": remembered, "_ids": vocabulary}
         )
         seconds = time.perf_counter() - began
         self._log("has found %s neighbours in %.3g s", f"{similarity.nnz:,}", seconds)
         return self
 
     def similar_items(
-        self, items: Any, N: int = 10, *, among: Any = None, filter_items: Any = None
+        self,
+        items: Any,
+        N: int = 10,
+        *,
+        among: Any = None,
+        filter_items: Any = None,
+        unknown: str = "error",
     ) -> tuple[np.ndarray, np.ndarray]:
         """The first N of each item's neighbours, by similarity; as a rule the item itself first.
 
@@ -160,6 +168,8 @@ class ItemNeighbors(Model):
             Length of each list; beyond `k` neighbours it stays empty.
         among, filter_items : int or array of int, optional
             The only items to choose from; items to leave out.
+        unknown : {"error", "skip", "popular"}, default "error"
+            As in `recommend`: of an unknown item the list is empty, or of popular items.
 
         Returns
         -------
@@ -171,6 +181,8 @@ class ItemNeighbors(Model):
             As in `recommend`.
         """
         vocabulary, items = self._vocabulary(), ids.listed(items)
+        if strangers.check(unknown):
+            return strangers.similar(self, "items", items, N, among, filter_items, unknown)
         numbers = ids.to_rows(vocabulary, "items", items, "items")
         among = ids.to_rows(vocabulary, "items", among, "among")
         filter_items = ids.to_rows(vocabulary, "items", filter_items, "filter_items")
@@ -178,7 +190,7 @@ class ItemNeighbors(Model):
         n_items = self._known_shape()[1]
         rows = checks.row_numbers("items", numbers, n_items)
         list_length(N, n_items)
-        choice = Choice(among, filter_items, n_items)
+        choice = Choice(among, filter_items, n_items, among="among")
         flat = rows.reshape(-1).astype(np.int32)
         chosen = csr.assemble(
             np.ones(len(flat), self._similarity.dtype),
@@ -196,7 +208,7 @@ class ItemNeighbors(Model):
         lists = best.reshape(*rows.shape, N), scores.reshape(*rows.shape, N)
         return ids.to_ids(vocabulary, "items", lists, "items", items)
 
-    def score(self, users: Any, items: Any = None) -> np.ndarray:
+    def score(self, users: Any, items: Any = None, *, unknown: str = "error") -> np.ndarray:
         """Scores of pairs of users and items, broadcast against each other.
 
         Raises
@@ -205,11 +217,13 @@ class ItemNeighbors(Model):
             As in `recommend`; ValueError also where the shapes do not broadcast.
         """
         vocabulary = self._vocabulary()
+        if strangers.check(unknown):
+            return strangers.scores(self, users, items, unknown)
         users = ids.to_rows(vocabulary, "users", users, "users")
         items = ids.to_rows(vocabulary, "items", items, "items")
 
         rows, columns = scored_pairs(users, items, self._known_shape())
-        counts = self._training_matrix.counts(self._votes.dtype)
+        counts = self._remembered().counts(self._votes.dtype)
         by_item = csr.transposed(self._votes)
         scores = np.empty(rows.size, counts.dtype)
         pairs = rows.reshape(-1), columns.reshape(-1)
@@ -229,7 +243,7 @@ class ItemNeighbors(Model):
         user, user_items = ids.with_history(vocabulary, user, user_items, newcomers=True)
         item = ids.to_rows(vocabulary, "items", item, "item")
 
-        history = self._one_history(user, user_items)
+        history = one_history(self, user, user_items)
         column = checks.one_row_number("item", item, self._known_shape()[1])
         checks.integer("N", N, 1)
         votes = self._votes[history.indices][:, [column]].toarray().reshape(-1)
@@ -241,7 +255,8 @@ class ItemNeighbors(Model):
 
     def _to_file(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         parts = ("indptr", "indices", "data")
-        return {}, {f"similarity_{name}": getattr(self._similarity, name) for name in parts}
+        header = {"shape": self._known_shape()}
+        return header, {f"similarity_{name}": getattr(self._similarity, name) for name in parts}
 
     def _from_file(
         self,
@@ -249,7 +264,10 @@ class ItemNeighbors(Model):
         arrays: dict[str, np.ndarray],
         training_matrix: TrainingMatrix | None,
     ) -> dict[str, Any]:
-        n_items = header["seen_shape"][1]
+        shape = tuple(header.get("shape") or header["seen_shape"])
+        n_items = len(arrays["similarity_indptr"]) - 1
+        if shape[1] != n_items:
+            raise ValueError(f"it says there are {shape[1]} items, and has {n_items}")
         similarity = csr.assemble(
             arrays["similarity_data"],
             arrays["similarity_indices"],
@@ -257,9 +275,10 @@ class ItemNeighbors(Model):
             (n_items, n_items),
         )
         dtype = checks.floating_dtype(self.dtype)
-        return self._state(csr.canonical(similarity, dtype, may_be_empty=True, name="similarity"))
+        whole = csr.canonical(similarity, dtype, may_be_empty=True, name="similarity")
+        return self._state(whole, shape)
 
-    def _state(self, similarity: sparse.csr_array) -> dict[str, Any]:
+    def _state(self, similarity: sparse.csr_array, shape: tuple[int, int]) -> dict[str, Any]:
         """What follows from the similarities, in terms of attributes."""
         votes = similarity
         if self.normalize_rows:
@@ -269,7 +288,7 @@ class ItemNeighbors(Model):
             votes = csr.assemble(data, votes.indices, votes.indptr, votes.shape)
         if self.orientation == "target":
             votes = csr.transposed(votes)
-        return {"_similarity": similarity, "_votes": votes}
+        return {"_similarity": similarity, "_votes": votes, "_shape": shape}
 
     def _neighbors(self, counts: sparse.csr_array) -> sparse.csr_array:
         """The k largest entries of each row of V'V, in no order."""
@@ -323,7 +342,7 @@ class ItemNeighbors(Model):
         fold_in: bool,
     ) -> Lists:
         if counts is None:
-            counts = self._training_matrix.counts(self._votes.dtype)
+            counts = self._remembered().counts(self._votes.dtype)
         return kernels.product_topk(
             counts,
             self._votes,
@@ -334,10 +353,15 @@ class ItemNeighbors(Model):
             num_threads=self.num_threads,
         )
 
+    def _with_history(self, rows: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:
+        if lengths is not None:
+            return (rows >= 0) & (lengths > 0)
+        return super()._with_history(rows, lengths)
+
     def _known_shape(self) -> tuple[int, int]:
-        if self._similarity is None or self._training_matrix is None:
+        if self._similarity is None:
             raise NotFittedError("this ItemNeighbors has no neighbors yet: call fit(user_items)")
-        return self._training_matrix.shape
+        return self._shape
 
     def _check_parameters(self) -> np.dtype:
         checks.integer("k", self.k, 1)

@@ -15,10 +15,9 @@ import numpy as np
 
 from recsys import checks, csr, kernels
 from recsys.csr import TrainingMatrix
-from recsys.models import ids
+from recsys.models import growth, ids, one_side
 from recsys.models.acceleration import Momentum
 from recsys.models.factor_model import FactorModel, both_or_factors
-from recsys.models.ids import Vocabulary
 from recsys.models.training import Iteration, Step, Trainer, check_size, start, warn
 
 if TYPE_CHECKING:
@@ -76,7 +75,11 @@ class LeastSquaresModel(FactorModel):
     nonnegative: bool
 
     _entry: ClassVar[type[Iteration]] = AlternatingIteration
-    _ratings: ClassVar[bool] = False  # whether entries are ratings: later ones replace earlier ones
+
+    _just_added: tuple[str, TrainingMatrix, sparse.csr_array] | None = (
+        None  # by which side, to what
+    )
+    _rounds = 2
 
     # ---- what a model of this kind provides ----------------------------------------------------
 
@@ -136,78 +139,63 @@ class LeastSquaresModel(FactorModel):
         items = np.arange(known.shape[1], known.shape[1] + added.shape[0])
         return both_or_factors(self._solve_items(self._with_columns(known, items, added), items))
 
-    def partial_fit_users(self, users: Any, user_items: Any, *, keep_known: bool = True) -> None:
+    def partial_fit_users(
+        self, users: Any, user_items: Any = None, *, events: Any = None, rows: Any = None
+    ) -> None:
         """Learn new users, or what is new about known ones, item factors held fixed.
 
         Stores the users' factors, as `fold_in` finds them, and remembers their entries. Takes the
-        time of a copy of all user factors and remembered entries: pass many users at once.
+        time of a copy of all user factors and remembered entries: pass many users at once. A
+        day's events, which touch items as well, are for `partial_fit`.
 
         Parameters
         ----------
         users : int or array of int, shape (n,)
             Row numbers, or ids; one the model does not have yet makes it grow. Rows that are
             skipped belong to users without entries.
-        user_items : scipy sparse matrix or array, n x n_items, or Interactions
+        user_items : scipy sparse matrix or array, n x n_items, or Interactions, optional
             Counts, one row for each of `users`; Interactions have them by id, and entries of
-            items that the model does not know are left out.
-        keep_known : bool, default True
-            Add the counts to those remembered of the users; of ratings, the new ones replace those
-            of the same items. False: forget what was remembered of the users.
+            items that the model does not know are left out. For users without entries so far;
+            of others say by one of the next two what the counts are.
+        events : the same, optional
+            To be added to what is remembered of the users; of ratings, the new ones replace those
+            of the same items. What `partial_fit_items` has added in the call before, the same
+            value for the same pair, is not added again.
+        rows : the same, optional
+            All that is to be remembered of the users.
 
         Raises
         ------
         NotFittedError, TypeError, ValueError, FloatingPointError
-            As in `fold_in`; ValueError also for a user named twice. The model is unchanged then.
+            As in `fold_in`; TypeError also where not one of the three is given; ValueError for a
+            user named twice. The model is unchanged then.
         """
-        vocabulary, users, user_items = ids.to_learn(self._vocabulary(), "users", users, user_items)
+        one_side.partial_fit(self, "users", users, user_items, events, rows, "user_items")
 
-        dtype = self._check_parameters()
-        rows = _distinct("users", users)
-        shape = self._known_shape()
-        entries = csr.canonical(user_items, dtype, may_be_empty=True)
-        checks.columns("user_items", entries.shape, shape[1], "items")
-        _check_rows("user_items", entries, rows, "users")
-        known = self._known(shape, dtype)
-        if keep_known:
-            present = np.where(rows < known.shape[0], rows, -1)
-            entries = csr.merged(csr.take_rows(known, present), entries, replaces=self._ratings)
-        rows, skipped = _with_skipped(rows, shape[0])
-        entries = csr.take_rows(
-            entries, np.append(np.arange(entries.shape[0]), np.full(skipped, -1))
-        )
-        solved = self._solve_rows(self._signed(entries), "item")
-        self._learned("user", rows, solved, csr.put_rows(known, rows, entries), vocabulary)
-
-    def partial_fit_items(self, items: Any, item_users: Any, *, keep_known: bool = True) -> None:
+    def partial_fit_items(
+        self, items: Any, item_users: Any = None, *, events: Any = None, rows: Any = None
+    ) -> None:
         """Learn new items, or what is new about known ones, user factors held fixed.
 
         Parameters
         ----------
         items : int or array of int, shape (n,)
             Column numbers, or ids; see `partial_fit_users`.
-        item_users : scipy sparse matrix or array, n x n_users, or Interactions
-            Counts, one row for each of `items`; Interactions have them by id.
-        keep_known : bool, default True
-            As in `partial_fit_users`. False: forget what was remembered of the items.
+        item_users, events, rows : scipy sparse matrix or array, n x n_users, or Interactions
+            Counts, one row for each of `items`; Interactions have them by id. One of the three, as
+            in `partial_fit_users`.
 
         Raises
         ------
         NotFittedError, TypeError, ValueError, FloatingPointError
             As in `partial_fit_users`.
         """
-        vocabulary, items, item_users = ids.to_learn(self._vocabulary(), "items", items, item_users)
+        one_side.partial_fit(self, "items", items, item_users, events, rows, "item_users")
 
-        dtype = self._check_parameters()
-        columns = _distinct("items", items)
-        entries = self._item_users(item_users, dtype)
-        _check_rows("item_users", entries, columns, "items")
-        shape = self._known_shape()
-        known = self._known(shape, dtype)
-        if not keep_known:
-            known = csr.keep(known, ~np.isin(known.indices, columns))
-        known = self._with_columns(known, columns, entries)
-        columns, _ = _with_skipped(columns, shape[1])
-        self._learned("item", columns, self._solve_items(known, columns), known, vocabulary)
+    def _learn_rows(
+        self, counts: sparse.csr_array, new: growth.Rows, touched: growth.Rows, rounds: int
+    ) -> None:
+        growth.alternate(self, counts, new, touched, rounds)
 
     def _folded(self, rows: sparse.csr_array) -> kernels.Factors:
         self._check_parameters()
@@ -267,46 +255,6 @@ class LeastSquaresModel(FactorModel):
         if self._training_matrix is None:
             return csr.empty((shape[0], len(self.item_factors)), dtype)
         return self._remembered().counts(dtype)
-
-    def _learned(
-        self,
-        noun: str,
-        rows: np.ndarray,
-        solved: kernels.Factors,
-        known: sparse.csr_array,
-        vocabulary: Vocabulary | None,
-    ) -> None:
-        """Publish factors and biases of some users or items, new ones among them."""
-        state: dict[str, Any] = {"_training_matrix": TrainingMatrix.of(known), "_ids": vocabulary}
-        for name, new in zip((f"_{noun}_factors", f"_{noun}_biases"), solved, strict=True):
-            if new is not None:
-                old = getattr(self, name)
-                count = max(len(old), rows.max(initial=-1) + 1)
-                state[name] = np.empty((count, *old.shape[1:]), new.dtype)
-                state[name][: len(old)] = old
-                state[name][rows] = new
-        self._publish(state)
-
-
-def _distinct(name: str, values: Any) -> np.ndarray:
-    rows = checks.row_numbers(name, values, checks.ANYONE).reshape(-1)
-    known, counts = np.unique(rows, return_counts=True)
-    if np.any(counts > 1):
-        raise ValueError(f"{name} names {known[np.argmax(counts)]} more than once")
-    return rows
-
-
-def _with_skipped(rows: np.ndarray, count: int) -> tuple[np.ndarray, int]:
-    """`rows` and after them those that growing from `count` rows skips, and how many that are."""
-    skipped = np.setdiff1d(np.arange(count, rows.max(initial=-1) + 1), rows)
-    return np.append(rows, skipped), len(skipped)
-
-
-def _check_rows(name: str, entries: sparse.csr_array, rows: np.ndarray, noun: str) -> None:
-    if entries.shape[0] != len(rows):
-        raise ValueError(
-            f"{name} has shape {entries.shape}; expected one row for each of the {len(rows)} {noun}"
-        )
 
 
 # ---- training ----------------------------------------------------------------------------------

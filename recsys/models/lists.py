@@ -23,8 +23,13 @@ class IdLists(tuple[np.ndarray, np.ndarray]):
         Places that stay empty, at the end, hold None, or -1 among integers.
     scores : ndarray of the model's dtype, same shape
         -inf in empty places.
+    unknown : ndarray of bool, shape () or (n,), or None
+        Whose lists are empty, or of what is popular, as the model knows nothing of them. None
+        where that would have been an error.
     """
 
+    unknown: np.ndarray | None
+    _marked: bool
     _whose: np.ndarray
     _names: tuple[str, str]
     _frame_kind: str | None
@@ -36,13 +41,22 @@ class IdLists(tuple[np.ndarray, np.ndarray]):
         whose: np.ndarray,
         names: tuple[str, str],
         frame_kind: str | None,
+        unknown: np.ndarray | None = None,
+        marked: bool = False,
     ) -> IdLists:
         self = super().__new__(cls, (ids, scores))
         self._whose, self._names, self._frame_kind = whose, names, frame_kind
+        self.unknown, self._marked = unknown, marked
         return self
 
     def __getnewargs__(self) -> tuple[Any, ...]:  # for copies and pickles
-        return *self, self._whose, self._names, self._frame_kind
+        named = self._whose, self._names, self._frame_kind
+        return *self, *named, self.unknown, self._marked
+
+    def marking(self, unknown: np.ndarray, marked: bool) -> IdLists:
+        """The same lists, of whom some are unknown; `marked`: `to_frame` says so."""
+        named = self._whose, self._names, self._frame_kind, unknown, marked
+        return IdLists(self.ids, self.scores, *named)
 
     @property
     def ids(self) -> np.ndarray:
@@ -57,9 +71,13 @@ class IdLists(tuple[np.ndarray, np.ndarray]):
         ids, scores = map(np.atleast_2d, self)
         filled = scores > -np.inf
         listing, place = np.nonzero(filled)
-        values = (self._whose.reshape(-1)[listing], ids[filled], place + 1, scores[filled])
+        values = [self._whose.reshape(-1)[listing], ids[filled], place + 1, scores[filled]]
+        names = [*self._names, "rank", "score"]
+        if self._marked and self.unknown is not None:
+            names.append("unknown")
+            values.append(self.unknown.reshape(-1)[listing])
         columns: dict[str, np.ndarray] = {}
-        for name, column in zip((*self._names, "rank", "score"), values, strict=True):
+        for name, column in zip(names, values, strict=True):
             while name in columns:
                 name += "_"
             columns[name] = column
@@ -70,7 +88,8 @@ class IdLists(tuple[np.ndarray, np.ndarray]):
 
         Columns: whose list it is and what is listed, under the names of the caller's own columns
         (of `similar_items` the second is called ``"similar_"`` and that name), then "rank", counted
-        from 1, and "score". A name that is taken already gets a "_" behind it.
+        from 1, and "score"; "unknown" too, where popular items are listed for unknown users. A name
+        that is taken already gets a "_" behind it.
 
         Parameters
         ----------

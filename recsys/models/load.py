@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from recsys.models.bpr import BPR
 from recsys.models.explicit_als import ExplicitALS
 from recsys.models.explicit_sgd import ExplicitSGD
 from recsys.models.factor_model import FactorModel
-from recsys.models.files import matrix_from_arrays, read_model_file
+from recsys.models.files import matrix_from_arrays, named, read_model_file
 from recsys.models.ids import Vocabulary
 from recsys.models.implicit_als import ImplicitALS
 from recsys.models.item_neighbors import ItemNeighbors
@@ -25,23 +24,33 @@ MODELS = (BPR, ExplicitALS, ExplicitSGD, ImplicitALS, ItemNeighbors, LogisticMF)
 _CLASSES = {cls.__name__: cls for cls in MODELS}
 
 
-def load(path: str | os.PathLike) -> FactorModel | ItemNeighbors:
+def load(source: Any, *, verify: bool = False) -> FactorModel | ItemNeighbors:
     """A model that `save` wrote, ready to recommend.
 
-    Its arrays are mapped into memory and checked, not copied: processes that load the same file
-    share them.
+    Parameters
+    ----------
+    source : path, binary file object, or bytes
+        The arrays of a file at a path are mapped into memory and checked, not copied: processes
+        that load the same file share them.
+    verify : bool, default False
+        Compare every array with its digest, which takes reading all of it. Always done where
+        nothing is mapped.
 
     Raises
     ------
     FileNotFoundError, IsADirectoryError
+    TypeError
+        `source` is none of these.
     ValueError
-        The file is truncated, damaged, of another kind or class, or was written by a newer recsys.
+        The file is truncated, damaged, of another kind or class, or was written by a newer recsys;
+        it is to be verified, and was written by a recsys that noted no digests.
     """
-    header, arrays = read_model_file(path)
-    cls = _CLASSES.get(header.get("class"))
+    header, arrays = read_model_file(source, verify)
+    name = header.get("class")
+    cls = _CLASSES.get(name) if isinstance(name, str) else None
     if cls is None:
         raise ValueError(
-            f"{os.fspath(path)!r} holds a {header.get('class')!r}, which this recsys does not "
+            f"{named(source)} holds a {name!r}, which this recsys does not "
             f"have: it has {', '.join(_CLASSES)}"
         )
     try:
@@ -57,9 +66,11 @@ def load(path: str | os.PathLike) -> FactorModel | ItemNeighbors:
         model._ids = Vocabulary.from_file(header, arrays, model._known_shape())
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise ValueError(
-            f"{os.fspath(path)!r} is damaged: {error}. Save the model again, or copy the file anew"
+            f"{named(source)} is damaged: {error}. Save the model again, or copy the file anew"
         ) from error
-    logger.info("loaded %r from %s, saved by recsys %s", model, path, header.get("version"))
+    logger.info(
+        "loaded %r from %s, saved by recsys %s", model, named(source), header.get("version")
+    )
     return model
 
 
@@ -69,12 +80,14 @@ def _state(model: Any, header: dict[str, Any], arrays: dict[str, np.ndarray]) ->
     if "seen_shape" in header:
         matrix = matrix_from_arrays(arrays, tuple(header["seen_shape"]))
     best, metric = header.get("best_iteration"), header.get("validation_metric")
+    popularity = arrays.get("popularity")
     if best is not None:
         checks.integer("best_iteration", best, 1)
     if not isinstance(metric, str | None):
         raise TypeError(f"validation_metric must be a string; got {metric!r}")
     return model._from_file(header, arrays, matrix) | {
         "_training_matrix": matrix,
+        "_popularity": popularity,
         "_history": tuple(model._entry(**entry) for entry in header["history"]),
         "_best_iteration": best,
         "_validation_metric": metric,

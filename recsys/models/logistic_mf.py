@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recsys import checks, kernels
+from recsys import checks, csr, kernels
 from recsys.kernels import Fixed, Learned, LmfSide
 from recsys.models.confidence import SCHEMES, Scheme, signed_confidence
 from recsys.models.factor_model import FactorModel
+from recsys.models.growth import Rows, taken
 from recsys.models.training import Step, check_size, seeded_start
 
 if TYPE_CHECKING:
@@ -112,6 +113,8 @@ class LogisticMF(FactorModel):
 
     # Sums of squared gradients, (of factors, of biases) for users and items: how far AdaGrad is.
     _squares: tuple[tuple[np.ndarray, np.ndarray], ...] | None = None
+    _learned_besides = ("_squares",)
+    _rounds = 3
 
     def __init__(
         self,
@@ -180,22 +183,88 @@ class LogisticMF(FactorModel):
     def _folded(self, rows: sparse.csr_array) -> tuple[np.ndarray, np.ndarray]:
         dtype = self._check_parameters()
         items = np.asarray(self.item_factors, dtype)
-        item_biases, user_biases = self._item_biases, self._user_biases
+        item_biases = self._item_biases
         if item_biases is None:
             item_biases = np.zeros(len(items), dtype)
         fixed = self._once("fixed", self._item_factors, lambda: Fixed.of(items, item_biases))
-        solved = Learned.of(np.zeros((rows.shape[0], items.shape[1]), dtype))
-        if user_biases is not None:
-            solved.biases[:] = user_biases.mean(dtype=np.float64)
-        side = LmfSide.of(self._signed(rows), self.negatives)
+        solved = self._from_zero(self._signed(rows), fixed, self._user_biases)
+        return solved.factors, solved.biases
+
+    def _from_zero(
+        self, signed: sparse.csr_array, fixed: Fixed, known: np.ndarray | None
+    ) -> Learned:
+        """Rows after `iterations` steps from zero factors and the mean of the `known` biases."""
+        solved = Learned.of(np.zeros((signed.shape[0], self.factors), signed.dtype))
+        if known is not None:
+            solved.biases[:] = known.mean(dtype=np.float64)
+        side = LmfSide.of(signed, self.negatives)
         for number in range(self.iterations):
-            keys = np.repeat(kernels.row_keys(_FOLD_IN_SEED, number, 1), rows.shape[0])
+            keys = np.repeat(kernels.row_keys(_FOLD_IN_SEED, number, 1), signed.shape[0])
             if not np.isfinite(self._half_sweep(side, fixed, solved, keys)):
                 raise FloatingPointError(
                     f"folding in diverged in step {number + 1}: lower learning_rate, which is "
                     f"{self.learning_rate:g}"
                 )
-        return solved.factors, solved.biases
+        return solved
+
+    def _learn_rows(self, counts: sparse.csr_array, new: Rows, touched: Rows, rounds: int) -> None:
+        signed = self._signed(counts)
+        by_side = signed, csr.transposed(signed)
+        parts = self._sides_learned()
+        for at in (0, 1):
+            own, other, rows = parts[at], parts[1 - at], new[at]
+            if len(rows):
+                old = np.delete(own.biases, rows)
+                entries = csr.take_rows(by_side[at], rows)
+                _put(own, rows, self._from_zero(entries, other.fixed(), old))
+        entries = [csr.take_rows(by_side[at], touched[at]) for at in (0, 1)]
+        for number in range(rounds):
+            for at in (0, 1):
+                self._step_of_rows(parts[at], parts[1 - at], entries[at], touched[at], number)
+
+    def _step_of_rows(
+        self, own: Learned, other: Learned, entries: sparse.csr_array, rows: np.ndarray, number: int
+    ) -> None:
+        """A step for some rows of one side, written to where they are."""
+        solved = Learned(*(array[rows] for array in own))
+        keys = kernels.row_keys(_FOLD_IN_SEED, number, len(rows))
+        side = LmfSide.of(entries, self.negatives)
+        if not np.isfinite(self._half_sweep(side, other.fixed(), solved, keys)):
+            raise FloatingPointError(
+                "learning the events diverged: lower learning_rate, which is "
+                f"{self.learning_rate:g}"
+            )
+        _put(own, rows, solved)
+
+    def _placed(self, users: np.ndarray, items: np.ndarray, dtype: np.dtype) -> dict[str, Any]:
+        state = super()._placed(users, items, dtype)
+        if self._squares is not None:
+            state["_squares"] = tuple(
+                tuple(taken(each, rows, dtype) for each in side)
+                for side, rows in zip(self._squares, (users, items), strict=True)
+            )
+        return state
+
+    def _sides_learned(self) -> tuple[Learned, Learned]:
+        """Views of what is known of users and of items."""
+        learned = []
+        for at, noun in enumerate(("user", "item")):
+            factors, biases = getattr(self, f"_{noun}_factors"), getattr(self, f"_{noun}_biases")
+            side = Learned.of(factors)
+            if biases is not None:
+                side = side._replace(biases=biases)
+            if self._squares is not None:
+                squares, bias_squares = self._squares[at]
+                side = side._replace(squares=squares, bias_squares=bias_squares)
+            learned.append(side)
+        users, items = learned
+        vars(self).update(_state(users, items))
+        return users, items
+
+
+def _put(side: Learned, rows: np.ndarray, solved: Learned) -> None:
+    for all_rows, some in zip(side, solved, strict=True):
+        all_rows[rows] = some
 
 
 def _squared(x: np.ndarray) -> float:

@@ -7,7 +7,6 @@ import logging
 import os
 from abc import ABCMeta, abstractmethod
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -15,11 +14,13 @@ import numpy as np
 from recsys import checks, csr, kernels
 from recsys.csr import TrainingMatrix
 from recsys.interactions import Ids
-from recsys.models import ids
+from recsys.models import ids, strangers
 from recsys.models.display import as_json, model_html, parameters
-from recsys.models.files import matrix_arrays, write_lists, write_model_file
+from recsys.models.files import write_lists, write_model_file
 from recsys.models.ids import Lists, Vocabulary
+from recsys.models.in_file import model_file
 from recsys.models.selection import Choice, list_length, rows_meant
+from recsys.models.strangers import LEAVING_OUT, known_only
 from recsys.models.training import Iteration, NotFittedError
 from recsys.progress import progress_bar
 
@@ -48,6 +49,7 @@ class Model(metaclass=ABCMeta):
     _validation_metric: str | None = None
     _ids: Vocabulary | None = None
     _training_matrix: TrainingMatrix | None = None
+    _popularity: np.ndarray | None = None  # from a file without a training matrix
     _prepared: dict[str, Any]  # what a model keeps of its present state to answer faster
 
     # ---- parameters ----------------------------------------------------------------------------
@@ -206,6 +208,7 @@ class Model(metaclass=ABCMeta):
         filter_items: Any = None,
         items: Any = None,
         fold_in: bool = False,
+        unknown: str = "error",
     ) -> tuple[np.ndarray, np.ndarray]:
         """The N items with the highest scores for each user.
 
@@ -234,6 +237,12 @@ class Model(metaclass=ABCMeta):
             model, whose numbers then only have to be those of rows of `user_items`, or anything
             where it has one row for each of `users`. Of users in Interactions:
             ``recommend(newcomers.users, newcomers, fold_in=True)``.
+        unknown : {"error", "skip", "popular"}, default "error"
+            What becomes of users that the model does not know, or of whom it has no entries to go
+            by: their lists stay empty ("skip"), or are those of the items that most users have,
+            the number of these being the score ("popular"). Unknown ones among `items` and
+            `filter_items` are left out by both. An id of another kind than the model's is an
+            error in any case.
 
         Returns
         -------
@@ -244,7 +253,8 @@ class Model(metaclass=ABCMeta):
         scores : ndarray of the model's dtype, same shape
             -inf in empty places. The same for a user alone and among others.
             Of a model that speaks ids both are an `IdLists`, which has ``to_frame()`` besides: its
-            ids are int64, or objects with None in empty places.
+            ids are int64, or objects with None in empty places. So they are where `unknown` is
+            not "error": the `IdLists` then says of whom in ``unknown``.
 
         Raises
         ------
@@ -260,6 +270,11 @@ class Model(metaclass=ABCMeta):
             Factors are not finite, or so large that scores may not be.
         """
         vocabulary, users = self._vocabulary(), ids.listed(users)
+        if strangers.check(unknown):
+            return strangers.recommend(
+                self, users, user_items, N, unknown=unknown, filter_seen=filter_seen,
+                filter_items=filter_items, items=items, fold_in=fold_in,
+            )  # fmt: skip
         numbers, user_items = ids.with_history(vocabulary, users, user_items, newcomers=fold_in)
         items = ids.to_rows(vocabulary, "items", items, "items")
         filter_items = ids.to_rows(vocabulary, "items", filter_items, "filter_items")
@@ -290,6 +305,7 @@ class Model(metaclass=ABCMeta):
         filter_seen: bool = True,
         filter_items: Any = None,
         items: Any = None,
+        unknown: str = "error",
         show_progress: bool = True,
     ) -> tuple[np.ndarray, np.ndarray] | None:
         """The N items with the highest scores for every user of the model.
@@ -298,6 +314,8 @@ class Model(metaclass=ABCMeta):
         ----------
         N, filter_seen, filter_items, items
             As in `recommend`.
+        unknown : {"error", "skip"}, default "error"
+            Whether unknown ones among `items` and `filter_items` are left out.
         path : str or path, optional
             Write the lists to this Parquet file, some users at a time, and return None: memory
             then does not grow with the number of users. Columns: user, items and scores (lists,
@@ -319,10 +337,13 @@ class Model(metaclass=ABCMeta):
             As in `recommend` and `save`.
         """
         vocabulary = self._vocabulary()
-        items = ids.to_rows(vocabulary, "items", items, "items")
-        filter_items = ids.to_rows(vocabulary, "items", filter_items, "filter_items")
-
+        strangers.check(unknown, LEAVING_OUT)
         n_users, n_items = self._known_shape()
+        items, filter_items = (
+            known_only(vocabulary, "items", values, name, n_items, unknown)
+            for values, name in ((items, "items"), (filter_items, "filter_items"))
+        )
+
         list_length(N, n_items)
         choice = Choice(items, filter_items, n_items)
 
@@ -345,12 +366,21 @@ class Model(metaclass=ABCMeta):
 
         return ids.lists_of_all_users(vocabulary, (best, scores))
 
-    def save(self, path: str | os.PathLike) -> None:
+    def save(self, target: Any, *, history: bool = True) -> None:
         """Write the model to a file that `recsys.load` reads.
 
         The file is a safetensors file (arrays and a JSON header, nothing that is executed) with
-        parameters, factors, history, the matrix trained on, and ids. It appears as a whole
-        or not at all. A random_state other than an integer is saved as None.
+        parameters, factors, history, the matrix trained on, ids, and a digest of each array. One at
+        a path appears as a whole or not at all. A random_state other than an integer is saved as
+        None.
+
+        Parameters
+        ----------
+        target : path, or binary file object such as io.BytesIO
+        history : bool, default True
+            Whether the matrix trained on, everybody's history, goes into the file. A model
+            loaded without it recommends by ``user_items=...`` or ``filter_seen=False``; how
+            many users have each item is kept, for strangers.
 
         Raises
         ------
@@ -364,22 +394,8 @@ class Model(metaclass=ABCMeta):
         """
         self._known_shape()
         self._check_parameters()
-        header, arrays = self._to_file()
-        if self._training_matrix is not None:
-            header["seen_shape"] = self._training_matrix.shape
-            arrays |= matrix_arrays(self._training_matrix)
-        vocabulary = self._vocabulary()
-        if vocabulary is not None:
-            header |= vocabulary.header()
-            arrays |= vocabulary.arrays()
-        described = {
-            "class": type(self).__name__,
-            "parameters": self._json_parameters(),
-            "history": [asdict(entry) for entry in self._history],
-            "best_iteration": self._best_iteration,
-            "validation_metric": self.validation_metric,
-        }
-        write_model_file(path, described | header, arrays)
+        checks.flag("history", history)
+        write_model_file(target, *model_file(self, history))
 
     # ---- what a kind of model provides ---------------------------------------------------------
 
@@ -414,6 +430,14 @@ class Model(metaclass=ABCMeta):
     ) -> dict[str, Any]:
         """What `_to_file` gave, checked, in terms of the model's attributes."""
 
+    def _with_history(self, rows: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:
+        """Of which users there is something to go by: their rows, -1 for unknown ones, and how
+        many entries each is asked about with, if any."""
+        matrix, known = self._training_matrix, rows >= 0
+        if matrix is not None and matrix.shape[0] > rows.max(initial=-1):
+            known[known] = np.diff(matrix.indptr)[rows[known]] > 0
+        return known
+
     # ---- helpers -------------------------------------------------------------------------------
 
     def _publish(self, state: dict[str, Any]) -> None:
@@ -444,24 +468,13 @@ class Model(metaclass=ABCMeta):
                 f"; goes on after iteration {done}" if done else "",
             )  # fmt: skip
 
-    def _one_history(self, user: Any, user_items: Any) -> sparse.csr_array:
-        """The one row of `user`: of a matrix that has it, or only it, or of what is remembered."""
-        shape, dtype = self._known_shape(), checks.floating_dtype(self.dtype)
-        if user_items is None:
-            counts = self._remembered().counts(dtype)
-        else:
-            counts = csr.canonical(user_items, dtype, may_be_empty=True)
-            checks.columns("user_items", counts.shape, shape[1], "items")
-            if counts.shape[0] == 1:
-                return counts
-        return counts[[checks.one_row_number("user", user, counts.shape[0])]]
-
     def _remembered(self) -> TrainingMatrix:
         """The training matrix, if it belongs to what the model knows now."""
         if self._training_matrix is None:
             raise NotFittedError(
-                "no training matrix is remembered, so seen items are unknown: call "
-                "fit(user_items) first or pass filter_seen=False"
+                "no training matrix is remembered, so seen items are unknown: pass user_items=..., "
+                "or filter_seen=False where that is enough, or call fit(user_items) first. A "
+                "model saved with history=False has none"
             )
         trained, now = self._training_matrix.shape, self._known_shape()
         if trained != now:

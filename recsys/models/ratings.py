@@ -11,6 +11,7 @@ import numpy as np
 from recsys import checks, csr
 from recsys.models import ids
 from recsys.models.factor_model import FactorModel
+from recsys.models.scoring import pair_scores
 from recsys.models.selection import pairs
 from recsys.models.training import Iteration
 
@@ -35,6 +36,7 @@ class RatingModel(FactorModel):
     """A factor model whose scores predict ratings: r_ui ~ mean + b_u + b_i + x_u . y_i."""
 
     _default_metric = "rmse"
+    _ratings = True
 
     def predict(
         self, users: Any, items: Any, *, clip: bool | tuple[float, float] = False
@@ -133,7 +135,7 @@ class RatingModel(FactorModel):
             if biases is not None:
                 ratings[here] += biases[rows[here]]
         both = np.flatnonzero(known[0] & known[1])
-        ratings[both] = self._scores(users[both], items[both])
+        ratings[both] = pair_scores(self, users[both], items[both])
         return ratings if bounds is None else np.clip(ratings, *bounds)
 
     def _bounds(self, clip: bool | tuple[float, float]) -> tuple[float, float] | None:

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recsys import checks
+from recsys import checks, csr
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 LONGEST = 1000  # lists may always be this long, however few items there are
 
 
 class Choice:
-    """Which of `count` items lists are made of: `items` only, and not `left_out`."""
+    """Which of `count` items lists are made of: `items` only, and not `left_out`; `among` is what
+    errors call the former."""
 
-    def __init__(self, items: Any, left_out: Any, count: int, noun: str = "items") -> None:
+    def __init__(
+        self, items: Any, left_out: Any, count: int, noun: str = "items", among: str = "items"
+    ) -> None:
         self.count = count
         self.among: np.ndarray | None = None  # ascending; None: all
         self.banned: np.ndarray | None = None
         if left_out is not None:
             out = checks.row_numbers(f"filter_{noun}", left_out, count).reshape(-1)
         if items is not None:
-            self.among = np.unique(checks.row_numbers(noun, items, count))
+            self.among = np.unique(checks.row_numbers(among, items, count))
             if left_out is not None:
                 self.among = np.setdiff1d(self.among, out, assume_unique=False)
         elif left_out is not None:
@@ -88,12 +94,27 @@ def list_length(N: int, count: int) -> None:
         )
 
 
+def one_history(model: Any, user: Any, user_items: Any) -> sparse.csr_array:
+    """The one row of `user`: of a matrix that has it, or only it, or of what is remembered."""
+    shape, dtype = model._known_shape(), checks.floating_dtype(model.dtype)
+    if user_items is None:
+        counts = model._remembered().counts(dtype)
+    else:
+        counts = csr.canonical(user_items, dtype, may_be_empty=True)
+        checks.columns("user_items", counts.shape, shape[1], "items")
+        if counts.shape[0] == 1:
+            return counts
+    return counts[[checks.one_row_number("user", user, counts.shape[0])]]
+
+
 def rows_meant(
     shape: tuple[int, int], users: np.ndarray, known: tuple[int, int], fold_in: bool
 ) -> np.ndarray:
     """The rows of a matrix of `shape` that are `users`, of a model of shape `known`: theirs by
     number, or one each."""
     listed = np.arange(len(users))
+    if not len(users) and shape[1] == known[1]:
+        return listed
     by_number = len(users) and shape[0] > users.max() if fold_in else shape[0] == known[0]
     by_place = shape[0] == len(users)
     if shape[1] == known[1] and (by_number or by_place):

@@ -16,6 +16,7 @@ import numpy as np
 from recsys import checks, csr, kernels
 from recsys.csr import TrainingMatrix
 from recsys.interactions.matching import pair_in_rows
+from recsys.models.growth import continued
 from recsys.models.ids import Vocabulary
 from recsys.models.validation import NAMES, Validation
 from recsys.progress import progress_bar
@@ -150,7 +151,8 @@ def fit(
     counts = csr.canonical(user_items, dtype)
     model._check_counts(counts)
     judge = Validation.of(model, counts, validation, metric, patience, validate_every)
-    continues = warm_start and _can_continue(model, counts.shape, dtype, vocabulary)
+    present = continued(model, counts, dtype, vocabulary) if warm_start else None
+    continues = present is not None
     history = model.history if continues else []
     model._log_start(counts, len(history))
 
@@ -158,7 +160,8 @@ def fit(
     del counts
     trainer = None
     try:
-        trainer = loan.hand_over(model._trainer)
+        trainer = loan.hand_over((present if continues else model)._trainer)
+        del present
         began = time.perf_counter()
         trainer.start(continues)
         start_seconds = time.perf_counter() - began
@@ -320,52 +323,3 @@ def no_target(y: Any) -> None:
             f"{type(y).__name__}. Pass what was held out as validation=..., and arrays of users, "
             "items and counts as Interactions.from_arrays(users, items, counts)"
         )
-
-
-def _can_continue(
-    model: Any, shape: tuple[int, int], dtype: np.dtype, vocabulary: Vocabulary | None
-) -> bool:
-    """Whether there is something to continue from, for a matrix of `shape`.
-
-    Raises
-    ------
-    NotFittedError, ValueError
-        There is, but one side has no factors, or some of another shape, or not finite; or
-        there are biases that the model is not to have; or its rows have other ids.
-    """
-    if model._user_factors is None and model._item_factors is None:
-        return False
-    sides = (("user", model.user_factors, shape[0]), ("item", model.item_factors, shape[1]))
-    for noun, factors, count in sides:
-        if factors.shape != (count, model.factors):
-            raise ValueError(
-                f"cannot continue from {noun}_factors of shape {factors.shape}: expected "
-                f"{(count, model.factors)}, for {count} {noun}s in user_items and "
-                f"factors={model.factors}. Fit with warm_start=False to start fresh"
-            )
-        checks.factor_matrix(f"{noun}_factors", factors, dtype)
-    _check_same_ids(model._ids, vocabulary)
-    biases = model._user_biases, model._item_biases
-    wanted = model._with_biases()
-    if any(b is not None and not w for b, w in zip(biases, wanted, strict=True)):
-        raise ValueError(
-            "cannot continue without biases from a model that has them: fit with "
-            "warm_start=False to start fresh, or set_params back"
-        )
-    return True
-
-
-def _check_same_ids(known: Vocabulary | None, vocabulary: Vocabulary | None) -> None:
-    """ValueError unless training can go on with other ids: with those there are, if there are."""
-    if known is None or (vocabulary is not None and known[:2] == vocabulary[:2]):
-        return
-    if vocabulary is None:
-        raise ValueError(
-            "cannot continue a model that knows ids with a matrix: pass Interactions, or "
-            "continue model.without_ids()"
-        )
-    raise ValueError(
-        "cannot continue with Interactions of other users or items, or in another order: pass "
-        "interactions.aligned(users=model.users, items=model.items), or fit with "
-        "warm_start=False to start fresh"
-    )

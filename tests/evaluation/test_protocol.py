@@ -8,8 +8,9 @@ import pytest
 import scipy.sparse as sp
 
 import recsys
-from recsys import evaluation
+from recsys import Interactions, evaluation
 from recsys.evaluation import OVERALL_METRICS, USER_METRICS, evaluate, protocol
+from recsys.interactions import Ids
 
 
 class Dense:
@@ -199,6 +200,63 @@ def test_the_ids_of_tied_items_do_not_decide():
     assert of(model, train, last, metrics="mrr", k=10, ties="model").mean[
         "mrr@10"
     ] == pytest.approx(0.1)
+
+
+def test_whoever_ties_may_be_listed():
+    """Nobody has a history, and items are numbered by time: chance is 10 of 400, at any end."""
+    train = sp.csr_matrix((300, 400))
+    rng = np.random.default_rng(0)
+    late = sp.csr_matrix((np.ones(300), (np.arange(300), rng.integers(350, 400, 300))), (300, 400))
+    for test in (late, late[:, ::-1].tocsr()):
+        model = Dense(np.zeros((300, 400)))
+        for ties in ("hash", "random"):
+            found = of(model, train, test, metrics="recall", k=10, ties=ties)
+            assert found.mean["recall@10"] == pytest.approx(10 / 400, abs=0.02)
+            assert found.n_cut_ties == 300
+        again = of(model, train, test, metrics="recall", k=10, random_state=9)
+        hashed = of(model, train, test, metrics="recall", k=10)
+        np.testing.assert_array_equal(again.per_user["recall@10"], hashed.per_user["recall@10"])
+        by_place = of(model, train, test, metrics="recall", k=10, ties="model").mean["recall@10"]
+        assert by_place in (0, pytest.approx(0.2, abs=0.1))
+
+
+def test_ties_go_by_ids_where_there_are_such():
+    """The same data in another order of rows and columns: the same lists."""
+    users = [f"u{n}" for n in range(30)]
+    items = [f"i{n}" for n in range(40)]
+    train = Interactions.from_arrays(users + ["u0"] * 40, items[:30] + items)
+    test = Interactions.from_arrays(users[1:], items[11:])
+    orders = []
+    for step in (1, -1):
+        seen = train.aligned(train.users, Ids.of(list(train.items)[::step]))
+        model = Dense(np.zeros((30, 40)))
+        found = evaluate(model, seen, test, "recall", 10, show_progress=False)
+        orders.append(found.per_user["recall@10"])
+    np.testing.assert_array_equal(*orders)
+
+
+def test_users_without_a_history():
+    train = sp.csr_matrix(np.array([[1, 1, 0, 0], [0, 0, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]]))
+    test = sp.csr_matrix(np.array([[0, 0, 1, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1]]))
+    model = Dense(np.tile([0.0, 1, 2, 3], (4, 1)))
+    assert of(model, train, test, metrics="recall", k=1).per_user["recall@1"].tolist() == [
+        0,
+        0,
+        0,
+        1,
+    ]
+    found = of(model, train, test, metrics="recall", k=1, unknown="popular")  # item 0
+    assert found.per_user["recall@1"].tolist() == [0, 1, 0, 0] and found.n_without_history == 0
+    found = of(model, train, test, metrics="recall", k=1, unknown="skip")
+    assert found.users.tolist() == [0, 2] and found.to_dict()["n_without_history"] == 2
+    with pytest.raises(ValueError, match="2 users with test items have no entry in train: unknown"):
+        of(model, train, test, metrics="recall", k=1, unknown="error")
+    with pytest.raises(
+        ValueError, match="unknown word for unknown= 'x'; expected 'error' or 'skip'"
+    ):
+        of(model, train, test, metrics="recall", k=1, unknown="x")
+    with pytest.raises(ValueError, match="so nobody is measured"):
+        of(model, sp.csr_matrix((4, 4)), test, metrics="recall", k=1, unknown="skip")
 
 
 def test_ties_across_the_cut_are_counted():

@@ -94,6 +94,7 @@ def test_to_be_read_and_kept():
         "n_without_test": 3,
         "n_unseen_items": 2,
         "n_cut_ties": 1,
+        "n_without_history": 0,
     }
     head, recall, *_, coverage = found.table().splitlines()
     assert head.split() == ["4", "users", "@10"]

@@ -68,7 +68,7 @@ def test_what_came_read_only_can_be_trained_and_saved(name, tmp_path):
         assert learned(recsys.load(tmp_path / "model")) == learned(model)
         if hasattr(model, "partial_fit_users"):
             for each in (twin, model):
-                each.partial_fit_users(np.arange(25), NEWCOMERS)
+                each.partial_fit_users(np.arange(25), events=NEWCOMERS)
         again = {"warm_start": True} if name in FACTORS else {}
         for each in (twin, model):
             each.fit(counts(), show_progress=False, **again)

@@ -37,7 +37,7 @@ def test_there_and_back(values):
 def test_empty_places(values):
     ids = Ids.of(values)
     assert ids.take([1, -1]).tolist() == [values[1], -1 if ids.kind == "integer" else None]
-    assert ids.find([values[4], "nobody"]).tolist() == [4, -1]
+    assert ids.find([values[4], "nobody"], any_kind=True).tolist() == [4, -1]
 
 
 def test_subset_and_extended(values):
@@ -102,12 +102,19 @@ def test_unknown():
         ids.rows("joy divison", "items")
     with pytest.raises(UnknownIdError, match=r"'x1', .*'x5', and 2 more; there are 502 string"):
         ids.rows([f"x{n}" for n in range(1, 8)])
-    with pytest.raises(UnknownIdError, match=r"None, nan; there are"):
+    with pytest.raises(
+        UnknownIdError,
+        match=r"ids holds None \(NoneType\), of another kind than the 502 ids, which are strings",
+    ):
         ids.rows([None, np.nan, "artist 3"])
-    with pytest.raises(UnknownIdError, match=r"5; did you mean '5'\?"):
+    with pytest.raises(UnknownIdError, match=r"5 \(int\), of another kind.*; did you mean '5'\?"):
         Ids.of(["5", "6"]).rows(5)
-    with pytest.raises(UnknownIdError, match=r"'5'; did you mean 5\?"):
+    with pytest.raises(UnknownIdError, match=r"'5' \(str\), of another kind.*; did you mean 5\?"):
         Ids.of([5, 6]).rows(["5"])
+    with pytest.raises(TypeError, match=r"users holds 6.0 \(float\), .*integers.*; did you mean 6"):
+        Ids.of([5, 6]).find([5, 6.0], "users")
+    assert Ids.of([5, 6]).rows([np.array(6), np.int64(5)]).tolist() == [1, 0]
+    assert Ids.of(["a", "b"]).rows([np.array("b")]).tolist() == [1]
     with pytest.raises(UnknownIdError, match=r"7, 2\.5; there are 2 integer ids, such as 5"):
         Ids.of([5, 6]).rows([7, 6, 2.5])
     with pytest.raises(UnknownIdError, match="there are 0 string ids"):

@@ -169,7 +169,7 @@ def test_newcomers():
     table = expected[:, :-1] @ model.item_factors.T + expected[:, -1:]
     table += model.item_biases + model.mean
     np.testing.assert_allclose(scores, np.take_along_axis(table, ids, axis=1), atol=1e-9)
-    model.partial_fit_users([41, 2], new[[0, 1]], keep_known=False)
+    model.partial_fit_users([41, 2], rows=new[[0, 1]])
     got = np.column_stack([model.user_factors, model.user_biases])
     np.testing.assert_allclose(got[[41, 2]], expected[:2], atol=1e-10)
     assert not got[40].any()
@@ -186,12 +186,12 @@ def test_a_new_rating_takes_the_place_of_the_old():
     item = int(ratings.indices[ratings.indptr[3]])
     fresh = next(i for i in range(29) if i not in set(ratings.indices[slice(*ratings.indptr[3:5])]))
     changed = sparse.csr_array(([0.0, 4.0], ([0, 0], [item, fresh])), shape=(1, 30))
-    model.partial_fit_users(3, changed)
+    model.partial_fit_users(3, events=changed)
     known[[item, fresh]] = 0, 4
     remembered = model.training_matrix.astype(np.float64)[[3]]
     np.testing.assert_array_equal(remembered.toarray()[0], known)
     assert remembered.nnz == np.diff(ratings.indptr)[3] + 1
-    model.partial_fit_items(item, sparse.csr_array(([5.0], ([0], [3])), shape=(1, 40)))
+    model.partial_fit_items(item, events=sparse.csr_array(([5.0], ([0], [3])), shape=(1, 40)))
     assert model.training_matrix[3, item] == 5
 
 

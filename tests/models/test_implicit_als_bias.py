@@ -118,7 +118,7 @@ def test_learning_single_users_and_items(counts):
     model = fitted(counts)
     users, items = model.user_factors.copy(), model.item_factors.copy()
     new = some(2, 30, seed=2)
-    model.partial_fit_users([42, 3], new, keep_known=False)
+    model.partial_fit_users([42, 3], rows=new)
     lambdas = 0.5 * (np.array([*np.diff(new.indptr), 0]) + 30) ** 0.3
     given = sparse.csr_array(sparse.vstack([new, sparse.csr_array((1, 30))]))
     expected = dense_rows(

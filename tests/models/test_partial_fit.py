@@ -78,7 +78,7 @@ def test_partial_fit_users(model, keep_known):
     counts, new = some(40, 30), some(4, 30, seed=1)
     before = model.user_factors.copy(), model.item_factors.copy()
     rows = np.array([45, 7, 42, 0])
-    model.partial_fit_users(rows, new, keep_known=keep_known)
+    model.partial_fit_users(rows, **{"events" if keep_known else "rows": new})
     want = np.zeros((46, 30))
     want[:40] = counts.toarray()
     want[rows] = new.toarray() + (want[rows] if keep_known else 0)
@@ -102,7 +102,7 @@ def test_partial_fit_items(model, keep_known):
     before = model.item_factors.copy()
     columns = np.array([33, 7, 31, 0])
     model.recommend(0)
-    model.partial_fit_items(columns, new, keep_known=keep_known)
+    model.partial_fit_items(columns, **{"events" if keep_known else "rows": new})
     want = np.zeros((40, 34))
     want[:, :30] = counts.toarray()
     want[:, columns] = new.toarray().T + (want[:, columns] if keep_known else 0)
@@ -121,7 +121,7 @@ def test_partial_fit_items(model, keep_known):
 def test_a_user_and_then_an_item_of_theirs(model):
     model.partial_fit_users(40, sparse.csr_array(([5.0], ([0], [3])), shape=(1, 30)))
     model.partial_fit_items(30, sparse.csr_array(([4.0], ([0], [40])), shape=(1, 41)))
-    model.partial_fit_users([40], sparse.csr_array(([2.0], ([0], [3])), shape=(1, 31)))
+    model.partial_fit_users([40], events=sparse.csr_array(([2.0], ([0], [3])), shape=(1, 31)))
     assert remembered(model)[40].tolist() == [0] * 3 + [7] + [0] * 26 + [4]
     assert set(model.explain(40, 30)[1]) == {3, 30}
 

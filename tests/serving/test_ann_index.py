@@ -300,7 +300,7 @@ def test_biases_of_items_are_those_built_on(backend):
     assert_same(index.recommend(0, N=1, items=[1]), model.recommend(0, N=1, items=[1]))
     model.partial_fit_users(300, counts[[5]])
     assert (index.recommend(300, N=3)[0] >= 0).all()
-    model.partial_fit_items(3, sparse.csr_array((np.ones(1), ([0], [7])), shape=(1, 301)))
+    model.partial_fit_items(3, events=sparse.csr_array((np.ones(1), ([0], [7])), shape=(1, 301)))
     with pytest.raises(ValueError, match=r"rebuild it with AnnIndex.build"):
         index.recommend(0)
 

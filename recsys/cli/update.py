@@ -1,0 +1,69 @@
+"""`update`: a model and a day's events in, the model that has learned from them out."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Annotated, Any
+
+import typer
+
+import recsys
+from recsys.cli.about import about
+from recsys.cli.command import Talk
+from recsys.cli.inputs import EventFile, ModelFile, Reading, check_ids, ids_like
+from recsys.cli.output import AsJson, check_output, print_facts, print_json
+from recsys.cli.train import History, ModelOutput
+from recsys.models import internal
+from recsys.models.factor_model import FactorModel
+
+
+def update(
+    path: ModelFile,
+    day: EventFile,
+    output: ModelOutput,
+    reading: Reading,
+    talk: Talk,
+    rounds: Annotated[
+        int | None,
+        typer.Option(help="How many times what is touched is learned.", min=1),
+    ] = None,
+    history: History = True,
+    as_json: AsJson = False,
+) -> None:
+    """Have a model learn from a day's events, of known and of new users and items.
+
+    recsys update model.safetensors monday.csv -o model.safetensors
+    """
+    check_output(output, day)
+    model = recsys.load(path)
+    names = internal.id_names(model)
+    if names is None or not isinstance(model, FactorModel):
+        what = "knows no ids" if names is None else f"is an {type(model).__name__}"
+        raise ValueError(
+            f"the model {what}, and cannot learn from events by id: train one with factors by "
+            "`recsys train`"
+        )
+    columns = {"user": names[0], "item": names[1]}
+    usual = Reading()
+    for name, column in columns.items():
+        if getattr(reading, name) == getattr(usual, name):
+            renamed: dict[str, Any] = {name: column}
+            reading = replace(reading, **renamed)
+    events = reading.events(day)
+    events = replace(
+        events,
+        users=ids_like(events.users, model.users, "users"),
+        items=ids_like(events.items, model.items, "items"),
+    )
+    check_ids(events)
+    before, began = internal.shape(model), time.perf_counter()
+    model.partial_fit(events, rounds=rounds)
+    seconds = time.perf_counter() - began
+    model.save(output, history=history)
+    users, items = (new - old for new, old in zip(internal.shape(model), before, strict=True))
+    facts = {"wrote": str(output), "events": events.nnz, "new_users": users, "new_items": items}
+    if as_json:
+        print_json({**facts, **about(model), "seconds": seconds})
+    elif not talk.quiet:
+        print_facts({**facts, **about(model), "seconds": seconds, "model": repr(model)})

@@ -1,0 +1,61 @@
+"""Lists by inner products of factors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recsys import csr, kernels
+from recsys.models.ids import Lists
+from recsys.models.selection import Choice
+
+if TYPE_CHECKING:
+    from scipy import sparse
+
+
+def lists(
+    model: Any,
+    users: np.ndarray,
+    counts: sparse.csr_array | None,
+    rows: np.ndarray,
+    choice: Choice,
+    N: int,
+    *,
+    filter_seen: bool,
+    fold_in: bool,
+) -> Lists:
+    """`Model._lists` of a FactorModel."""
+    skip = None
+    if filter_seen:
+        seen = model._remembered() if counts is None else counts
+        skip = seen.indptr, seen.indices
+    items = model._scored_items()
+    order = model._norm_order(len(users)) if choice.among is None else None
+
+    def best(queries: np.ndarray, biases: np.ndarray | None, **rows: Any) -> Lists:
+        lists, scores = model._topk(
+            queries,
+            items,
+            N,
+            among=choice.among,
+            order=order,
+            skip=skip,
+            banned=choice.banned,
+            num_threads=model.num_threads,
+            **rows,
+        )
+        if biases is not None:
+            scores += (biases + biases.dtype.type(model._mean))[:, np.newaxis]
+        elif model._mean:
+            scores += model._mean
+        return lists, scores
+
+    if not fold_in:
+        biases = None if model._user_biases is None else model._user_biases[users]
+        return best(model._user_factors, biases, rows=users, skip_rows=rows)
+    lists, scores = np.empty((len(rows), N), np.int32), np.empty((len(rows), N), items.dtype)
+    for at in kernels.query_blocks(len(rows)):
+        folded = model._fold(csr.take_rows(counts, rows[at]))
+        lists[at], scores[at] = best(*folded, skip_rows=rows[at])
+    return lists, scores

@@ -1,0 +1,144 @@
+"""Users or items of a model by least squares learned on their own, the other side held fixed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recsys import checks, csr, kernels
+from recsys.csr import TrainingMatrix
+from recsys.interactions import Interactions
+from recsys.models import growth, ids
+
+if TYPE_CHECKING:
+    from scipy import sparse
+
+
+def partial_fit(
+    model: Any, side: str, who: Any, given: Any, events: Any, rows: Any, name: str
+) -> None:
+    """`partial_fit_users` and `partial_fit_items`; `side` is "users" or "items", `given` what was
+    passed without saying what it is, `name` what errors call that."""
+    _check_words(side, who, given, events, rows, name)
+    entries = next(each for each in (events, rows, given) if each is not None)
+    vocabulary, who, entries = ids.to_learn(model._vocabulary(), side, who, entries)
+
+    dtype = model._check_parameters()
+    learned, shape = _distinct(side, who), model._known_shape()
+    entries = csr.canonical(entries, dtype, may_be_empty=True, name=name)
+    held = ("items", shape[1]) if side == "users" else ("users", shape[0])
+    checks.columns(name, entries.shape, held[1], held[0])
+    if entries.shape[0] != len(learned):
+        raise ValueError(
+            f"{name} has shape {entries.shape}; expected one row for each of the {len(learned)} "
+            f"{side}"
+        )
+    known = model._known(shape, dtype)
+    if given is not None:
+        _check_new(known, side, learned, name)
+    added = _in_place(entries, side, learned, shape)
+    known = growth.widened(known, added.shape)
+    if rows is not None:
+        known = csr.keep(known, ~np.isin(_places(known, side), learned))
+    elif not model._ratings:
+        added = _not_counted(model, side, added)
+    at = np.flatnonzero(np.diff(added.indptr))
+    both = csr.take_rows(known, at), csr.take_rows(added, at)
+    known = csr.put_rows(known, at, csr.merged(*both, replaces=model._ratings))
+    learned = np.append(
+        learned, np.setdiff1d(np.arange(shape[side == "items"], learned.max(initial=-1)), learned)
+    )
+    if side == "users":
+        solved = model._solve_rows(model._signed(csr.take_rows(known, learned)), "item")
+    else:
+        solved = model._solve_items(known, learned)
+    matrix = TrainingMatrix.of(known)
+    state: dict[str, Any] = {"_training_matrix": matrix, "_ids": vocabulary, "_just_added": None}
+    if rows is None:
+        state["_just_added"] = side, matrix, added
+    model._publish(state | _with_rows(model, side[:-1], learned, solved, dtype))
+
+
+def _check_words(side: str, who: Any, given: Any, events: Any, rows: Any, name: str) -> None:
+    method, said = f"partial_fit_{side}", [each is not None for each in (given, events, rows)]
+    if sum(said) == 1:
+        return
+    if isinstance(who, Interactions) or hasattr(who, "nnz"):
+        raise TypeError(
+            f"{method} takes {side} and then what is known of them: "
+            f"{method}(new.{side}, events=new) adds events, rows=new replaces what was known. A "
+            "day's events, of users and items at once, are for partial_fit(events)"
+        )
+    got = [word for word, there in zip((name, "events", "rows"), said, strict=True) if there]
+    raise TypeError(
+        f"{method} takes either events=..., to be added to what is known of the {side}, or "
+        f"rows=..., all that is to be known of them; got {' and '.join(got) or 'neither'}"
+    )
+
+
+def _check_new(known: sparse.csr_array, side: str, learned: np.ndarray, name: str) -> None:
+    """Whether it makes no difference if entries are added or all there are."""
+    counts = np.bincount(_places(known, side), minlength=learned.max(initial=-1) + 1)
+    twice = learned[counts[learned] > 0]
+    if len(twice):
+        raise ValueError(
+            f"{len(twice)} of the {side}, the first in row {twice[0]} of the model, have entries "
+            f"already: say events={name} to add these to them, or rows={name} to replace them"
+        )
+
+
+def _places(known: sparse.csr_array, side: str) -> np.ndarray:
+    """The row of each entry of users x items, or its column."""
+    return csr.entry_rows(known) if side == "users" else known.indices
+
+
+def _distinct(name: str, values: Any) -> np.ndarray:
+    rows = checks.row_numbers(name, values, checks.ANYONE).reshape(-1)
+    known, counts = np.unique(rows, return_counts=True)
+    if np.any(counts > 1):
+        raise ValueError(f"{name} names {known[np.argmax(counts)]} more than once")
+    return rows
+
+
+def _in_place(
+    entries: sparse.csr_array, side: str, learned: np.ndarray, shape: tuple[int, int]
+) -> sparse.csr_array:
+    """Rows of entries as users x items of the model, which may have more of one side by them."""
+    own, other = learned[csr.entry_rows(entries)], entries.indices
+    count = int(learned.max(initial=-1)) + 1
+    if side == "users":
+        whole = max(shape[0], count), shape[1]
+        return csr.from_triples(entries.data, own, other, whole)
+    return csr.from_triples(entries.data, other, own, (shape[0], max(shape[1], count)))
+
+
+def _not_counted(model: Any, side: str, added: sparse.csr_array) -> sparse.csr_array:
+    """Without the entries that the method for the other side has added right before: a day's
+    events are passed to both, and are to count once."""
+    if model._just_added is None:
+        return added
+    other, matrix, last = model._just_added
+    if other == side or matrix is not model._training_matrix:
+        return added
+    width, every = added.shape[1], slice(0, last.shape[0])
+    keys = csr.entry_keys(last, every, width)
+    wanted = csr.entry_keys(added, slice(0, added.shape[0]), width)
+    counted = csr.among(wanted, keys)
+    counted[counted] = last.data[np.searchsorted(keys, wanted[counted])] == added.data[counted]
+    return csr.keep(added, ~counted)
+
+
+def _with_rows(
+    model: Any, noun: str, rows: np.ndarray, solved: kernels.Factors, dtype: np.dtype
+) -> dict[str, Any]:
+    """All that is learned, with factors and biases of some users or items, new ones among them."""
+    state = growth.in_dtype(model, dtype)
+    for name, new in zip((f"_{noun}_factors", f"_{noun}_biases"), solved, strict=True):
+        if new is not None:
+            old = state[name]
+            count = max(len(old), rows.max(initial=-1) + 1)
+            state[name] = np.empty((count, *old.shape[1:]), dtype)
+            state[name][: len(old)] = old
+            state[name][rows] = new
+    return state

@@ -1,0 +1,57 @@
+"""Scores of pairs, and users or items whose factors point the same way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from recsys import checks, kernels
+from recsys.models.ids import Lists
+from recsys.models.selection import Choice, list_length
+
+_BLOCK = 1 << 16  # pairs scored together
+
+
+def pair_scores(model: Any, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Scores that a FactorModel gives to pairs of users and items."""
+    users, items = model._user_factors, model._item_factors
+    scores = np.empty(len(rows), np.result_type(users, items))
+    for begin in range(0, len(scores), _BLOCK):
+        at = slice(begin, begin + _BLOCK)
+        np.einsum("kf,kf->k", users[rows[at]], items[columns[at]], out=scores[at])
+        for biases, of in ((model._user_biases, rows[at]), (model._item_biases, columns[at])):
+            if biases is not None:
+                scores[at] += biases[of]
+    return scores + scores.dtype.type(model._mean) if model._mean else scores
+
+
+def similar(model: Any, noun: str, numbers: Any, N: int, among: Any, left_out: Any) -> Lists:
+    """The N rows of a FactorModel's factors with the highest cosine with each one asked for,
+    itself first."""
+    what = f"{noun[:-1]}_factors"
+    factors = model._factors(f"_{what}")
+    rows = checks.row_numbers(noun, numbers, len(factors))
+    list_length(N, len(factors))
+    choice = Choice(among, left_out, len(factors), noun, among="among")
+    norms = model._norms(what, factors)
+    # Norms below tell of factors that have lost their digits; 1 / norm might overflow as well
+    has_direction = norms >= np.finfo(factors.dtype).tiny
+    scale = np.divide(1.0, norms, out=np.zeros_like(norms), where=has_direction)
+    flat = rows.reshape(-1)
+    best, cosines = model._topk(
+        (factors[flat] * scale[flat, np.newaxis]).astype(factors.dtype),
+        factors,
+        N,
+        among=choice.among,
+        item_scale=scale.astype(factors.dtype),
+        skip=(np.arange(len(flat) + 1), flat.astype(np.int32)),
+        banned=choice.banned,
+        num_threads=model.num_threads,
+    )
+    np.clip(cosines, -1, 1, out=cosines, where=best != kernels.NO_ID)
+    # Each row was skipped in its own list: rounding must not decide on its place there.
+    itself = np.flatnonzero(choice.allows(flat))
+    best[itself, 1:], cosines[itself, 1:] = best[itself, :-1], cosines[itself, :-1]
+    best[itself, 0], cosines[itself, 0] = flat[itself], has_direction[flat[itself]]
+    return best.reshape(*rows.shape, N), cosines.reshape(*rows.shape, N)

@@ -1,0 +1,85 @@
+"""A day's events, strangers and models without history, on the command line."""
+
+import json
+
+import numpy as np
+import pytest
+
+import recsys
+from recsys import Interactions
+
+
+def day(folder, rows="zoe,Wire,3\nann,Nobody,2\nann,Abba,1\n"):
+    (folder / "day.csv").write_text(f"user,artist,plays\n{rows}", encoding="utf-8")
+    return "day.csv"
+
+
+def test_update(as_json, folder):
+    before = recsys.load("model.safetensors")
+    told = as_json(
+        "update", "model.safetensors", day(folder), "--value", "plays", "-o", "m.safetensors"
+    )
+    assert (told["events"], told["new_users"], told["new_items"]) == (3, 1, 1)
+    after = recsys.load("m.safetensors")
+    gained = after.training_matrix.sum() - before.training_matrix.sum()
+    assert gained == 6 and list(after.users)[-1] == "zoe" and list(after.items)[-1] == "Nobody"
+    before.partial_fit(Interactions.from_csv("day.csv", "user", "artist", "plays"))
+    np.testing.assert_array_equal(before.user_factors, after.user_factors)
+    assert as_json("recommend", "m.safetensors", "--user", "zoe", "-N", 1)[0]["user"] == "zoe"
+
+
+def test_bad_days(error, folder):
+    line = ("update", "model.safetensors")
+    assert "day.csv" in error(*line, day(folder, ""), "-o", "m.safetensors")
+    message = error(*line, day(folder, "zoe,Wire,x\n"), "--value", "plays", "-o", "m.safetensors")
+    assert "plays" in message and "'x'" in message
+    message = error("update", "numbers.safetensors", day(folder), "-o", "m.safetensors")
+    assert "knows no ids" in message
+    assert "ItemNeighbors" in error("update", "neighbors.safetensors", "day.csv", "-o", "m")
+
+
+def test_strangers(as_json, recsys_, error):
+    line = ("recommend", "model.safetensors", "--user", "ann", "--user", "eve", "-N", 2)
+    assert "users not known: 'eve'" in error(*line)
+    done = recsys_(*line, "--unknown", "skip", "--json")
+    assert [row["user"] for row in json.loads(done.stdout)] == ["ann", "ann"]
+    assert "1 of 2 users are unknown, and left out" in done.stderr
+    done = recsys_(*line, "--unknown", "popular", "--json")
+    told = json.loads(done.stdout)
+    assert [row["unknown"] for row in told] == [False, False, True, True]
+    counts = recsys.load("model.safetensors").training_matrix
+    having = np.sort(np.bincount(counts.indices))[::-1]
+    assert [row["score"] for row in told[2:]] == having[:2].tolist()
+    assert "given popular items" in done.stderr
+    done = recsys_(*line, "--unknown", "skip", "-o", "lists.csv")
+    assert "wrote lists for 1 users" in done.stderr
+    assert "unknown word for unknown= 'leave'" in error(*line, "--unknown", "leave")
+    done = recsys_("similar", "model.safetensors", "Wire", "Nobody", "--unknown", "skip", "--json")
+    assert {row["artist"] for row in json.loads(done.stdout)} == {"Wire"}
+    assert "1 of 2 items are unknown, and left out" in done.stderr
+
+
+def test_users_without_a_history_are_measured_as_asked(recsys_, error, folder):
+    model = recsys.load("model.safetensors")
+    first = Interactions.from_arrays(["ann", "bob"], ["Wire", "Abba"])
+    train = first.aligned(model.users, model.items)
+    recsys.ImplicitALS(2, random_state=0, regularization=0.1).fit(train).save("few.safetensors")
+    (folder / "test.csv").write_text("user,item\nann,Abba\nuser 07,Wire\n", encoding="utf-8")
+    line = ("evaluate", "few.safetensors", "--test", "test.csv", "-k", 1)
+    assert "1 users with test items have no entry in train" in error(*line, "--unknown", "error")
+    done = recsys_(*line, "--unknown", "skip", "--json")
+    assert json.loads(done.stdout)["models"]["few.safetensors"]["n_users"] == 1
+    assert "1 users have no history, and are left out" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["train", "update"])
+def test_without_history(recsys_, folder, error, command):
+    lines = {
+        "train": ("train", "plays.csv", "--item", "artist", "--set", "factors=2"),
+        "update": ("update", "model.safetensors", day(folder)),
+    }
+    recsys_(*lines[command], "--no-history", "-o", "m.safetensors")
+    assert recsys.load("m.safetensors").training_matrix is None
+    line = ("recommend", "m.safetensors", "--user", "ann")
+    assert "no training matrix is remembered" in error(*line)
+    assert recsys_(*line, "--keep-seen").stdout
