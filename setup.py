@@ -49,7 +49,10 @@ OPENMP = [
 OPENMP_PROGRAM = "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }"
 
 LINKED = ["recsys.kernels._als"]  # the others ask it for kernels
-MODULES = [*LINKED, *(f"recsys.kernels._{name}" for name in ("topk", "product", "lmf", "sgd"))]
+MODULES = [
+    *LINKED,
+    *(f"recsys.kernels._{name}" for name in ("topk", "product", "lmf", "sgd", "keys")),
+]
 
 
 class BuildKernels(build_ext):

@@ -1,5 +1,6 @@
 """The only door to native code: parallel loops over C kernels, threads, instruction sets."""
 
+from ._keys import number_keys
 from ._topk import FEW_QUERIES
 from .als import Sweep, fold_in, half_sweep, normal_matrix
 from .bpr import EpochSums, PairwiseFoldIn, PairwiseSGD, Rates, epoch_key
@@ -53,6 +54,7 @@ __all__ = [
     "norm_order",
     "normal_matrix",
     "norms",
+    "number_keys",
     "objective",
     "on_line",
     "padded",

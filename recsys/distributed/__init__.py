@@ -1,0 +1,10 @@
+"""A fit divided between ranks that talk: over threads, or over the executors of an engine.
+
+Nothing here knows an engine: `fit` is what each of its workers calls.
+"""
+
+from recsys.distributed.blocks import split
+from recsys.distributed.fit import Fitted, Place, Store, fit
+from recsys.distributed.rank import ITEM, USER, Problem, Told
+
+__all__ = ["ITEM", "USER", "Fitted", "Place", "Problem", "Store", "Told", "fit", "split"]

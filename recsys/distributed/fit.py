@@ -1,0 +1,268 @@
+"""A fit as one rank sees it, from the entries it was sent to its factors; an engine calls `fit`."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import struct
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from recsys import kernels
+from recsys._version import __version__
+from recsys.distributed import handshake
+from recsys.distributed.blocks import ENTRY_BYTES, Entries, Held, build
+from recsys.distributed.mesh import Mesh
+from recsys.distributed.rank import ITEM, USER, Problem, Rank, Told
+
+logger = logging.getLogger("recsys")
+
+_ENTRY_MEMORY = 2 * ENTRY_BYTES + 24  # of an entry while blocks are built: as it came, and sorted
+_CHECKPOINT = struct.Struct("<8sIIQQ")  # magic, checksum of what follows, factors, users, items
+_MAGIC = b"recsysC1"
+_ISAS = ("baseline", "avx2", "avx512")  # each can do what those before it do
+
+
+class Store(Protocol):
+    """A folder that all ranks see."""
+
+    def names(self) -> list[str]: ...
+
+    def write(self, name: str, data: bytes) -> None:
+        """The file appears whole, or not at all."""
+
+    def read(self, name: str) -> bytes: ...
+
+    def clear(self) -> None:
+        """Remove the folder."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a rank runs, and with what.
+
+    Attributes
+    ----------
+    rank, world : int
+    host : str
+        This machine's own interface, as the others reach it.
+    all_gather : callable
+        Text in, the texts of all ranks by rank out. Called once.
+    secret : bytes
+        What only the ranks of this fit know.
+    num_threads : int
+        0: all that are available.
+    memory : int or None
+        Bytes that this rank may use; None: not known.
+    store : Store or None
+        For checkpoints.
+    every : int
+        Iterations from one checkpoint to the next; less than 1: none.
+    """
+
+    rank: int
+    world: int
+    host: str
+    all_gather: Callable[[str], Sequence[str]]
+    secret: bytes
+    num_threads: int = 0
+    memory: int | None = None
+    store: Store | None = None
+    every: int = 0
+
+
+class Fitted(NamedTuple):
+    """What a rank has at the end: keys and factors of its users and of its items."""
+
+    keys: tuple[np.ndarray, np.ndarray]
+    factors: tuple[np.ndarray, np.ndarray]
+    told: Told
+
+
+def fit(
+    place: Place,
+    pieces: tuple[Iterable[Any], Iterable[Any]],
+    n_blocks: tuple[int, int],
+    problem: Problem,
+) -> Fitted:
+    """This rank's part of a fit.
+
+    Parameters
+    ----------
+    place : Place
+    pieces : (iterable of bytes, iterable of bytes)
+        What `blocks.split` made for this rank of the entries by user and by item, in any order.
+    n_blocks : (int, int)
+        Logical blocks of users and of items.
+    problem : Problem
+
+    Raises
+    ------
+    PeerError, ConnectionError, TimeoutError
+        Another rank is gone, or could not be reached.
+    ValueError
+        Ranks run different versions of recsys, or have read different entries.
+    MemoryError
+        The blocks do not fit into the memory there is.
+    FloatingPointError
+        As in `kernels.half_sweep`.
+    """
+    listener = handshake.Listener(place.host)
+    mesh = None
+    try:
+        hello = {
+            "address": listener.address,
+            "version": __version__,
+            "isa": kernels.current_isa(),
+            "checkpoints": _complete(place, place.rank),
+        }
+        told = [json.loads(text) for text in place.all_gather(json.dumps(hello))]
+        _check_versions([each["version"] for each in told])
+        addresses = [each["address"] for each in told]
+        peers = handshake.connect(listener, place.rank, addresses, place.secret)
+        hosts = [f"{host}:{port}" for host, port in addresses]
+        mesh = Mesh(place.rank, place.world, peers, hosts)
+        isa = min((each["isa"] for each in told), key=_rank_of_isa)
+        with kernels.use_isa(isa) if isa != kernels.current_isa() else nullcontext():
+            resumed = set.intersection(*(set(each["checkpoints"]) for each in told))
+            fitted = _fit(place, mesh, pieces, n_blocks, problem, max(resumed, default=0))
+    except BaseException as error:
+        if mesh is not None:
+            mesh.give_up(f"{type(error).__name__}: {error}")
+        raise
+    finally:
+        listener.close()
+    mesh.close()
+    return fitted
+
+
+def _fit(
+    place: Place,
+    mesh: Mesh,
+    pieces: tuple[Iterable[Any], Iterable[Any]],
+    n_blocks: tuple[int, int],
+    problem: Problem,
+    done: int,
+) -> Fitted:
+    held = tuple(
+        _build(place, pieces[side], n_blocks[side], n_blocks[1 - side], problem)
+        for side in (USER, ITEM)
+    )
+    _check_memory(place, held, problem, n_blocks)
+    rank = Rank(mesh, held, problem, place.num_threads)
+    if done:
+        _restore(place, done, rank.factors)
+        logger.info("rank %d goes on from iteration %d", place.rank, done)
+
+    def after(number: int, factors: list[np.ndarray]) -> None:
+        due = place.every > 0 and number % place.every == 0 and number < problem.iterations
+        if place.store is not None and due:
+            place.store.write(_name(place, number), _to_bytes(factors))
+
+    factors = rank.run(done, after)
+    if place.store is not None and place.rank == 0:
+        place.store.clear()
+    return Fitted((held[USER].keys, held[ITEM].keys), (factors[USER], factors[ITEM]), rank.told)
+
+
+# ---- before it begins --------------------------------------------------------------------------
+
+
+def _check_versions(versions: list[str]) -> None:
+    if len(set(versions)) > 1:
+        found = ", ".join(f"{each} on {versions.count(each)}" for each in sorted(set(versions)))
+        raise ValueError(
+            f"the workers have different versions of recsys ({found}): install the same wheel of "
+            "recsys-engine everywhere"
+        )
+
+
+def _rank_of_isa(name: str) -> int:
+    return _ISAS.index(name)
+
+
+def _build(
+    place: Place, pieces: Iterable[Any], n_blocks: int, n_other: int, problem: Problem
+) -> Held:
+    pieces = list(pieces)
+    entries = sum(memoryview(piece).nbytes for piece in pieces) // ENTRY_BYTES
+    _check_fits(place, entries * _ENTRY_MEMORY, f"building blocks of {entries:,} entries")
+    return build(Entries.of(pieces), place.rank, place.world, n_blocks, n_other)
+
+
+def memory_of(held: Sequence[Held], problem: Problem) -> int:
+    """Bytes that a rank needs while it iterates: 12 an entry and side, the factors of its own rows,
+    what it receives of the other side, and again as much as the largest block needs of that."""
+    wire = 2 if problem.half else 4
+    entries = sum(side.counts.nnz for side in held)
+    own = sum(len(side.keys) for side in held)
+    needed = [int(side.needs[-1]) for side in held]
+    return 12 * entries + problem.factors * (4 * own + wire * sum(needed) + 4 * max(needed))
+
+
+def _check_memory(
+    place: Place, held: Sequence[Held], problem: Problem, n_blocks: tuple[int, int]
+) -> None:
+    needed = memory_of(held, problem)
+    logger.info("rank %d needs %.3g GB to iterate", place.rank, needed / 1e9)
+    _check_fits(place, needed, f"{n_blocks[USER]} x {n_blocks[ITEM]} blocks")
+
+
+def _check_fits(place: Place, needed: int, what: str) -> None:
+    if place.memory is not None and needed > place.memory:
+        most = -(-place.world * needed // place.memory)
+        raise MemoryError(
+            f"{what} on {place.world} workers take {needed / 1e9:.3g} GB each, and there are "
+            f"{place.memory / 1e9:.3g} GB: use at least {most} workers (and as many blocks), or "
+            "raise spark.executor.memoryOverhead, where Python's memory comes from"
+        )
+
+
+# ---- checkpoints -------------------------------------------------------------------------------
+
+
+def _name(place: Place, number: int) -> str:
+    return f"rank-{place.rank}-of-{place.world}-iteration-{number}.factors"
+
+
+def _complete(place: Place, rank: int) -> list[int]:
+    """Iterations whose factors this rank finds again."""
+    if place.store is None:
+        return []
+    begin, end = f"rank-{rank}-of-{place.world}-iteration-", ".factors"
+    return [
+        int(name.removeprefix(begin).removesuffix(end))
+        for name in place.store.names()
+        if name.startswith(begin) and name.endswith(end)
+    ]
+
+
+def _to_bytes(factors: Sequence[np.ndarray]) -> bytes:
+    users, items = factors
+    body = users.tobytes() + items.tobytes()
+    head = _CHECKPOINT.pack(_MAGIC, zlib.crc32(body), users.shape[1], len(users), len(items))
+    return head + body
+
+
+def _restore(place: Place, number: int, factors: Sequence[np.ndarray]) -> None:
+    """What `_to_bytes` wrote, into `factors`."""
+    name = _name(place, number)
+    data = place.store.read(name)
+    users, items = factors
+    head = _CHECKPOINT.pack(
+        _MAGIC, zlib.crc32(data[_CHECKPOINT.size :]), users.shape[1], len(users), len(items)
+    )
+    if data[: _CHECKPOINT.size] != head or len(data) != len(head) + users.nbytes + items.nbytes:
+        raise ValueError(
+            f"the checkpoint {os.path.basename(name)} does not belong to these entries or is "
+            "damaged: empty the checkpoint folder and fit again"
+        )
+    both = np.frombuffer(data, np.float32, users.size + items.size, len(head))
+    users[...] = both[: users.size].reshape(users.shape)
+    items[...] = both[users.size :].reshape(items.shape)

@@ -1,0 +1,3 @@
+import numpy as np
+
+def number_keys(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]: ...
