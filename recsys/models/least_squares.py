@@ -72,7 +72,7 @@ class LeastSquaresModel(FactorModel):
     in training, single ones later."""
 
     bias: bool
-    nonnegative: bool
+    nonnegative: bool = False  # a parameter of models whose trainer knows it
 
     _entry: ClassVar[type[Iteration]] = AlternatingIteration
 
