@@ -94,8 +94,9 @@ class FactorModel(Model):
         warm_start : bool, default False
             Continue from what the model has, which must have the shapes of `user_items` and
             `factors`, and go on counting iterations: with an int as `random_state`, fits of 3 and
-            of 4 iterations give what one of 7 gives (of ALS without `acceleration`). By default, and on a model not fitted yet,
-            training starts fresh. Of a model that speaks ids they must be the same, in order.
+            of 4 iterations give what one of 7 gives (of ALS without `acceleration`). By default,
+            and on a model not fitted yet, training starts fresh. Of a model that speaks ids they
+            must be the same, in order.
 
         Returns
         -------
