@@ -120,9 +120,8 @@ def worth(data: Data, iterations: int, after: tuple[int, ...], **options: Any) -
     def measure(iteration: int, *_: Any) -> None:
         if iteration in after:
             how = {"metrics": "ndcg", "k": 20, "show_progress": False}
-            found[str(iteration)] = evaluation.evaluate(model, data.train, data.test, **how).mean[
-                METRIC
-            ]
+            lists = evaluation.evaluate(model, data.train, data.test, **how)
+            found[str(iteration)] = lists.mean[METRIC]
 
     model.fit(data.train, callback=measure, show_progress=False)
     return {
@@ -191,15 +190,13 @@ def lists_tables(experiments: dict[str, Any]) -> str:
         *(f"default, {n}" for n in SHOWN),
         "seconds, plain 15 / default",
     )
-    worth_table = markdown_table(
-        header, (list_cells(name, each) for name, each in measured.items())
-    )
+    parts = [markdown_table(header, (list_cells(*each) for each in measured.items()))]
     head = ("iterations to the objective of 15 plain ones: " + " / ".join(WAYS), *SETTINGS)
     lines = [
         [name, *(" / ".join(map(shown, each["reached"][s].values())) for s in SETTINGS)]
         for name, each in measured.items()
     ]
-    parts = [worth_table, markdown_table(head, lines)]
+    parts.append(markdown_table(head, lines))
     if ratings := experiments.get("ratings"):
         cells = " / ".join(map(shown, ratings["reached"].values()))
         parts.append(f"`ExplicitALS`, ratings of ml-1m, likewise: {cells}.")
@@ -342,8 +339,8 @@ def main_losses(options: argparse.Namespace) -> None:
     dataset = open_data(options)
     traces = race(dataset.user_items, options)
     text = (
-        f"{headline(data_facts(dataset))}; f = {options.factors}.\n{machine_line(facts)}; {now()[:10]}.\n\n"
-        f"{losses_table(traces)}"
+        f"{headline(data_facts(dataset))}; f = {options.factors}.\n"
+        f"{machine_line(facts)}; {now()[:10]}.\n\n{losses_table(traces)}"
     )
     print(f"\n{text}")
     output = options.output or Path("results/iterations-losses.json")
