@@ -64,7 +64,8 @@ MARKS = {
 }
 PLAIN = {"acceleration": False, "init": "random"}
 ITERATIONS = 15  # of a plain fit
-SHOWN = (4, 5, 6, 7, 8, 10)  # iterations after which lists are measured
+SHOWN = (4, 5, 6, 7, 8, 10)  # iterations of a default fit after which lists are measured
+PLAIN_SHOWN = (8, 15)  # and of a plain one
 METRIC = "ndcg@20"
 REGULARIZATION = 0.01  # of `losses`: implicit's default
 
@@ -149,7 +150,7 @@ def measure_lists(data: Data, options: argparse.Namespace) -> dict[str, Any]:
     plain, ours = [], []
     for seed in range(options.seeds):
         again = common | {"random_state": options.seed + seed}
-        plain.append(worth(data, ITERATIONS, (8, ITERATIONS), **PLAIN, **again))
+        plain.append(worth(data, ITERATIONS, PLAIN_SHOWN, **PLAIN, **again))
         ours.append(worth(data, max(SHOWN), SHOWN, **again))
     common["random_state"] = options.seed
     settings = {}
@@ -186,7 +187,7 @@ def lists_tables(experiments: dict[str, Any]) -> str:
     measured = {name: each for name, each in experiments.items() if "plain" in each}
     header = (
         f"NDCG@20, mean of {len(next(iter(measured.values()))['plain'])} seeds (sd)",
-        *(f"plain, {n}" for n in (8, ITERATIONS)),
+        *(f"plain, {n}" for n in PLAIN_SHOWN),
         *(f"default, {n}" for n in SHOWN),
         "seconds, plain 15 / default",
     )
@@ -210,7 +211,7 @@ def shown(number: int | None) -> str:
 def list_cells(name: str, experiment: dict[str, Any]) -> Iterator[str]:
     yield name
     plain, ours = experiment["plain"], experiment["ours"]
-    for fits, iterations in ((plain, (8, ITERATIONS)), (ours, SHOWN)):
+    for fits, iterations in ((plain, PLAIN_SHOWN), (ours, SHOWN)):
         for number in iterations:
             values = [fit[METRIC][str(number)] for fit in fits]
             spread = f" ({statistics.stdev(values):.4f})" if len(values) > 1 else ""

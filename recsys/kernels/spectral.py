@@ -69,7 +69,7 @@ def spectral_start(
         if left:
             _rescale(items, -0.5, squares, basis, options)
         else:  # users are orthonormal, so that these are the squares of P's singular values
-            found = np.count_nonzero(squares)
+            found = int(np.count_nonzero(squares))
             _rescale(items, -0.25, squares, basis, options)
             _rescale(users, 0.25, squares, basis, options)
     return found
