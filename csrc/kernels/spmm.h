@@ -42,11 +42,30 @@ INLINE void spmm_vectors(const recsys_spmm *p, int64_t begin, int64_t end, int64
     }
 }
 
+/* Of a few rows ahead: where they are, their entries, and what the first of these gather. */
+INLINE void spmm_ask(const recsys_spmm *p, int64_t at, int64_t end) {
+    if (at + 4 < end) __builtin_prefetch(p->indptr + p->order[at + 4]);
+    if (at + 2 < end) {
+        const int64_t begin = p->indptr[p->order[at + 2]];
+        prefetch_bytes((const char *)(p->indices + begin), 4 * AHEAD);
+        prefetch_bytes((const char *)((const real *)p->values + begin), REAL_BYTES * AHEAD);
+    }
+    if (at + 1 < end) {
+        const int64_t row = p->order[at + 1], begin = p->indptr[row], bytes = p->factors * REAL_BYTES;
+        const int64_t first = min_i64(begin + AHEAD, p->indptr[row + 1]);
+        for (int64_t k = begin; k < first; k++) {
+            prefetch_bytes((const char *)p->dense + p->indices[k] * bytes, bytes);
+        }
+        prefetch_bytes((const char *)p->out + row * bytes, bytes);
+    }
+}
+
 static void spmm_rows(const recsys_spmm *p, int64_t begin, int64_t end) {
     const int64_t f = p->factors, vectors = (f + W - 1) / W;
     for (int64_t at = begin; at < end; at++) {
         const int64_t row = p->order[at], last = p->indptr[row + 1];
         real *out = (real *)p->out + row * f;
+        spmm_ask(p, at, end);
         memset(out, 0, (size_t)f * sizeof(real));
         for (int64_t from = p->indptr[row]; from < last; from += SPMM_BLOCK) {
             const int64_t to = min_i64(from + SPMM_BLOCK, last);

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from . import _als, _product
+from . import _als
+from ._product import spmm
 from .config import kernel_options
 from .objective import gramian_of
 from .sides import Side
@@ -68,7 +69,7 @@ def spectral_start(
         if left:
             _rescale(items, -0.5, squares, basis, options)
         else:  # users are orthonormal, so that these are the squares of P's singular values
-            found = np.count_nonzero(squares)
+            found = int(np.count_nonzero(squares))
             _rescale(items, -0.25, squares, basis, options)
             _rescale(users, 0.25, squares, basis, options)
     return found
@@ -79,7 +80,7 @@ def _multiply(
 ) -> None:
     """out = P dense, or P' dense."""
     for spans in slices(side.spans, options["num_threads"]):
-        _product.spmm(
+        spmm(
             side.indptr, side.indices, side.confidence, side.order, spans, dense, out,
             likes=not side.ratings, mean=mean, **options,
         )  # fmt: skip

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import math
 import time
 from abc import abstractmethod
 from collections.abc import Callable
@@ -18,14 +17,14 @@ from recsys.csr import TrainingMatrix
 from recsys.models import growth, ids, one_side
 from recsys.models.acceleration import Momentum
 from recsys.models.factor_model import FactorModel, both_or_factors
-from recsys.models.training import Iteration, Step, Trainer, check_size, start, warn
+from recsys.models.training import Iteration, Step, Trainer, check_size, drawn, start, warn
 
 if TYPE_CHECKING:
     from scipy import sparse
 
 logger = logging.getLogger("recsys")
 
-_VANISHED = 1e-6  # factors that tell apart what users like are nearly 1
+_VANISHED = 1e-4  # factors that tell apart what users like are nearly 1
 
 
 class Solver(NamedTuple):
@@ -315,14 +314,16 @@ class AlternatingTrainer:
     def start(self, continues: bool) -> None:
         model = self.model
         random = None if continues else checks.random_generator(model.random_state)
-        users, items, *biases = start(model, self.shape, self.dtype, random)
-        if random is not None and model.init == "spectral":
+        spectral = random is not None and model.init == "spectral"
+        users, items, *biases = start(
+            model, self.shape, self.dtype, random, draws_users=not spectral
+        )
+        if spectral:
             found = kernels.spectral_start(
                 self.sides, users, items, mean=self.mean, num_threads=model.num_threads
             )
             rest = self.shape[1], model.factors - found  # for which there is no singular vector
-            scale = model.init_scale / math.sqrt(model.factors)
-            items[:, found:] = random.standard_normal(rest, dtype=self.dtype) * scale
+            items[:, found:] = drawn(random, rest, model, self.dtype)
         if model.nonnegative and random is not None:
             for factors in (users, items):
                 np.abs(factors, out=factors)

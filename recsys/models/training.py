@@ -263,16 +263,25 @@ class Start(NamedTuple):
 
 
 def start(
-    model: Any, shape: tuple[int, int], dtype: np.dtype, random: np.random.Generator | None
+    model: Any,
+    shape: tuple[int, int],
+    dtype: np.dtype,
+    random: np.random.Generator | None,
+    *,
+    draws_users: bool = True,
 ) -> Start:
-    """Drawn factors, or copies of the model's own where `random` is None. Biases that there are to
-    be are copied as well, or zeros."""
+    """Drawn factors (users not yet written where they are not to be drawn), or copies of the
+    model's own where `random` is None. Biases that there are to be are copied as well, or zeros."""
     if random is None:
         users, items = (kernels.on_line((count, model.factors), dtype) for count in shape)
         users[...], items[...] = model._user_factors, model._item_factors
         present = model._user_biases, model._item_biases
     else:
-        users, items = drawn(random, shape, model.factors, model.init_scale, dtype)
+        items, users = (
+            drawn(random, (count, model.factors), model, dtype) if wanted
+            else kernels.on_line((count, model.factors), dtype)
+            for count, wanted in zip(shape[::-1], (True, draws_users), strict=True)
+        )  # fmt: skip
         present = None, None
     user_biases, item_biases = (
         None if not wanted else np.zeros(count, dtype) if biases is None else biases.astype(dtype)
@@ -291,19 +300,13 @@ def seeded_start(
 
 
 def drawn(
-    random: np.random.Generator,
-    shape: tuple[int, int],
-    factors: int,
-    init_scale: float,
-    dtype: np.dtype,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Initial factors of users and items: normal, of standard deviation init_scale / sqrt(f)."""
-    scale = dtype.type(init_scale / math.sqrt(factors))
-    users, items = (kernels.on_line((count, factors), dtype) for count in shape)
-    for side in (items, users):
-        random.standard_normal(dtype=dtype, out=side)
-        side *= scale
-    return users, items
+    random: np.random.Generator, shape: tuple[int, int], model: Any, dtype: np.dtype
+) -> np.ndarray:
+    """Initial factors: normal, of standard deviation init_scale / sqrt(f)."""
+    factors = kernels.on_line(shape, dtype)
+    random.standard_normal(dtype=dtype, out=factors)
+    factors *= dtype.type(model.init_scale / math.sqrt(model.factors))
+    return factors
 
 
 def check_size(model: Any) -> np.dtype:

@@ -414,6 +414,28 @@ static int64_t *random_rows(int64_t rows, int64_t length, int64_t columns, int32
     return indptr;
 }
 
+/* Rows of 0 to 40 entries, and one of more than are summed at once. */
+static void drive_spmm(const recsys_table *table, int is_double, int64_t f, int64_t columns) {
+    enum { SHORT = 41, MANY = 1300, TOTAL = SHORT * (SHORT - 1) / 2 + MANY };
+    int64_t *indptr = exactly(8 * (SHORT + 2), 8);
+    int32_t *indices = exactly(4 * TOTAL, 4), *order = exactly(4 * (SHORT + 1), 4);
+    for (int64_t r = 0; r <= SHORT; r++) indptr[r] = r * (r - 1) / 2, order[r] = SHORT - r;
+    indptr[SHORT + 1] = TOTAL;
+    for (int64_t k = 0; k < TOTAL; k++) indices[k] = (int32_t)(k * 7 % columns);
+    recsys_spmm p = {.indptr = indptr, .indices = indices, .order = order, .factors = f};
+    p.values = reals(TOTAL, is_double, -1, 1);
+    p.dense = reals(columns * f, is_double, -1, 1);
+    make_arrays_read_only();
+    p.out = exactly((SHORT + 1) * f * (is_double ? 8 : 4), is_double ? 8 : 4);
+    for (p.likes = 0; p.likes < 2; p.likes++) {
+        p.mean = p.likes ? 0 : 0.25;
+        table->spmm_rows(&p, 0, 5);
+        table->spmm_rows(&p, 5, SHORT + 1);
+        check(all_finite(p.out, (SHORT + 1) * f, is_double), "spmm_rows", f);
+    }
+    free_arrays();
+}
+
 /* The best of a product whose rows take `length` times 40 additions. */
 static void drive_product(const recsys_table *table, int is_double, int64_t columns, int64_t length,
                           int64_t n) {
@@ -467,6 +489,7 @@ int main(int argc, char **argv) {
         for (int kind = 0; kind < BPR_KINDS; kind++) drive_sgd(table, is_double, FACTORS[f], kind);
         for (size_t h = 0; h < sizeof HEIGHTS / sizeof *HEIGHTS; h++) {
             drive_products(table, is_double, FACTORS[f], HEIGHTS[h]);
+            drive_spmm(table, is_double, FACTORS[f], HEIGHTS[h]);
             drive_topk(table, is_double, FACTORS[f], HEIGHTS[h], 211, 7);
             drive_topk(table, is_double, FACTORS[f], 17, HEIGHTS[h], HEIGHTS[h] + 1);
         }

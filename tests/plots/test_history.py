@@ -83,7 +83,7 @@ def test_names_of_ones_own():
 
 def test_metrics_that_do_not_compare():
     loss, rmse, ndcg = plots.plot_history(
-        [measured("ExplicitSGD"), measured("ImplicitALS cg")]
+        [measured("ExplicitSGD"), measured("ImplicitALS bias cg")]
     ).axes
     assert [axes.get_ylabel() for axes in (loss, rmse, ndcg)] == [
         "loss of ExplicitSGD", "rmse", "ndcg@10",
@@ -117,7 +117,7 @@ def test_what_cannot_be_shown():
         plots.plot_history(BPR())
     with pytest.raises(ValueError, match=r"mine has no history.*ItemNeighbors never has one"):
         plots.plot_history({"mine": ItemNeighbors().fit(TRAIN)})
-    silent = ImplicitALS(2, iterations=1).fit(TRAIN, show_progress=False)
+    silent = ImplicitALS(2, iterations=1, acceleration=False).fit(TRAIN, show_progress=False)
     with pytest.raises(ValueError, match="neither loss nor validation: fit with compute_loss=True"):
         plots.plot_history(silent)
     for wrong in (3, [trained("BPR"), "x"], {"a": BPR}):

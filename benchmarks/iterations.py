@@ -1,0 +1,386 @@
+"""How many iterations alternating least squares needs: with momentum, from a spectral start.
+
+`lists`: on each data set what lists are worth after the fewer iterations of an accelerated fit,
+beside those of a plain one after 15, and in how many an accelerated fit, or one with but one of
+the two, has the objective that the plain one ends at, for several settings. Plain: no momentum,
+drawn initial factors. Lists are measured on entries held out of the training part.
+
+`losses`: loss against seconds of plain and default fits, implicit's and irspack's CG(3), taking
+turns at iterations on lastfm-360K or its twin; confidence c = r and lambda 0.01, implicit's
+defaults. The start of a fit is in its first iteration's seconds.
+
+    python benchmarks/iterations.py lists ../shared/data --update-docs
+    python benchmarks/iterations.py losses --scale 1 --update-docs
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import contenders
+import numpy as np
+import quality_data
+import scipy.sparse as sp
+from contenders import Problem, stepping_peers
+from harness import (
+    DOCS,
+    Trace,
+    add_data_options,
+    add_no_peers,
+    add_seed,
+    add_threads,
+    data_facts,
+    days,
+    earlier_experiments,
+    headline,
+    interleave,
+    machine_facts,
+    machine_line,
+    markdown_table,
+    now,
+    open_data,
+    replace_between,
+    run,
+    write_json,
+    write_picture,
+    write_report,
+)
+from quality_data import Data
+
+from recsys import ExplicitALS, ImplicitALS, csr, evaluation, plots
+from recsys.models.least_squares import AlternatingTrainer
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PAGE, PICTURE = DOCS / "performance.md", DOCS / "iterations.svg"
+MARKS = {
+    name: (f"<!-- iterations {name}:begin -->", f"<!-- iterations {name}:end -->")
+    for name in ("lists", "losses")
+}
+PLAIN = {"acceleration": False, "init": "random"}
+ITERATIONS = 15  # of a plain fit
+SHOWN = (4, 5, 6, 7, 8, 10)  # iterations of a default fit after which lists are measured
+PLAIN_SHOWN = (8, 15)  # and of a plain one
+METRIC = "ndcg@20"
+REGULARIZATION = 0.01  # of `losses`: implicit's default
+
+# Further files of the folder, as ones: whatever their values, an entry is an event.
+MORE = ("anime", "bookcrossing", "citeulike-a", "electronics", "retailrocket", "steam")
+NAMES = (*quality_data.ALL_NAMES, *MORE)
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "defaults": {},
+    "CG(3)": {"solver": "cg"},
+    "biases": {"bias": True},
+    "f = 16": {"factors": 16},
+    "c = r, lambda 0.1": {"confidence": "scaled", "alpha": 1.0, "regularization": 0.1},
+    "c = 1 + 40 r, lambda 100": {"confidence": "linear", "alpha": 40.0, "regularization": 100.0},
+    "lambda by frequency": {
+        "alpha": 1.0,
+        "unobserved_weight": 0.05,
+        "regularization": 0.03,
+        "regularization_exponent": 1.0,
+    },
+}
+WAYS = {
+    "momentum": {"init": "random"},
+    "spectral start": {"acceleration": False},
+    "both": {},
+}
+
+
+# ---- lists -------------------------------------------------------------------------------------
+
+
+def load(name: str, folder: Path, scale: float) -> Data | None:
+    """One of NAMES; None where it is not there."""
+    if name not in MORE:
+        return quality_data.load(name, folder, scale)
+    path = folder / f"{name}.npz"
+    if not path.exists():
+        print(f"{path.name} is not in {folder}: left out")
+        return None
+    with np.load(path) as data:
+        part = "train_" if "train_indptr" in data else ""
+        indptr, indices = (data[f"{part}{each}"] for each in ("indptr", "indices"))
+        events = sp.csr_array((np.ones(len(indices), np.float32), indices, indptr), data["shape"])
+    events = csr.canonical(events, np.dtype(np.float32))
+    parts = evaluation.random_split(events, quality_data.HELD_OUT, random_state=quality_data.SEED)
+    return Data(name, *map(sp.csr_array, parts))
+
+
+def worth(data: Data, iterations: int, after: tuple[int, ...], **options: Any) -> dict[str, Any]:
+    """What lists are worth after so many iterations of a fit, and its objectives and seconds."""
+    model, found = ImplicitALS(iterations=iterations, compute_loss=True, **options), {}
+
+    def measure(iteration: int, *_: Any) -> None:
+        if iteration in after:
+            how = {"metrics": "ndcg", "k": 20, "show_progress": False}
+            lists = evaluation.evaluate(model, data.train, data.test, **how)
+            found[str(iteration)] = lists.mean[METRIC]
+
+    model.fit(data.train, callback=measure, show_progress=False)
+    return {
+        METRIC: found,
+        "losses": [entry.loss for entry in model.history],
+        "seconds": [entry.seconds for entry in model.history],
+        "taken_back": sum(entry.taken_back for entry in model.history),
+    }
+
+
+def losses_of(make: type, data: sp.csr_array, iterations: int, **options: Any) -> list[float]:
+    if make is ImplicitALS:
+        options["compute_loss"] = True
+    model = make(iterations=iterations, **options).fit(data, show_progress=False)
+    return [entry.loss for entry in model.history]
+
+
+def reached(losses: list[float], loss: float) -> int | None:
+    """In how many iterations; float32 rounds."""
+    return next((n for n, each in enumerate(losses, 1) if each <= loss * (1 + 1e-6)), None)
+
+
+def measure_lists(data: Data, options: argparse.Namespace) -> dict[str, Any]:
+    common = {"num_threads": options.threads}
+    plain, ours = [], []
+    for seed in range(options.seeds):
+        again = common | {"random_state": options.seed + seed}
+        plain.append(worth(data, ITERATIONS, PLAIN_SHOWN, **PLAIN, **again))
+        ours.append(worth(data, max(SHOWN), SHOWN, **again))
+    common["random_state"] = options.seed
+    settings = {}
+    for name, setting in SETTINGS.items():
+        settings[name] = reach(ImplicitALS, data.train, **common, **setting)
+        print(f"  {name}: {settings[name]}", flush=True)
+    return {"plain": plain, "ours": ours, "reached": settings}
+
+
+def reach(make: type, data: sp.csr_array, **options: Any) -> dict[str, int | None]:
+    """In how many iterations each way has the objective of a plain fit."""
+    end = losses_of(make, data, ITERATIONS, **options, **PLAIN)[-1]
+    return {
+        way: reached(losses_of(make, data, ITERATIONS, **options, **changes), end)
+        for way, changes in WAYS.items()
+    }
+
+
+def measure_ratings(folder: Path, options: argparse.Namespace) -> dict[str, int | None] | None:
+    """Of ExplicitALS, on MovieLens 1M."""
+    path = folder / "ml-1m.npz"
+    if not path.exists():
+        return None
+    with np.load(path) as data:
+        stars = data["rating"].astype(np.float32)
+        ratings = csr.canonical(
+            sp.csr_array((stars, (data["user"], data["item"]))), np.dtype(np.float32)
+        )
+    return reach(ExplicitALS, ratings, random_state=options.seed, num_threads=options.threads)
+
+
+def lists_tables(experiments: dict[str, Any]) -> str:
+    """What lists are worth, and how soon the objective is reached, a line for each data set."""
+    measured = {name: each for name, each in experiments.items() if "plain" in each}
+    header = (
+        f"NDCG@20, mean of {len(next(iter(measured.values()))['plain'])} seeds (sd)",
+        *(f"plain, {n}" for n in PLAIN_SHOWN),
+        *(f"default, {n}" for n in SHOWN),
+        "seconds, plain 15 / default",
+    )
+    parts = [markdown_table(header, (list_cells(*each) for each in measured.items()))]
+    head = ("iterations to the objective of 15 plain ones: " + " / ".join(WAYS), *SETTINGS)
+    lines = [
+        [name, *(" / ".join(map(shown, each["reached"][s].values())) for s in SETTINGS)]
+        for name, each in measured.items()
+    ]
+    parts.append(markdown_table(head, lines))
+    if ratings := experiments.get("ratings"):
+        cells = " / ".join(map(shown, ratings["reached"].values()))
+        parts.append(f"`ExplicitALS`, ratings of ml-1m, likewise: {cells}.")
+    return "\n\n".join(parts)
+
+
+def shown(number: int | None) -> str:
+    return "-" if number is None else str(number)
+
+
+def list_cells(name: str, experiment: dict[str, Any]) -> Iterator[str]:
+    yield name
+    plain, ours = experiment["plain"], experiment["ours"]
+    for fits, iterations in ((plain, PLAIN_SHOWN), (ours, SHOWN)):
+        for number in iterations:
+            values = [fit[METRIC][str(number)] for fit in fits]
+            spread = f" ({statistics.stdev(values):.4f})" if len(values) > 1 else ""
+            yield f"{statistics.mean(values):.4f}{spread}"
+    default = ImplicitALS().iterations
+    slow = statistics.median(sum(fit["seconds"]) for fit in plain)
+    fast = statistics.median(sum(fit["seconds"][:default]) for fit in ours)
+    yield f"{slow / fast:.2f}x"
+
+
+def main_lists(options: argparse.Namespace) -> None:
+    facts = machine_facts(options.threads)
+    same = {name: facts[name] for name in ("cpu", "threads")}
+    same |= {name: getattr(options, name) for name in ("scale", "seed", "seeds")}
+    output = options.output or Path("results/iterations-lists.json")
+    experiments = earlier_experiments(output, same)
+
+    def keep(name: str, measured: dict[str, Any]) -> None:
+        experiments[name] = {"measured": now(), "on": same, **measured}
+        write_report(output, machine=facts, experiments=experiments)
+
+    for name in options.data:
+        data = load(name, options.folder, options.scale)
+        if data is None:
+            continue
+        print(name, flush=True)
+        keep(name, measure_lists(data.inner(), options))
+    if (ratings := measure_ratings(options.folder, options)) is not None:
+        keep("ratings", {"reached": ratings})
+    ordered = {name: experiments[name] for name in (*NAMES, "ratings") if name in experiments}
+    if not ordered:
+        raise SystemExit(f"none of the data sets is in {options.folder}")
+    measured = days(each["measured"] for each in ordered.values())
+    text = f"{machine_line(facts)}; {measured}.\n\n{lists_tables(ordered)}"
+    print(f"\n{text}")
+    if options.update_docs:
+        replace_between(PAGE, MARKS["lists"], text)
+
+
+# ---- losses ------------------------------------------------------------------------------------
+
+
+class Fit:
+    """A fit of ours, an iteration at a time, its start in the first."""
+
+    def __init__(self, name: str, model: Any, user_items: Any) -> None:
+        self.name, self.made = name, 0
+        model._check_parameters()
+        self.trainer = AlternatingTrainer(model, csr.canonical(user_items, np.dtype(np.float32)))
+
+    def step(self) -> None:
+        if not self.made:
+            self.trainer.start(continues=False)
+        self.made += 1
+        self.trainer.step(self.made)
+
+    def factors(self) -> tuple[np.ndarray, np.ndarray]:
+        users, items = self.trainer.current
+        return users.factors, items.factors
+
+
+def race(user_items: Any, options: argparse.Namespace) -> dict[str, Trace]:
+    problem = Problem(user_items, "scaled", 1.0, REGULARIZATION, options.threads)
+    settings = {
+        "confidence": "scaled",
+        "alpha": 1.0,
+        "regularization": REGULARIZATION,
+        "num_threads": options.threads,
+        "random_state": options.seed,
+    }
+    fits = {"recsys": {}, "recsys, plain": PLAIN}
+    racers = [
+        Fit(name, ImplicitALS(options.factors, **settings, **how), user_items)
+        for name, how in fits.items()
+    ]
+    names = [] if options.no_peers else contenders.installed(("implicit", "irspack"))
+    racers += list(stepping_peers(problem, names, options.factors, "cg", options.seed))
+    return interleave(racers, options.rounds, problem.objective)
+
+
+def losses_table(traces: dict[str, Trace]) -> str:
+    """Seconds to the objective that each contender ends at."""
+    ours = traces["recsys"]
+    lines = []
+    for name, trace in traces.items():
+        needed = ours.seconds_to(trace.losses[-1])
+        made = ours.elapsed.index(needed) + 1 if needed is not None else None
+        lines.append(
+            (
+                name,
+                f"{trace.seconds_an_iteration:.3g}",
+                f"{trace.losses[-1]:.6g}",
+                f"{trace.elapsed[-1]:.3g}",
+                None if needed is None else f"{needed:.3g} ({made} iterations)",
+                None if needed is None else f"{trace.elapsed[-1] / needed:.2f}x",
+            )
+        )
+    count = len(ours.losses)
+    header = (
+        f"{count} iterations of",
+        "seconds an iteration",
+        "objective at the end",
+        "seconds",
+        "recsys is there after",
+        "times as fast",
+    )
+    return markdown_table(header, lines)
+
+
+def picture(traces: list[Trace]) -> Figure:
+    """How far each is above the lowest objective seen, against seconds."""
+    lowest = min(min(trace.losses) for trace in traces)
+    figure, [[axes]] = plots.subplots(size=(8, 4.5))
+    for trace in traces:
+        above = [100 * (loss / lowest - 1) for loss in trace.losses]
+        axes.plot(trace.elapsed, above, marker="o", markersize=4, label=trace.name)
+    axes.set(xlabel="seconds, the start included", yscale="log")
+    axes.set_ylabel("objective above the lowest, %")
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.legend()
+    return figure
+
+
+def main_losses(options: argparse.Namespace) -> None:
+    facts = machine_facts(options.threads)
+    dataset = open_data(options)
+    traces = race(dataset.user_items, options)
+    text = (
+        f"{headline(data_facts(dataset))}; f = {options.factors}.\n"
+        f"{machine_line(facts)}; {now()[:10]}.\n\n{losses_table(traces)}"
+    )
+    print(f"\n{text}")
+    output = options.output or Path("results/iterations-losses.json")
+    kept = {name: trace.as_dict() for name, trace in traces.items()}
+    write_json(output, dataset, facts, traces=kept)
+    path = PICTURE if options.update_docs else output.with_suffix(".svg")
+    write_picture(path, lambda: picture(list(traces.values())))
+    if options.update_docs:
+        replace_between(PAGE, MARKS["losses"], text)
+
+
+# ---- the run -----------------------------------------------------------------------------------
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    commands = parser.add_subparsers(required=True)
+    lists = commands.add_parser("lists", help="what lists are worth, and how soon")
+    quality_data.add_options(lists, "CPU, number of threads, scale and seeds", data=NAMES)
+    add_seed(lists)
+    add_threads(lists)
+    lists.add_argument("--seeds", type=int, default=3, help="fits of each; default: 3")
+    lists.set_defaults(main=main_lists)
+    losses = commands.add_parser("losses", help="loss against seconds, beside others")
+    add_data_options(losses)
+    losses.add_argument("--factors", type=int, default=64, help="default: 64")
+    losses.add_argument("--rounds", type=int, default=ITERATIONS, help=f"default: {ITERATIONS}")
+    add_no_peers(losses)
+    losses.set_defaults(main=main_losses)
+    for each in (lists, losses):
+        each.add_argument("--update-docs", action="store_true", help=f"write docs/{PAGE.name}")
+        each.add_argument("--output", type=Path, help="default: results/iterations-*.json")
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = parse()
+    options.main(options)
+
+
+if __name__ == "__main__":
+    run(main)
