@@ -128,8 +128,8 @@ class Interactions:
             No table; ids of more than one kind, floats or booleans; values that are no numbers,
             times that are neither numbers nor dates.
         ValueError
-            A column that is not there; no rows; missing ids, values or times; values that are
-            negative or not finite.
+            No such column; no rows; missing ids, values or times; values that are negative or not
+            finite.
         ImportError
             A table that only pyarrow can read, and there is none.
         """
@@ -165,11 +165,8 @@ class Interactions:
         names = default_names((users, items, values, times))
         events = EventColumns(names, aggregate, allow_negative, zeros)
         columns = [as_column("users", users, ids=True), as_column("items", items, ids=True)]
-        columns += [
-            as_column(name, part)
-            for name, part in (("values", values), ("times", times))
-            if part is not None
-        ]
+        others = ("values", values), ("times", times)
+        columns += [as_column(name, part) for name, part in others if part is not None]
         events.add_whole(columns)
         return cls._of(events, names)
 
@@ -228,8 +225,8 @@ class Interactions:
     ) -> Interactions:
         """From a text file with a row an event, in blocks: it need not fit into memory.
 
-        Ids are strings, whatever they look like; an empty one is missing. Read by pyarrow where
-        that is installed, many times faster, else by Python's csv.
+        Ids are strings, whatever they look like; an empty one is missing. pyarrow, where that is
+        installed, reads many times faster.
 
         Parameters
         ----------
@@ -243,8 +240,7 @@ class Interactions:
         header : bool, default True
             Whether the first line names the columns.
         quote : str or None, default '"'
-            What encloses fields that hold separators. None: nothing does, as in many files
-            separated by tabs.
+            What encloses fields that hold separators; None: nothing does.
         encoding : str, default "utf-8"
         decimal : {".", ","}, default "."
             What values have before their fractions.
@@ -286,9 +282,8 @@ class Interactions:
         zeros: str | None = None,
         allow_negative: bool = False,
     ) -> Interactions:
-        """From a Parquet file with a row an event, in batches: it need not fit into memory.
-
-        Only the columns named are read. Parameters as in `from_frame`.
+        """From a Parquet file with a row an event, as `from_frame`, of which only these columns are
+        read, in batches.
 
         Raises
         ------
@@ -312,7 +307,7 @@ class Interactions:
 
     @property
     def nnz(self) -> int:
-        """The number of entries."""
+        """How many entries there are."""
         return self.user_items.nnz
 
     @property
@@ -321,12 +316,8 @@ class Interactions:
         return self.nnz / (self.shape[0] * self.shape[1])
 
     def describe(self) -> Summary:
-        """How many entries users and items have, what values, from when to when.
-
-        Returns
-        -------
-        Summary
-            Printed, a table; ``.to_dict()`` has its numbers.
+        """How many entries users and items have, what values, from when to when: printed, a table;
+        ``.to_dict()`` has its numbers.
         """
         return Summary.of(self.user_items, self.times)
 
@@ -342,10 +333,7 @@ class Interactions:
         events : bool, default False
             A row for each event instead.
 
-        Raises
-        ------
-        ImportError, TypeError, ValueError
-            That library is not installed; an unknown kind.
+        Raises ImportError where that library is not installed, ValueError for an unknown kind.
         """
         checks.flag("events", events)
         listed = self._id_matrix._replace(**({} if events else {"events": None})).listed()
@@ -370,10 +358,6 @@ class Interactions:
         aggregate : {"sum", "max", "mean", "last", "raise"}
             As in `from_frame`.
 
-        Raises
-        ------
-        ValueError
-            An unknown word; "raise", and a pair had several events.
         """
         checks.choice("aggregate", aggregate, AGGREGATES)
         return self._made_of(self._id_matrix.by(aggregate))
@@ -386,7 +370,7 @@ class Interactions:
         Parameters
         ----------
         users, items : Ids, optional
-            Those of the rows and columns of the result. None: as they are.
+            Those of the result. None: as they are.
         unknown : {"raise", "drop"}, default "raise"
             What becomes of entries whose user or item is not among them.
 
@@ -400,8 +384,8 @@ class Interactions:
     def filter(self, *, min_user: int = 1, min_item: int = 1) -> Interactions:
         """Without users and items that have too few entries.
 
-        Those that go take entries of the others with them: it is repeated until every user left
-        has at least `min_user` entries and every item left `min_item` (the k-core of the graph).
+        Repeated until every user left has at least `min_user` entries and every item left
+        `min_item` (the k-core of the graph).
 
         Parameters
         ----------
@@ -439,9 +423,7 @@ class Interactions:
             An unknown way to split, no times, options of that function out of range.
         """
         parts = rearrange.split(self._id_matrix, how, dict(options))
-        if how == "user_folds":
-            return map(self._with_ids, parts)
-        return self._with_ids(parts)
+        return map(self._with_ids, parts) if how == "user_folds" else self._with_ids(parts)
 
     def concat(self, *others: Interactions, aggregate: str | None = None) -> Interactions:
         """These entries and those of others, with the users and items of all.
@@ -483,9 +465,7 @@ class Interactions:
 
     @property
     def _id_matrix(self) -> IdMatrix:
-        return IdMatrix(
-            self.user_items, self.users, self.items, self.times, self.events, self.aggregate
-        )
+        return IdMatrix(*(getattr(self, name) for name in IdMatrix._fields))
 
     def _made_of(self, matrix: IdMatrix) -> Interactions:
         """Interactions that are called as these are."""

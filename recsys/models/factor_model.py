@@ -12,6 +12,7 @@ import numpy as np
 from recsys import checks, csr, kernels
 from recsys.csr import TrainingMatrix
 from recsys.models import factor_lists, growth, ids, strangers, training
+from recsys.models.meaning import as_ratings
 from recsys.models.model import Lists, Model, read_only
 from recsys.models.scoring import pair_scores, similar
 from recsys.models.selection import Choice, scored_pairs
@@ -165,6 +166,7 @@ class FactorModel(Model):
         dtype = self._check_parameters()
         rounds = checks.integer("rounds", self._rounds if rounds is None else rounds, 1)
         self._both_factors()
+        events = as_ratings(events) if self._ratings else events
         vocabulary, events = ids.with_newcomers(self._vocabulary(), events)
         growth.learn_day(self, csr.canonical(events, dtype, name="events"), vocabulary, rounds)
         return self
