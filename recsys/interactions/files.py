@@ -332,9 +332,12 @@ def _parsed(texts: Any, kind: str, name: str, row: int, writing: Writing) -> np.
         ways = (lambda text: moment(datetime.strptime(text, form)),)
     for way in ways:
         try:
-            return _numbers_or_moments([way(text or "") for text in texts])
+            read = _numbers_or_moments([way(text or "") for text in texts])
         except ValueError:
             continue
+        if way is _moment:
+            _check_zones(texts, name, row)
+        return read
     good = [[_reads(way, text) for text in texts] for way in ways]
     best = max(good, key=sum)  # what most of them are
     bad = best.index(False)
@@ -389,6 +392,19 @@ def _parsed_by_arrow(texts: Any, kind: str) -> np.ndarray | None:
         except pyarrow.ArrowInvalid:
             continue
     return None
+
+
+def _check_zones(texts: Any, name: str, row: int) -> None:
+    """ValueError where some dates have a zone that is not UTC, and others have none."""
+    offsets = [datetime.fromisoformat(text).utcoffset() for text in texts]
+    if None not in offsets or not any(offsets):
+        return
+    without = offsets.index(None)
+    at = next(place for place, offset in enumerate(offsets) if offset)
+    raise ValueError(
+        f"column {name!r} holds {texts[at]!r} in row {row + at}, a date with a zone, and "
+        f"{texts[without]!r} in row {row + without}, one without; expected all with or all without"
+    )
 
 
 def _moment(text: str) -> np.datetime64:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.util
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -171,6 +172,11 @@ def _type_of(series: Any) -> Any:
 def check_columns(columns: Sequence[str], there: Sequence[str], owner: str) -> None:
     """ValueError where one of `columns` is not among those that `owner` has."""
     for name in columns:
+        if list(there).count(name) > 1:
+            raise ValueError(
+                f"{owner} has {list(there).count(name)} columns {name!r}; expected one of that "
+                "name: rename the others"
+            )
         if name not in there:
             names = [str(each) for each in there]
             shown = ", ".join(repr(each[:40]) for each in names[:_SHOWN])
@@ -188,6 +194,12 @@ def _batches(table: Any, columns: Sequence[str]) -> Iterator[list[Any]]:
 
 def _narwhals(nw: Any, frame: Any) -> Any:
     """`frame` as a narwhals DataFrame or LazyFrame."""
+    twice = [name for name, n in Counter(_names(frame)).items() if n > 1]
+    if twice:
+        raise ValueError(
+            f"the table has more than one column {twice[0]!r}; expected one of each name: rename "
+            "the others"
+        )
     table = nw.from_native(frame, pass_through=True)
     if isinstance(table, nw.DataFrame | nw.LazyFrame):
         return table
@@ -202,6 +214,17 @@ def _narwhals(nw: Any, frame: Any) -> Any:
         f"expected a pandas, polars, pyarrow or DuckDB table; got {type(frame).__qualname__}. "
         "Arrays and lists go to Interactions.from_arrays, SciPy matrices to Interactions.from_csr"
     )
+
+
+def _names(frame: Any) -> list[Any]:
+    """Of a table's columns, as far as can be seen without reading it."""
+    if hasattr(frame, "collect_schema"):  # polars, which has each name once
+        return []
+    for attribute in ("column_names", "columns"):  # of pyarrow, and of pandas
+        names = getattr(frame, attribute, None)
+        if isinstance(names, list) or hasattr(names, "tolist"):
+            return list(names)
+    return []
 
 
 def _needs_pyarrow(frame: Any) -> ImportError:

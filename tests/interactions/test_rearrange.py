@@ -52,7 +52,7 @@ def test_any_events(pyarrow, aggregate, events):
         mock.patch.object(encode, "_MERGE", 2),
     ):
         columns = [list(column) for column in zip(*events, strict=True)]
-        data = Interactions.from_arrays(*columns, aggregate)
+        data = Interactions.from_arrays(*columns, aggregate, zeros="keep")
     assert list(data.users) == list(dict.fromkeys(columns[0]))
     assert list(data.items) == list(dict.fromkeys(columns[1]))
     expected = {}
