@@ -137,7 +137,7 @@ class FactorModel(Model):
         )
         return self
 
-    def partial_fit(self, events: Any, *, rounds: int | None = None) -> Self:
+    def partial_fit(self, events: Any, y: None = None, *, rounds: int | None = None) -> Self:
         """Learn from a day's events, of users and items that are known and of new ones.
 
         Adds the events to what is remembered (of ratings, new ones replace old ones), and learns
@@ -150,8 +150,9 @@ class FactorModel(Model):
         events : Interactions, or scipy sparse matrix or array
             New users and items come after those the model has. A matrix has the model's rows and
             columns, and new ones beyond them.
+        y : None
         rounds : int, optional
-            How many times, at least 1. None: 2 by least squares, 3 of `LogisticMF`, 5 of `BPR`.
+            How many times. None: 2 by least squares, 3 of `LogisticMF`, 5 of `BPR`.
 
         Returns
         -------
@@ -160,9 +161,10 @@ class FactorModel(Model):
         Raises
         ------
         NotFittedError, TypeError, ValueError, FloatingPointError
-            As in `fit`; nothing is remembered; a matrix is smaller than the model. Nothing has
-            been changed then, nor by Ctrl-C.
+            As in `fit`; nothing is remembered; a matrix is smaller than the model. Nothing is
+            changed then, nor by Ctrl-C.
         """
+        training.no_target(y)
         dtype = self._check_parameters()
         rounds = checks.integer("rounds", self._rounds if rounds is None else rounds, 1)
         self._both_factors()
@@ -173,8 +175,8 @@ class FactorModel(Model):
 
     @property
     def user_factors(self) -> np.ndarray:
-        """X, n_users x factors, of the model's dtype: a read-only view. To change some of it,
-        change a copy and assign that; what is assigned is copied.
+        """X, n_users x factors: a read-only view. To change some of it, change a copy and assign
+        that; what is assigned is copied.
 
         In `fit` its memory is reused two iterations later: a callback that keeps it copies it.
         """
@@ -301,13 +303,13 @@ class FactorModel(Model):
         filter_seen : bool, default True
             Leave out users who have an entry for the item in the training matrix.
         filter_users, users : int or array of int, optional
-            Users to leave out of every list; the only users to choose from.
+            Users to leave out; the only ones to choose from.
         unknown : {"error", "skip"}, default "error"
             Lists of unknown items stay empty, unknown users are left out.
 
         Returns
         -------
-        ids, scores : as in `recommend`, as is what is raised
+        ids, scores : as in `recommend`
         """
         options = {"filter_seen": filter_seen, "filter_users": filter_users, "users": users}
         return users_of_items(self, items, N, unknown=unknown, **options)
@@ -342,8 +344,7 @@ class FactorModel(Model):
         return pair_scores(self, rows.reshape(-1), columns.reshape(-1)).reshape(rows.shape)[()]
 
     def fold_in(self, user_items: Any) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
-        """Factors of users the model was not trained on, and their biases if it has such; items
-        held fixed.
+        """Factors of users the model was not trained on, and biases if it has such; items held.
 
         Stores nothing; what a user gets does not depend on the others. Models by least squares and
         `ExplicitSGD` solve each row exactly, whatever `solver` is. `BPR` makes 30 epochs of its
@@ -358,8 +359,7 @@ class FactorModel(Model):
         Returns
         -------
         factors : ndarray of the model's dtype, shape (n, factors)
-            Of a user without entries zeros, unless there are biases and unobserved cells weigh
-            something.
+            Of a user without entries zeros, unless biases and unobserved cells weigh something.
         biases : ndarray of the model's dtype, shape (n,)
             Only of a model whose users have biases; one without returns the factors alone.
 
