@@ -474,7 +474,7 @@ def check_apart(
         raise ValueError(
             f"{counts.sum()} entries are in {names[0]} and in {names[1]}, such as user "
             f"{example[0]}, item {example[1]}: what was trained on says nothing about the rest. "
-            f"Take them out of {names[1]}{advice}"
+            f"Take them out of {names[1]} (splits by time do with repeats='drop'){advice}"
         )
 
 

@@ -57,13 +57,34 @@ class Reading:
         ),
     ] = True
     aggregate: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="What several events of one user and item come to: "
             "sum, max, mean, last, or raise for an error.",
+            show_default="sum; of ratings last",
             rich_help_panel=_PANEL,
         ),
-    ] = "sum"
+    ] = None
+    zeros: Annotated[
+        str | None,
+        typer.Option(
+            help="Whether events of value 0 are entries: keep or drop.",
+            show_default="keep, unless all others are the same",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None
+    decimal: Annotated[
+        str, typer.Option(help="The decimal point of a CSV: . or ,", rich_help_panel=_PANEL)
+    ] = "."
+    time_format: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FORMAT",
+            help="How a CSV writes dates, such as %d.%m.%Y.",
+            show_default="numbers, or ISO 8601",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None
     allow_negative: Annotated[
         bool,
         typer.Option(
@@ -84,6 +105,7 @@ class Reading:
         kind = _format(path, self.format)
         options: dict[str, Any] = {
             "aggregate": self.aggregate,
+            "zeros": self.zeros,
             "allow_negative": self.allow_negative,
         }
         columns: list[Any] = [self.user, self.item, self.value, self.time]
@@ -98,6 +120,7 @@ class Reading:
             if not self.header:
                 columns = [name if name is None else _place(name) for name in columns]
             options |= {"separator": self.separator, "header": self.header}
+            options |= {"decimal": self.decimal, "time_format": self.time_format}
             events = Interactions.from_csv(path, *columns, **options)
         if self.min_user > 1 or self.min_item > 1:
             events = events.filter(min_user=self.min_user, min_item=self.min_item)

@@ -38,6 +38,8 @@ class Splitting:
         """Train and test, of Interactions."""
         checks.choice("split", self.split, WAYS)
         options: dict[str, Any] = {"test_share": share, "random_state": seed}
+        if self.split in ("time", "leave-last"):  # what was trained on is not measured
+            options["repeats"] = "drop"
         if self.split == "time":
             del options["random_state"]
         elif self.split == "leave-last":

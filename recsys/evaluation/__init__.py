@@ -24,7 +24,8 @@ from recsys.interactions.splits import (
 )
 
 from .cross_validation import FoldInScorer, UserFolds
-from .lists import Judged, judge, self_information
+from .listed import evaluate_lists
+from .lists import Judged, judge, self_information, unit_vectors
 from .metrics import OVERALL_METRICS, USER_METRICS, Totals
 from .protocol import HeldOut, evaluate
 from .ratings import mae, rmse
@@ -44,6 +45,7 @@ __all__ = [
     "UserSplit",
     "compare",
     "evaluate",
+    "evaluate_lists",
     "judge",
     "leave_k_out_split",
     "leave_last_split",
@@ -53,6 +55,7 @@ __all__ = [
     "rmse",
     "self_information",
     "time_split",
+    "unit_vectors",
     "user_folds",
     "user_split",
 ]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from recsys import csr
+from recsys import checks, csr
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +28,10 @@ class Judged:
         The whole catalogue.
     information : ndarray of float64, shape (n_items,), or None
         Self-information of each item, for `novelty`.
+    grades : csr_array, n x n_items, or None
+        The relevant items with their values, for graded metrics.
+    vectors : ndarray or csr_array, shape (n_items, d), or None
+        Of length 1, or 0, a row an item, for `diversity`.
     """
 
     items: np.ndarray
@@ -36,10 +40,17 @@ class Judged:
     n_candidates: np.ndarray
     n_items: int
     information: np.ndarray | None = None
+    grades: Any = None
+    vectors: Any = None
 
 
 def judge(
-    items: Any, relevant: Any, *, seen: Any = None, information: np.ndarray | None = None
+    items: Any,
+    relevant: Any,
+    *,
+    seen: Any = None,
+    information: np.ndarray | None = None,
+    vectors: Any = None,
 ) -> Judged:
     """Compare ranked lists, whatever made them, with the relevant items of their users.
 
@@ -54,6 +65,8 @@ def judge(
         They only matter for `auc`.
     information : ndarray of float64, shape (n_items,), optional
         From `self_information`; only `novelty` needs it.
+    vectors : ndarray or csr_array, shape (n_items, d), optional
+        From `unit_vectors`; only `diversity` needs them.
 
     Returns
     -------
@@ -85,7 +98,44 @@ def judge(
     wanted = items + np.arange(len(items))[:, None] * np.int64(relevant.shape[1])
     # An empty place of one row has the key of the last item of the row before.
     hits = csr.among(wanted, keys) & (items >= 0)
-    return Judged(items, hits, n_relevant, n_candidates, relevant.shape[1], information)
+    shape = n_relevant, n_candidates, relevant.shape[1]
+    return Judged(items, hits, *shape, information, relevant, vectors)
+
+
+def unit_vectors(features: Any, n_items: int, name: str = "item_features") -> Any:
+    """Features of items, or their factors, each row divided by its length; zeros stay zeros.
+
+    Parameters
+    ----------
+    features : array or scipy sparse matrix, shape (n_items, d)
+    n_items : int
+    name : str
+        What errors call them.
+
+    Returns
+    -------
+    ndarray or csr_array of float64
+
+    Raises
+    ------
+    TypeError, ValueError
+        No such matrix of finite numbers.
+    """
+    from scipy import sparse
+
+    if sparse.issparse(features):
+        matrix = csr.canonical(features, np.dtype(np.float64), may_be_empty=True, name=name)
+        squares = np.bincount(csr.entry_rows(matrix), matrix.data**2, matrix.shape[0])
+    else:
+        matrix = checks.factor_matrix(name, features, np.dtype(np.float64))
+        squares = np.einsum("ij,ij->i", matrix, matrix)
+    if matrix.shape[0] != n_items:
+        raise ValueError(f"{name} has {matrix.shape[0]} rows; expected {n_items}, one an item")
+    scale = 1 / np.sqrt(np.where(squares > 0, squares, 1))
+    if sparse.issparse(features):
+        data = matrix.data * scale[csr.entry_rows(matrix)]
+        return csr.assemble(data, matrix.indices, matrix.indptr, matrix.shape)
+    return matrix * scale[:, np.newaxis]
 
 
 def self_information(train: Any) -> np.ndarray:

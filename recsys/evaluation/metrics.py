@@ -12,9 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from recsys import checks
+from recsys import checks, csr
 
 from .lists import Judged
+
+_LARGEST_GRADE = 100  # 2^100 is far from what stars mean, and from what float64 holds
 
 
 class Totals(NamedTuple):
@@ -138,6 +140,74 @@ def novelty(judged: Judged, k: int) -> np.ndarray:
     return total / np.maximum(there.sum(axis=1), 1)
 
 
+def ndcg_linear(judged: Judged, k: int) -> np.ndarray:
+    """`ndcg` with the gain of a hit being its value r in test: DCG = sum_{i<=k} r_i / log2(i + 1).
+
+    The ideal list is that of the k highest values of the user. Järvelin and Kekäläinen (TOIS 2002).
+    """
+    return _graded(judged, k, lambda values: values)
+
+
+def ndcg_exponential(judged: Judged, k: int) -> np.ndarray:
+    """`ndcg_linear` with the gain ``2^r - 1``, for grades such as stars; ValueError for values too
+    large for it.
+
+    Burges et al., "Learning to Rank using Gradient Descent" (ICML 2005).
+    """
+
+    def gain(values: np.ndarray) -> np.ndarray:
+        if values.max(initial=0.0) > _LARGEST_GRADE:
+            raise ValueError(
+                f"ndcg_exponential is for grades up to {_LARGEST_GRADE}; test holds "
+                f"{values.max():g}: use ndcg_linear, or ndcg of counts"
+            )
+        return np.exp2(values) - 1
+
+    return _graded(judged, k, gain)
+
+
+def diversity(judged: Judged, k: int) -> np.ndarray:
+    """Mean of 1 - cosine over the pairs of the first k items (intra-list distance); 0 of fewer than
+    two. Cosines are those of item features, or of item factors.
+
+    Ziegler et al., "Improving Recommendation Lists Through Topic Diversification" (WWW 2005).
+    """
+    if judged.vectors is None:
+        raise ValueError("diversity needs judge(..., vectors=unit_vectors(features, n_items))")
+    listed = judged.items[:, :k]
+    there = listed >= 0
+    rows = np.append(0, np.cumsum(there.sum(axis=1)))
+    chosen = csr.assemble(
+        np.ones(int(there.sum())), listed[there], rows, (len(listed), judged.n_items)
+    )
+    total = chosen @ judged.vectors
+    squares = judged.vectors * judged.vectors  # entries, of arrays as of csr_arrays
+    own = chosen @ np.asarray(squares.sum(axis=1)).reshape(-1)
+    together = np.asarray((total * total).sum(axis=1)).reshape(-1) - own
+    count = np.diff(rows)
+    return np.where(count > 1, 1 - together / np.maximum(count * (count - 1), 1), 0.0)
+
+
+def _graded(judged: Judged, k: int, gain: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    grades, hits = judged.grades, _hits(judged, k)
+    if grades is None:
+        raise ValueError("graded metrics need lists that `judge` has made")
+    discount = 1 / np.log2(np.arange(2, max(hits.shape[1], k) + 2))
+    rows, places = np.nonzero(hits)
+    keys = csr.entry_keys(grades, slice(0, len(hits)))
+    wanted = rows * np.int64(grades.shape[1]) + judged.items[rows, places]
+    values = gain(grades.data[np.searchsorted(keys, wanted)].astype(np.float64))
+    found = np.bincount(rows, values * discount[places], len(hits))
+    owner, gains = csr.entry_rows(grades), gain(grades.data.astype(np.float64))
+    order = np.lexsort((-gains, owner))
+    place = np.arange(len(owner)) - np.repeat(grades.indptr[:-1], np.diff(grades.indptr))
+    first = place < k
+    ideal = np.bincount(
+        owner[first], gains[order][first] * discount[place[first]], minlength=len(hits)
+    )
+    return found / ideal
+
+
 # ---- one value for all lists -------------------------------------------------------------------
 
 
@@ -178,6 +248,9 @@ USER_METRICS: dict[str, Callable[[Judged, int], np.ndarray]] = {
     "auc": auc,
     "auc_catalogue": auc_catalogue,
     "novelty": novelty,
+    "ndcg_linear": ndcg_linear,
+    "ndcg_exponential": ndcg_exponential,
+    "diversity": diversity,
 }
 OVERALL_METRICS: dict[str, Callable[[Totals], float]] = {
     "coverage": coverage,

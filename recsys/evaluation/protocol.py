@@ -17,7 +17,7 @@ from recsys.kernels import query_blocks
 from recsys.progress import progress_bar
 
 from . import unknown as unknown_users
-from .lists import Judged, judge, same_shape, self_information
+from .lists import Judged, judge, same_shape, self_information, unit_vectors
 from .metrics import OVERALL_METRICS, USER_METRICS, Totals, totals_of
 from .results import Evaluation
 from .ties import broken, hashes, mixed
@@ -51,6 +51,7 @@ def evaluate(
     allow_overlap: bool = False,
     ties: str = "hash",
     unknown: str | None = None,
+    item_features: Any = None,
     random_state: Any = 0,
     options: Mapping[str, Any] | None = None,
     show_progress: bool = True,
@@ -91,6 +92,9 @@ def evaluate(
         What becomes of users who have no entry in `train`: an error, they are left out and
         counted, or their lists are of the items that most users have in `train`. None: the
         model is asked, whatever it says.
+    item_features : array or scipy sparse matrix, shape (n_items, d), optional
+        What "diversity" goes by, a row an item of the model, or of `train` if the model has no
+        ids. None: the model's `item_factors`.
     random_state : default 0
         Seed of random `ties`, as elsewhere in recsys.
     options : mapping, optional
@@ -118,6 +122,7 @@ def evaluate(
         items = train.items
     train, test = pair_in_rows(train, test, NAMES, None if folds_in else users, items)
     held_out = HeldOut(train, test, metrics, k, allow_overlap=allow_overlap, items=items)
+    held_out.item_features = item_features
     return held_out.evaluate(
         model,
         ties=ties,
@@ -145,6 +150,8 @@ class HeldOut:
         Those of the columns: ties go by them, and not by the numbers of columns.
     """
 
+    item_features: Any = None
+
     def __init__(
         self,
         train: Any,
@@ -157,7 +164,11 @@ class HeldOut:
         names: tuple[str, str] = NAMES,
         items: Ids | None = None,
     ) -> None:
-        self._metrics, self._cuts, self._allow_overlap = _names(metrics), _cuts(k), allow_overlap
+        self._metrics, self._cuts, self._allow_overlap = (
+            checked_metrics(metrics),
+            checked_cuts(k),
+            allow_overlap,
+        )
         train, test = pair_in_rows(train, test, names)
         train, test = _matrices(train, test, allow_overlap, names)
         self._users = np.flatnonzero(np.diff(test.indptr))
@@ -189,9 +200,10 @@ class HeldOut:
         measured, n_without_history = unknown_users.measured(self._train, unknown)
         users, train, test = (part[measured] for part in (self._users, self._train, self._test))
         longest = max(self._cuts)
-        tally = _Tally(self._metrics, self._cuts, len(users), test.shape[1])
+        tally = Tally(self._metrics, self._cuts, len(users), test.shape[1])
         asked = _Asked(model, options or {}, self._popularity if unknown == "popular" else None)
         keys = self._keys(ties, random_state)
+        vectors = self._vectors(model)
         # One place more than is cut shows whether the cut goes through a tie.
         length = min(longest + (keys is not None), test.shape[1])
         for at in _blocks(len(users), length, show_progress):
@@ -203,7 +215,8 @@ class HeldOut:
                 items, n_cut = broken(lists, longest, part.keys, part.lists, test.shape[1])
                 tally.n_cut_ties += n_cut
             seen = rows if "auc" in self._metrics else None  # nothing else goes by it
-            judged = judge(items, test[at], seen=seen, information=self._information)
+            more = {"information": self._information, "vectors": vectors}
+            judged = judge(items, test[at], seen=seen, **more)
             tally.add(at, judged, _seen_listed(judged, rows))
         if tally.n_seen_listed and not self._allow_overlap:
             logger.warning(
@@ -220,6 +233,20 @@ class HeldOut:
             n_cut_ties=None if keys is None else tally.n_cut_ties,
             n_without_history=n_without_history,
         )
+
+    def _vectors(self, model: Any) -> Any:
+        """What diversity goes by."""
+        if "diversity" not in self._metrics:
+            return None
+        features, name = self.item_features, "item_features"
+        if features is None:
+            features, name = getattr(model, "item_factors", None), "item_factors"
+        if features is None:
+            raise ValueError(
+                f"diversity goes by item_features=..., as {type(model).__name__} has no "
+                "item_factors"
+            )
+        return unit_vectors(features, self._test.shape[1], name)
 
     def _keys(self, ties: str, random_state: Any) -> Keys | None:
         """What orders items of one score, of users; None: the model does."""
@@ -248,7 +275,7 @@ def _ids_of(model: Any) -> tuple[Ids | None, Ids | None]:
     return model.users, model.items
 
 
-class _Tally:
+class Tally:
     """The values of the users so far, and the totals of their lists."""
 
     def __init__(self, names: list[str], cuts: list[int], n_users: int, n_items: int) -> None:
@@ -258,7 +285,8 @@ class _Tally:
         self.totals = {cut: Totals(np.zeros(n_items, np.int64), 0, 0) for cut in cuts}
         self.n_cut_ties = self.n_seen_listed = 0
 
-    def add(self, at: slice, judged: Judged, n_seen_listed: int) -> None:
+    def add(self, at: slice, judged: Judged, n_seen_listed: int = 0) -> None:
+        """Those of some users."""
         self.n_seen_listed += n_seen_listed
         for cut in self.cuts:
             for name in self.names:
@@ -267,6 +295,7 @@ class _Tally:
             self.totals[cut] = self.totals[cut].plus(totals_of(judged, cut))
 
     def overall(self) -> dict[str, float]:
+        """Metrics of all lists together."""
         named = [name for name in self.names if name in OVERALL_METRICS]
         return {
             f"{name}@{cut}": OVERALL_METRICS[name](self.totals[cut])
@@ -278,7 +307,8 @@ class _Tally:
 # ---- what was asked for ------------------------------------------------------------------------
 
 
-def _names(metrics: str | Iterable[str]) -> list[str]:
+def checked_metrics(metrics: str | Iterable[str]) -> list[str]:
+    """Each once; ValueError for an unknown one."""
     names = [metrics] if isinstance(metrics, str) else list(metrics)
     for name in names:
         checks.choice("metric", name, (*USER_METRICS, *OVERALL_METRICS))
@@ -287,7 +317,8 @@ def _names(metrics: str | Iterable[str]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _cuts(k: int | Iterable[int]) -> list[int]:
+def checked_cuts(k: int | Iterable[int]) -> list[int]:
+    """Ascending, each once."""
     cuts = list(k) if isinstance(k, Iterable) else [k]
     if not cuts:
         raise ValueError("k is empty; expected at least one length of the lists, such as 10")

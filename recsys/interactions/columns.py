@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -126,9 +127,12 @@ def _numbers(batch: Any, faults: Faults) -> np.ndarray:
 
 
 def _no_numbers(faults: Faults, dtype: Any, batch: Any) -> TypeError:
-    shown = f", such as {batch[0]!r} in row {faults.rows}" if len(batch) else ""
+    values = batch if isinstance(batch, np.ndarray) else batch.to_list()
+    at = next((n for n, value in enumerate(values) if not isinstance(value, Real)), 0)
+    shown = f", such as {str(values[at])[:40]!r} in row {faults.rows + at}" if len(values) else ""
     return TypeError(
-        f"column {faults.name!r} is of type {dtype}{shown}; expected numbers: convert it first"
+        f"column {faults.name!r} is of type {dtype}{shown}; expected numbers: convert it first, "
+        "with pandas.to_numeric or the like"
     )
 
 
@@ -188,7 +192,10 @@ def as_column(name: str, values: Any, ids: bool = False) -> Any:
             return values
     if ids and not isinstance(values, np.ndarray):
         return as_objects(values)
-    array = np.asarray(values)
+    try:
+        array = np.asarray(values)
+    except ValueError:  # NumPy's own tells of shapes
+        raise ValueError(f"{name} must be 1-D, an element an event; got lists in a list") from None
     if array.ndim != 1:
         raise ValueError(f"{name} must be 1-D, an element an event; got shape {array.shape}")
     return array

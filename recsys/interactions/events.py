@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -9,13 +10,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from recsys import checks, csr
+from recsys.interactions import repeats
 from recsys.interactions.columns import Times, Values
 from recsys.interactions.encode import Encoder
+from recsys.interactions.frames import ROWS
 from recsys.interactions.ids import Ids
 
 if TYPE_CHECKING:
     from scipy import sparse
 
+logger = logging.getLogger("recsys")
+
+ZEROS = ("keep", "drop")
 AGGREGATES = ("sum", "max", "mean", "last", "raise")
 
 
@@ -56,37 +62,69 @@ def default_names(columns: Sequence[Any]) -> Names:
 
 class IdMatrix(NamedTuple):
     """A matrix with the ids of its rows and columns. `times` go with the values, as the latest of
-    each pair's events."""
+    each pair's events; `events` are those, where a pair had several, `aggregate` made entries of
+    them."""
 
     user_items: sparse.csr_array
     users: Ids
     items: Ids
     times: np.ndarray | None
+    events: repeats.Events | None = None
+    aggregate: str | None = None
+
+    def listed(self) -> repeats.Listed:
+        """The events one by one."""
+        return repeats.listed(self.user_items, self.times, self.events)
+
+    def of(self, some: repeats.Listed) -> IdMatrix:
+        """Entries made of some events in the same way, in the same rows and columns."""
+        return matrix_of(*some, self.users, self.items, self.aggregate)
+
+    def by(self, aggregate: str) -> IdMatrix:
+        """The same events, made entries of in another way."""
+        if self.events is None:
+            return self._replace(aggregate=aggregate)
+        return matrix_of(*self.listed(), self.users, self.items, aggregate)
 
 
-class Events:
+class EventColumns:
     """Batches of events, and what is wrong with them.
 
     Parameters
     ----------
     names : Names
-    aggregate : one of AGGREGATES
-        What becomes of several events of one pair.
+    aggregate : one of AGGREGATES, or None
+        What becomes of several events of one pair. None: their sum, for now.
     allow_negative : bool
         Whether values may be negative.
+    zeros : one of ZEROS, or None
+        What becomes of events of value 0. None: they are dropped where all other values are the
+        same, as in a table that says of each pair whether there is anything.
     """
 
-    def __init__(self, names: Names, aggregate: str, allow_negative: bool) -> None:
-        checks.choice("aggregate", aggregate, AGGREGATES)
+    def __init__(
+        self, names: Names, aggregate: str | None, allow_negative: bool, zeros: str | None = None
+    ) -> None:
+        if aggregate is not None:
+            checks.choice("aggregate", aggregate, AGGREGATES)
+        if zeros is not None:
+            checks.choice("zeros", zeros, ZEROS)
         checks.flag("allow_negative", allow_negative)
-        if aggregate == "last" and names.time is None:
-            raise ValueError("aggregate='last' needs the times of the events: pass time=")
         if aggregate in ("max", "mean", "last") and names.value is None:
             raise ValueError(f"aggregate={aggregate!r} needs the values of the events: pass value=")
-        self._names, self._aggregate = names, aggregate
+        self._names, self._aggregate, self._zeros = names, aggregate, zeros
+        self.n_zeros = 0  # that were met
         self._users, self._items = Encoder(names.user), Encoder(names.item)
         self._values = Values(names.value, allow_negative) if names.value is not None else None
         self._times = Times(names.time) if names.time is not None else None
+
+    def add_whole(self, columns: Sequence[Any]) -> None:
+        """Take in all there is: arrays or narwhals Series, which must be of one length."""
+        lengths = list(map(len, columns))
+        if len(set(lengths)) > 1:
+            raise ValueError(f"users, items, values and times must be of one length; got {lengths}")
+        for begin in range(0, lengths[0], ROWS):
+            self.add([column[begin : begin + ROWS] for column in columns])
 
     def add(self, batch: Sequence[Any]) -> None:
         """Take in a narwhals Series or 1-D array a column, in the order of the names."""
@@ -120,11 +158,51 @@ class Events:
         columns, items = self._items.finish()
         values = None if self._values is None else self._values.finish()
         times = None if self._times is None else self._times.finish()
-        return matrix_of(rows, columns, values, times, users, items, self._aggregate)
+        events = repeats.Listed(rows, columns, values, times)
+        if values is not None:
+            events = self._without_zeros(events)
+        return matrix_of(*events, users, items, self._aggregate)
+
+    def _without_zeros(self, events: repeats.Listed) -> repeats.Listed:
+        """What is left when zeros are dropped, if they are."""
+        values, name = events.values, self._names.value
+        there = values != 0
+        self.n_zeros = len(values) - int(there.sum())
+        if not self.n_zeros or self._zeros == "keep":
+            return events
+        others = values[there]
+        if self._zeros is None:
+            if not len(others) or (others != others[0]).any():
+                logger.info("column %r holds %d zeros, which are kept", name, self.n_zeros)
+                return events
+            logger.warning(
+                "column %r holds %d zeros, and %g in all other rows: the zeros are taken for pairs "
+                "that have nothing to do with each other, and dropped. zeros='keep' keeps them as "
+                "entries, zeros='drop' says the same without this warning",
+                *(name, self.n_zeros, others[0]),
+            )
+        if not len(others):
+            raise ValueError(
+                f"column {name!r} holds nothing but zeros, so there is nothing to learn from; "
+                "expected other values, or zeros='keep'"
+            )
+        return events.where(there)
 
     def _columns(self) -> list[Any]:
         columns = (self._users, self._items, self._values, self._times)
         return [column for column in columns if column is not None]
+
+
+def check_not_negative(matrix: sparse.csr_array) -> None:
+    """ValueError where a matrix holds a negative value."""
+    if matrix.nnz and matrix.data.min() < 0:
+        bad = matrix.data < 0
+        at = int(np.argmax(bad))
+        raise ValueError(
+            f"user_items holds {bad.sum()} negative values, the first at "
+            f"{csr.entry_name(at, matrix.indptr, matrix.indices)} ({matrix.data[at]:g}); "
+            "expected none: allow_negative=True takes them, as dislikes"
+        )
 
 
 def _add(column: Any, part: Any) -> None:
@@ -138,7 +216,7 @@ def matrix_of(
     times: np.ndarray | None,
     users: Ids,
     items: Ids,
-    aggregate: str,
+    aggregate: str | None,
 ) -> IdMatrix:
     """A matrix with an entry for each pair, from events in any order.
 
@@ -147,23 +225,30 @@ def matrix_of(
     rows, columns : ndarray of int32, shape (n_events,)
     values, times : ndarray, shape (n_events,), or None
     users, items : Ids
-    aggregate : one of AGGREGATES
+    aggregate : one of AGGREGATES, or None for "sum"
     """
     shape, count = (len(users), len(items)), len(rows)
-    first = np.argsort(times, kind="stable") if aggregate == "last" else None
-    order, indices, indptr = _in_order(rows, columns, shape, first)
+    order, indices, indptr = _in_order(rows, columns, shape, None)
     begin = _pairs(indices, indptr)
     if len(begin) == count:
         values = np.ones(count, np.float32) if values is None else values[order]
         times = None if times is None else times[order]
-    elif aggregate == "raise":
+        matrix = csr.assemble(narrowed(values), indices, indptr, shape)
+        return IdMatrix(matrix, users, items, times, None, aggregate)
+    if aggregate == "raise":
         raise ValueError(_twice(begin, indices, indptr, users, items))
-    else:
-        values = _aggregated(None if values is None else values[order], begin, count, aggregate)
-        times = None if times is None else np.maximum.reduceat(times[order], begin)
-        indices, indptr = indices[begin], np.searchsorted(begin, indptr)
-    matrix = csr.assemble(narrowed(values), indices, indptr, shape)
-    return IdMatrix(matrix, users, items, times)
+    if times is not None:
+        order, indices, indptr = _in_order(rows, columns, shape, np.argsort(times, kind="stable"))
+    of_events = tuple(None if part is None else part[order] for part in (values, times))
+    values_of, times_of = of_events
+    events = repeats.Events(begin, values_of, times_of, count)
+    entries = _aggregated(events.values, begin, count, aggregate)
+    times = None if times is None else np.maximum.reduceat(events.times, begin)
+    indices, indptr = indices[begin], np.searchsorted(begin, indptr)
+    matrix = csr.assemble(narrowed(entries), indices, indptr, shape)
+    if values is None and times is None:
+        return IdMatrix(matrix, users, items, None, None, aggregate)  # counts say all there is
+    return IdMatrix(matrix, users, items, times, events, aggregate)
 
 
 def _in_order(
@@ -209,7 +294,7 @@ def narrowed(values: np.ndarray) -> np.ndarray:
 
 
 def _aggregated(
-    values: np.ndarray | None, begin: np.ndarray, count: int, aggregate: str
+    values: np.ndarray | None, begin: np.ndarray, count: int, aggregate: str | None
 ) -> np.ndarray:
     """One value for each run of values that starts at `begin`; without values, their number."""
     lengths = np.diff(begin, append=count)

@@ -54,6 +54,24 @@ class Csv(NamedTuple):
     names: list[str]
 
 
+class Writing(NamedTuple):
+    """How values and times are written in a text file."""
+
+    decimal: str = "."
+    time_format: str | None = None
+
+    def checked(self) -> Writing:
+        """These, if they can be."""
+        checks.choice("decimal", self.decimal, (".", ","))
+        form = self.time_format
+        if form is not None and (not isinstance(form, str) or "%" not in form):
+            raise ValueError(
+                "time_format must be such as '%d.%m.%Y %H:%M', as in datetime.strptime; got "
+                f"{form!r}"
+            )
+        return self
+
+
 def existing(path: str | os.PathLike) -> Path:
     """`path`, of which there must be a file."""
     path = Path(path)
@@ -171,7 +189,13 @@ def csv_columns(layout: Csv, columns: Sequence[Any]) -> list[int]:
     return list(columns)
 
 
-def read_csv(path: Path, layout: Csv, places: Sequence[int], kinds: str) -> Iterator[list[Any]]:
+def read_csv(
+    path: Path,
+    layout: Csv,
+    places: Sequence[int],
+    kinds: str,
+    writing: Writing = Writing(),  # noqa: B008 (it never changes)
+) -> Iterator[list[Any]]:
     """Columns of a text file in batches.
 
     Parameters
@@ -181,13 +205,15 @@ def read_csv(path: Path, layout: Csv, places: Sequence[int], kinds: str) -> Iter
         Which columns.
     kinds : str
         A letter a column: ``i`` for ids, ``v`` for values, ``t`` for times.
+    writing : Writing
     """
+    writing = writing.checked()
     by_arrow = pyarrow_or_none() is not None
     blocks = (_by_arrow if by_arrow else _by_python)(path, layout, places)
     row = 0
     for block in blocks:
         yield [
-            part if kind == "i" else _parsed(part, kind, layout.names[place], row)
+            part if kind == "i" else _parsed(part, kind, layout.names[place], row, writing)
             for part, kind, place in zip(block, kinds, places, strict=True)
         ]
         row += len(block[0])
@@ -290,23 +316,65 @@ def _text(path: Path, encoding: str) -> Iterator[IO[str]]:
 # ---- fields ------------------------------------------------------------------------------------
 
 
-def _parsed(texts: Any, kind: str, name: str, row: int) -> np.ndarray:
+def _parsed(texts: Any, kind: str, name: str, row: int, writing: Writing) -> np.ndarray:
     """Values or times from strings, of which the first is in `row`."""
+    as_usual = writing.decimal == "." if kind == "v" else writing.time_format is None
     if not isinstance(texts, np.ndarray):
-        quick = _parsed_by_arrow(texts, kind)
+        quick = _parsed_by_arrow(texts, kind) if as_usual else None
         if quick is not None:
             return quick
         texts = np.array(texts.to_list(), object)
-    ways = {"v": (float,), "t": (int, float, _moment)}[kind]
+    ways: tuple[Callable[[str], Any], ...] = (float,) if kind == "v" else (int, float, _moment)
+    if not as_usual and kind == "v":
+        ways = (_with_comma,)
+    elif not as_usual:
+        form = writing.time_format or ""
+        ways = (lambda text: moment(datetime.strptime(text, form)),)
     for way in ways:
         try:
-            return np.array([way(text or "") for text in texts])
+            read = _numbers_or_moments([way(text or "") for text in texts])
         except ValueError:
             continue
-    bad = next(at for at, text in enumerate(texts) if not _reads(ways[-1], text))
-    expected = "a number" if kind == "v" else "a number or a date such as 2026-01-31 18:00:00"
+        if way is _moment:
+            _check_zones(texts, name, row)
+        return read
+    good = [[_reads(way, text) for text in texts] for way in ways]
+    best = max(good, key=sum)  # what most of them are
+    bad = best.index(False)
     raise ValueError(
-        f"column {name!r} holds {texts[bad] or ''!r} in row {row + bad}; expected {expected}"
+        f"column {name!r} holds {texts[bad] or ''!r} in row {row + bad}; expected "
+        f"{_expected(kind, texts[bad] or '', writing)}"
+    )
+
+
+def _numbers_or_moments(read: list[Any]) -> np.ndarray:
+    """An array of what was read; ValueError for whole numbers that 64 bits do not hold."""
+    try:
+        return np.array(read) if not read or isinstance(read[0], np.datetime64) else np.array(
+            read, type(read[0]) if type(read[0]) is float else np.int64
+        )  # fmt: skip
+    except OverflowError:
+        raise ValueError("an integer that is too large") from None
+
+
+def _with_comma(text: str) -> float:
+    if "." in text:
+        raise ValueError(text)
+    return float(text.replace(",", "."))
+
+
+def _expected(kind: str, text: str, writing: Writing) -> str:
+    """What a field should have been, and what says that it is as it is."""
+    if kind == "v":
+        other = "." if writing.decimal == "," else ","
+        hint = f": decimal={other!r} reads such as that" if other in text else ""
+        usual = "" if writing.decimal == "." else f" with {writing.decimal!r} before its fraction"
+        return f"a number{usual}{hint}"
+    if writing.time_format is not None:
+        return f"a date written as {writing.time_format!r}"
+    return (
+        "a number or a date as in ISO 8601, such as 2026-01-31 18:00:00 or 2026-01-31T18:00+01:00: "
+        "time_format= says how others are written, such as '%d.%m.%Y'"
     )
 
 
@@ -324,6 +392,19 @@ def _parsed_by_arrow(texts: Any, kind: str) -> np.ndarray | None:
         except pyarrow.ArrowInvalid:
             continue
     return None
+
+
+def _check_zones(texts: Any, name: str, row: int) -> None:
+    """ValueError where some dates have a zone that is not UTC, and others have none."""
+    offsets = [datetime.fromisoformat(text).utcoffset() for text in texts]
+    if None not in offsets or not any(offsets):
+        return
+    without = offsets.index(None)
+    at = next(place for place, offset in enumerate(offsets) if offset)
+    raise ValueError(
+        f"column {name!r} holds {texts[at]!r} in row {row + at}, a date with a zone, and "
+        f"{texts[without]!r} in row {row + without}, one without; expected all with or all without"
+    )
 
 
 def _moment(text: str) -> np.datetime64:

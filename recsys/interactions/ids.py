@@ -450,3 +450,13 @@ def _check_no_twice(index: dict[Hashable, int], count: int, ids: Ids) -> None:
         return
     twice = next(value for row, value in enumerate(ids) if index[value] != row)
     raise ValueError(f"the id {twice!r} comes twice; expected each once")
+
+
+def ids_of_rows(name: str, ids: Iterable[Hashable] | None, count: int, noun: str) -> Ids:
+    """The ids of so many rows, which errors call `noun`; None: their numbers."""
+    if ids is None:
+        return IntegerIds(np.arange(count))
+    labels = ids if isinstance(ids, Ids) else Ids.of(ids)
+    if len(labels) != count:
+        raise ValueError(f"{name} has {len(labels)} ids, user_items has {count} {noun}")
+    return labels

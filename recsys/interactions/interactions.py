@@ -13,28 +13,25 @@ from recsys import checks, csr
 from recsys.interactions import files, rearrange
 from recsys.interactions.columns import as_column
 from recsys.interactions.events import (
-    Events,
+    AGGREGATES,
+    EventColumns,
     IdMatrix,
     Names,
+    check_not_negative,
     checked_names,
     default_names,
     narrowed,
 )
-from recsys.interactions.frames import ROWS, read_frame, to_frame
-from recsys.interactions.ids import Ids, IntegerIds
+from recsys.interactions.frames import DROP, read_frame, to_frame
+from recsys.interactions.ids import Ids, ids_of_rows
+from recsys.interactions.repeats import Events
+from recsys.interactions.splits import Split
 from recsys.interactions.summary import Summary
 
 if TYPE_CHECKING:
     from scipy import sparse
 
 NAMES = Names("user", "item", None, None)  # of what did not come from a table
-# How the libraries of tables drop rows of which a column is missing
-_DROP = {
-    "pandas": "drop such rows with frame.dropna(subset=[{!r}])",
-    "polars": "drop such rows with frame.drop_nulls({!r})",
-    "pyarrow": "drop such rows with table.filter(pyarrow.compute.field({!r}).is_valid())",
-}
-_DROP_ANY = "expected none: drop such rows"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -56,6 +53,14 @@ class Interactions:
         What the columns of the table were called: user, item, value, time.
     frame_kind : {"pandas", "polars", "pyarrow"} or None
         The caller's kind of table, which results take on.
+    id_types : pair or None
+        The types that the columns of ids had in that table, which results have as well.
+    events : Events or None
+        What the entries were made of, where a pair had several events: splits by time go by these.
+    aggregate : str or None
+        How; None where that was not said, so that models of ratings take the last of a pair.
+    n_zeros : int
+        Events of value 0 that were met.
     """
 
     user_items: sparse.csr_matrix
@@ -64,6 +69,10 @@ class Interactions:
     times: np.ndarray | None = None
     names: Names = NAMES
     frame_kind: str | None = None
+    id_types: tuple[Any, Any] | None = None
+    events: Events | None = None
+    aggregate: str | None = None
+    n_zeros: int = 0
 
     def __post_init__(self) -> None:
         matrix = csr.scipy_matrix(self.user_items)  # an object of its own, which shares the arrays
@@ -84,8 +93,9 @@ class Interactions:
         item: str = "item",
         value: str | None = None,
         time: str | None = None,
-        aggregate: str = "sum",
+        aggregate: str | None = None,
         *,
+        zeros: str | None = None,
         allow_negative: bool = False,
     ) -> Interactions:
         """From a table with a row an event.
@@ -98,13 +108,17 @@ class Interactions:
             The columns of ids: strings, integers or other hashable objects, of one kind each;
             also as categories.
         value : str, optional
-            The column of values (counts, ratings). None: each event is 1. Zeros are kept as
-            entries: somebody met the item, and it counts nothing.
+            The column of values (counts, ratings). None: each event is 1.
         time : str, optional
             The column of dates or numbers, for splits by time.
-        aggregate : {"sum", "max", "mean", "last", "raise"}, default "sum"
+        aggregate : {"sum", "max", "mean", "last", "raise"}, optional
             The value of several events of one user and item. "last": of the latest, the one
-            further down where times are equal. "raise": there must be none.
+            further down where times are equal or there are none. "raise": there must be none.
+            None: the sum, of which models of ratings, when they are fitted, make the last.
+        zeros : {"keep", "drop"}, optional
+            Whether events of value 0 are entries: somebody met the item, and it counts nothing.
+            None: they are kept, unless all other values are the same, as in a table that has a
+            row for every pair: then they are dropped, and the log says so.
         allow_negative : bool, default False
             Whether values may be negative (the implicit models take them as dislikes).
 
@@ -114,17 +128,17 @@ class Interactions:
             No table; ids of more than one kind, floats or booleans; values that are no numbers,
             times that are neither numbers nor dates.
         ValueError
-            A column that is not there; no rows; missing ids, values or times; values that are
-            negative or not finite.
+            No such column; no rows; missing ids, values or times; values that are negative or not
+            finite.
         ImportError
             A table that only pyarrow can read, and there is none.
         """
         names = checked_names(user, item, value, time)
-        events = Events(names, aggregate, allow_negative)
-        kind, batches = read_frame(frame, names.named)
+        events = EventColumns(names, aggregate, allow_negative, zeros)
+        kind, types, batches = read_frame(frame, names.named)
         for batch in batches:
             events.add(batch)
-        return cls(*events.finish(_DROP.get(kind, _DROP_ANY)), names, kind)
+        return cls._of(events, names, kind, types[:2])
 
     @classmethod
     def from_arrays(
@@ -133,8 +147,9 @@ class Interactions:
         items: Any,
         values: Any = None,
         times: Any = None,
-        aggregate: str = "sum",
+        aggregate: str | None = None,
         *,
+        zeros: str | None = None,
         allow_negative: bool = False,
     ) -> Interactions:
         """From arrays, lists or series of one length, an element an event.
@@ -144,23 +159,16 @@ class Interactions:
         users, items : 1-D array, list or series of ids
         values : 1-D array, list or series of numbers, optional
         times : 1-D array, list or series of datetime64 or numbers, optional
-        aggregate, allow_negative
+        aggregate, zeros, allow_negative
             And what is raised: as in `from_frame`.
         """
         names = default_names((users, items, values, times))
-        events = Events(names, aggregate, allow_negative)
+        events = EventColumns(names, aggregate, allow_negative, zeros)
         columns = [as_column("users", users, ids=True), as_column("items", items, ids=True)]
-        columns += [
-            as_column(name, part)
-            for name, part in (("values", values), ("times", times))
-            if part is not None
-        ]
-        lengths = list(map(len, columns))
-        if len(set(lengths)) > 1:
-            raise ValueError(f"users, items, values and times must be of one length; got {lengths}")
-        for begin in range(0, lengths[0], ROWS):
-            events.add([column[begin : begin + ROWS] for column in columns])
-        return cls(*events.finish(_DROP_ANY), names)
+        others = ("values", values), ("times", times)
+        columns += [as_column(name, part) for name, part in others if part is not None]
+        events.add_whole(columns)
+        return cls._of(events, names)
 
     @classmethod
     def from_csr(
@@ -189,17 +197,11 @@ class Interactions:
         """
         checks.flag("allow_negative", allow_negative)
         matrix = csr.canonical(user_items, may_be_empty=True, name="user_items")
-        if not allow_negative and matrix.nnz and matrix.data.min() < 0:
-            bad = matrix.data < 0
-            at = int(np.argmax(bad))
-            raise ValueError(
-                f"user_items holds {bad.sum()} negative values, the first at "
-                f"{csr.entry_name(at, matrix.indptr, matrix.indices)} ({matrix.data[at]:g}); "
-                "expected none: allow_negative=True takes them, as dislikes"
-            )
+        if not allow_negative:
+            check_not_negative(matrix)
         matrix.data = narrowed(matrix.data)
-        users = _ids_of_rows("users", users, matrix.shape[0], "rows")
-        items = _ids_of_rows("items", items, matrix.shape[1], "columns")
+        users = ids_of_rows("users", users, matrix.shape[0], "rows")
+        items = ids_of_rows("items", items, matrix.shape[1], "columns")
         return cls(matrix, users, items)
 
     @classmethod
@@ -210,8 +212,11 @@ class Interactions:
         item: str | int = "item",
         value: str | int | None = None,
         time: str | int | None = None,
-        aggregate: str = "sum",
+        aggregate: str | None = None,
         *,
+        zeros: str | None = None,
+        decimal: str = ".",
+        time_format: str | None = None,
         separator: str | None = None,
         header: bool = True,
         quote: str | None = '"',
@@ -220,8 +225,8 @@ class Interactions:
     ) -> Interactions:
         """From a text file with a row an event, in blocks: it need not fit into memory.
 
-        Ids are strings, whatever they look like; an empty one is missing. Read by pyarrow where
-        that is installed, many times faster, else by Python's csv.
+        Ids are strings, whatever they look like; an empty one is missing. pyarrow, where that is
+        installed, reads many times faster.
 
         Parameters
         ----------
@@ -235,31 +240,34 @@ class Interactions:
         header : bool, default True
             Whether the first line names the columns.
         quote : str or None, default '"'
-            What encloses fields that hold separators. None: nothing does, as in many files
-            separated by tabs.
+            What encloses fields that hold separators; None: nothing does.
         encoding : str, default "utf-8"
-        aggregate, allow_negative
+        decimal : {".", ","}, default "."
+            What values have before their fractions.
+        time_format : str, optional
+            How dates are written, as in `datetime.strptime`: "%d.%m.%Y %H:%M". None: numbers, or
+            dates as in ISO 8601.
+        aggregate, zeros, allow_negative
             As in `from_frame`.
 
         Raises
         ------
-        FileNotFoundError, IsADirectoryError
-        TypeError, ValueError
-            As `from_frame`, with the path; no such text file. Rows are counted from 0, without
-            the header.
+        FileNotFoundError, IsADirectoryError, TypeError, ValueError
+            As `from_frame`, with the path; rows are counted from 0, without the header.
         """
         path = files.existing(path)
         checks.flag("header", header)
         columns = checked_names(user, item, value, time, of=str if header else int)
         names = columns if header else default_names(columns)
-        events = Events(names, aggregate, allow_negative)
+        events = EventColumns(names, aggregate, allow_negative, zeros)
         kinds = "iivt" if value is not None else "iit"
         with files.naming(path):
             layout = files.csv_layout(path, separator, header, quote, encoding)
             places = files.csv_columns(layout, columns.named)
-            for batch in files.read_csv(path, layout, places, kinds[: len(places)]):
+            writing = files.Writing(decimal, time_format)
+            for batch in files.read_csv(path, layout, places, kinds[: len(places)], writing):
                 events.add(batch)
-            return cls(*events.finish(_DROP_ANY), names)
+            return cls._of(events, names)
 
     @classmethod
     def from_parquet(
@@ -269,29 +277,26 @@ class Interactions:
         item: str = "item",
         value: str | None = None,
         time: str | None = None,
-        aggregate: str = "sum",
+        aggregate: str | None = None,
         *,
+        zeros: str | None = None,
         allow_negative: bool = False,
     ) -> Interactions:
-        """From a Parquet file with a row an event, in batches: it need not fit into memory.
-
-        Only the columns named are read. Parameters as in `from_frame`.
+        """From a Parquet file with a row an event, as `from_frame`, of which only these columns are
+        read, in batches.
 
         Raises
         ------
-        FileNotFoundError, IsADirectoryError
-        TypeError, ValueError
-            As `from_frame`, with the path; no Parquet file.
-        ImportError
-            pyarrow is not installed.
+        FileNotFoundError, IsADirectoryError, TypeError, ValueError, ImportError
+            As `from_csv`; no Parquet file; pyarrow is not installed.
         """
         path = files.existing(path)
         names = checked_names(user, item, value, time)
-        events = Events(names, aggregate, allow_negative)
+        events = EventColumns(names, aggregate, allow_negative, zeros)
         with files.naming(path):
             for batch in files.read_parquet(path, names.named):
                 events.add(batch)
-            return cls(*events.finish(_DROP_ANY), names)
+            return cls._of(events, names)
 
     # ---- what it is ------------------------------------------------------------------------------
 
@@ -302,7 +307,7 @@ class Interactions:
 
     @property
     def nnz(self) -> int:
-        """The number of entries."""
+        """How many entries there are."""
         return self.user_items.nnz
 
     @property
@@ -311,40 +316,51 @@ class Interactions:
         return self.nnz / (self.shape[0] * self.shape[1])
 
     def describe(self) -> Summary:
-        """How many entries users and items have, what values, from when to when.
-
-        Returns
-        -------
-        Summary
-            Printed, a table; ``.to_dict()`` has its numbers.
+        """How many entries users and items have, what values, from when to when: printed, a table;
+        ``.to_dict()`` has its numbers.
         """
         return Summary.of(self.user_items, self.times)
 
     # ---- other forms of it -----------------------------------------------------------------------
 
-    def to_frame(self, kind: str | None = None) -> Any:
+    def to_frame(self, kind: str | None = None, *, events: bool = False) -> Any:
         """A table with a row for each entry: user, item, value and, where there are any, times.
 
         Parameters
         ----------
         kind : {"pandas", "polars", "pyarrow"}, optional
             Of the table. None: what this came from, or else the first of these installed.
+        events : bool, default False
+            A row for each event instead.
 
-        Raises
-        ------
-        ImportError, ValueError
-            That library is not installed; an unknown kind.
+        Raises ImportError where that library is not installed, ValueError for an unknown kind.
         """
-        rows = csr.entry_rows(self.user_items)
+        checks.flag("events", events)
+        listed = self._id_matrix._replace(**({} if events else {"events": None})).listed()
         n_users, n_items = self.shape
+        values = np.ones(len(listed.rows)) if listed.values is None else listed.values
         columns = {
-            self.names.user: self.users.take(np.arange(n_users))[rows],
-            self.names.item: self.items.take(np.arange(n_items))[self.user_items.indices],
-            self.names.value or "count": self.user_items.data,
+            self.names.user: self.users.take(np.arange(n_users))[listed.rows],
+            self.names.item: self.items.take(np.arange(n_items))[listed.columns],
+            self.names.value or "count": values,
         }
-        if self.times is not None:
-            columns[self.names.time or "time"] = self.times
-        return to_frame(columns, kind or self.frame_kind)
+        if listed.times is not None:
+            columns[self.names.time or "time"] = listed.times
+        types = dict(zip(self.names[:2], self.id_types or (), strict=False))
+        same = kind is None or kind == self.frame_kind
+        return to_frame(columns, kind or self.frame_kind, types if same else None)
+
+    def aggregated(self, aggregate: str) -> Interactions:
+        """The same events, with the entries of pairs that had several made in another way.
+
+        Parameters
+        ----------
+        aggregate : {"sum", "max", "mean", "last", "raise"}
+            As in `from_frame`.
+
+        """
+        checks.choice("aggregate", aggregate, AGGREGATES)
+        return self._made_of(self._id_matrix.by(aggregate))
 
     def aligned(
         self, users: Ids | None = None, items: Ids | None = None, unknown: str = "raise"
@@ -354,7 +370,7 @@ class Interactions:
         Parameters
         ----------
         users, items : Ids, optional
-            Those of the rows and columns of the result. None: as they are.
+            Those of the result. None: as they are.
         unknown : {"raise", "drop"}, default "raise"
             What becomes of entries whose user or item is not among them.
 
@@ -368,8 +384,8 @@ class Interactions:
     def filter(self, *, min_user: int = 1, min_item: int = 1) -> Interactions:
         """Without users and items that have too few entries.
 
-        Those that go take entries of the others with them: it is repeated until every user left
-        has at least `min_user` entries and every item left `min_item` (the k-core of the graph).
+        Repeated until every user left has at least `min_user` entries and every item left
+        `min_item` (the k-core of the graph).
 
         Parameters
         ----------
@@ -391,7 +407,8 @@ class Interactions:
         how : str, default "random"
             "random", "per_user", "leave_k_out", "leave_last", "time", "user" or "user_folds":
             what `recsys.evaluation` offers as ``random_split`` and so on. "leave_last" and
-            "time" need `times`.
+            "time" need `times`, and are of events: what somebody did before and after the cut is in
+            both parts, or with ``repeats="drop"`` in train alone.
         **options
             Those of that function, such as ``test_share=0.2, random_state=0``.
 
@@ -405,12 +422,10 @@ class Interactions:
         TypeError, ValueError
             An unknown way to split, no times, options of that function out of range.
         """
-        parts = rearrange.split(self._id_matrix, how, options)
-        if how == "user_folds":
-            return map(self._with_ids, parts)
-        return self._with_ids(parts)
+        parts = rearrange.split(self._id_matrix, how, dict(options))
+        return map(self._with_ids, parts) if how == "user_folds" else self._with_ids(parts)
 
-    def concat(self, *others: Interactions, aggregate: str = "sum") -> Interactions:
+    def concat(self, *others: Interactions, aggregate: str | None = None) -> Interactions:
         """These entries and those of others, with the users and items of all.
 
         Parameters
@@ -418,7 +433,7 @@ class Interactions:
         *others : Interactions
             With ids of the same kinds; all with times or all without. New users and items come
             after the old ones.
-        aggregate : {"sum", "max", "mean", "last", "raise"}, default "sum"
+        aggregate : {"sum", "max", "mean", "last", "raise"}, optional
             The value of a pair that several have, as in `from_frame`.
 
         Raises
@@ -435,25 +450,36 @@ class Interactions:
         parts = [part._id_matrix for part in (self, *others)]
         return self._made_of(rearrange.united(parts, self.names, aggregate))
 
+    @classmethod
+    def _of(
+        cls,
+        events: EventColumns,
+        names: Names,
+        frame_kind: str | None = None,
+        id_types: Any = None,
+    ) -> Interactions:
+        """Made of all events that were read."""
+        matrix = events.finish(DROP[frame_kind])
+        table = {"names": names, "frame_kind": frame_kind, "id_types": id_types}
+        return cls(**matrix._asdict(), **table, n_zeros=events.n_zeros)
+
     @property
     def _id_matrix(self) -> IdMatrix:
-        return IdMatrix(self.user_items, self.users, self.items, self.times)
+        return IdMatrix(*(getattr(self, name) for name in IdMatrix._fields))
 
     def _made_of(self, matrix: IdMatrix) -> Interactions:
         """Interactions that are called as these are."""
-        return Interactions(*matrix, self.names, self.frame_kind)
+        table = {name: getattr(self, name) for name in ("names", "frame_kind", "id_types")}
+        return Interactions(**matrix._asdict(), **table)
 
     def _with_ids(self, parts: Any) -> Any:
         """A named tuple of matrices as one of Interactions; arrays in it stay as they are."""
-        whole = self._id_matrix
-        return parts._make(
-            part
-            if isinstance(part, np.ndarray)
-            else self._made_of(
-                whole._replace(user_items=part, times=rearrange.times_of(part, whole))
-            )
-            for part in parts
+        made = parts._make(
+            part if isinstance(part, np.ndarray) else self._made_of(part) for part in parts
         )
+        if isinstance(parts, Split):
+            made.n_cut_ties = parts.n_cut_ties
+        return made
 
     def __repr__(self) -> str:
         times = ", with times" if self.times is not None else ""
@@ -470,12 +496,3 @@ def _read_only(array: np.ndarray) -> np.ndarray:
     view = array.view()
     view.flags.writeable = False
     return view
-
-
-def _ids_of_rows(name: str, ids: Iterable[Hashable] | None, count: int, noun: str) -> Ids:
-    if ids is None:
-        return IntegerIds(np.arange(count))
-    labels = ids if isinstance(ids, Ids) else Ids.of(ids)
-    if len(labels) != count:
-        raise ValueError(f"{name} has {len(labels)} ids, user_items has {count} {noun}")
-    return labels

@@ -25,21 +25,21 @@ SPLITS = {
     "user": splits.user_split,
     "user_folds": splits.user_folds,
 }
-_BY_TIME = ("leave_last", "time")
+_BY_TIME = {"leave_last": splits.last_events, "time": splits.later_events}
+_UNITED = ("sum", "max", "last")  # of parts as of all events at once
 
 
 def with_ids(data: IdMatrix, users: Ids | None, items: Ids | None, unknown: str) -> IdMatrix:
     """The entries in the rows and columns of other ids; None: as they are."""
     checks.choice("unknown", unknown, ("raise", "drop"))
-    rows, columns = csr.entry_rows(data.user_items), data.user_items.indices
-    rows = _moved(rows, data.users, users, "users", unknown)
-    columns = _moved(columns, data.items, items, "items", unknown)
+    events = data.listed()
+    rows = _moved(events.rows, data.users, users, "users", unknown)
+    columns = _moved(events.columns, data.items, items, "items", unknown)
     users = data.users if users is None else users
     items = data.items if items is None else items
     kept = (rows >= 0) & (columns >= 0)
-    values = data.user_items.data[kept]
-    times = None if data.times is None else data.times[kept]
-    return matrix_of(rows[kept], columns[kept], values, times, users, items, "raise")
+    moved = events._replace(rows=rows, columns=columns).where(kept)
+    return data._replace(users=users, items=items).of(moved)
 
 
 def _moved(places: np.ndarray, ids: Ids, other: Ids | None, name: str, unknown: str) -> np.ndarray:
@@ -76,55 +76,86 @@ def core(data: IdMatrix, min_user: int, min_item: int) -> IdMatrix:
     left = [np.flatnonzero(each) for each in enough]
     part = csr.keep(matrix, kept)[left[0]][:, left[1]]
     times = None if data.times is None else data.times[kept]
-    return IdMatrix(part, data.users.subset(left[0]), data.items.subset(left[1]), times)
+    events = None if data.events is None else data.events.kept(kept)
+    ids = data.users.subset(left[0]), data.items.subset(left[1])
+    return IdMatrix(part, *ids, times, events, data.aggregate)
 
 
 def split(data: IdMatrix, how: str, options: dict[str, Any]) -> Any:
-    """The parts of the matrix; see `splits`."""
+    """The parts; see `splits`. Those by time are of events."""
     checks.choice("how", how, tuple(SPLITS))
     function: Any = SPLITS[how]
+    if how == "user_folds":
+        return (_parts(data, parts) for parts in function(data.user_items, **options))
     if how not in _BY_TIME:
-        return function(data.user_items, **options)
+        return _parts(data, function(data.user_items, **options))
     if data.times is None:
         raise ValueError(
             f"split({how!r}) needs times, and there are none; name their column: "
             "Interactions.from_frame(..., time='timestamp')"
         )
-    return function(data.user_items, data.times, **options)
+    events = data.listed()
+    drops = splits.drops_repeats(options.pop("repeats", "keep"))
+    shape = data.user_items.shape
+    marked: Any = _BY_TIME[how]
+    test, n_cut_ties = marked(events.rows, events.times, shape[0], **options)
+    train, held_out = data.of(events.where(~test)), data.of(events.where(test))
+    if drops:
+        held_out = _without(held_out, train)
+    return splits.Split.counted(train, held_out, n_cut_ties)
 
 
-def times_of(part: sparse.csr_matrix, data: IdMatrix) -> np.ndarray | None:
-    """The times of entries that are some of those of `data`, in the same rows and columns."""
-    if data.times is None:
-        return None
-    times = np.empty(part.nnz, data.times.dtype)
-    for rows, span in csr.row_blocks(part.indptr):
-        first, last = (data.user_items.indptr[at] for at in (rows.start, rows.stop))
-        at = np.searchsorted(csr.entry_keys(data.user_items, rows), csr.entry_keys(part, rows))
-        times[span] = data.times[first:last][at]
-    return times
+def _without(data: IdMatrix, other: IdMatrix) -> IdMatrix:
+    """The entries whose pairs have none in the other."""
+    every = slice(0, data.user_items.shape[0])
+    keys = (csr.entry_keys(each.user_items, every) for each in (data, other))
+    return _kept(data, ~csr.among(*keys))
 
 
-def united(parts: Sequence[IdMatrix], names: Names, aggregate: str) -> IdMatrix:
+def _parts(data: IdMatrix, parts: Any) -> Any:
+    """A named tuple of matrices, with entries of `data`, as one of IdMatrix."""
+    return parts._make(
+        part if isinstance(part, np.ndarray) else _kept(data, _entries_of(data.user_items, part))
+        for part in parts
+    )
+
+
+def _kept(data: IdMatrix, kept: np.ndarray) -> IdMatrix:
+    times = None if data.times is None else data.times[kept]
+    events = None if data.events is None else data.events.kept(kept)
+    matrix = csr.keep(data.user_items, kept)
+    return data._replace(user_items=matrix, times=times, events=events)
+
+
+def _entries_of(whole: sparse.csr_matrix, part: sparse.csr_matrix) -> np.ndarray:
+    """Which entries of a matrix are in one of its parts."""
+    kept = np.empty(whole.nnz, bool)
+    for rows, span in csr.row_blocks(whole.indptr):
+        kept[span] = csr.among(csr.entry_keys(whole, rows), csr.entry_keys(part, rows))
+    return kept
+
+
+def united(parts: Sequence[IdMatrix], names: Names, aggregate: str | None) -> IdMatrix:
     """The entries of several, with the users and items of all; `names` are for errors."""
-    checks.choice("aggregate", aggregate, AGGREGATES)
+    if aggregate is not None:
+        checks.choice("aggregate", aggregate, AGGREGATES)
     timed = [part.times is not None for part in parts]
     if any(timed) != all(timed):
         raise ValueError(
             f"the Interactions in places {_places(timed, True)} have times, those in "
             f"{_places(timed, False)} have none; expected times in all or in none"
         )
-    if aggregate == "last" and not all(timed):
-        raise ValueError("aggregate='last' needs times, and there are none")
     rows, users = _joined_ids([part.users for part in parts], names.user)
     columns, items = _joined_ids([part.items for part in parts], names.item)
-    matrices = [part.user_items for part in parts]
-    of_rows = [numbers[csr.entry_rows(each)] for numbers, each in zip(rows, matrices, strict=True)]
-    of_columns = [numbers[each.indices] for numbers, each in zip(columns, matrices, strict=True)]
-    values = np.concatenate([each.data for each in matrices])
-    times = np.concatenate([part.times for part in parts]) if all(timed) else None
+    same = all((part.aggregate or "sum") == (aggregate or "sum") for part in parts)
+    by_event = same and (aggregate or "sum") in _UNITED
+    each = [part.listed() if by_event else part._replace(events=None).listed() for part in parts]
+    of_rows = [numbers[events.rows] for numbers, events in zip(rows, each, strict=True)]
+    of_columns = [numbers[events.columns] for numbers, events in zip(columns, each, strict=True)]
+    values = [np.ones(len(e.rows)) if e.values is None else e.values for e in each]
+    times = np.concatenate([events.times for events in each]) if all(timed) else None
     both = np.concatenate(of_rows), np.concatenate(of_columns)
-    return matrix_of(*both, values, times, users, items, aggregate)
+    return matrix_of(*both, np.concatenate(values), times, users, items, aggregate)
 
 
 def _joined_ids(parts: Sequence[Ids], name: str) -> tuple[list[np.ndarray], Ids]:

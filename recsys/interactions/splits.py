@@ -1,7 +1,8 @@
 """Splits of a user-item matrix, all reproducible from `random_state`.
 
 What goes in is a SciPy sparse matrix, users x items, in any format; entries stored more than once
-are summed first, so that no interaction is in both parts. What comes out are canonical csr_matrices
+are summed first, so that no interaction is in both parts, but for splits by time, which are of
+events: what somebody did before and after is in both. What comes out are canonical csr_matrices
 of the same shape, float64 where float32 could not hold every value of the type that went in.
 
 `random_state` is None (a new split every time), an int, a numpy.random.Generator or a RandomState.
@@ -9,6 +10,7 @@ of the same shape, float64 where float32 could not hold every value of the type 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from datetime import date
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,16 +19,39 @@ import numpy as np
 
 from recsys import checks, csr
 from recsys.interactions.columns import moment as in_utc
+from recsys.interactions.repeats import Listed
 
 if TYPE_CHECKING:
     from scipy import sparse
 
+logger = logging.getLogger("recsys")
 
-class Split(NamedTuple):
-    """Two matrices that add up to the whole."""
 
-    train: sparse.csr_matrix
-    test: sparse.csr_matrix
+class _Two(NamedTuple):
+    train: Any
+    test: Any
+
+
+class Split(_Two):
+    """Two matrices that add up to the whole.
+
+    Attributes
+    ----------
+    train, test : csr_matrix
+    n_cut_ties : int
+        Of splits by time: events beyond the share asked for that are in test as they have the
+        time of the cut; of the last ones of each user, users of whom the cut is among events of one
+        time, which are in random order.
+    """
+
+    n_cut_ties = 0
+
+    @classmethod
+    def counted(cls, train: Any, test: Any, n_cut_ties: int) -> Split:
+        """With that many ties."""
+        split = cls(train, test)
+        split.n_cut_ties = n_cut_ties
+        return split
 
 
 class UserSplit(NamedTuple):
@@ -116,51 +141,113 @@ def leave_k_out_split(
 
 
 def leave_last_split(
-    user_items: Any, times: Any, k: int = 1, *, min_train: int = 1, random_state: Any = None
+    user_items: Any,
+    times: Any,
+    k: int = 1,
+    *,
+    min_train: int = 1,
+    repeats: str = "keep",
+    random_state: Any = None,
 ) -> Split:
-    """The `k` latest interactions of each user go to test.
+    """The `k` latest events of each user go to test.
 
     Equal times are ordered at random: by column, the item's number would decide.
 
     Parameters
     ----------
     user_items : scipy sparse matrix in CSR, CSC or COO format
+        Each stored entry is an event: those of one place may go to different parts, and are summed
+        there.
     times : array of real numbers or datetime64
-        When, an element for each stored entry, in the order of ``user_items.data``. Of entries
-        stored more than once the latest time counts.
-    k, min_train, random_state
-        As in `leave_k_out_split`.
+        When, an element for each stored entry, in the order of ``user_items.data``.
+    k : int, default 1
+        How many.
+    min_train : int, default 1
+        Users with fewer than ``k + min_train`` events keep all of them in train.
+    repeats : {"keep", "drop"}, default "keep"
+        Whether what is in train as well stays in test: `evaluate` takes no such entries, unless
+        with ``allow_overlap=True``.
+    random_state : default None
     """
-    matrix, n_test = _k_a_user(user_items, k, min_train)
-    times = _times(user_items, matrix, times)
-    rng = checks.random_generator(random_state)
-    return _split(matrix, _last(matrix, n_test, rng, times))
+    events, shape = _events(user_items, times)
+    test, n_ties = last_events(
+        events.rows, events.times, shape[0], k, min_train=min_train, random_state=random_state
+    )
+    return _of_events(events, shape, test, n_ties, drops_repeats(repeats))
 
 
-def time_split(user_items: Any, times: Any, test_share: float = 0.2, *, at: Any = None) -> Split:
-    """All interactions from one moment on go to test: no model sees the future of anybody.
+def time_split(
+    user_items: Any,
+    times: Any,
+    test_share: float = 0.2,
+    *,
+    at: Any = None,
+    repeats: str = "keep",
+) -> Split:
+    """All events from one moment on go to test: no model sees the future of anybody.
 
     Parameters
     ----------
-    user_items, times
+    user_items, times, repeats
         As in `leave_last_split`.
     test_share : float, default 0.2
-        Choose the moment so that at least this share of the interactions goes to test; more where
+        Choose the moment so that at least this share of the events goes to test; more where
         several have its time.
     at : number, datetime64, date, datetime or str, optional
         The moment itself.
     """
+    events, shape = _events(user_items, times)
+    test, n_ties = later_events(events.rows, events.times, shape[0], test_share, at=at)
+    return _of_events(events, shape, test, n_ties, drops_repeats(repeats))
+
+
+def drops_repeats(repeats: Any) -> bool:
+    """Whether test is to be without what is in train."""
+    checks.choice("repeats", repeats, ("keep", "drop"))
+    return repeats == "drop"
+
+
+def last_events(
+    rows: np.ndarray,
+    times: np.ndarray,
+    n_rows: int,
+    k: int = 1,
+    *,
+    min_train: int = 1,
+    random_state: Any = None,
+) -> tuple[np.ndarray, int]:
+    """Which events are the `k` latest of their row, and of how many rows times tie at the cut."""
+    checks.integer("k", k, 1)
+    checks.integer("min_train", min_train, 0)
+    rng = checks.random_generator(random_state)
+    lengths = np.bincount(rows, minlength=n_rows)
+    n_test = np.where(lengths >= k + min_train, k, 0)
+    order = np.lexsort((rng.random(len(rows)), times, rows))
+    ends = np.cumsum(lengths)
+    test = np.zeros(len(rows), bool)
+    test[order] = np.arange(len(rows)) >= np.repeat(ends - n_test, lengths)
+    cut = (ends - n_test)[(n_test > 0) & (lengths > n_test)]
+    return test, _said(int((times[order[cut - 1]] == times[order[cut]]).sum()), "users")
+
+
+def later_events(
+    rows: np.ndarray, times: np.ndarray, n_rows: int, test_share: float = 0.2, *, at: Any = None
+) -> tuple[np.ndarray, int]:
+    """Which events are from one moment on, and how many more than the share, being of its time."""
     share = checks.number("test_share", test_share, above=0, below=1)
-    matrix = csr.canonical(user_items, may_be_empty=True, name="user_items")
-    times = _times(user_items, matrix, times)
     if not len(times):
-        return _split(matrix, np.zeros(0, bool))
-    if at is None:
-        n_train = len(times) - int(np.ceil(share * len(times) - 1e-9))
-        at = np.partition(times, n_train)[n_train]
-    else:
-        at = _moment(at, times.dtype)
-    return _split(matrix, times >= at)
+        return np.zeros(0, bool), 0
+    if at is not None:
+        return times >= _moment(at, times.dtype), 0
+    n_train = len(times) - int(np.ceil(share * len(times) - 1e-9))
+    test = times >= np.partition(times, n_train)[n_train]
+    return test, _said(int(test.sum()) - (len(times) - n_train), "events")
+
+
+def _said(n_ties: int, noun: str) -> int:
+    if n_ties:
+        logger.info("the cut by time goes through equal times of %d %s", n_ties, noun)
+    return n_ties
 
 
 # ---- by user -----------------------------------------------------------------------------------
@@ -302,15 +389,22 @@ def _moment(at: Any, dtype: np.dtype) -> np.ndarray:
         at = in_utc(at)
     moment = np.asarray(at)
     if dtype.kind == "M" and isinstance(at, str):
-        moment = np.asarray(np.datetime64(at))
+        try:
+            moment = np.asarray(np.datetime64(at))
+        except ValueError:
+            raise ValueError(
+                f"at is no date: {at!r}; expected one as in ISO 8601, such as '2026-01-31' or "
+                "'2026-01-31T18:00', or a datetime"
+            ) from None
     kinds = "M" if dtype.kind == "M" else "iuf"
     if moment.ndim or moment.dtype.kind not in kinds or not np.isfinite(moment):
         raise TypeError(f"at must be a moment like those of times, which are {dtype}; got {at!r}")
     return moment
 
 
-def _times(user_items: Any, matrix: sparse.csr_array, times: Any) -> np.ndarray:
-    """`times`, which go with the entries of `user_items`, for those of the canonical `matrix`."""
+def _events(user_items: Any, times: Any) -> tuple[Listed, tuple[int, int]]:
+    """Each stored entry and its time, by row, by column and by time; and the shape."""
+    matrix = csr.canonical(user_items, may_be_empty=True, name="user_items")
     times = np.asarray(times)
     if times.dtype.kind not in "iufM":
         raise TypeError(
@@ -335,7 +429,19 @@ def _times(user_items: Any, matrix: sparse.csr_array, times: Any) -> np.ndarray:
         row, column = csr.entry_rows(user_items), user_items.indices
     else:
         row, column = user_items.indices, csr.entry_rows(user_items.T)
-    keys = row.astype(np.int64) * matrix.shape[1] + column
-    order = np.lexsort((times, keys))
-    last = np.append(np.diff(keys[order]) > 0, True)[: len(keys)]
-    return times[order][last]
+    order = np.lexsort((times, column, row))
+    events = Listed(row, column, user_items.data.astype(matrix.dtype), times)
+    return events.where(order), matrix.shape
+
+
+def _of_events(
+    events: Listed, shape: tuple[int, int], test: np.ndarray, n_ties: int, drops: bool
+) -> Split:
+    """The two matrices that events come to, summed in each."""
+    train, held_out = (
+        csr.from_triples(part.values, part.rows, part.columns, shape)
+        for part in (events.where(~test), events.where(test))
+    )
+    if drops:
+        held_out = csr.without(held_out, train)
+    return Split.counted(csr.scipy_matrix(train), csr.scipy_matrix(held_out), n_ties)

@@ -12,7 +12,10 @@ import numpy as np
 from recsys import checks, csr, kernels
 from recsys.csr import TrainingMatrix
 from recsys.models import factor_lists, growth, ids, strangers, training
+from recsys.models.in_file import check_length, factors_from_file, factors_in_file
+from recsys.models.meaning import as_ratings
 from recsys.models.model import Lists, Model, read_only
+from recsys.models.reach import users_of_items
 from recsys.models.scoring import pair_scores, similar
 from recsys.models.selection import Choice, scored_pairs
 from recsys.models.strangers import LEAVING_OUT
@@ -22,8 +25,6 @@ if TYPE_CHECKING:
     from scipy import sparse
 
 logger = logging.getLogger("recsys")
-
-_FACTORS, _BIASES = ("user_factors", "item_factors"), ("user_biases", "item_biases")
 
 
 class FactorModel(Model):
@@ -137,7 +138,7 @@ class FactorModel(Model):
         )
         return self
 
-    def partial_fit(self, events: Any, *, rounds: int | None = None) -> Self:
+    def partial_fit(self, events: Any, y: None = None, *, rounds: int | None = None) -> Self:
         """Learn from a day's events, of users and items that are known and of new ones.
 
         Adds the events to what is remembered (of ratings, new ones replace old ones), and learns
@@ -150,8 +151,9 @@ class FactorModel(Model):
         events : Interactions, or scipy sparse matrix or array
             New users and items come after those the model has. A matrix has the model's rows and
             columns, and new ones beyond them.
+        y : None
         rounds : int, optional
-            How many times, at least 1. None: 2 by least squares, 3 of `LogisticMF`, 5 of `BPR`.
+            How many times. None: 2 by least squares, 3 of `LogisticMF`, 5 of `BPR`.
 
         Returns
         -------
@@ -160,22 +162,24 @@ class FactorModel(Model):
         Raises
         ------
         NotFittedError, TypeError, ValueError, FloatingPointError
-            As in `fit`; nothing is remembered; a matrix is smaller than the model. Nothing has
-            been changed then, nor by Ctrl-C.
+            As in `fit`; nothing is remembered; a matrix is smaller than the model. Nothing is
+            changed then, nor by Ctrl-C.
         """
+        training.no_target(y)
         dtype = self._check_parameters()
         rounds = checks.integer("rounds", self._rounds if rounds is None else rounds, 1)
         self._both_factors()
+        events = as_ratings(events) if self._ratings else events
         vocabulary, events = ids.with_newcomers(self._vocabulary(), events)
         growth.learn_day(self, csr.canonical(events, dtype, name="events"), vocabulary, rounds)
         return self
 
     @property
     def user_factors(self) -> np.ndarray:
-        """X, n_users x factors, of the model's dtype: a read-only view. To change some of it,
-        change a copy and assign that; what is assigned is copied.
+        """X, n_users x factors: a read-only view. To change some of it, change a copy and assign
+        that; what is assigned is copied.
 
-        During `fit` its memory is reused two iterations later: a callback that keeps it copies it.
+        In `fit` its memory is reused two iterations later: a callback that keeps it copies it.
         """
         return read_only(self._factors("_user_factors"))
 
@@ -194,7 +198,7 @@ class FactorModel(Model):
 
     @property
     def user_biases(self) -> np.ndarray | None:
-        """b_u, one for each user, of the model's dtype: a read-only view. None: it has none."""
+        """b_u, one a user: a read-only view. None: it has none."""
         return None if self._user_biases is None else read_only(self._user_biases)
 
     @property
@@ -223,11 +227,11 @@ class FactorModel(Model):
         items : int or array of int, shape (n,)
             Column numbers of the training matrix; ids, where the model speaks them.
         N : int, default 10
-            Length of each list, the item itself included.
+            Length of each list, with the item itself.
         among : int or array of int, optional
             The only items to choose from; all by default.
         filter_items : int or array of int, optional
-            Items to leave out of every list.
+            Those to leave out.
         unknown : {"error", "skip", "popular"}, default "error"
             As in `recommend`: of an unknown item the list is empty, or of popular items.
 
@@ -281,6 +285,36 @@ class FactorModel(Model):
         lists = similar(self, "users", rows, N, among, filter_users)
         return ids.to_ids(vocabulary, "users", lists, "users", users)
 
+    def recommend_users(
+        self,
+        items: Any,
+        N: int = 10,
+        *,
+        filter_seen: bool = True,
+        filter_users: Any = None,
+        users: Any = None,
+        unknown: str = "error",
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The N users who give each item the highest scores: whom to tell of it.
+
+        Parameters
+        ----------
+        items, N
+            As in `similar_items`.
+        filter_seen : bool, default True
+            Leave out users who have an entry for the item in the training matrix.
+        filter_users, users : int or array of int, optional
+            Users to leave out; the only ones to choose from.
+        unknown : {"error", "skip"}, default "error"
+            Lists of unknown items stay empty, unknown users are left out.
+
+        Returns
+        -------
+        ids, scores : as in `recommend`
+        """
+        options = {"filter_seen": filter_seen, "filter_users": filter_users, "users": users}
+        return users_of_items(self, items, N, unknown=unknown, **options)
+
     def score(self, users: Any, items: Any = None, *, unknown: str = "error") -> np.ndarray:
         """x_u . y_i, and mean + b_u + b_i if there are biases, for pairs of users and items.
 
@@ -290,8 +324,7 @@ class FactorModel(Model):
             Row and column numbers of the training matrix, or ids, broadcast against each other:
             two arrays of length n give n scores, ``score(users[:, None], items)`` all pairs.
         unknown : {"error", "skip", "popular"}, default "error"
-            The score of an unknown user or item: NaN ("skip"), or, of an unknown user and a known
-            item, the number of users who have that ("popular").
+            Of unknown ones the score is NaN, or with "popular", of known items, their users.
 
         Returns
         -------
@@ -312,8 +345,7 @@ class FactorModel(Model):
         return pair_scores(self, rows.reshape(-1), columns.reshape(-1)).reshape(rows.shape)[()]
 
     def fold_in(self, user_items: Any) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
-        """Factors of users the model was not trained on, and their biases if it has such; items
-        held fixed.
+        """Factors of users the model was not trained on, and biases if it has such; items held.
 
         Stores nothing; what a user gets does not depend on the others. Models by least squares and
         `ExplicitSGD` solve each row exactly, whatever `solver` is. `BPR` makes 30 epochs of its
@@ -328,8 +360,7 @@ class FactorModel(Model):
         Returns
         -------
         factors : ndarray of the model's dtype, shape (n, factors)
-            Of a user without entries zeros, unless there are biases and unobserved cells weigh
-            something.
+            Of a user without entries zeros, unless biases and unobserved cells weigh something.
         biases : ndarray of the model's dtype, shape (n,)
             Only of a model whose users have biases; one without returns the factors alone.
 
@@ -380,9 +411,7 @@ class FactorModel(Model):
     # ---- files ---------------------------------------------------------------------------------
 
     def _to_file(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        learned = {name: getattr(self, f"_{name}") for name in (*_FACTORS, *_BIASES)}
-        header = {"mean": self._mean, "shape": self._known_shape()}
-        return header, {name: array for name, array in learned.items() if array is not None}
+        return factors_in_file(self)
 
     def _from_file(
         self,
@@ -390,17 +419,7 @@ class FactorModel(Model):
         arrays: dict[str, np.ndarray],
         training_matrix: TrainingMatrix | None,
     ) -> dict[str, Any]:
-        dtype = checks.floating_dtype(self.dtype)
-        state = {f"_{name}": checks.factor_matrix(name, arrays[name], dtype) for name in _FACTORS}
-        for name, factors in zip(_BIASES, _FACTORS, strict=True):
-            if name in arrays:
-                column = checks.factor_matrix(name, arrays[name][:, np.newaxis], dtype)
-                _check_length(name, column, len(state[f"_{factors}"]))
-                state[f"_{name}"] = column[:, 0]
-        shape = [len(state[f"_{name}"]) for name in _FACTORS]
-        if list(header.get("shape", shape)) != shape:
-            raise ValueError(f"it says there are factors for {header['shape']}, and has {shape}")
-        return state | {"_mean": checks.number("mean", header.get("mean", 0.0))}
+        return factors_from_file(header, arrays, checks.floating_dtype(self.dtype))
 
     # ---- lists ---------------------------------------------------------------------------------
 
@@ -408,7 +427,7 @@ class FactorModel(Model):
         factors = checks.factor_matrix(name, value, checks.floating_dtype(self.dtype))
         biases = getattr(self, "_" + name.replace("factors", "biases"))
         if biases is not None:
-            _check_length(name, factors, len(biases))
+            check_length(name, factors, len(biases))
         if np.may_share_memory(factors, value):
             factors = factors.copy()
         self._publish(growth.in_dtype(self, factors.dtype) | {f"_{name}": factors})
@@ -432,17 +451,7 @@ class FactorModel(Model):
         return self._once(f"norms of {what}", rows, lambda: kernels.norms(rows))
 
     def _norm_order(self, n_users: int) -> kernels.NormOrder | None:
-        """What spares the kernel work. With codes, which a few users profit from, it takes as
-        long to make as dozens of lists: the first such call does without, as there may be no
-        other."""
-        items = self._scored_items()
-        codes = n_users <= kernels.FEW_QUERIES
-        if codes and self._once("asked before", items, lambda: [False]) == [False]:
-            self._prepared["asked before"] = items, [True]
-            return None
-        norms = self._norms("scored items", items)
-        what = "order and codes" if codes else "order"
-        return self._once(what, items, lambda: kernels.norm_order(items, norms, codes=codes))
+        return factor_lists.norm_order(self, n_users)
 
     def _known_shape(self) -> tuple[int, int]:
         user_factors, item_factors = self._both_factors()
@@ -490,8 +499,3 @@ class FactorModel(Model):
 def both_or_factors(solved: tuple[np.ndarray, np.ndarray | None]) -> Any:
     """Factors and biases, or the factors alone where there are no biases."""
     return solved[0] if solved[1] is None else solved
-
-
-def _check_length(name: str, rows: np.ndarray, count: int) -> None:
-    if len(rows) != count:
-        raise ValueError(f"{name} has {len(rows)} rows; expected {count}, as many as biases")

@@ -28,21 +28,22 @@ class Vocabulary(NamedTuple):
     items: Ids
     names: tuple[str, str]
     frame_kind: str | None
+    types: tuple[Any, Any] | None = None  # of the columns of ids in such a table
 
     @classmethod
     def of(cls, user_items: Any) -> Vocabulary | None:
         """The ids in what `fit` was given; None for a matrix."""
         if not isinstance(user_items, Interactions):
             return None
-        names = user_items.names
-        return cls(
-            user_items.users, user_items.items, (names.user, names.item), user_items.frame_kind
-        )
+        names = (user_items.names.user, user_items.names.item)
+        table = user_items.frame_kind, user_items.id_types
+        return cls(user_items.users, user_items.items, names, *table)
 
     def header(self) -> dict[str, Any]:
         """For a model file; see `arrays`."""
         digests = {name: digest(array) for name, array in self.arrays().items()}
-        return {"ids": {"names": self.names, "frame_kind": self.frame_kind, "digests": digests}}
+        table = {"frame_kind": self.frame_kind, "types": self.types and list(map(str, self.types))}
+        return {"ids": {"names": self.names, **table, "digests": digests}}
 
     def arrays(self) -> dict[str, np.ndarray]:
         """For a model file; TypeError where ids are neither strings nor integers."""
@@ -74,7 +75,9 @@ class Vocabulary(NamedTuple):
         if (len(users), len(items)) != shape:
             raise ValueError(f"there are ids of {len(users)} users and {len(items)} items")
         user, item = header["ids"]["names"]
-        return cls(users, items, (user, item), header["ids"]["frame_kind"])
+        types = header["ids"].get("types")
+        table = header["ids"]["frame_kind"], types and (str(types[0]), str(types[1]))
+        return cls(users, items, (user, item), *table)
 
     def side(self, side: str) -> Ids:
         """The ids of "users" or of "items"."""
@@ -271,7 +274,12 @@ def _named(
     called = dict(zip(("users", "items"), vocabulary.names, strict=True))
     listed = called[side] if side != of_side else f"similar_{called[side]}"
     ids = vocabulary.side(side).take(lists[0])
-    return IdLists(ids, lists[1], whose, (called[of_side], listed), vocabulary.frame_kind)
+    types = None
+    if vocabulary.types is not None:
+        by_side = dict(zip(("users", "items"), vocabulary.types, strict=True))
+        types = by_side[of_side], by_side[side]
+    names = called[of_side], listed
+    return IdLists(ids, lists[1], whose, names, vocabulary.frame_kind, types=types)
 
 
 def integers_where_all_are(ids: np.ndarray) -> np.ndarray:

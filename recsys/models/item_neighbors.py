@@ -12,6 +12,7 @@ from recsys.csr import TrainingMatrix
 from recsys.interactions.matching import in_rows
 from recsys.models import ids, strangers
 from recsys.models.ids import Vocabulary
+from recsys.models.meaning import check_not_full
 from recsys.models.model import Lists, Model
 from recsys.models.selection import Choice, list_length, one_history, scored_pairs
 from recsys.models.training import NotFittedError, no_target
@@ -137,6 +138,7 @@ class ItemNeighbors(Model):
         dtype = self._check_parameters()
         vocabulary = Vocabulary.of(user_items)
         counts = csr.canonical(in_rows(user_items), dtype)
+        check_not_full(counts)
         self._log_start(counts)
         began = time.perf_counter()
         similarity = self._neighbors(counts)

@@ -30,6 +30,7 @@ class IdLists(tuple[np.ndarray, np.ndarray]):
 
     unknown: np.ndarray | None
     _marked: bool
+    _types: tuple[Any, Any] | None
     _whose: np.ndarray
     _names: tuple[str, str]
     _frame_kind: str | None
@@ -43,20 +44,22 @@ class IdLists(tuple[np.ndarray, np.ndarray]):
         frame_kind: str | None,
         unknown: np.ndarray | None = None,
         marked: bool = False,
+        types: tuple[Any, Any] | None = None,
     ) -> IdLists:
         self = super().__new__(cls, (ids, scores))
         self._whose, self._names, self._frame_kind = whose, names, frame_kind
+        self._types = types
         self.unknown, self._marked = unknown, marked
         return self
 
     def __getnewargs__(self) -> tuple[Any, ...]:  # for copies and pickles
         named = self._whose, self._names, self._frame_kind
-        return *self, *named, self.unknown, self._marked
+        return *self, *named, self.unknown, self._marked, self._types
 
     def marking(self, unknown: np.ndarray, marked: bool) -> IdLists:
         """The same lists, of whom some are unknown; `marked`: `to_frame` says so."""
         named = self._whose, self._names, self._frame_kind, unknown, marked
-        return IdLists(self.ids, self.scores, *named)
+        return IdLists(self.ids, self.scores, *named, types=self._types)
 
     @property
     def ids(self) -> np.ndarray:
@@ -101,7 +104,10 @@ class IdLists(tuple[np.ndarray, np.ndarray]):
         ImportError, ValueError
             That library is not installed; there is no such kind.
         """
-        return to_frame(self.columns(), kind or self._frame_kind)
+        types = None
+        if kind is None or kind == self._frame_kind:
+            types = dict(zip(self.columns(), self._types or (), strict=False))
+        return to_frame(self.columns(), kind or self._frame_kind, types)
 
     def __repr__(self) -> str:
         return "\n".join([aligned(self._cells()), *self._rest()])

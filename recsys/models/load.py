@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from typing import Any
 
 import numpy as np
@@ -68,9 +69,8 @@ def load(source: Any, *, verify: bool = False) -> FactorModel | ItemNeighbors:
         raise ValueError(
             f"{named(source)} is damaged: {error}. Save the model again, or copy the file anew"
         ) from error
-    logger.info(
-        "loaded %r from %s, saved by recsys %s", model, named(source), header.get("version")
-    )
+    place = source if isinstance(source, str | os.PathLike) else named(source)
+    logger.info("loaded %r from %s, saved by recsys %s", model, place, header.get("version"))
     return model
 
 

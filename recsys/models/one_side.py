@@ -10,6 +10,7 @@ from recsys import checks, csr, kernels
 from recsys.csr import TrainingMatrix
 from recsys.interactions import Interactions
 from recsys.models import growth, ids
+from recsys.models.meaning import as_ratings
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -22,6 +23,7 @@ def partial_fit(
     passed without saying what it is, `name` what errors call that."""
     _check_words(side, who, given, events, rows, name)
     entries = next(each for each in (events, rows, given) if each is not None)
+    entries = as_ratings(entries) if model._ratings else entries
     vocabulary, who, entries = ids.to_learn(model._vocabulary(), side, who, entries)
 
     dtype = model._check_parameters()

@@ -11,6 +11,7 @@ import numpy as np
 from recsys import checks, csr
 from recsys.models import ids
 from recsys.models.factor_model import FactorModel
+from recsys.models.meaning import as_ratings
 from recsys.models.scoring import pair_scores
 from recsys.models.selection import pairs
 from recsys.models.training import Iteration
@@ -90,7 +91,7 @@ class RatingModel(FactorModel):
         NotFittedError, TypeError, ValueError
             As in `predict`; the matrix is not as `fit` takes it.
         """
-        user_items = ids.all_entries(self._vocabulary(), user_items)
+        user_items = ids.all_entries(self._vocabulary(), as_ratings(user_items))
 
         shape = self._known_shape()
         ratings = csr.canonical(user_items, checks.floating_dtype(self.dtype))

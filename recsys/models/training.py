@@ -18,6 +18,7 @@ from recsys.csr import TrainingMatrix
 from recsys.interactions.matching import pair_in_rows
 from recsys.models.growth import continued
 from recsys.models.ids import Vocabulary
+from recsys.models.meaning import as_ratings, check_not_full
 from recsys.models.validation import NAMES, Validation
 from recsys.progress import progress_bar
 
@@ -146,10 +147,14 @@ def fit(
             "callback must be a function of (iteration, seconds, loss); got "
             f"{callback!r} ({type(callback).__name__})"
         )
+    if model._ratings:
+        user_items, validation = as_ratings(user_items), as_ratings(validation)
     vocabulary = Vocabulary.of(user_items)
     user_items, validation = pair_in_rows(user_items, validation, NAMES)
     counts = csr.canonical(user_items, dtype)
     model._check_counts(counts)
+    if not model._ratings:
+        check_not_full(counts)
     judge = Validation.of(model, counts, validation, metric, patience, validate_every)
     present = continued(model, counts, dtype, vocabulary) if warm_start else None
     continues = present is not None

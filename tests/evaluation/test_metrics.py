@@ -45,7 +45,11 @@ def test_every_metric_equals_the_plain_one(world):
     for name in plain[0]:
         expected = [values[name] for values in plain]
         np.testing.assert_allclose(USER_METRICS[name](judged, k), expected, atol=1e-9, err_msg=name)
-    assert set(USER_METRICS) == {*plain[0], "novelty"}
+    for name in ("ndcg_linear", "ndcg_exponential"):  # of values that are all 1
+        np.testing.assert_allclose(USER_METRICS[name](judged, k), USER_METRICS["ndcg"](judged, k))
+    assert set(USER_METRICS) - set(plain[0]) == {
+        "novelty", "diversity", "ndcg_linear", "ndcg_exponential",
+    }  # fmt: skip
     overall = plain_metrics.overall_values(lists.tolist(), relevant, k, n_items)
     totals = totals_of(judged, k)
     for name, metric in OVERALL_METRICS.items():
@@ -188,6 +192,6 @@ def test_nothing_of_the_callers_is_changed():
         array.flags.writeable = False
     judged = judge(items, relevant)
     for metric in USER_METRICS.values():
-        if metric is not evaluation.metrics.novelty:
+        if metric not in (evaluation.metrics.novelty, evaluation.metrics.diversity):
             metric(judged, 2)
     assert np.array_equal(items, before[0]) and (relevant != before[1]).nnz == 0

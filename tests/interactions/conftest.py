@@ -2,7 +2,7 @@ import sys
 
 import pytest
 
-from recsys.interactions import encode, files, frames, interactions
+from recsys.interactions import encode, events, files, frames
 
 
 @pytest.fixture(params=["pyarrow", "no pyarrow"])
@@ -16,7 +16,7 @@ def reader(request, monkeypatch):
 def small_batches(monkeypatch):
     """Batches of a few rows, which are merged often."""
     monkeypatch.setattr(frames, "ROWS", 3)
-    monkeypatch.setattr(interactions, "ROWS", 3)
+    monkeypatch.setattr(events, "ROWS", 3)
     monkeypatch.setattr(files, "ROWS", 3)
     monkeypatch.setattr(files, "_LINES", 3)
     monkeypatch.setattr(files, "_BYTES", 64)

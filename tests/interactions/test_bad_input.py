@@ -78,7 +78,7 @@ def test_kinds_that_change_between_batches(reader, small_batches):
         ({"item": None}, TypeError, r"item is a column by its name; got None"),
         ({"item": "user"}, ValueError, r"'user' is named twice"),
         ({"aggregate": "total"}, ValueError, r"unknown aggregate 'total'; expected 'sum' or 'max'"),
-        ({"aggregate": "last", "value": "plays"}, ValueError, r"needs the times .*pass time="),
+        ({"zeros": "none"}, ValueError, r"unknown zeros 'none'; expected 'keep' or 'drop'"),
         ({"aggregate": "max"}, ValueError, r"needs the values .*pass value="),
         ({"allow_negative": 1}, TypeError, r"allow_negative must be True or False"),
     ],
@@ -168,8 +168,6 @@ def test_bad_rearrangements():
         data.concat(Interactions.from_arrays([1], [1]))
     with pytest.raises(ValueError, match=r"in places \[1\] have times, those in \[0\] have none"):
         data.concat(Interactions.from_arrays(["a"], [1], times=[1]))
-    with pytest.raises(ValueError, match="aggregate='last' needs times"):
-        data.concat(data, aggregate="last")
     with pytest.raises(ValueError, match="2 events are of a pair"):
         data.concat(data, aggregate="raise")
     with pytest.raises(UnknownIdError, match="users not known: 'b'"):

@@ -180,7 +180,7 @@ def test_days():
     ],
 )
 def test_width_of_values(values, dtype):
-    data = Interactions.from_arrays([1, 2], [1, 1], values)
+    data = Interactions.from_arrays([1, 2], [1, 1], values, zeros="keep")
     assert data.user_items.dtype == dtype and data.nnz == 2
     np.testing.assert_array_equal(data.user_items.data, np.array(list(values), dtype))
 

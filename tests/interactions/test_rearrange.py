@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import sparse
 
 from recsys import Interactions, evaluation
-from recsys.interactions import Ids, encode, interactions
+from recsys.interactions import Ids, encode
+from recsys.interactions import events as event_columns
 from recsys.interactions.rearrange import SPLITS
 
 
@@ -46,11 +48,11 @@ def test_any_events(pyarrow, aggregate, events):
     hidden = {"pyarrow": None} if pyarrow == "no pyarrow" else {}
     with (
         mock.patch.dict(sys.modules, hidden),
-        mock.patch.object(interactions, "ROWS", 3),
+        mock.patch.object(event_columns, "ROWS", 3),
         mock.patch.object(encode, "_MERGE", 2),
     ):
         columns = [list(column) for column in zip(*events, strict=True)]
-        data = Interactions.from_arrays(*columns, aggregate)
+        data = Interactions.from_arrays(*columns, aggregate, zeros="keep")
     assert list(data.users) == list(dict.fromkeys(columns[0]))
     assert list(data.items) == list(dict.fromkeys(columns[1]))
     expected = {}
@@ -74,13 +76,23 @@ def test_splits(how):
     made = next(made) if how == "user_folds" else made
     parts = {name: part for name, part in made._asdict().items() if name != "users"}
     assert all(part.users is data.users and part.items is data.items for part in parts.values())
-    assert sum(part.nnz for part in parts.values()) == data.nnz
-    assert {**as_dict(made[0]), **as_dict(made[1]), **as_dict(made[-2])}.items() <= (
+    by_event = how in ("leave_last", "time")
+    each = [part.to_frame("pandas", events=True) for part in parts.values()]
+    if by_event:
+        assert sum(map(len, each)) == len(data.to_frame("pandas", events=True)) > data.nnz
+    else:
+        assert sum(part.nnz for part in parts.values()) == data.nnz
+    assert by_event or {**as_dict(made[0]), **as_dict(made[1]), **as_dict(made[-2])}.items() <= (
         as_dict(data).items()
     )
     function = getattr(evaluation, how if how == "user_folds" else f"{how}_split")
-    times = [data.times] if how in ("leave_last", "time") else []
-    same = function(data.user_items, *times, **options)
+    whole, times = data.user_items, []
+    if by_event:  # as a matrix that stores each event
+        table = data.to_frame("pandas", events=True)
+        places = data.users.rows(table["user"]), data.items.rows(table["item"])
+        whole = sparse.coo_array((table.iloc[:, 2], places), shape=data.shape)
+        times = [table["time"].to_numpy()]
+    same = function(whole, *times, **options)
     same = next(same) if how == "user_folds" else same
     for name, part in parts.items():
         assert (part.user_items != getattr(same, name)).nnz == 0

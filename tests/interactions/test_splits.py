@@ -168,25 +168,43 @@ def test_leave_last_takes_the_latest(data):
     k = data.draw(st.integers(1, 3))
     whole = sp.coo_matrix((np.ones(len(user)), (user, item)), shape=(n_users, n_items))
     train, test = ev.leave_last_split(whole, time, k, random_state=0)
-    latest = {}
-    for u, i, t in events:
-        latest[u, i] = max(t, latest.get((u, i), t))
     for row in range(n_users):
-        mine = {i: t for (u, i), t in latest.items() if u == row}
-        left, out = (set(part[[row]].indices.tolist()) for part in (train, test))
-        assert left | out == set(mine) and not left & out
-        assert len(out) == (k if len(mine) >= k + 1 else 0)
-        if out:
-            assert max(mine[i] for i in left) <= min(mine[i] for i in out)
+        mine = sorted(t for u, _, t in events if u == row)
+        left, out = (part[[row]].sum() for part in (train, test))
+        assert left + out == len(mine) and out == (k if len(mine) >= k + 1 else 0)
+        cut = len(mine) - k
+        for item in test[[row]].indices:  # who is there has an event that is not too early
+            assert max(t for u, i, t in events if (u, i) == (row, item)) >= mine[cut]
+    np.testing.assert_array_equal((train + test).toarray(), whole.toarray())
 
 
-def test_the_latest_of_several_times_counts():
-    """User 0 came back to item 0 last; stored more than once, it is one interaction."""
-    whole = sp.coo_matrix((np.ones(4), ([0, 0, 0, 0], [0, 1, 0, 2])), shape=(1, 3))
-    for times in ([9, 5, 1, 6], [1, 5, 9, 6]):
-        train, test = ev.leave_last_split(whole, times)
-        assert test.toarray().tolist() == [[2, 0, 0]] and train.toarray().tolist() == [[0, 1, 1]]
-        assert ev.time_split(whole, times, at=9).test.indices.tolist() == [0]
+def test_events_are_split_before_they_are_summed():
+    """User 0 had item 0 before and after: it is in both parts, with what it came to in each."""
+    whole = sp.coo_matrix(([2.0, 1, 3, 1], ([0, 0, 0, 0], [0, 1, 0, 2])), shape=(1, 3))
+    times = [1, 5, 9, 6]
+    for train, test in (
+        ev.leave_last_split(whole, times, k=2),
+        ev.time_split(whole, times, at=6),
+        ev.time_split(whole, times, 0.5),
+    ):
+        assert train.toarray().tolist() == [[2, 1, 0]] and test.toarray().tolist() == [[3, 0, 1]]
+    parts = ev.time_split(whole, times, at=6, repeats="drop")
+    assert parts.train.toarray().tolist() == [[2, 1, 0]]
+    assert parts.test.toarray().tolist() == [[0, 0, 1]]
+    with pytest.raises(ValueError, match="unknown repeats 'x'; expected 'keep' or 'drop'"):
+        ev.leave_last_split(whole, times, repeats="x")
+
+
+def test_ties_at_the_cut_are_counted():
+    whole = sp.csr_matrix(np.ones((2, 5)))
+    times = np.array([1, 2, 2, 2, 3, 1, 2, 3, 4, 5])
+    parts = ev.leave_last_split(whole, times, k=2)  # user 0: one of three events of time 2
+    assert parts.n_cut_ties == 1 and parts.test.sum() == 4
+    parts = ev.time_split(whole, times, 0.5)  # five of ten; time 2 is that of four, six are later
+    assert parts.n_cut_ties == (times >= 2).sum() - 5 == 3
+    assert ev.time_split(whole, times, at=3).n_cut_ties == 0
+    with pytest.raises(ValueError, match=r"at is no date: '1.2.2026'; expected one as in ISO 8601"):
+        ev.time_split(whole, times.astype("datetime64[D]"), at="1.2.2026")
 
 
 def test_equal_times_are_not_ordered_by_item():
