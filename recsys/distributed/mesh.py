@@ -27,7 +27,11 @@ _SILENCE = 1800.0  # seconds without a byte: longer than any half-sweep should t
 
 
 class PeerError(ConnectionError):
-    """Another rank is gone, or has given up."""
+    """Another rank is gone, or silent."""
+
+
+class PeerGaveUpError(PeerError):
+    """Another rank has given up, and said why."""
 
 
 class NotDeterministicError(ValueError):
@@ -241,7 +245,9 @@ class _Receiving:
             self.left = self.left[count:]
         if self.reason is not None:
             text = bytes(self.reason).decode(errors="replace")
-            raise PeerError(f"rank {self.rank} on {self.mesh.hosts[self.rank]} gave up: {text}")
+            raise PeerGaveUpError(
+                f"rank {self.rank} on {self.mesh.hosts[self.rank]} gave up: {text}"
+            )
         return True
 
     def _begin_body(self) -> None:

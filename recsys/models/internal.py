@@ -13,8 +13,10 @@ import numpy as np
 
 from recsys import checks
 from recsys.csr import TrainingMatrix
+from recsys.interactions import Ids
 from recsys.kernels import NormOrder
 from recsys.models.factor_model import FactorModel
+from recsys.models.ids import Vocabulary
 from recsys.models.model import Model
 
 # ---- parameters --------------------------------------------------------------------------------
@@ -161,3 +163,9 @@ def start_from(
                 )
             state[f"_{noun}_biases"] = column[:, 0]
     model._publish(state)
+
+
+def name_rows(model: FactorModel, users: Ids, items: Ids, names: tuple[str, str]) -> None:
+    """Have a model that answers by `start_from` speak ids: one for each row of its factors, and
+    what a table calls them."""
+    model._publish({"_ids": Vocabulary(users, items, names, None)})

@@ -1,0 +1,230 @@
+"""`pyspark.ml.recommendation.ALS`, solved by recsys's kernels."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from typing import Any
+
+from pyspark import keyword_only
+from pyspark.ml.base import Estimator
+from pyspark.ml.util import DefaultParamsReadable, DefaultParamsWritable
+from pyspark.sql import DataFrame
+
+from recsys.distributed import ITEM, USER, Problem
+from recsys.models.confidence import signed_confidence
+from recsys.spark import params, stage
+from recsys.spark.ids import Prepared, prepare
+from recsys.spark.model import ALSModel, Summary
+from recsys.spark.params import ALSParams, MoreParams, setter, value_of
+
+logger = logging.getLogger("recsys")
+
+_OF_THE_MODEL = ("userCol", "itemCol", "predictionCol", "coldStartStrategy", "blockSize")
+_SEED_BITS = 63
+
+
+class ALS(Estimator, ALSParams, MoreParams, DefaultParamsReadable, DefaultParamsWritable):
+    """Alternating least squares on a Spark cluster.
+
+    Takes the place of `pyspark.ml.recommendation.ALS`, whose Params it has under their names and
+    with their defaults, and minimizes the same objectives: with `implicitPrefs` that of Hu, Koren
+    and Volinsky (2008), else that of ALS-WR (Zhou et al. 2008), `regParam` being multiplied by the
+    number of entries (with `implicitPrefs`: over 0) of a user or item.
+
+    For given data, seed, numbers of blocks and instruction set the result is the same, bit for bit,
+    whatever the number of executors, cores and restarts.
+
+    Parameters
+    ----------
+    rank : int, default 10
+    maxIter : int, default 10
+        0 stops at the initial factors.
+    regParam : float, default 0.1
+    numUserBlocks, numItemBlocks : int, default 10
+        Logical blocks, of which the tasks hold runs: they fix the order of sums, hence the bits.
+        No more tasks fit together than there are blocks of users or items.
+    implicitPrefs : bool, default False
+    alpha : float, default 1.0
+        Confidence is 1 + alpha |r|; r <= 0 is a preference of 0.
+    userCol, itemCol : str, default "user" and "item"
+        Integers, strings, dates or another type of single values.
+    ratingCol : str, default "rating"
+        "": 1.0 everywhere. Entries of one user and item are added up.
+    seed : int, default a hash of the name of the class
+    nonnegative : bool, default False
+        True is refused.
+    checkpointInterval : int, default 10
+        Iterations; -1: none.
+    intermediateStorageLevel : str
+        Checked; there is nothing to store in between.
+    finalStorageLevel : str
+        Of the factors; unset: MEMORY_AND_DISK, twice where an executor can be lost.
+    coldStartStrategy : {"nan", "drop"}
+    blockSize : int, default 4096
+        Users whose lists are made together.
+    solver : {"cholesky", "cg"}, default "cholesky"
+    cgSteps : int, default 3
+    confidence : {"linear", "log", "scaled"}, default "linear"
+        As in `recsys.ImplicitALS`.
+    epsilon : float, default 1.0
+        Of "log".
+    unobservedWeight : float, default 1.0
+        With `implicitPrefs`.
+    regularizationExponent : float, optional
+        As in `recsys.ImplicitALS`; unset: MLlib's.
+    numWorkers, threadsPerWorker : int, optional
+        Tasks that fit together, and threads of each.
+    checkpointDir : str, optional
+        Unset: that of `SparkContext.setCheckpointDir`.
+    wire : {"float32", "bfloat16"}, default "float32"
+        How factors travel between tasks.
+    computeLoss : bool, default False
+        Compute the objective at every iteration, for `ALSModel.summary`.
+    """
+
+    @keyword_only
+    def __init__(
+        self,
+        *,
+        rank: int = 10,
+        maxIter: int = 10,
+        regParam: float = 0.1,
+        numUserBlocks: int = 10,
+        numItemBlocks: int = 10,
+        implicitPrefs: bool = False,
+        alpha: float = 1.0,
+        userCol: str = "user",
+        itemCol: str = "item",
+        seed: int | None = None,
+        ratingCol: str = "rating",
+        nonnegative: bool = False,
+        checkpointInterval: int = 10,
+        intermediateStorageLevel: str = "MEMORY_AND_DISK",
+        finalStorageLevel: str = "MEMORY_AND_DISK",
+        coldStartStrategy: str = "nan",
+        blockSize: int = 4096,
+        predictionCol: str = "prediction",
+        solver: str = "cholesky",
+        cgSteps: int = 3,
+        confidence: str = "linear",
+        epsilon: float = 1.0,
+        unobservedWeight: float = 1.0,
+        regularizationExponent: float | None = None,
+        numWorkers: int | None = None,
+        threadsPerWorker: int | None = None,
+        checkpointDir: str | None = None,
+        wire: str = "float32",
+        computeLoss: bool = False,
+    ) -> None:
+        super().__init__()
+        self._set(**self._input_kwargs)
+
+    @keyword_only
+    def setParams(self, **values: Any) -> ALS:
+        """Sets Params by name."""
+        for name in values:
+            if not self.hasParam(name):
+                raise TypeError(f"ALS has no Param {name!r}")
+        return self._set(**values)
+
+    def setNumBlocks(self, value: int) -> ALS:
+        """Sets both :py:attr:`numUserBlocks` and :py:attr:`numItemBlocks`."""
+        return self._set(numUserBlocks=value, numItemBlocks=value)
+
+    setRank = setter("rank")
+    setMaxIter = setter("maxIter")
+    setRegParam = setter("regParam")
+    setNumUserBlocks = setter("numUserBlocks")
+    setNumItemBlocks = setter("numItemBlocks")
+    setImplicitPrefs = setter("implicitPrefs")
+    setAlpha = setter("alpha")
+    setUserCol = setter("userCol")
+    setItemCol = setter("itemCol")
+    setRatingCol = setter("ratingCol")
+    setPredictionCol = setter("predictionCol")
+    setNonnegative = setter("nonnegative")
+    setSeed = setter("seed")
+    setCheckpointInterval = setter("checkpointInterval")
+    setIntermediateStorageLevel = setter("intermediateStorageLevel")
+    setFinalStorageLevel = setter("finalStorageLevel")
+    setColdStartStrategy = setter("coldStartStrategy")
+    setBlockSize = setter("blockSize")
+    setSolver = setter("solver")
+    setCgSteps = setter("cgSteps")
+    setConfidence = setter("confidence")
+    setEpsilon = setter("epsilon")
+    setUnobservedWeight = setter("unobservedWeight")
+    setRegularizationExponent = setter("regularizationExponent")
+    setNumWorkers = setter("numWorkers")
+    setThreadsPerWorker = setter("threadsPerWorker")
+    setCheckpointDir = setter("checkpointDir")
+    setWire = setter("wire")
+    setComputeLoss = setter("computeLoss")
+
+    def _fit(self, dataset: DataFrame) -> ALSModel:
+        params.check(self)
+        spark = dataset.sparkSession
+        n_blocks = self.getNumUserBlocks(), self.getNumItemBlocks()
+        layout = stage.layout(
+            spark, value_of(self, "numWorkers"), value_of(self, "threadsPerWorker"), n_blocks
+        )
+        every = self.getCheckpointInterval()
+        prepared = prepare(dataset, self.getUserCol(), self.getItemCol(), self.getRatingCol())
+        settings = stage.Settings(
+            self._problem(),
+            n_blocks,
+            layout,
+            stage.secret(),
+            stage.checkpoint_folder(spark, value_of(self, "checkpointDir"), every),
+            every,
+        )
+        logger.info(
+            "ALS on Spark learns from %s entries, in %d tasks with %d threads each",
+            f"{prepared.count:,}", *layout,
+        )  # fmt: skip
+        level = self.getFinalStorageLevel() if self.isSet("finalStorageLevel") else None
+        stored = stage.storage_level(level, layout.workers > 1)
+        try:
+            fitted, told = stage.fit(prepared.entries, settings, stored)
+            factors = [_by_id(fitted, prepared, side, stored) for side in (USER, ITEM)]
+        finally:
+            for table in prepared.ids:
+                if table is not None:
+                    table.unpersist()
+        model = ALSModel(self.getRank(), *factors, Summary.of(told))
+        for name in (*_OF_THE_MODEL, "implicitPrefs", "alpha", "regParam"):
+            model._copy_param(self, name)
+        return model
+
+    def _problem(self) -> Problem:
+        def value(name: str) -> Any:
+            return value_of(self, name)
+
+        implicit = value("implicitPrefs")
+        signed = functools.partial(
+            signed_confidence, scheme=value("confidence"), alpha=value("alpha"),
+            epsilon=value("epsilon"),
+        )  # fmt: skip
+        return Problem(
+            factors=value("rank"),
+            iterations=value("maxIter"),
+            seed=value("seed") & ((1 << _SEED_BITS) - 1),
+            regularization=value("regParam"),
+            exponent=value("regularizationExponent"),
+            unobserved_weight=value("unobservedWeight") if implicit else 0.0,
+            signed=signed if implicit else None,
+            cg_steps=value("cgSteps") if value("solver") == "cg" else 0,
+            init_scale=0.1 if implicit else 1.0,
+            half=value("wire") == "bfloat16",
+            loss=value("computeLoss"),
+        )
+
+
+def _by_id(fitted: DataFrame, prepared: Prepared, side: int, level: Any) -> DataFrame:
+    """(id, features) of one side."""
+    rows = fitted.where(fitted["side"] == side).select("key", "features")
+    table = prepared.ids[side]
+    if table is None:
+        return rows.select(rows["key"].cast(prepared.types[side]).alias("id"), "features")
+    return rows.join(table, "key").select("id", "features").localCheckpoint(True, level)

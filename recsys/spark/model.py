@@ -1,0 +1,232 @@
+"""A fitted model: factors by id in DataFrames, and what is asked of them."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from pyspark.ml.base import Model
+from pyspark.ml.param import Param, Params, TypeConverters
+from pyspark.ml.util import DefaultParamsReader, DefaultParamsWriter, MLReadable, MLReader, MLWriter
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from recsys import ImplicitALS, checks
+from recsys.interactions import Ids
+from recsys.models import internal
+from recsys.spark import lists
+from recsys.spark.ids import id_type
+from recsys.spark.params import ALSModelParams, cold_start, setter
+
+
+class Summary(NamedTuple):
+    """What a fit tells of itself.
+
+    Attributes
+    ----------
+    seconds : list of float
+        Of each iteration, since the last checkpoint that was gone on from.
+    losses : list of float
+        The objective after each, with `computeLoss`.
+    resumed : int
+        Iterations that came from a checkpoint.
+    retried, jittered : int
+        Rows, on rank 0, that were solved again in double, and with a larger diagonal.
+    bytes_sent : int
+        By rank 0.
+    spent : dict
+        Seconds of rank 0 by step.
+    """
+
+    seconds: list[float]
+    losses: list[float]
+    resumed: int
+    retried: int
+    jittered: int
+    bytes_sent: int
+    spent: dict[str, float]
+
+    @classmethod
+    def of(cls, told: dict[str, Any]) -> Summary:
+        return cls(
+            told["seconds"], told["losses"], told["first"], told["retried"], told["jittered"],
+            told["bytes_sent"], told["spent"],
+        )  # fmt: skip
+
+
+class ALSModel(Model, ALSModelParams, MLReadable):
+    """What `ALS.fit` returns; takes the place of `pyspark.ml.recommendation.ALSModel`.
+
+    Attributes
+    ----------
+    rank : int
+    userFactors, itemFactors : DataFrame
+        id, of the type of the column it came from, and features, array<float>.
+    summary : Summary or None
+        None of a model that was loaded.
+    """
+
+    implicitPrefs = Param(
+        Params._dummy(), "implicitPrefs", "of the fit", typeConverter=TypeConverters.toBoolean
+    )
+    alpha = Param(Params._dummy(), "alpha", "of the fit", typeConverter=TypeConverters.toFloat)
+    regParam = Param(
+        Params._dummy(), "regParam", "of the fit", typeConverter=TypeConverters.toFloat
+    )
+
+    def __init__(
+        self,
+        rank: int,
+        userFactors: DataFrame,
+        itemFactors: DataFrame,
+        summary: Summary | None = None,
+    ) -> None:
+        super().__init__()
+        self._setDefault(
+            userCol="user", itemCol="item", predictionCol="prediction", coldStartStrategy="nan"
+        )
+        self.rank, self.summary = rank, summary
+        self.userFactors, self.itemFactors = userFactors, itemFactors
+
+    setUserCol = setter("userCol")
+    setItemCol = setter("itemCol")
+    setColdStartStrategy = setter("coldStartStrategy")
+    setPredictionCol = setter("predictionCol")
+    setBlockSize = setter("blockSize")
+
+    def _copy_param(self, other: Params, name: str) -> None:
+        param = other.getParam(name)
+        if other.isDefined(param):
+            self._set(**{name: other.getOrDefault(param)})
+
+    # ---- scores --------------------------------------------------------------------------------
+
+    def _transform(self, dataset: DataFrame) -> DataFrame:
+        drop = cold_start(self.getColdStartStrategy()) == "drop"
+        name, scored = self.getPredictionCol(), dataset
+        sides = (
+            (self.getUserCol(), "userCol", self.userFactors, "__user"),
+            (self.getItemCol(), "itemCol", self.itemFactors, "__item"),
+        )
+        for column, what, factors, alias in sides:
+            id_type(dataset, column, what)
+            table = factors.select(F.col("id").alias(f"{alias}_id"), F.col("features").alias(alias))
+            condition = scored[column] == table[f"{alias}_id"]
+            scored = scored.join(table, condition, "left").drop(f"{alias}_id")
+        score = lists.dot(self.rank)(F.col("__user"), F.col("__item"))
+        answer = scored.withColumn(name, score).drop("__user", "__item")
+        return answer.where(~F.isnan(F.col(name))) if drop else answer
+
+    # ---- lists ---------------------------------------------------------------------------------
+
+    def recommendForAllUsers(self, numItems: int) -> DataFrame:
+        """The best items of every user: (userCol, recommendations), the latter an array of
+        (itemCol, rating), best first."""
+        return self._lists(self.userFactors, self.itemFactors, numItems, "numItems", "user")
+
+    def recommendForAllItems(self, numUsers: int) -> DataFrame:
+        """The best users of every item, likewise."""
+        return self._lists(self.itemFactors, self.userFactors, numUsers, "numUsers", "item")
+
+    def recommendForUserSubset(self, dataset: DataFrame, numItems: int) -> DataFrame:
+        """As `recommendForAllUsers`, of the users in a column `userCol`, each once; those that the
+        model does not know are left out."""
+        some = self._some(dataset, self.getUserCol(), "userCol", self.userFactors)
+        return self._lists(some, self.itemFactors, numItems, "numItems", "user")
+
+    def recommendForItemSubset(self, dataset: DataFrame, numUsers: int) -> DataFrame:
+        """As `recommendForAllItems`, of the items in a column `itemCol`."""
+        some = self._some(dataset, self.getItemCol(), "itemCol", self.itemFactors)
+        return self._lists(some, self.userFactors, numUsers, "numUsers", "item")
+
+    def _some(self, dataset: DataFrame, column: str, what: str, factors: DataFrame) -> DataFrame:
+        id_type(dataset, column, what)
+        ids = dataset.select(dataset[column].alias("wanted")).distinct()
+        return factors.join(ids, factors["id"] == ids["wanted"], "left_semi")
+
+    def _lists(
+        self, queries: DataFrame, listed: DataFrame, n: int, what: str, of: str
+    ) -> DataFrame:
+        checks.integer(what, n, 1)
+        names = self.getUserCol(), self.getItemCol()
+        if of == "item":
+            names = names[::-1]
+        return lists.best(queries, listed, n, self.rank, names, self.getBlockSize())
+
+    # ---- elsewhere -----------------------------------------------------------------------------
+
+    def to_recsys(self) -> ImplicitALS:
+        """The model in this process, ids included, with all that `recsys.ImplicitALS` can do.
+
+        Its factors are collected here: 4 bytes a factor of every user and item. What the model was
+        trained on is not, so that lists have to be asked for with ``filter_seen=False``, or with
+        the entries of their users. The regularization of the two differs, see "Coming from Spark
+        ALS".
+
+        Raises
+        ------
+        TypeError
+            The model is one of ratings (``implicitPrefs=False``).
+        """
+        if not self.getOrDefault(self.implicitPrefs):
+            raise TypeError(
+                "only models with implicitPrefs=True become a recsys.ImplicitALS; of this one read "
+                "userFactors and itemFactors"
+            )
+        sides = [_collected(factors, self.rank) for factors in (self.userFactors, self.itemFactors)]
+        model = ImplicitALS(
+            self.rank, alpha=self.getOrDefault(self.alpha) or 1.0, confidence="linear"
+        )
+        (users, x), (items, y) = sides
+        internal.start_from(model, x, y)
+        internal.name_rows(
+            model, Ids.of(users), Ids.of(items), (self.getUserCol(), self.getItemCol())
+        )
+        return model
+
+    def write(self) -> MLWriter:
+        """Saves in MLlib's layout: metadata, userFactors, itemFactors."""
+        return _Writer(self)
+
+    def save(self, path: str) -> None:
+        self.write().save(path)
+
+    @classmethod
+    def read(cls) -> MLReader:
+        return _Reader()
+
+
+def _collected(factors: DataFrame, rank: int) -> tuple[list, np.ndarray]:
+    table = factors.orderBy("id").toArrow().combine_chunks()
+    features = table.column("features").combine_chunks()
+    values = features.flatten().to_numpy()
+    return table.column("id").to_pylist(), np.ascontiguousarray(values).reshape(-1, rank)
+
+
+class _Writer(MLWriter):
+    def __init__(self, model: ALSModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def saveImpl(self, path: str) -> None:
+        spark = self.model.userFactors.sparkSession
+        DefaultParamsWriter.saveMetadata(
+            self.model, path, spark, extraMetadata={"rank": self.model.rank}
+        )
+        mode = "overwrite" if self.shouldOverwrite else "error"
+        self.model.userFactors.write.mode(mode).parquet(f"{path}/userFactors")
+        self.model.itemFactors.write.mode(mode).parquet(f"{path}/itemFactors")
+
+
+class _Reader(MLReader):
+    def load(self, path: str) -> ALSModel:
+        spark = SparkSession.active()
+        metadata = DefaultParamsReader.loadMetadata(path, spark)
+        model = ALSModel(
+            int(metadata["rank"]),
+            spark.read.parquet(f"{path}/userFactors"),
+            spark.read.parquet(f"{path}/itemFactors"),
+        )
+        model._resetUid(metadata["uid"])
+        DefaultParamsReader.getAndSetParams(model, metadata)
+        return model

@@ -1,0 +1,133 @@
+"""The Params: those of pyspark's ALS, under their names and defaults, and some of our own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pyspark.ml.param import Param, Params, TypeConverters
+from pyspark.ml.recommendation import _ALSModelParams as ALSModelParams
+from pyspark.ml.recommendation import _ALSParams as ALSParams
+
+from recsys import checks
+
+__all__ = ["ALSModelParams", "ALSParams", "MoreParams", "setter", "value_of"]
+
+STORAGE_LEVELS = (
+    "NONE", "DISK_ONLY", "DISK_ONLY_2", "DISK_ONLY_3", "MEMORY_ONLY", "MEMORY_ONLY_2",
+    "MEMORY_AND_DISK", "MEMORY_AND_DISK_2", "MEMORY_AND_DISK_DESER", "OFF_HEAP",
+)  # fmt: skip
+
+
+def _param(name: str, doc: str, convert: Callable[[Any], Any]) -> Any:
+    return Param(Params._dummy(), name, doc, typeConverter=convert)
+
+
+class MoreParams(Params):
+    """What pyspark's ALS does not have."""
+
+    solver = _param(
+        "solver", "'cholesky' (exact) or 'cg' (conjugate gradient)", TypeConverters.toString
+    )
+    cgSteps = _param("cgSteps", "steps of conjugate gradient, >= 1", TypeConverters.toInt)
+    confidence = _param(
+        "confidence",
+        "with implicitPrefs: 'linear' (1 + alpha |r|, as MLlib), 'log' (1 + alpha log(1 + |r| / "
+        "epsilon)) or 'scaled' (alpha |r|)",
+        TypeConverters.toString,
+    )
+    epsilon = _param("epsilon", "count at which 'log' bends, > 0", TypeConverters.toFloat)
+    unobservedWeight = _param(
+        "unobservedWeight", "weight of cells without an entry, >= 0", TypeConverters.toFloat
+    )
+    regularizationExponent = _param(
+        "regularizationExponent",
+        "nu: lambda = regParam (n + unobservedWeight columns)^nu; unset: regParam times the "
+        "entries over 0 of a user or item, as MLlib",
+        TypeConverters.toFloat,
+    )
+    numWorkers = _param(
+        "numWorkers", "tasks that fit together; unset: as many as there are", TypeConverters.toInt
+    )
+    threadsPerWorker = _param(
+        "threadsPerWorker", "threads of each; unset: the cores of its task", TypeConverters.toInt
+    )
+    checkpointDir = _param(
+        "checkpointDir",
+        "folder for checkpoints; unset: that of SparkContext.setCheckpointDir",
+        TypeConverters.toString,
+    )
+    wire = _param(
+        "wire", "'float32' or 'bfloat16': how factors travel between tasks", TypeConverters.toString
+    )
+    computeLoss = _param(
+        "computeLoss", "compute the objective at every iteration", TypeConverters.toBoolean
+    )
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._setDefault(
+            solver="cholesky", cgSteps=3, confidence="linear", epsilon=1.0, unobservedWeight=1.0,
+            wire="float32", computeLoss=False,
+        )  # fmt: skip
+
+
+def setter(name: str) -> Callable[..., Any]:
+    """The method that sets a Param."""
+
+    def set_it(self: Any, value: Any) -> Any:
+        return self._set(**{name: value})
+
+    set_it.__name__ = set_it.__qualname__ = f"set{name[0].upper()}{name[1:]}"
+    set_it.__doc__ = f"Sets the value of :py:attr:`{name}`."
+    return set_it
+
+
+def value_of(params: Params, name: str) -> Any:
+    """The value of a Param or its default; None where it has neither."""
+    param = params.getParam(name)
+    return params.getOrDefault(param) if params.isDefined(param) else None
+
+
+def check(params: Params) -> None:
+    """Raise one clear error if a value cannot be honoured."""
+
+    def value(name: str) -> Any:
+        return value_of(params, name)
+
+    if value("nonnegative"):
+        raise NotImplementedError(
+            "nonnegative=True is not supported: recsys's solvers have no such constraint. Keep "
+            "pyspark.ml.recommendation.ALS for this"
+        )
+    for name, least in {"rank": 1, "maxIter": 0, "numUserBlocks": 1, "numItemBlocks": 1}.items():
+        checks.integer(name, value(name), least)
+    for name in ("cgSteps", "blockSize"):
+        checks.integer(name, value(name), 1)
+    for name in ("numWorkers", "threadsPerWorker"):
+        if value(name) is not None:
+            checks.integer(name, value(name), 1)
+    interval = value("checkpointInterval")
+    if interval != -1:
+        checks.integer("checkpointInterval (or -1: no checkpoints)", interval, 1)
+    checks.number("regParam", value("regParam"), least=0)
+    checks.number("alpha", value("alpha"), least=0)
+    checks.number("epsilon", value("epsilon"), above=0)
+    checks.number("unobservedWeight", value("unobservedWeight"), least=0)
+    if value("regularizationExponent") is not None:
+        checks.number("regularizationExponent", value("regularizationExponent"))
+    checks.choice("solver", value("solver"), ("cholesky", "cg"))
+    checks.choice("confidence", value("confidence"), ("linear", "log", "scaled"))
+    checks.choice("wire", value("wire"), ("float32", "bfloat16"))
+    cold_start(value("coldStartStrategy"))
+    for name in ("intermediateStorageLevel", "finalStorageLevel"):
+        checks.choice(name, value(name), STORAGE_LEVELS)
+    if value("intermediateStorageLevel") == "NONE":
+        raise ValueError("intermediateStorageLevel must not be NONE; leave it unset")
+
+
+def cold_start(strategy: str) -> str:
+    """The strategy, in lower case, as MLlib takes it in any."""
+    lower = strategy.lower()
+    checks.choice("coldStartStrategy", lower, ("nan", "drop"))
+    return lower

@@ -1,0 +1,214 @@
+"""The three steps of a fit on Spark, by the DataFrame API alone.
+
+    entries --cut--> pieces --shuffle--> [barrier stage: the whole fit] --shuffle--> factors
+
+The barrier stage must not be the last one: Spark retries it only if others read what it wrote. If
+an executor is lost after the fit, Spark starts only the lost tasks again, which would wait for the
+others for ever: a task that is not among all of them fails, and Spark then starts the whole stage.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import threading
+import uuid
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pyspark import StorageLevel
+from pyspark.sql import DataFrame, SparkSession
+
+if TYPE_CHECKING:
+    from recsys.distributed import Problem
+
+logger = logging.getLogger("recsys")
+
+SCHEMA = "side int, key bigint, features array<float>, log string"
+_PIECES = "rank int, side int, data binary"
+_CUT_AT = 1 << 19  # entries that are cut together
+_PIECE = 1 << 13  # entries in a piece, 160 KB: ten thousand of them come in one Arrow batch
+_OUT = 1 << 12  # rows of factors in a batch
+_one_at_a_time = threading.Lock()  # two barrier stages could each wait for the other's slots
+
+_DEFINITE = {
+    "FloatingPointError": FloatingPointError,
+    "MemoryError": MemoryError,
+    "NotDeterministicError": ValueError,
+    "ValueError": ValueError,
+}
+
+
+class Layout(NamedTuple):
+    """How many tasks fit together, with how many threads each; 0: all there are."""
+
+    workers: int
+    threads: int
+
+
+class Settings(NamedTuple):
+    """What the tasks of a fit are told."""
+
+    problem: Problem
+    n_blocks: tuple[int, int]
+    layout: Layout
+    secret: bytes
+    checkpoints: str | None
+    every: int
+
+
+def fit(entries: DataFrame, settings: Settings, level: StorageLevel) -> tuple[DataFrame, dict]:
+    """Factors by (side, key), stored on the executors, and what rank 0 tells of the fit.
+
+    Raises
+    ------
+    FloatingPointError, MemoryError, ValueError
+        What a task raised that would be raised again.
+    RuntimeError
+        Spark gave up.
+    """
+    world = settings.layout.workers
+    pieces = entries.mapInArrow(cutter(settings.n_blocks, world), _PIECES)
+    with _one_at_a_time:
+        fitted = (
+            pieces.repartitionById(world, "rank")
+            .select("side", "data")
+            .mapInArrow(worker(settings), SCHEMA, barrier=True)
+            .repartition(max(settings.n_blocks), "side", "key")
+            .localCheckpoint(True, level)
+        )
+    told = [json.loads(row["log"]) for row in fitted.where("log is not null").collect()]
+    told.sort(key=lambda each: each["rank"])
+    failed = [each for each in told if "error" in each]
+    if failed:
+        worst = min(failed, key=lambda each: each["error"] not in _DEFINITE)
+        raise _DEFINITE.get(worst["error"], RuntimeError)(worst["message"])
+    return fitted, told[0]
+
+
+# ---- before the stage --------------------------------------------------------------------------
+
+
+def layout(
+    spark: SparkSession, workers: int | None, threads: int | None, n_blocks: tuple[int, int]
+) -> Layout:
+    """How many tasks; ValueError where Spark could not run them all at the same time."""
+    _check_barriers(spark)
+    slots, is_local = _slots(spark)
+    cpus = int(_setting(spark, "spark.task.cpus", "1"))
+    if workers is None:
+        # in one process one task with all its threads has nobody to send factors to
+        workers = 1 if is_local else min(slots, max(n_blocks))
+        threads = threads or (slots if is_local else cpus)
+    elif workers > slots:
+        raise ValueError(
+            f"numWorkers={workers}, but Spark can run only {slots} tasks at a time here: lower it, "
+            "or add executors"
+        )
+    return Layout(workers, threads or (max(1, slots // workers) if is_local else cpus))
+
+
+def _check_barriers(spark: SparkSession) -> None:
+    if _is_on(spark, "spark.dynamicAllocation.enabled"):
+        raise ValueError(
+            "spark.dynamicAllocation.enabled is true, and Spark then refuses barrier stages, which "
+            "a fit is made of: start the application with a fixed number of executors"
+        )
+    for name in ("spark.network.crypto.enabled", "spark.ssl.rpc.enabled"):
+        if _is_on(spark, name):
+            raise ValueError(
+                f"{name} is true, but factors would travel between executors unencrypted: fit in "
+                "an application without it, in a network that is trusted"
+            )
+
+
+def _is_on(spark: SparkSession, name: str) -> bool:
+    return _setting(spark, name, "false").lower() == "true"
+
+
+def _setting(spark: SparkSession, name: str, default: str) -> str:
+    return str(spark.conf.get(name, default))
+
+
+def _slots(spark: SparkSession) -> tuple[int, bool]:
+    """Tasks that can run at the same time, and whether all of Spark is one process."""
+    master = _setting(spark, "spark.master", "")
+    is_local = master == "local" or master.startswith("local[")
+    context = getattr(spark, "_jsc", None)
+    if context is None:  # Spark Connect does not say, but cuts ranges into so many
+        return max(1, spark.range(1 << 16).selectExpr("spark_partition_id()").distinct().count()), (
+            is_local
+        )
+    context = context.sc()
+    profile = context.resourceProfileManager().defaultResourceProfile()
+    return int(context.maxNumConcurrentTasks(profile)), is_local
+
+
+def storage_level(name: str | None, executors_can_be_lost: bool) -> StorageLevel:
+    """By its name; None: on disk at least, and twice where an executor can be lost."""
+    if name is None:
+        name = "MEMORY_AND_DISK_2" if executors_can_be_lost else "MEMORY_AND_DISK"
+    return getattr(StorageLevel, name)
+
+
+def checkpoint_folder(spark: SparkSession, folder: str | None, every: int) -> str | None:
+    """A folder of its own for a fit, or None."""
+    if every < 1:
+        return None
+    if folder is None and getattr(spark, "_jsc", None) is not None:
+        folder = spark.sparkContext.getCheckpointDir()
+    if folder is None:
+        logger.info(
+            "no checkpoints: there is no folder for them, see checkpointDir; a fit that loses an "
+            "executor begins again"
+        )
+        return None
+    return f"{folder.rstrip('/')}/recsys-{uuid.uuid4().hex}"
+
+
+# ---- in the executors --------------------------------------------------------------------------
+# These functions travel to processes that may not have recsys, and find that out for themselves.
+
+
+def cutter(n_blocks: tuple[int, int], world: int) -> Any:
+    """Cuts entries into pieces for the ranks."""
+    missing = _missing()
+
+    def cut(batches: Iterator[Any]) -> Iterator[Any]:
+        try:
+            from recsys.spark import tasks
+        except ImportError as error:
+            raise ImportError(missing.format(error=error)) from None
+        yield from tasks.cut(batches, n_blocks, world, _CUT_AT, _PIECE)
+
+    return cut
+
+
+def worker(settings: Settings) -> Any:
+    """The task of the barrier stage."""
+    missing = _missing()
+
+    def work(batches: Iterator[Any]) -> Iterator[Any]:
+        try:
+            from recsys.spark import tasks
+        except ImportError as error:
+            raise ImportError(missing.format(error=error)) from None
+        yield from tasks.work(batches, settings, _OUT)
+
+    return work
+
+
+def _missing() -> str:
+    version = ".".join(map(str, sys.version_info[:2]))
+    return (
+        "recsys cannot be imported where Spark's executors run Python ({error}): install "
+        f"recsys-engine[spark] for Python {version} there, or ship an environment that has it "
+        "(spark.archives)"
+    )
+
+
+def secret() -> bytes:
+    """Of one fit."""
+    return os.urandom(32)

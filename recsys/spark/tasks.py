@@ -1,0 +1,160 @@
+"""What runs in Spark's Python workers."""
+
+from __future__ import annotations
+
+import json
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from recsys import distributed
+from recsys.distributed import ITEM, USER, Place, split
+from recsys.distributed.mesh import PeerGaveUpError
+from recsys.spark.store import ArrowStore
+
+if TYPE_CHECKING:
+    from recsys.spark.stage import Settings
+
+
+def cut(
+    batches: Iterator[pa.RecordBatch], n_blocks: tuple[int, int], world: int, many: int, most: int
+) -> Iterator[pa.RecordBatch]:
+    """Entries as pieces for the ranks: (rank, side, data)."""
+    waiting: list[pa.RecordBatch] = []
+    count = 0
+    for batch in batches:
+        waiting.append(batch)
+        count += batch.num_rows
+        if count >= many:
+            yield _cut(waiting, n_blocks, world, most)
+            waiting, count = [], 0
+    if count:
+        yield _cut(waiting, n_blocks, world, most)
+
+
+def _cut(
+    batches: list[pa.RecordBatch], n_blocks: tuple[int, int], world: int, most: int
+) -> pa.RecordBatch:
+    table = pa.Table.from_batches(batches)
+    users, items, values = (column.to_numpy() for column in table.columns)
+    ranks, sides, data = [], [], []
+    for side, (own, other) in enumerate(((users, items), (items, users))):
+        for rank, piece in split(own, other, values, n_blocks[side], world, most):
+            ranks.append(rank)
+            sides.append(side)
+            data.append(piece)
+    columns = [
+        pa.array(ranks, pa.int32()),
+        pa.array(sides, pa.int32()),
+        pa.array(data, pa.binary()),
+    ]
+    return pa.RecordBatch.from_arrays(columns, ["rank", "side", "data"])
+
+
+def work(
+    batches: Iterator[pa.RecordBatch], settings: Settings, most: int
+) -> Iterator[pa.RecordBatch]:
+    """A rank of a fit: its log, then its factors.
+
+    What would be raised again by another attempt is written into the log; Spark would try four
+    times, and tell of one task that lost another.
+    """
+    from pyspark import BarrierTaskContext
+
+    context = BarrierTaskContext.get()
+    infos, rank = context.getTaskInfos(), context.partitionId()
+    world = settings.layout.workers
+    if len(infos) != world:
+        raise RuntimeError(
+            f"{len(infos)} of the {world} tasks of a fit were started: part of what it made was "
+            "lost, and can only be made again by all of them"
+        )
+    hosts = [info.address.rsplit(":", 1)[0] for info in infos]
+    place = Place(
+        rank,
+        world,
+        hosts[rank],
+        context.allGather,
+        settings.secret,
+        num_threads=settings.layout.threads,
+        memory=available_memory() // hosts.count(hosts[rank]),
+        store=None if settings.checkpoints is None else ArrowStore(settings.checkpoints),
+        every=settings.every,
+    )
+    try:
+        pieces = _pieces(batches)
+        keys, factors, told = distributed.fit(place, pieces, settings.n_blocks, settings.problem)
+    except (FloatingPointError, MemoryError, PeerGaveUpError, ValueError) as error:
+        yield _log({"rank": rank, "error": type(error).__name__, "message": str(error)})
+        return
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    yield _log({"rank": rank, "peak_rss_kb": peak, **vars(told)})
+    for side in (USER, ITEM):
+        for begin in range(0, len(keys[side]), most):
+            at = slice(begin, begin + most)
+            yield _rows(side, keys[side][at], factors[side][at])
+
+
+def _pieces(batches: Iterator[pa.RecordBatch]) -> tuple[list, list]:
+    pieces: tuple[list, list] = ([], [])
+    for batch in batches:
+        for side, data in zip(batch.column(0).to_pylist(), batch.column(1), strict=True):
+            pieces[side].append(data.as_buffer())
+    return pieces
+
+
+def _log(entry: dict[str, Any]) -> pa.RecordBatch:
+    return _batch(
+        pa.array([None], pa.int32()),
+        pa.array([None], pa.int64()),
+        pa.array([None], pa.list_(pa.float32())),
+        pa.array([json.dumps(entry, default=float)], pa.string()),
+    )
+
+
+def _rows(side: int, keys: np.ndarray, factors: np.ndarray) -> pa.RecordBatch:
+    return _batch(
+        pa.array(np.full(len(keys), side, np.int32)),
+        pa.array(keys),
+        lists(factors),
+        pa.nulls(len(keys), pa.string()),
+    )
+
+
+def _batch(*columns: pa.Array) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays(list(columns), ["side", "key", "features", "log"])
+
+
+def lists(factors: np.ndarray) -> pa.ListArray:
+    """One list a row."""
+    n, f = factors.shape
+    flat = pa.array(np.ascontiguousarray(factors).reshape(-1))
+    return pa.ListArray.from_arrays(pa.array(np.arange(0, n * f + 1, f, dtype=np.int32)), flat)
+
+
+def matrix(features: pa.Array, f: int) -> np.ndarray:
+    """What `lists` made, with no nulls in it."""
+    return np.ascontiguousarray(features.flatten().to_numpy(), np.float32).reshape(-1, f)
+
+
+def available_memory() -> int:
+    """Bytes that this machine, or its container, has left."""
+    left = 1 << 62
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        left = next(
+            int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")
+        )
+    except (OSError, StopIteration):  # another system than Linux
+        return left
+    try:
+        folder = Path("/sys/fs/cgroup")
+        limit = (folder / "memory.max").read_text().strip()
+        used = int((folder / "memory.current").read_text())
+    except (OSError, ValueError):
+        return left
+    return left if limit == "max" else min(left, max(int(limit) - used, 1))

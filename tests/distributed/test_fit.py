@@ -1,0 +1,234 @@
+"""Ranks that are threads find what one process finds, and the same bits however many they are."""
+
+import threading
+
+import numpy as np
+import pytest
+from distributed_problem import alone, entries, problem
+
+from recsys.distributed import Place, fit
+from recsys.distributed.fit import memory_of
+from recsys.distributed.local import fit_in_threads, in_threads
+from recsys.distributed.mesh import PeerError, PeerGaveUpError
+from recsys.distributed.rank import Rank, from_half, start, to_half
+
+KINDS = {
+    "exact": {},
+    "cg": {"cg_steps": 3, "iterations": 8},
+    "ratings": {"signed": None, "unobserved_weight": 0.0, "init_scale": 1.0},
+    "weight": {"unobserved_weight": 0.3},
+}
+
+
+class Memory:
+    """A folder for checkpoints."""
+
+    def __init__(self):
+        self.files, self.cleared = {}, False
+
+    def names(self):
+        return list(self.files)
+
+    def write(self, name, data):
+        self.files[name] = data
+
+    def read(self, name):
+        return self.files[name]
+
+    def clear(self):
+        self.cleared = True
+
+
+def bits(fitted):
+    return [array.tobytes() for array in fitted.factors]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_objective_is_that_of_one_process(kind):
+    told = problem(loss=True, **KINDS[kind])
+    fitted = fit_in_threads(*entries(), (3, 2), 2, told)
+    x, y, loss = alone(*entries(), told)
+    assert fitted.told.losses[-1] == pytest.approx(loss, rel=1e-6)
+    scores = fitted.factors[0] @ fitted.factors[1].T
+    np.testing.assert_allclose(scores, x @ y.T, atol=2e-3 * np.abs(x @ y.T).max())
+
+
+@pytest.mark.parametrize("kind", ["exact", "cg", "ratings"])
+def test_the_same_bits_for_any_number_of_ranks(kind):
+    told = problem(**KINDS[kind])
+    users, items, values = entries()
+    one = fit_in_threads(users, items, values, (8, 5), 1, told)
+    assert np.isfinite(one.factors[0]).all() and np.ptp(one.factors[0]) > 0.1
+    shuffled = np.random.default_rng(2).permutation(len(users))
+    for world in (2, 3, 8):
+        other = fit_in_threads(
+            *(array[shuffled] for array in (users, items, values)), (8, 5), world, told,
+            num_threads=2,
+        )  # fmt: skip
+        assert bits(other) == bits(one)
+        assert np.array_equal(other.keys[0], np.unique(users))
+
+
+def test_long_rows_have_the_same_bits_on_any_number_of_ranks():
+    """Those that gather so much that they are solved in groups, column block by column block."""
+    rng = np.random.default_rng(0)
+    users = np.concatenate([np.zeros(9000, int), rng.integers(1, 9000, 9000)])
+    items = np.concatenate([np.arange(9000), rng.integers(0, 9000, 9000)])
+    values = np.ones(18000, np.float32)
+    told = problem(factors=33, iterations=1)
+    one = fit_in_threads(users, items, values, (4, 4), 1, told)
+    assert bits(fit_in_threads(users, items, values, (4, 4), 3, told)) == bits(one)
+
+
+def test_no_iterations_are_the_start_and_other_seeds_start_elsewhere():
+    users, items, values = entries()
+    none = fit_in_threads(users, items, values, (2, 2), 2, problem(iterations=0))
+    keys = np.unique(users)
+    assert np.array_equal(none.factors[0], start(keys, 0, 8, 3, 0.1))
+    assert not np.array_equal(start(keys, 0, 8, 4, 0.1), none.factors[0])
+    many = start(np.arange(5000), 1, 16, 0, 1.0)
+    assert abs(many.mean()) < 0.01 and many.std() == pytest.approx(0.25, rel=0.02)
+    assert np.unique(many).size > 50_000
+
+
+def test_bfloat16_on_the_wire():
+    told = problem(loss=True)
+    whole = fit_in_threads(*entries(), (4, 4), 2, told)
+    half = fit_in_threads(*entries(), (4, 4), 2, problem(loss=True, half=True))
+    assert half.told.losses[-1] == pytest.approx(whole.told.losses[-1], rel=2e-3)
+    assert bits(half) == bits(fit_in_threads(*entries(), (4, 4), 3, problem(half=True)))
+    assert half.told.bytes_sent < 0.7 * whole.told.bytes_sent
+    values = np.float32([1, -1, 0, 1e30, 1 + 2**-9, 1 + 3 * 2**-9, np.pi])
+    assert np.all(np.abs(from_half(to_half(values)) - values) <= np.abs(values) / 256)
+    assert from_half(to_half(values))[4] == 1  # a tie, to even
+
+
+@pytest.mark.parametrize("kind", ["exact", "cg"])
+def test_a_fit_goes_on_from_its_last_checkpoint_with_the_same_bits(kind):
+    told = problem(**KINDS[kind] | {"iterations": 7})
+    whole = fit_in_threads(*entries(), (4, 4), 2, told)
+    store = Memory()
+    fit_in_threads(*entries(), (4, 4), 2, told, store=store, every=2)
+    assert store.cleared and len(store.files) == 2 * 3
+    # one rank had not written its last one when it was lost
+    del store.files["rank-1-of-2-iteration-6.factors"]
+    again = fit_in_threads(*entries(), (4, 4), 2, told, store=store, every=2)
+    assert again.told.first == 4 and bits(again) == bits(whole)
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda data: data[:-5], lambda data: data[:90] + b"!" + data[91:]]
+)
+def test_a_damaged_checkpoint_is_an_error(damage):
+    store = Memory()
+    fit_in_threads(*entries(), (4, 4), 2, problem(), store=store, every=3)
+    store.files = {name: damage(data) for name, data in store.files.items()}
+    with pytest.raises(ValueError, match=r"rank-\d-of-2-iteration-3.*damaged"):
+        fit_in_threads(*entries(), (4, 4), 2, problem(), store=store, every=3)
+
+
+def test_a_rank_that_dies_is_an_error_everywhere(monkeypatch):
+    """Within seconds, and not a hang."""
+    solve = Rank._half_sweep
+
+    def dies(self, *args):
+        if self.mesh.rank == 1 and len(self.told.seconds) == 1:
+            self.mesh.close()
+            raise SystemExit("killed")
+        solve(self, *args)
+
+    monkeypatch.setattr(Rank, "_half_sweep", dies)
+    errors = each_error(3, problem())
+    assert isinstance(errors[1], SystemExit)
+    for rank in (0, 2):
+        assert isinstance(errors[rank], PeerError)
+    assert "rank 1" in str(errors[0]) and "gone" in str(errors[0])
+
+
+def test_a_rank_that_gives_up_says_why(monkeypatch):
+    solve = Rank._half_sweep
+
+    def fails(self, *args):
+        if self.mesh.rank == 2 and len(self.told.seconds) == 1:
+            raise FloatingPointError("row 7 has no finite solution")
+        solve(self, *args)
+
+    monkeypatch.setattr(Rank, "_half_sweep", fails)
+    errors = each_error(3, problem())
+    assert isinstance(errors[2], FloatingPointError)
+    assert isinstance(errors[0], PeerGaveUpError) and "row 7 has no finite" in str(errors[0])
+
+
+def test_factors_that_are_not_finite_are_the_same_error_on_all_ranks():
+    users, items, values = entries()
+    with pytest.raises(FloatingPointError, match="factors of the users are not finite"):
+        fit_in_threads(users, items, values, (3, 3), 3, problem(init_scale=1e30))
+
+
+def test_ranks_that_have_read_different_entries_say_so():
+    users, items, values = entries()
+    errors = each_error(2, problem(), lambda rank: slice(0, 4000 - 900 * rank))
+    assert any("must give the same rows" in str(error) for error in errors)
+
+
+def test_versions_that_differ_are_an_error(monkeypatch):
+    import json
+
+    def pretend(text):
+        hello = json.loads(text)
+        hello["version"] = "0.0.1"
+        return json.dumps(hello)
+
+    errors = each_error(2, problem(), change=lambda rank, text: pretend(text) if rank else text)
+    assert all("different versions of recsys" in str(error) for error in errors)
+
+
+def test_too_little_memory_is_said_before_the_blocks_are_built():
+    errors = each_error(2, problem(), memory=100_000)
+    found = [str(error) for error in errors if isinstance(error, MemoryError)]
+    assert found and "use at least" in found[0] and "memoryOverhead" in found[0]
+
+
+def test_memory_counts_everything_that_lasts():
+    from recsys.distributed.blocks import Entries, build, split
+
+    users, items, values = entries()
+    held = []
+    for own, other in ((users, items), (items, users)):
+        pieces = [piece for _, piece in split(own, other, values, 2, 1, 1 << 20)]
+        held.append(build(Entries.of(pieces), 0, 1, 2, 2))
+    own = sum(len(side.keys) for side in held)
+    assert memory_of(held, problem()) > 12 * held[0].counts.nnz * 2 + 4 * 8 * 2 * own - 1
+
+
+def each_error(world, told, rows=lambda rank: slice(None), change=None, memory=None):
+    """What each rank raises, all of them within the time that the test has."""
+    from recsys.distributed import split
+
+    users, items, values = entries()
+    errors = [None] * world
+
+    def work(rank, all_gather):
+        at = rows(rank)
+        pieces = ([], [])
+        for side, (own, other) in enumerate(((users, items), (items, users))):
+            for to, piece in split(own[at], other[at], values[at], 3, world, 1 << 20):
+                if to == rank:
+                    pieces[side].append(piece)
+        gather = all_gather
+        if change:
+
+            def gather(text):
+                return all_gather(change(rank, text))
+
+        place = Place(rank, world, "127.0.0.1", gather, b"secret", num_threads=1, memory=memory)
+        try:
+            fit(place, pieces, (3, 3), told)
+        except BaseException as error:
+            errors[rank] = error
+
+    thread = threading.Thread(target=in_threads, args=(world, work), daemon=True)
+    thread.start()
+    thread.join(30)
+    assert not thread.is_alive(), "hangs"
+    return errors

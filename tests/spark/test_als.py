@@ -1,0 +1,282 @@
+"""`recsys.spark.ALS` in the place of pyspark's: Params, objective, ids, bad input, pipelines."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+pytest.importorskip("pyspark", reason="pyspark is not installed: [test-spark]")
+
+
+def bits(sides):
+    return [(ids, array.tobytes()) for ids, array in sides]
+
+
+def objective(rows, sides, reg, alpha, implicit):
+    """MLlib's, from its definition, in double."""
+    (users, x), (items, y) = sides
+    x, y = x.astype(np.float64), y.astype(np.float64)
+    r = np.zeros((len(users), len(items)))
+    r[
+        np.searchsorted(users, [row[0] for row in rows]),
+        np.searchsorted(items, [row[1] for row in rows]),
+    ] = [row[2] for row in rows]
+    stored = r != 0
+    if implicit:
+        loss = ((1 + alpha * np.abs(r)) * ((r > 0) - x @ y.T) ** 2).sum()
+        counted = r > 0
+    else:
+        loss = ((r - x @ y.T) ** 2)[stored].sum()
+        counted = stored
+    penalty = counted.sum(1) @ (x**2).sum(1) + counted.sum(0) @ (y**2).sum(1)
+    return loss + reg * penalty
+
+
+# ---- Params ------------------------------------------------------------------------------------
+
+
+def test_params_are_those_of_pyspark_with_their_defaults(spark, als):
+    from pyspark.ml.recommendation import ALS as Theirs
+
+    from recsys.spark import ALS
+
+    theirs, ours = Theirs(), ALS()
+    for param in theirs.params:
+        assert ours.hasParam(param.name), param.name
+        setter, getter = (
+            f"{verb}{param.name[0].upper()}{param.name[1:]}" for verb in ("set", "get")
+        )
+        assert callable(getattr(ours, setter)) and callable(getattr(ours, getter))
+        if param.name != "seed":
+            assert ours.getOrDefault(param.name) == theirs.getOrDefault(param), param.name
+    assert ours.setNumBlocks(3).getNumUserBlocks() == 3 == ours.getNumItemBlocks()
+    assert ours.setParams(rank=7).setRegParam(1).getRank() == 7
+    copied = ours.copy({ours.rank: 9})
+    assert copied.getRank() == 9 and ours.getRank() == 7 and copied.getRegParam() == 1.0
+
+
+@pytest.mark.parametrize(
+    "params, said",
+    [
+        ({"nonnegative": True}, "nonnegative=True is not supported"),
+        ({"rank": 0}, "rank must be at least 1"),
+        ({"maxIter": -1}, "maxIter must be at least 0"),
+        ({"regParam": -1.0}, "regParam must be"),
+        ({"checkpointInterval": 0}, "checkpointInterval"),
+        ({"coldStartStrategy": "zero"}, "unknown coldStartStrategy"),
+        ({"finalStorageLevel": "DISK"}, "unknown finalStorageLevel"),
+        ({"solver": "cholesk"}, "did you mean 'cholesky'"),
+        ({"numWorkers": 99}, "Spark can run only 2 tasks"),
+    ],
+)
+def test_what_cannot_be_honoured_is_refused(events, als, params, said):
+    with pytest.raises((ValueError, NotImplementedError), match=said):
+        als(**params).fit(events)
+
+
+# ---- what is learned ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("implicit", [True, False])
+def test_the_objective_comes_down_to_mllibs(events, als, factors, implicit):
+    from pyspark.ml.recommendation import ALS as Theirs
+
+    common = {
+        "rank": 8, "maxIter": 25, "regParam": 0.1, "alpha": 5.0, "implicitPrefs": implicit, "seed": 1,
+        "numUserBlocks": 2, "numItemBlocks": 2,
+    }  # fmt: skip
+    ours = als(**common, computeLoss=True).fit(events)
+    rows = events.collect()
+    mine = objective(rows, factors(ours), 0.1, 5.0, implicit)
+    theirs = objective(rows, factors(Theirs(**common).fit(events)), 0.1, 5.0, implicit)
+    assert ours.summary.losses[-1] == pytest.approx(mine, rel=1e-5)
+    assert np.all(np.diff(ours.summary.losses) < 1e-6 * mine)
+    assert mine == pytest.approx(theirs, rel=0.02)
+
+
+def test_the_bits_are_those_of_threads_without_spark(events, model, factors):
+    """Whatever the number of tasks, with the same seed and blocks."""
+    from functools import partial
+
+    from recsys.distributed import Problem
+    from recsys.distributed.local import fit_in_threads
+    from recsys.models.confidence import signed_confidence
+
+    rows = np.array(events.collect())
+    signed = partial(signed_confidence, scheme="linear", alpha=20.0, epsilon=1.0)
+    told = Problem(8, 4, 3, 0.5, None, 1.0, signed)
+    users, items = rows[:, 0].astype(np.int64), rows[:, 1].astype(np.int64)
+    alone = fit_in_threads(users, items, rows[:, 2].astype(np.float32), (4, 4), 1, told)
+    for side, (ids, array) in enumerate(factors(model)):
+        assert ids == alone.keys[side].tolist()
+        assert array.tobytes() == alone.factors[side].tobytes()
+
+
+def test_one_task_gives_the_same_bits(events, als, model, factors):
+    assert bits(factors(als(numWorkers=1).fit(events))) == bits(factors(model))
+    assert bits(factors(als(seed=4).fit(events))) != bits(factors(model))
+
+
+def test_further_params(events, als):
+    losses = {}
+    for name, params in {
+        "cg": {"solver": "cg"},
+        "log": {"confidence": "log"},
+        "half": {"wire": "bfloat16"},
+        "weight": {"unobservedWeight": 0.1, "regularizationExponent": 1.0, "regParam": 0.002},
+    }.items():
+        losses[name] = als(computeLoss=True, **params).fit(events).summary.losses
+    assert all(each[-1] < each[0] for each in losses.values())
+    assert len({each[-1] for each in losses.values()}) == 4
+
+
+def test_entries_of_one_pair_are_added_up_and_signs_are_kept(spark, als, factors):
+    twice = spark.createDataFrame(
+        [(0, 0, 1.0), (0, 0, 2.0), (1, 0, -1.0), (1, 1, 4.0)], "user long, item long, rating double"
+    )
+    once = spark.createDataFrame(
+        [(1, 1, 4.0), (0, 0, 3.0), (1, 0, -1.0)], "user long, item long, rating double"
+    )
+    one, two = (factors(als(rank=2).fit(frame)) for frame in (once, twice))
+    assert bits(one) == bits(two)
+
+
+# ---- ids ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["'user ' || user", "cast(user as bigint) * 4294967296", "date_add('2020-01-01', user)"],
+)
+def test_ids_of_any_type(events, als, expression):
+    frame = events.selectExpr(f"{expression} user", "cast(item as double) item", "rating")
+    model = als().fit(frame)
+    kind = frame.schema["user"].dataType
+    assert model.userFactors.schema["id"].dataType == kind
+    assert model.itemFactors.schema["id"].dataType.simpleString() == "bigint"
+    assert model.userFactors.count() == events.select("user").distinct().count()
+    scored = model.transform(frame).selectExpr("avg(prediction) a", "count(*) n").first()
+    assert scored["n"] == events.count() and 0.4 < scored["a"] < 1.2
+    lists = model.recommendForUserSubset(frame.limit(3), 2)
+    assert lists.schema["user"].dataType == kind and 1 <= lists.count() <= 3
+
+
+@pytest.mark.parametrize(
+    "expressions, said",
+    [
+        (["user", "item", "rating where user < 0"], "empty"),
+        (["user as who", "item", "rating"], "no such column; the frame has who, item, rating"),
+        (["user", "array(item) item", "rating"], "type array"),
+        (["user", "item", "cast(rating as string) rating"], "ratingCol='rating' is of type string"),
+        (["nullif(user, 7) user", "item", "rating"], r"userCol='user' is null in \d+ of"),
+        (["user", "item + 0.5D item", "rating"], r"has fractions in \d+ of \d+ rows, \d+.5"),
+        (["user", "item", "nullif(rating, 2) rating"], "ratingCol='rating' is null, NaN"),
+        (["user", "item", "float('nan') rating"], "ratingCol='rating' is null, NaN"),
+        (["user", "item", "1e39D rating"], "ratingCol='rating' is null, NaN or infinite"),
+    ],
+)
+def test_bad_entries_are_one_error_before_anything_is_fitted(events, als, expressions, said):
+    *columns, last = expressions
+    last, _, condition = last.partition(" where ")
+    frame = events.selectExpr(*columns, last).where(condition or "true")
+    with pytest.raises(ValueError, match=said):
+        als().fit(frame)
+
+
+def test_without_a_rating_column_all_ratings_are_one(events, als, factors):
+    ones = events.selectExpr("user", "item", "1.0 rating")
+    assert bits(factors(als(ratingCol="").fit(events))) == bits(factors(als().fit(ones)))
+
+
+# ---- the model ---------------------------------------------------------------------------------
+
+
+def test_scores_and_cold_start(spark, model, factors):
+    (users, x), (items, y) = factors(model)
+    pairs = spark.createDataFrame(
+        [(users[0], items[1]), (users[0], 999), (None, items[0]), (998, items[0])],
+        "user int, item int",
+    )
+    rows = model.transform(pairs).collect()
+    known = [row.prediction for row in rows if row.user == users[0] and row.item == items[1]]
+    assert known == pytest.approx([float(x[0] @ y[1])], rel=1e-5)
+    assert np.isnan([row.prediction for row in rows]).sum() == 3
+    dropping = model.copy().setColdStartStrategy("DROP").setPredictionCol("score")
+    assert [row.score for row in dropping.transform(pairs).collect()] == known
+    with pytest.raises(ValueError, match="userCol='user': there is no such column"):
+        model.transform(pairs.drop("user"))
+
+
+def test_lists_are_the_best_of_all_scores(model, factors):
+    (users, x), (items, y) = factors(model)
+    scores = x @ y.T
+    got = {row.user: row.recommendations for row in model.recommendForAllUsers(5).collect()}
+    assert sorted(got) == users
+    for user, own in zip(users, scores, strict=True):
+        best = np.sort(own)[:-6:-1]
+        assert [pair.rating for pair in got[user]] == pytest.approx(best.tolist(), rel=1e-5)
+        assert [own[items.index(pair.item)] for pair in got[user]] == pytest.approx(best, rel=1e-5)
+    of_items = model.recommendForAllItems(1000).collect()
+    assert len(of_items) == len(items) and len(of_items[0].recommendations) == len(users)
+    with pytest.raises(ValueError, match="numItems must be at least 1"):
+        model.recommendForAllUsers(0)
+
+
+def test_lists_of_some(spark, model):
+    some = spark.createDataFrame([(3,), (3,), (5,), (12345,)], "user int")
+    rows = model.recommendForUserSubset(some, 2).collect()
+    assert sorted(row.user for row in rows) == [3, 5]
+    assert {row.item for row in model.recommendForItemSubset(
+        spark.createDataFrame([(1,)], "item int"), 2).collect()} == {1}  # fmt: skip
+
+
+def test_models_and_estimators_are_saved(model, als, factors, tmp_path):
+    from recsys.spark import ALS, ALSModel
+
+    folder = str(tmp_path / "model")
+    model.save(folder)
+    with pytest.raises(Exception, match="exist"):
+        model.save(folder)
+    model.write().overwrite().save(folder)
+    loaded = ALSModel.load(folder)
+    assert bits(factors(loaded)) == bits(factors(model))
+    assert loaded.rank == 8 and loaded.uid == model.uid and loaded.getUserCol() == "user"
+    als(rank=5, solver="cg").save(str(tmp_path / "als"))
+    again = ALS.load(str(tmp_path / "als"))
+    assert again.getRank() == 5 and again.getOrDefault("solver") == "cg"
+
+
+def test_a_model_in_this_process(model, factors):
+    (users, x), (items, y) = factors(model)
+    here = model.to_recsys()
+    ids, scores = here.recommend(users[4], N=3, filter_seen=False)
+    own = x[4] @ y.T
+    assert scores == pytest.approx(np.sort(own)[:-4:-1], rel=1e-5)
+    assert [own[items.index(each)] for each in ids] == pytest.approx(scores, rel=1e-5)
+
+
+def test_pipelines_and_cross_validation(events, als):
+    from pyspark.ml import Pipeline
+    from pyspark.ml.evaluation import RegressionEvaluator
+    from pyspark.ml.tuning import CrossValidator, ParamGridBuilder
+
+    estimator = als(implicitPrefs=False, maxIter=2, coldStartStrategy="drop")
+    grid = ParamGridBuilder().addGrid(estimator.regParam, [0.1, 1000.0]).build()
+    validator = CrossValidator(
+        estimator=Pipeline(stages=[estimator]), estimatorParamMaps=grid, numFolds=2, parallelism=2,
+        evaluator=RegressionEvaluator(metricName="rmse", labelCol="rating"), seed=0,
+    )  # fmt: skip
+    found = validator.fit(events)
+    assert found.avgMetrics[0] < found.avgMetrics[1]
+    [best] = found.bestModel.stages
+    assert best.rank == 8 and best.getOrDefault("regParam") == 0.1
+
+
+def test_entries_are_those_of_the_matrix(events, model):
+    """The objective that the tasks told is that of `recsys` for the same factors."""
+    rows = np.array(events.collect())
+    matrix = sparse.coo_array(
+        (rows[:, 2], (rows[:, 0].astype(int), rows[:, 1].astype(int)))
+    ).tocsr()
+    here = model.to_recsys()
+    assert here.user_factors.shape[0] == len(np.unique(matrix.nonzero()[0]))
+    assert len(model.summary.losses) == 4 and model.summary.bytes_sent > 0

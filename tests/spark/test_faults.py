@@ -1,0 +1,186 @@
+"""What goes wrong around a fit: executors that die, folders that cannot be written, two at once."""
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("pyspark", reason="pyspark is not installed: [test-spark]")
+
+
+def executors():
+    """Process ids of this Spark's executors."""
+    found = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True).stdout
+    rows = [line.split(None, 2) for line in found.splitlines()[1:]]
+    parents = {int(pid): int(parent) for pid, parent, _ in rows}
+
+    def is_ours(pid):
+        while pid in parents:
+            if pid == os.getpid():
+                return True
+            pid = parents[pid]
+        return False
+
+    return [
+        int(pid)
+        for pid, _, args in rows
+        if "CoarseGrainedExecutorBackend" in args and is_ours(int(pid))
+    ]
+
+
+def bits(sides):
+    return [(ids, array.tobytes()) for ids, array in sides]
+
+
+@pytest.fixture
+def slow(monkeypatch):
+    """Iterations that take a while in the executors, and leave their number in a file."""
+    from recsys.spark import stage
+
+    def use(folder, seconds):
+        original = stage.worker
+
+        def slower(settings):
+            work = original(settings)
+
+            def slow_work(batches):
+                import time as clock
+                from pathlib import Path
+
+                from recsys.distributed.rank import Rank
+
+                half_sweep = Rank._half_sweep
+
+                def waits(self, fixed, losses):
+                    clock.sleep(seconds)
+                    half_sweep(self, fixed, losses)
+                    number = len(self.told.seconds) + self.told.first
+                    Path(folder, f"rank-{self.mesh.rank}").write_text(str(number))
+
+                Rank._half_sweep = waits
+                try:
+                    yield from work(batches)
+                finally:
+                    Rank._half_sweep = half_sweep
+
+            return slow_work
+
+        monkeypatch.setattr(stage, "worker", slower)
+
+    return use
+
+
+def test_an_executor_killed_in_mid_fit_changes_no_bit(events, als, factors, slow, tmp_path):
+    whole = factors(als(maxIter=6).fit(events))
+    slow(str(tmp_path), 0.3)
+    killed = []
+
+    def kill():
+        while not killed:
+            note = tmp_path / "rank-0"
+            if note.exists() and int(note.read_text() or 0) >= 3:
+                os.kill(executors()[0], signal.SIGKILL)
+                killed.append(note.read_text())
+            time.sleep(0.05)
+
+    thread = threading.Thread(target=kill, daemon=True)
+    thread.start()
+    folder = tmp_path / "checkpoints"
+    model = als(maxIter=6, checkpointDir=str(folder), checkpointInterval=2).fit(events)
+    assert killed and model.summary.resumed >= 2
+    assert bits(factors(model)) == bits(whole)
+    assert not any(folder.iterdir())  # those of the fit are gone
+
+
+def test_what_an_executor_held_is_made_again_with_the_same_bits(events, als, factors):
+    model = als().fit(events)
+    before = bits(factors(model))
+    os.kill(executors()[0], signal.SIGKILL)
+    time.sleep(1)
+    assert bits(factors(model)) == before
+
+
+def test_two_fits_at_once(events, als, factors):
+    alone = [bits(factors(als(seed=seed).fit(events))) for seed in (1, 2)]
+    found = [None, None]
+
+    def fit(at):
+        found[at] = bits(factors(als(seed=at + 1).fit(events)))
+
+    threads = [threading.Thread(target=fit, args=(at,), daemon=True) for at in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(200)
+    assert found == alone
+
+
+def test_a_checkpoint_folder_that_cannot_be_written(events, als, tmp_path):
+    blocked = tmp_path / "a file"
+    blocked.write_text("")
+    with pytest.raises(OSError, match="checkpointDir"):
+        als(checkpointDir=str(blocked), checkpointInterval=1).fit(events)
+
+
+def test_numbers_out_of_scale_are_one_error(events, als):
+    huge = events.selectExpr("user", "item", "rating * 1e37D rating")
+    with pytest.raises((ValueError, FloatingPointError), match="alpha"):
+        als(alpha=1000.0).fit(huge)
+
+
+def test_executors_without_recsys(events, als, monkeypatch):
+    from recsys.spark import stage
+
+    original = stage.cutter
+
+    def without(*args):
+        cut = original(*args)
+
+        def hidden(batches):
+            import sys
+
+            kept = {name: sys.modules.pop(name) for name in list(sys.modules) if "recsys" in name}
+            sys.modules["recsys"] = None
+            try:
+                yield from cut(batches)
+            finally:
+                del sys.modules["recsys"]
+                sys.modules.update(kept)
+
+        return hidden
+
+    monkeypatch.setattr(stage, "cutter", without)
+    with pytest.raises(Exception, match=r"install\s+recsys-engine\[spark\]"):
+        als().fit(events)
+
+
+def test_settings_that_forbid_barrier_stages_are_named(spark, events, als, monkeypatch):
+    from recsys.spark import stage
+
+    for name in ("spark.dynamicAllocation.enabled", "spark.network.crypto.enabled"):
+        monkeypatch.setattr(
+            stage, "_setting", lambda spark, key, default, on=name: "true" if key == on else default
+        )
+        with pytest.raises(ValueError, match=name):
+            als().fit(events)
+
+
+def test_checkpoints_lie_where_spark_says(spark, events, als, tmp_path, monkeypatch):
+    from recsys.spark import stage
+
+    found = []
+    original = stage.checkpoint_folder
+    monkeypatch.setattr(
+        stage, "checkpoint_folder", lambda *args: found.append(original(*args)) or found[-1]
+    )
+    als(checkpointInterval=-1).fit(events)
+    spark.sparkContext.setCheckpointDir(str(tmp_path))
+    als(checkpointInterval=2).fit(events)
+    assert found[0] is None and found[1].startswith("file:") and str(tmp_path) in found[1]
+    assert Path(found[1].removeprefix("file:")).exists() is False
+    assert np.isfinite(found.index(None))
