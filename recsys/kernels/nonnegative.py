@@ -10,7 +10,6 @@ import logging
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from scipy import linalg, optimize
 
 from . import _als
 from .als import Sweep, common_of, fixed_gramian, offsets_of, other_cells
@@ -183,6 +182,8 @@ def _solve(
 
 def _by_active_set(side: Side, system: _System, row: int) -> np.ndarray:
     """One row in float64, (width,), by Lawson and Hanson's method on the Cholesky factor of A."""
+    from scipy import linalg, optimize  # take longer to import than most models to fit
+
     entries = slice(side.indptr[row], side.indptr[row + 1])
     columns, width = side.indices[entries], len(system.gram)
     y = system.fixed[columns, :width].astype(np.float64)
