@@ -1,5 +1,6 @@
 """The benchmarks, small; the main job as a user runs it, in a process of its own."""
 
+import functools
 import sys
 
 import numpy as np
@@ -212,6 +213,7 @@ def test_synthetic_ratings(benchmarks):
 
 
 LIGHTFM = """
+import functools
 import sys
 
 import numpy as np
@@ -349,3 +351,17 @@ def test_approximate_lists(run, tmp_path):
         assert all(p["together"] > 0 and p["alone"] > 0 for p in line)
     pictured = (tmp_path / "results" / "ann.png").is_file()
     assert pictured or "no picture: matplotlib is not installed" in text
+
+
+def test_a_week_of_days(run, tiny, monkeypatch, benchmarks):
+    models = benchmarks("days").MODELS
+    monkeypatch.setitem(
+        models, "ImplicitALS", functools.partial(models["ImplicitALS"], 4, regularization=5)
+    )
+    monkeypatch.setitem(models, "BPR", functools.partial(models["BPR"], 4, epochs=3))
+    told = run("days.py", tiny, "--models", "ImplicitALS", "BPR", "--rounds", 1).stdout
+    [row] = [line.split("|") for line in told.splitlines() if line.startswith("| ImplicitALS")]
+    first, week, whole = map(float, row[2:5])
+    assert 0 < first < week <= 1 and week > 0.9 * whole
+    found = report(tiny / "results" / "days.json")["found"]
+    assert set(found) == {"lastfm-2k, ImplicitALS", "lastfm-2k, BPR"}

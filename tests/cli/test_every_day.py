@@ -83,3 +83,22 @@ def test_without_history(recsys_, folder, error, command):
     line = ("recommend", "m.safetensors", "--user", "ann")
     assert "no training matrix is remembered" in error(*line)
     assert recsys_(*line, "--keep-seen").stdout
+
+
+@pytest.mark.parametrize("name", ["explicit-als", "explicit-sgd"])
+def test_models_of_ratings_take_the_last(recsys_, error, folder, name):
+    text = "user,item,stars,day\nann,Air,7,1\nann,Air,5,2\nbob,Air,3,1\nbob,Low,2,1\n"
+    (folder / "stars.csv").write_text(text, encoding="utf-8")
+    line = ("train", "stars.csv", "--value", "stars", "--model", name, "--factors", 2)
+    recsys_(*line, "--time", "day", "-o", "m.safetensors")
+    assert recsys.load("m.safetensors").training_matrix[0, 0] == 5
+    assert "two sevens" in error(*line, "--aggregate", "sum", "-o", "n.safetensors")
+    table = "user,item,there\n" + "".join(
+        f"u{u},i{i},{int(u == i)}\n" for u in "012" for i in "012"
+    )
+    (folder / "melted.csv").write_text(table, encoding="utf-8")
+    line = ("train", "melted.csv", "--value", "there", "--factors", 2, "-o", "o.safetensors")
+    assert "holds 6 zeros, and 1 in all other rows" in recsys_(*line).stderr
+    assert recsys.load("o.safetensors").training_matrix.nnz == 3
+    recsys_(*line, "--zeros", "keep")
+    assert recsys.load("o.safetensors").training_matrix.nnz == 9

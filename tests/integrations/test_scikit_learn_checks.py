@@ -59,7 +59,7 @@ def wrapped(name):
         told.transformer_tags.preserves_dtype = []  # `dtype` is a parameter
         return told
 
-    hidden = {"score": property(_hidden), "predict": property(_hidden)}
+    hidden = dict.fromkeys(("score", "predict", "partial_fit"), property(_hidden))
     if cls is ItemNeighbors:
         kind = type(name, (cls,), {**hidden, "fit": fit})
     else:

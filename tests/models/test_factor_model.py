@@ -23,6 +23,9 @@ class Given(FactorModel):
     def _trainer(self, counts):
         raise AssertionError("nothing here is to be trained")
 
+    def _learn_rows(self, counts, new, touched, rounds):
+        raise AssertionError("nothing here is to be learned")
+
 
 def make(user_factors, item_factors, seen=None, dtype=np.float64):
     model = Given(dtype=dtype)
