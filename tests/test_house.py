@@ -14,7 +14,7 @@ PACKAGE = Path(recsys.__file__).parent
 ROOT = Path(__file__).parents[1]
 LONGEST = 500  # lines of a file
 ENDINGS = {".c", ".h", ".py", ".pyi", ".pyx", ".pxd"}
-ABOVE_MODELS = ("cli", "compat", "plots", "serving", "tuning")
+ABOVE_MODELS = ("cli", "compat", "plots", "serving", "spark", "tuning")
 OF_ONE_CLASS = {"self", "cls", "twin"}  # a copy of self is a twin
 NAMED_TUPLE = {"_asdict", "_fields", "_make", "_replace"}
 

@@ -150,10 +150,11 @@ def _fit(
     problem: Problem,
     done: int,
 ) -> Fitted:
-    held = tuple(
+    users, items = (
         _build(place, pieces[side], n_blocks[side], n_blocks[1 - side], problem)
         for side in (USER, ITEM)
     )
+    held = users, items
     _check_memory(place, held, problem, n_blocks)
     rank = Rank(mesh, held, problem, place.num_threads)
     if done:
@@ -168,7 +169,7 @@ def _fit(
     factors = rank.run(done, after)
     if place.store is not None and place.rank == 0:
         place.store.clear()
-    return Fitted((held[USER].keys, held[ITEM].keys), (factors[USER], factors[ITEM]), rank.told)
+    return Fitted((users.keys, items.keys), (factors[USER], factors[ITEM]), rank.told)
 
 
 # ---- before it begins --------------------------------------------------------------------------

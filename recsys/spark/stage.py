@@ -16,13 +16,12 @@ import sys
 import threading
 import uuid
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 
-if TYPE_CHECKING:
-    from recsys.distributed import Problem
+from recsys.spark.tasks import Layout, Settings
 
 logger = logging.getLogger("recsys")
 
@@ -39,24 +38,6 @@ _DEFINITE = {
     "NotDeterministicError": ValueError,
     "ValueError": ValueError,
 }
-
-
-class Layout(NamedTuple):
-    """How many tasks fit together, with how many threads each; 0: all there are."""
-
-    workers: int
-    threads: int
-
-
-class Settings(NamedTuple):
-    """What the tasks of a fit are told."""
-
-    problem: Problem
-    n_blocks: tuple[int, int]
-    layout: Layout
-    secret: bytes
-    checkpoints: str | None
-    every: int
 
 
 def fit(entries: DataFrame, settings: Settings, level: StorageLevel) -> tuple[DataFrame, dict]:
