@@ -29,13 +29,17 @@ _MAGIC = b"recsysC1"
 _ISAS = ("baseline", "avx2", "avx512")  # each can do what those before it do
 
 
+class CheckpointError(OSError):
+    """A checkpoint cannot be written."""
+
+
 class Store(Protocol):
     """A folder that all ranks see."""
 
     def names(self) -> list[str]: ...
 
     def write(self, name: str, data: bytes) -> None:
-        """The file appears whole, or not at all."""
+        """The file appears whole, or not at all: CheckpointError."""
 
     def read(self, name: str) -> bytes: ...
 

@@ -33,6 +33,7 @@ _OUT = 1 << 12  # rows of factors in a batch
 _one_at_a_time = threading.Lock()  # two barrier stages could each wait for the other's slots
 
 _DEFINITE = {
+    "CheckpointError": OSError,
     "FloatingPointError": FloatingPointError,
     "MemoryError": MemoryError,
     "NotDeterministicError": ValueError,
@@ -45,7 +46,7 @@ def fit(entries: DataFrame, settings: Settings, level: StorageLevel) -> tuple[Da
 
     Raises
     ------
-    FloatingPointError, MemoryError, ValueError
+    FloatingPointError, MemoryError, OSError, ValueError
         What a task raised that would be raised again.
     RuntimeError
         Spark gave up.

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from recsys import distributed
-from recsys.distributed import ITEM, USER, Place, Problem, split
+from recsys.distributed import ITEM, USER, CheckpointError, Place, Problem, split
 from recsys.distributed.mesh import PeerGaveUpError
 from recsys.spark.store import ArrowStore
 
@@ -102,7 +102,7 @@ def work(
     try:
         pieces = _pieces(batches)
         keys, factors, told = distributed.fit(place, pieces, settings.n_blocks, settings.problem)
-    except (FloatingPointError, MemoryError, PeerGaveUpError, ValueError) as error:
+    except (CheckpointError, FloatingPointError, MemoryError, PeerGaveUpError, ValueError) as error:
         yield _log({"rank": rank, "error": type(error).__name__, "message": str(error)})
         return
     yield _log({"rank": rank, **vars(told)})
