@@ -5,9 +5,9 @@
 Prints one JSON line a measurement: seconds an iteration (from the difference between fits of few
 and of many iterations, which leaves out reading and building), whole fits from a Parquet file to
 stored factors, and recommendForAllUsers. At --scale 1 the data is the whole synthetic twin of
-lastfm-360K; smaller ones keep a share of its users, and say less about the whole: what does not grow
-with the data weighs more. MLlib is several times faster with a native BLAS
-(spark.driver.extraLibraryPath); each line says whether one was found.
+lastfm-360K; smaller ones keep a share of its users, and say less about the whole: what does not
+grow with the data weighs more. MLlib is several times faster where it finds a native BLAS
+(libblas.so.3) than as pip installs it: look at what it logs before you compare.
 """
 
 from __future__ import annotations
