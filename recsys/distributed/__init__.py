@@ -4,7 +4,18 @@ Nothing here knows an engine: `fit` is what each of its workers calls.
 """
 
 from recsys.distributed.blocks import split
-from recsys.distributed.fit import Fitted, Place, Store, fit
+from recsys.distributed.fit import CheckpointError, Fitted, Place, Store, fit
 from recsys.distributed.rank import ITEM, USER, Problem, Told
 
-__all__ = ["ITEM", "USER", "Fitted", "Place", "Problem", "Store", "Told", "fit", "split"]
+__all__ = [
+    "ITEM",
+    "USER",
+    "CheckpointError",
+    "Fitted",
+    "Place",
+    "Problem",
+    "Store",
+    "Told",
+    "fit",
+    "split",
+]

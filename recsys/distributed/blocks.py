@@ -87,8 +87,9 @@ class Entries(NamedTuple):
 
 
 class Part(NamedTuple):
-    """A logical block, ready to be solved."""
+    """A logical block with rows, ready to be solved."""
 
+    number: int  # among the rank's blocks
     side: kernels.Side
     rows: slice  # of the rank's
     columns: np.ndarray  # (columns of the block,) int64: their rows of what the rank receives
@@ -133,13 +134,19 @@ class Held:
         ratings."""
         matrix = self.counts if signed is None else signed(self.counts)
         return [
-            _part(matrix, slice(begin, end), lambdas, w0, signed is None)
-            for begin, end in pairwise(self.cuts)
+            _part(number, matrix, slice(begin, end), lambdas, w0, signed is None)
+            for number, (begin, end) in enumerate(pairwise(self.cuts))
+            if begin < end
         ]
 
 
 def _part(
-    matrix: sparse.csr_array, rows: slice, lambdas: np.ndarray, w0: float, ratings: bool
+    number: int,
+    matrix: sparse.csr_array,
+    rows: slice,
+    lambdas: np.ndarray,
+    w0: float,
+    ratings: bool,
 ) -> Part:
     """A block's own columns are numbered by how many of its rows have them: gathers of the popular
     ones then stay in cache, and the numbers are the same on whatever rank."""
@@ -157,7 +164,7 @@ def _part(
         (rows.stop - rows.start, len(columns)),
     )
     side = kernels.make_side(block, lambdas[rows], np.empty(0), w0, ratings, None)
-    return Part(side, rows, columns)
+    return Part(number, side, rows, columns)
 
 
 def build(entries: Entries, rank: int, world: int, n_blocks: int, n_other_blocks: int) -> Held:
@@ -257,4 +264,4 @@ def _sends(counts: sparse.csr_array, needs: np.ndarray) -> list[np.ndarray]:
 
 
 def _sum(keys: np.ndarray) -> int:
-    return zlib.crc32(np.ascontiguousarray(keys))
+    return zlib.crc32(np.ascontiguousarray(keys).data)

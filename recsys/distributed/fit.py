@@ -29,13 +29,17 @@ _MAGIC = b"recsysC1"
 _ISAS = ("baseline", "avx2", "avx512")  # each can do what those before it do
 
 
+class CheckpointError(OSError):
+    """A checkpoint cannot be written."""
+
+
 class Store(Protocol):
     """A folder that all ranks see."""
 
     def names(self) -> list[str]: ...
 
     def write(self, name: str, data: bytes) -> None:
-        """The file appears whole, or not at all."""
+        """The file appears whole, or not at all: CheckpointError."""
 
     def read(self, name: str) -> bytes: ...
 
@@ -150,10 +154,11 @@ def _fit(
     problem: Problem,
     done: int,
 ) -> Fitted:
-    held = tuple(
+    users, items = (
         _build(place, pieces[side], n_blocks[side], n_blocks[1 - side], problem)
         for side in (USER, ITEM)
     )
+    held = users, items
     _check_memory(place, held, problem, n_blocks)
     rank = Rank(mesh, held, problem, place.num_threads)
     if done:
@@ -168,7 +173,7 @@ def _fit(
     factors = rank.run(done, after)
     if place.store is not None and place.rank == 0:
         place.store.clear()
-    return Fitted((held[USER].keys, held[ITEM].keys), (factors[USER], factors[ITEM]), rank.told)
+    return Fitted((users.keys, items.keys), (factors[USER], factors[ITEM]), rank.told)
 
 
 # ---- before it begins --------------------------------------------------------------------------

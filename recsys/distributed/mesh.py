@@ -63,7 +63,7 @@ class Incoming(NamedTuple):
 
 def as_bytes(array: np.ndarray) -> memoryview:
     """The memory of a C-contiguous array."""
-    return memoryview(array.reshape(-1).view(np.uint8))
+    return array.reshape(-1).view(np.uint8).data
 
 
 class Mesh:
@@ -228,7 +228,8 @@ class _Receiving:
     def __init__(self, mesh: Mesh, rank: int, wanted: Incoming) -> None:
         self.mesh, self.rank, self.wanted = mesh, rank, wanted
         self.header = bytearray(_HEADER.size)
-        self.left, self.in_header, self.reason = memoryview(self.header), True, None
+        self.left, self.in_header = memoryview(self.header), True
+        self.reason: bytearray | None = None
 
     def take(self, peer: socket.socket) -> bool:
         """Whether the message is whole, after what there is to be had of it now."""

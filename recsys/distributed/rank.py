@@ -211,10 +211,10 @@ class Rank:
         clock = self.told.since(clock, "rotate")
         self._send_rows(fixed)
         clock = self.told.since(clock, "exchange")
-        for number, part in enumerate(self.parts[solved]):
+        for part in self.parts[solved]:
             entries = self._solve(part, solved, eigenvalues, losses is not None)
             if losses is not None:
-                losses[number] = entries + self._other_cells(part.rows, eigenvalues)
+                losses[part.number] = entries + self._other_cells(part.rows, eigenvalues)
         self.told.since(clock, "solve")
 
     def _spectrum(self, side: int) -> tuple[np.ndarray, np.ndarray]:

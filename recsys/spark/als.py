@@ -17,10 +17,14 @@ from recsys.spark import params, stage
 from recsys.spark.ids import Prepared, prepare
 from recsys.spark.model import ALSModel, Summary
 from recsys.spark.params import ALSParams, MoreParams, setter, value_of
+from recsys.spark.tasks import Settings
 
 logger = logging.getLogger("recsys")
 
-_OF_THE_MODEL = ("userCol", "itemCol", "predictionCol", "coldStartStrategy", "blockSize")
+_OF_THE_MODEL = (
+    "userCol", "itemCol", "predictionCol", "coldStartStrategy", "blockSize", "implicitPrefs",
+    "alpha", "regParam",
+)  # fmt: skip
 _SEED_BITS = 63
 
 
@@ -171,7 +175,7 @@ class ALS(Estimator, ALSParams, MoreParams, DefaultParamsReadable, DefaultParams
         )
         every = self.getCheckpointInterval()
         prepared = prepare(dataset, self.getUserCol(), self.getItemCol(), self.getRatingCol())
-        settings = stage.Settings(
+        settings = Settings(
             self._problem(),
             n_blocks,
             layout,
@@ -181,7 +185,7 @@ class ALS(Estimator, ALSParams, MoreParams, DefaultParamsReadable, DefaultParams
         )
         logger.info(
             "ALS on Spark learns from %s entries, in %d tasks with %d threads each",
-            f"{prepared.count:,}", *layout,
+            f"{prepared.rows:,}", *layout,
         )  # fmt: skip
         level = self.getFinalStorageLevel() if self.isSet("finalStorageLevel") else None
         stored = stage.storage_level(level, layout.workers > 1)
@@ -192,9 +196,10 @@ class ALS(Estimator, ALSParams, MoreParams, DefaultParamsReadable, DefaultParams
             for table in prepared.ids:
                 if table is not None:
                     table.unpersist()
-        model = ALSModel(self.getRank(), *factors, Summary.of(told))
-        for name in (*_OF_THE_MODEL, "implicitPrefs", "alpha", "regParam"):
-            model._copy_param(self, name)
+        users, items = factors
+        model = ALSModel(self.getRank(), users, items, Summary.of(told))
+        for name in _OF_THE_MODEL:
+            model.set(model.getParam(name), value_of(self, name))
         return model
 
     def _problem(self) -> Problem:

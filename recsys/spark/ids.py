@@ -29,7 +29,7 @@ class Prepared(NamedTuple):
     entries: DataFrame  # user bigint, item bigint, value float
     ids: tuple[DataFrame | None, DataFrame | None]  # key bigint, id; None: the id is the key
     types: tuple[T.DataType, T.DataType]  # of ids
-    count: int
+    rows: int
 
 
 def column(dataset: DataFrame, name: str, what: str) -> T.DataType:

@@ -94,11 +94,6 @@ class ALSModel(Model, ALSModelParams, MLReadable):
     setPredictionCol = setter("predictionCol")
     setBlockSize = setter("blockSize")
 
-    def _copy_param(self, other: Params, name: str) -> None:
-        param = other.getParam(name)
-        if other.isDefined(param):
-            self._set(**{name: other.getOrDefault(param)})
-
     # ---- scores --------------------------------------------------------------------------------
 
     def _transform(self, dataset: DataFrame) -> DataFrame:

@@ -16,13 +16,12 @@ import sys
 import threading
 import uuid
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 
-if TYPE_CHECKING:
-    from recsys.distributed import Problem
+from recsys.spark.tasks import Layout, Settings
 
 logger = logging.getLogger("recsys")
 
@@ -34,6 +33,7 @@ _OUT = 1 << 12  # rows of factors in a batch
 _one_at_a_time = threading.Lock()  # two barrier stages could each wait for the other's slots
 
 _DEFINITE = {
+    "CheckpointError": OSError,
     "FloatingPointError": FloatingPointError,
     "MemoryError": MemoryError,
     "NotDeterministicError": ValueError,
@@ -41,30 +41,12 @@ _DEFINITE = {
 }
 
 
-class Layout(NamedTuple):
-    """How many tasks fit together, with how many threads each; 0: all there are."""
-
-    workers: int
-    threads: int
-
-
-class Settings(NamedTuple):
-    """What the tasks of a fit are told."""
-
-    problem: Problem
-    n_blocks: tuple[int, int]
-    layout: Layout
-    secret: bytes
-    checkpoints: str | None
-    every: int
-
-
 def fit(entries: DataFrame, settings: Settings, level: StorageLevel) -> tuple[DataFrame, dict]:
     """Factors by (side, key), stored on the executors, and what rank 0 tells of the fit.
 
     Raises
     ------
-    FloatingPointError, MemoryError, ValueError
+    FloatingPointError, MemoryError, OSError, ValueError
         What a task raised that would be raised again.
     RuntimeError
         Spark gave up.

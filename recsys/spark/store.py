@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pyarrow import fs
 
+from recsys.distributed import CheckpointError
+
 _PART = ".part"
 
 
@@ -31,7 +33,7 @@ class ArrowStore:
                 stream.write(data)
             self.system.move(path + _PART, path)
         except OSError as error:
-            raise OSError(
+            raise CheckpointError(
                 f"the checkpoint {name} cannot be written to {self.folder}: {error}. Give "
                 "checkpointDir a folder that all executors can write to, or set "
                 "checkpointInterval=-1"

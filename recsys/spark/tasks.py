@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 import json
-import resource
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from recsys import distributed
-from recsys.distributed import ITEM, USER, Place, split
+from recsys.distributed import ITEM, USER, CheckpointError, Place, Problem, split
 from recsys.distributed.mesh import PeerGaveUpError
 from recsys.spark.store import ArrowStore
 
-if TYPE_CHECKING:
-    from recsys.spark.stage import Settings
+
+class Layout(NamedTuple):
+    """How many tasks fit together, with how many threads each; 0: all there are."""
+
+    workers: int
+    threads: int
+
+
+class Settings(NamedTuple):
+    """What the tasks of a fit are told."""
+
+    problem: Problem
+    n_blocks: tuple[int, int]
+    layout: Layout
+    secret: bytes
+    checkpoints: str | None
+    every: int
 
 
 def cut(
@@ -88,11 +102,10 @@ def work(
     try:
         pieces = _pieces(batches)
         keys, factors, told = distributed.fit(place, pieces, settings.n_blocks, settings.problem)
-    except (FloatingPointError, MemoryError, PeerGaveUpError, ValueError) as error:
+    except (CheckpointError, FloatingPointError, MemoryError, PeerGaveUpError, ValueError) as error:
         yield _log({"rank": rank, "error": type(error).__name__, "message": str(error)})
         return
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    yield _log({"rank": rank, "peak_rss_kb": peak, **vars(told)})
+    yield _log({"rank": rank, **vars(told)})
     for side in (USER, ITEM):
         for begin in range(0, len(keys[side]), most):
             at = slice(begin, begin + most)

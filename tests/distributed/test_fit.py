@@ -166,7 +166,6 @@ def test_factors_that_are_not_finite_are_the_same_error_on_all_ranks():
 
 
 def test_ranks_that_have_read_different_entries_say_so():
-    users, items, values = entries()
     errors = each_error(2, problem(), lambda rank: slice(0, 4000 - 900 * rank))
     assert any("must give the same rows" in str(error) for error in errors)
 
@@ -232,3 +231,13 @@ def each_error(world, told, rows=lambda rank: slice(None), change=None, memory=N
     thread.join(30)
     assert not thread.is_alive(), "hangs"
     return errors
+
+
+def test_blocks_without_rows():
+    """More blocks than users and items, and more ranks than there are either."""
+    users, items = np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])
+    values = np.float32([3, 1, -1, 4])
+    told = problem(factors=2, loss=True)
+    one = fit_in_threads(users, items, values, (9, 9), 1, told)
+    assert bits(fit_in_threads(users, items, values, (9, 9), 6, told)) == bits(one)
+    assert one.told.losses[-1] == pytest.approx(alone(users, items, values, told)[2], rel=1e-5)

@@ -1,4 +1,4 @@
-"""Strangers are turned away, and whatever comes over a connection costs no memory and little time."""
+"""Strangers are turned away; whatever comes over a connection costs no memory and little time."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""One Spark for all tests of this folder: two executors with a core each, in processes of their own."""
+"""One Spark for all tests of this folder: two executors, each a process with one core."""
 
 import faulthandler
 import os
@@ -78,8 +78,8 @@ def als():
 
     def make(**params):
         common = {
-            "rank": 8, "maxIter": 4, "implicitPrefs": True, "alpha": 20.0, "regParam": 0.5, "seed": 3,
-            "numUserBlocks": 4, "numItemBlocks": 4,
+            "rank": 8, "maxIter": 4, "implicitPrefs": True, "alpha": 20.0, "regParam": 0.5,
+            "seed": 3, "numUserBlocks": 4, "numItemBlocks": 4,
         }  # fmt: skip
         return ALS(**(common | params))
 
