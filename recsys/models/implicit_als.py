@@ -74,9 +74,10 @@ class ImplicitALS(LeastSquaresModel):
     bias : bool, default False
         Learn biases too: scores are ``mean + b_u + b_i + x_u . y_i`` in **all** cells, mean being
         that of p_ui weighted by w_ui, and ``lambda_u b_u^2``, ``lambda_i b_i^2`` are added. What
-        all users or items have in common then needs no factor. With all else at its default
-        (docs/defaults.md) ``NDCG@10`` goes from 0.1112 to 0.1127 on gowalla, and from 0.2518 to
-        0.2433 on lastfm-2k; a fit takes about a tenth longer.
+        all users or items have in common then needs no factor. After 15 iterations without
+        `acceleration`, with all else at its default (docs/defaults.md), ``NDCG@10`` goes from
+        0.1112 to 0.1127 on gowalla, and from 0.2518 to 0.2433 on lastfm-2k; a fit takes about a
+        tenth longer.
     solver : {"cholesky", "cg"}, default "cholesky"
         Solve rows exactly, or by `cg_steps` steps of conjugate gradients from their last values.
     cg_steps : int, default 3
