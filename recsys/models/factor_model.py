@@ -99,10 +99,9 @@ class FactorModel(Model):
         warm_start : bool, default False
             Continue from what the model has, of as many `factors`, and go on counting iterations:
             with an int as `random_state`, fits of 3 and of 4 iterations give what one of 7 gives
-            (of ALS without `acceleration`).
-            There may be more users and items than before, in a matrix at the end, by ids anywhere:
-            what is known of others stays theirs, and new ones are folded in first. By default,
-            and on a model not fitted yet, training starts fresh.
+            (of ALS without `acceleration`). There may be more users and items than before, in a
+            matrix at the end, by ids anywhere: what is known of others stays theirs, and new ones
+            are folded in first. By default, and on a model not fitted yet, training starts fresh.
 
         Returns
         -------
