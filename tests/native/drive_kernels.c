@@ -162,8 +162,7 @@ static void drive_als(const recsys_table *table, int is_double, int64_t f, const
     p.unobserved_weight = s->unobserved_weight;
     make_arrays_read_only();
     p.solved = reals(ROWS * f, is_double, -1, 1);
-    p.failed = exactly(ROWS, 1);
-    memset(p.failed, 0, ROWS);
+    p.failed = memset(exactly(ROWS, 1), 0, ROWS);
     p.row_loss = exactly(8 * ROWS, 8);
     const int64_t bytes = table->scratch_bytes(f, p.cg_steps, LONGEST);
     void *scratch = exactly(bytes, 64);
