@@ -30,6 +30,7 @@ from tqdm import tqdm
 from recsys.kernels import (
     Side,
     _als,
+    _product,
     current_isa,
     make_sides,
     reference,
@@ -149,6 +150,7 @@ def cases(dtype: str, f: int, share: float) -> Iterator[Case]:
     yield gramian_case(dtype, fixed)
     yield rotate_case(dtype, fixed)
     yield loss_case(dtype, fixed, round(4000 * share), rng)
+    yield spmm_case(dtype, fixed, round(4000 * share), rng)
     for name, length, solver in (
         ("exact, n = 8", 8, "cholesky"),
         ("exact, n = 50", 50, "cholesky"),
@@ -207,6 +209,25 @@ def loss_case(dtype: str, fixed: np.ndarray, count: int, rng: np.random.Generato
         return out[:, np.newaxis], took / count
 
     return Case("loss, n = 50", dtype, fixed.shape[1], count, native, slow)
+
+
+def spmm_case(dtype: str, fixed: np.ndarray, count: int, rng: np.random.Generator) -> Case:
+    side = random_side(dtype, count, len(fixed), 50, rng)
+    shared = (side.indptr, side.indices, side.confidence, side.order, side.spans, fixed)
+    likes = {"likes": True, "mean": 0.0}
+
+    def native(isa: str, threads: int) -> tuple[np.ndarray, float]:
+        out = np.empty((count, fixed.shape[1]), dtype)
+        how = {"isa": isa, "num_threads": threads}
+        _, took = timed(lambda: _product.spmm(*shared, out, **likes, **how))
+        return out, took
+
+    def slow() -> tuple[np.ndarray, float]:
+        out = np.empty((count, fixed.shape[1]))
+        _, took = timed(lambda: reference.spmm(*shared, out, **likes))
+        return out, took / count
+
+    return Case("SpMM, n = 50", dtype, fixed.shape[1], count, native, slow)
 
 
 def rows_case(

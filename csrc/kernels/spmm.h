@@ -51,7 +51,8 @@ INLINE void spmm_ask(const recsys_spmm *p, int64_t at, int64_t end) {
         prefetch_bytes((const char *)((const real *)p->values + begin), REAL_BYTES * AHEAD);
     }
     if (at + 1 < end) {
-        const int64_t row = p->order[at + 1], begin = p->indptr[row], bytes = p->factors * REAL_BYTES;
+        const int64_t row = p->order[at + 1], begin = p->indptr[row];
+        const int64_t bytes = p->factors * REAL_BYTES;
         const int64_t first = min_i64(begin + AHEAD, p->indptr[row + 1]);
         for (int64_t k = begin; k < first; k++) {
             prefetch_bytes((const char *)p->dense + p->indices[k] * bytes, bytes);
@@ -69,7 +70,7 @@ static void spmm_rows(const recsys_spmm *p, int64_t begin, int64_t end) {
         memset(out, 0, (size_t)f * sizeof(real));
         for (int64_t from = p->indptr[row]; from < last; from += SPMM_BLOCK) {
             const int64_t to = min_i64(from + SPMM_BLOCK, last);
-            int64_t v = 0; /* the numbers of vectors are constants, so that sums stay in registers */
+            int64_t v = 0; /* how many vectors is a constant, so that sums stay in registers */
             for (; v + 8 <= vectors; v += 8) spmm_vectors(p, from, to, v, 8, out);
             if (vectors & 4) spmm_vectors(p, from, to, v, 4, out), v += 4;
             if (vectors & 2) spmm_vectors(p, from, to, v, 2, out), v += 2;
