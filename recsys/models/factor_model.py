@@ -47,7 +47,7 @@ class FactorModel(Model):
     _mean: float = 0.0
     _topk = staticmethod(kernels.topk)  # another one where an index answers
     _ratings: ClassVar[bool] = False  # whether entries are ratings: later ones replace earlier ones
-    _rounds: ClassVar[int]  # of a day's events
+    _rounds: ClassVar[int] = 1  # of a day's events
     _learned_besides: ClassVar[tuple[str, ...]] = ()  # what else belongs to rows, see `_placed`
 
     def fit(
@@ -387,12 +387,12 @@ class FactorModel(Model):
         """Whether there are user and item biases."""
         return False, False
 
-    @abstractmethod
     def _learn_rows(
         self, counts: sparse.csr_array, new: growth.Rows, touched: growth.Rows, rounds: int
     ) -> None:
         """Learn new users and items, whose rows are zeros, from all that is known; then those that
         are touched, so many times. Only asked of twins whose arrays are theirs to write to."""
+        raise TypeError(f"{type(self).__name__} cannot learn newcomers or events: call fit")
 
     def _placed(self, users: np.ndarray, items: np.ndarray, dtype: np.dtype) -> dict[str, Any]:
         """What is learned, with that of row ``users[i]`` in row i, and zeros for -1."""

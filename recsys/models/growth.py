@@ -168,7 +168,7 @@ def _places(model: Any, shape: tuple[int, int], vocabulary: Vocabulary | None) -
 def _found(known: Ids, ids: Ids, noun: str) -> np.ndarray:
     if ids is known:
         return np.arange(len(known))
-    rows = known.find(ids.take(np.arange(len(ids))))
+    rows = known.find(ids.take(np.arange(len(ids))), noun)
     missing = np.setdiff1d(np.arange(len(known)), rows)
     if len(missing):
         shown = ", ".join(repr(known[int(row)]) for row in missing[:3])
