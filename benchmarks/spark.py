@@ -113,7 +113,7 @@ def main() -> None:
         entries = write_twin(path, args.scale)
         spark = session(args)
         frame = spark.read.parquet(str(path))
-        measured: dict = {}
+        measured: dict[str, dict] = {}
         say(entries=entries, scale=args.scale, master=args.master, factors=args.factors,
             load=os.getloadavg()[0])  # fmt: skip
         for name, cls in contenders(args.only).items():  # what starts with the first fit
@@ -124,6 +124,7 @@ def main() -> None:
                 few, _ = fit(cls, args, frame, args.few)
                 many, model = fit(cls, args, frame, args.many)
                 found = measured[name]
+                say(contender=name, few=round(few, 3), many=round(many, 3), load=os.getloadavg()[0])
                 found["fit"].append(many)
                 found["iteration"].append((many - few) / (args.many - args.few))
                 told = getattr(model, "summary", None)
