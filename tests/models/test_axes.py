@@ -33,11 +33,13 @@ def changed(matrix, share=0.1, seed=1):
 def models(iterations):
     common = {"factors": 8, "iterations": iterations, "random_state": 0}
     implicit = common | {"regularization": 1.0, "alpha": 1.0}
+    # of ratings, an accelerated fit goes as far in three iterations as a plain one in five
+    explicit = common | {"acceleration": False, "init": "random"}
     for solver in ("cholesky", "cg"):
         for bias in (False, True):
             options = {"solver": solver, "bias": bias}
             yield pytest.param(ImplicitALS(**implicit, **options), id=f"implicit-{solver}-{bias}")
-            yield pytest.param(ExplicitALS(**common, **options), id=f"explicit-{solver}-{bias}")
+            yield pytest.param(ExplicitALS(**explicit, **options), id=f"explicit-{solver}-{bias}")
 
 
 def scores(model, item_factors, item_biases):
@@ -58,8 +60,7 @@ def test_yesterdays_items_go_with_todays_users(model):
     yesterday = model.item_factors.copy(), np.copy(model.item_biases)
     model.set_params(iterations=3).fit(changed(plays()), warm_start=True)
     today = scores(model, model.item_factors, model.item_biases)
-    # an accelerated fit of ratings goes as far in three iterations as a plain one in five
-    assert correlation(scores(model, *yesterday), today) > 0.92
+    assert correlation(scores(model, *yesterday), today) > 0.95
 
 
 @pytest.mark.parametrize("model", list(models(12)))
