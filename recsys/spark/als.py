@@ -232,4 +232,4 @@ def _by_id(fitted: DataFrame, prepared: Prepared, side: int, level: Any) -> Data
     table = prepared.ids[side]
     if table is None:
         return rows.select(rows["key"].cast(prepared.types[side]).alias("id"), "features")
-    return rows.join(table, "key").select("id", "features").localCheckpoint(True, level)
+    return rows.join(table, "key").select("id", "features").persist(level)

@@ -59,9 +59,10 @@ def fit(entries: DataFrame, settings: Settings, level: StorageLevel) -> tuple[Da
             .select("side", "data")
             .mapInArrow(worker(settings), SCHEMA, barrier=True)
             .repartition(max(settings.n_blocks), "side", "key")
-            .localCheckpoint(True, level)
+            .persist(level)
         )
-    told = [json.loads(row["log"]) for row in fitted.where("log is not null").collect()]
+        # What is lost of them, copies and all, is made again: not so after a local checkpoint
+        told = [json.loads(row["log"]) for row in fitted.where("log is not null").collect()]
     told.sort(key=lambda each: each["rank"])
     failed = [each for each in told if "error" in each]
     if failed:
