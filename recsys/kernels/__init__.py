@@ -18,7 +18,7 @@ from .sides import Side, make_side, make_sides, scaled_lambda
 from .solve import Solved, gramian, rotate, solve_rows, spectrum
 from .spans import query_blocks
 from .spectral import spectral_start
-from .threads import resolve_num_threads, threads_in_words
+from .threads import resolve_num_threads, single_threaded_blas, threads_in_words
 from .topk import NO_ID, Entries, NormOrder, norm_order, norms, topk
 
 __all__ = [
@@ -66,6 +66,7 @@ __all__ = [
     "row_paths",
     "scaled_lambda",
     "show_config",
+    "single_threaded_blas",
     "solve_rows",
     "spectral_start",
     "spectrum",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recsys import csr, kernels
+from recsys.models import features
 from recsys.models.ids import Lists
 from recsys.models.selection import Choice
 
@@ -59,3 +60,29 @@ def lists(
         folded = model._fold(csr.take_rows(counts, rows[at]))
         lists[at], scores[at] = best(*folded, skip_rows=rows[at])
     return lists, scores
+
+
+def scored_items(model: Any) -> np.ndarray:
+    """What items have that lists go by: factors, and their biases as one more column."""
+    factors, biases = model._factors("_item_factors"), model._item_biases
+
+    def scored() -> np.ndarray:
+        whole = factors if biases is None else np.column_stack([factors, biases])
+        return whole if model._boost == 1 else features.boosted(model, whole)
+
+    if biases is None and model._boost == 1:
+        return factors
+    return model._once("scored", factors, scored)
+
+
+def norm_order(model: Any, n_users: int) -> kernels.NormOrder | None:
+    """What spares the kernel work. With codes, which a few users profit from, it takes as long to
+    make as dozens of lists: the first such call does without, as there may be no other."""
+    items = scored_items(model)
+    codes = n_users <= kernels.FEW_QUERIES
+    if codes and model._once("asked before", items, lambda: [False]) == [False]:
+        model._prepared["asked before"] = items, [True]
+        return None
+    norms = model._norms("scored items", items)
+    what = "order and codes" if codes else "order"
+    return model._once(what, items, lambda: kernels.norm_order(items, norms, codes=codes))

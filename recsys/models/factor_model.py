@@ -11,7 +11,8 @@ import numpy as np
 
 from recsys import checks, csr, kernels
 from recsys.csr import TrainingMatrix
-from recsys.models import factor_lists, growth, ids, strangers, training
+from recsys.interactions import Features
+from recsys.models import factor_file, factor_lists, growth, ids, strangers, training
 from recsys.models.model import Lists, Model, read_only
 from recsys.models.scoring import pair_scores, similar
 from recsys.models.selection import Choice, scored_pairs
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from scipy import sparse
 
 logger = logging.getLogger("recsys")
-
-_FACTORS, _BIASES = ("user_factors", "item_factors"), ("user_biases", "item_biases")
 
 
 class FactorModel(Model):
@@ -61,6 +60,8 @@ class FactorModel(Model):
         callback: Callback | None = None,
         show_progress: bool = True,
         warm_start: bool = False,
+        item_features: Features | None = None,
+        user_features: Features | None = None,
     ) -> Self:
         """Train on a user-item matrix, which is never changed; the model keeps a copy.
 
@@ -102,6 +103,11 @@ class FactorModel(Model):
             There may be more users and items than before, in a matrix at the end, by ids anywhere:
             what is known of others stays theirs, and new ones are folded in first. By default,
             and on a model not fitted yet, training starts fresh.
+        item_features, user_features : Features, optional
+            What is known of items, of users, by id; without ids row k is column (row) k of the
+            matrix. After the last iteration factors, and biases, are regressed on them, and those
+            without entries get what is expected by their features: new ones become part of the
+            model. See ``docs/features.md``. Ctrl-C leaves a model without.
 
         Returns
         -------
@@ -134,6 +140,8 @@ class FactorModel(Model):
             callback=callback,
             show_progress=show_progress,
             warm_start=warm_start,
+            item_features=item_features,
+            user_features=user_features,
         )
         return self
 
@@ -380,9 +388,7 @@ class FactorModel(Model):
     # ---- files ---------------------------------------------------------------------------------
 
     def _to_file(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        learned = {name: getattr(self, f"_{name}") for name in (*_FACTORS, *_BIASES)}
-        header = {"mean": self._mean, "shape": self._known_shape()}
-        return header, {name: array for name, array in learned.items() if array is not None}
+        return factor_file.written(self)
 
     def _from_file(
         self,
@@ -390,17 +396,7 @@ class FactorModel(Model):
         arrays: dict[str, np.ndarray],
         training_matrix: TrainingMatrix | None,
     ) -> dict[str, Any]:
-        dtype = checks.floating_dtype(self.dtype)
-        state = {f"_{name}": checks.factor_matrix(name, arrays[name], dtype) for name in _FACTORS}
-        for name, factors in zip(_BIASES, _FACTORS, strict=True):
-            if name in arrays:
-                column = checks.factor_matrix(name, arrays[name][:, np.newaxis], dtype)
-                _check_length(name, column, len(state[f"_{factors}"]))
-                state[f"_{name}"] = column[:, 0]
-        shape = [len(state[f"_{name}"]) for name in _FACTORS]
-        if list(header.get("shape", shape)) != shape:
-            raise ValueError(f"it says there are factors for {header['shape']}, and has {shape}")
-        return state | {"_mean": checks.number("mean", header.get("mean", 0.0))}
+        return factor_file.read(header, arrays, checks.floating_dtype(self.dtype))
 
     # ---- lists ---------------------------------------------------------------------------------
 
@@ -408,10 +404,11 @@ class FactorModel(Model):
         factors = checks.factor_matrix(name, value, checks.floating_dtype(self.dtype))
         biases = getattr(self, "_" + name.replace("factors", "biases"))
         if biases is not None:
-            _check_length(name, factors, len(biases))
+            factor_file.check_length(name, factors, len(biases))
         if np.may_share_memory(factors, value):
             factors = factors.copy()
-        self._publish(growth.in_dtype(self, factors.dtype) | {f"_{name}": factors})
+        state = growth.in_dtype(self, factors.dtype) | {f"_{name}": factors, "_features": {}}
+        self._publish(state)
 
     def _once(self, what: str, factors: Any, make: Callable[[], Any]) -> Any:
         """What `make` makes of `factors`, kept until there are others."""
@@ -423,26 +420,13 @@ class FactorModel(Model):
 
     def _scored_items(self) -> np.ndarray:
         """What items have that lists go by: factors, and their biases as one more column."""
-        factors, biases = self._factors("_item_factors"), self._item_biases
-        if biases is None:
-            return factors
-        return self._once("scored", factors, lambda: np.column_stack([factors, biases]))
+        return factor_lists.scored_items(self)
 
     def _norms(self, what: str, rows: np.ndarray) -> np.ndarray:
         return self._once(f"norms of {what}", rows, lambda: kernels.norms(rows))
 
     def _norm_order(self, n_users: int) -> kernels.NormOrder | None:
-        """What spares the kernel work. With codes, which a few users profit from, it takes as
-        long to make as dozens of lists: the first such call does without, as there may be no
-        other."""
-        items = self._scored_items()
-        codes = n_users <= kernels.FEW_QUERIES
-        if codes and self._once("asked before", items, lambda: [False]) == [False]:
-            self._prepared["asked before"] = items, [True]
-            return None
-        norms = self._norms("scored items", items)
-        what = "order and codes" if codes else "order"
-        return self._once(what, items, lambda: kernels.norm_order(items, norms, codes=codes))
+        return factor_lists.norm_order(self, n_users)
 
     def _known_shape(self) -> tuple[int, int]:
         user_factors, item_factors = self._both_factors()
@@ -490,8 +474,3 @@ class FactorModel(Model):
 def both_or_factors(solved: tuple[np.ndarray, np.ndarray | None]) -> Any:
     """Factors and biases, or the factors alone where there are no biases."""
     return solved[0] if solved[1] is None else solved
-
-
-def _check_length(name: str, rows: np.ndarray, count: int) -> None:
-    if len(rows) != count:
-        raise ValueError(f"{name} has {len(rows)} rows; expected {count}, as many as biases")

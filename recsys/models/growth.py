@@ -43,7 +43,11 @@ def learn_day(
     twin._training_matrix = TrainingMatrix.of(whole)
     new = np.flatnonzero(users < 0), np.flatnonzero(items < 0)
     twin._learn_rows(whole, new, touched, rounds)
-    publish(model, twin, _training_matrix=twin._training_matrix, _ids=vocabulary)
+    state = {
+        "_training_matrix": twin._training_matrix,
+        "_features": known_by_features(model, touched),
+    }
+    publish(model, twin, _ids=vocabulary, **state)
 
 
 def continued(
@@ -114,6 +118,14 @@ def publish(model: Any, twin: Any, **changed: Any) -> None:
     """Have the model what its twin has learned."""
     names = (*LEARNED, *model._learned_besides)
     model._publish({name: getattr(twin, name) for name in names} | changed)
+
+
+def known_by_features(model: Any, learned: Rows) -> dict[str, Any]:
+    """What a model knows by features, after it has learned entries of some users and items."""
+    return {
+        side: known._replace(rows=np.setdiff1d(known.rows, learned[side == "items"]))
+        for side, known in model._features.items()
+    }
 
 
 def widened(matrix: sparse.csr_array, shape: tuple[int, int]) -> sparse.csr_array:

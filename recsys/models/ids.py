@@ -163,8 +163,8 @@ def all_entries(vocabulary: Vocabulary | None, user_items: Any) -> Any:
     """A matrix of entries of the model's users and items, and of others beyond them."""
     if vocabulary is None or not isinstance(user_items, Interactions):
         return user_items
-    users = _joined(vocabulary.users, user_items.users)
-    return in_rows(user_items, users, _joined(vocabulary.items, user_items.items))
+    users = joined(vocabulary.users, user_items.users)
+    return in_rows(user_items, users, joined(vocabulary.items, user_items.items))
 
 
 def with_newcomers(vocabulary: Vocabulary | None, events: Any) -> tuple[Vocabulary | None, Any]:
@@ -180,7 +180,7 @@ def with_newcomers(vocabulary: Vocabulary | None, events: Any) -> tuple[Vocabula
                 f"{shape[0]} users and {shape[1]} items: pass Interactions, as others have none"
             )
         return vocabulary, events
-    users, items = _joined(vocabulary.users, events.users), _joined(vocabulary.items, events.items)
+    users, items = joined(vocabulary.users, events.users), joined(vocabulary.items, events.items)
     return vocabulary._replace(users=users, items=items), in_rows(events, users, items)
 
 
@@ -206,12 +206,12 @@ def to_learn(
     return vocabulary._replace(items=grown), rows, entries
 
 
-def _joined(ids: Ids, others: Ids) -> Ids:
+def joined(ids: Ids, others: Ids, name: str = "ids") -> Ids:
     """`ids`, and after them those of `others` that are not among them."""
     if others is ids:
         return ids
     values = others.take(np.arange(len(others)))
-    new = ids.find(values) < 0
+    new = ids.find(values, name) < 0
     return ids.extended(values[new]) if new.any() else ids
 
 

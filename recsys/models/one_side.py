@@ -44,8 +44,8 @@ def partial_fit(
     elif not model._ratings:
         added = _not_counted(model, side, added)
     at = np.flatnonzero(np.diff(added.indptr))
-    both = csr.take_rows(known, at), csr.take_rows(added, at)
-    known = csr.put_rows(known, at, csr.merged(*both, replaces=model._ratings))
+    pair = csr.take_rows(known, at), csr.take_rows(added, at)
+    known = csr.put_rows(known, at, csr.merged(*pair, replaces=model._ratings))
     learned = np.append(
         learned, np.setdiff1d(np.arange(shape[side == "items"], learned.max(initial=-1)), learned)
     )
@@ -55,6 +55,9 @@ def partial_fit(
         solved = model._solve_items(known, learned)
     matrix = TrainingMatrix.of(known)
     state: dict[str, Any] = {"_training_matrix": matrix, "_ids": vocabulary, "_just_added": None}
+    nobody = np.empty(0, np.int64)
+    both = (learned, nobody) if side == "users" else (nobody, learned)
+    state["_features"] = growth.known_by_features(model, both)
     if rows is None:
         state["_just_added"] = side, matrix, added
     model._publish(state | _with_rows(model, side[:-1], learned, solved, dtype))
