@@ -7,7 +7,6 @@ which columns any other table gives (`entries`), so that new rows mean the same 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, NamedTuple
@@ -192,11 +191,12 @@ def _numbers(name: str, series: Any) -> np.ndarray:
 
 def _words(name: str, kind: str, separator: str, series: Any) -> Words:
     cells = series.to_list()
+    parts: list[list[str]]
     if kind == "categories":
         return _one_each(name, cells)
     if kind == "text":
         _only(name, cells, str, "strings, as it is named among text=")
-        parts = [_TOKEN.findall(cell.lower()) if _is_there(cell) else () for cell in cells]
+        parts = [_TOKEN.findall(cell.lower()) if _is_there(cell) else [] for cell in cells]
     else:
         parts = [_labels(name, cell, separator) for cell in cells]
     lengths = np.fromiter(map(len, parts), np.int64, len(parts))
@@ -216,7 +216,7 @@ def _one_each(name: str, cells: list[Any]) -> Words:
     return Words([_as_word(name, value) for value in values], there.astype(np.int64))
 
 
-def _labels(name: str, cell: Any, separator: str) -> Iterable[str]:
+def _labels(name: str, cell: Any, separator: str) -> list[str]:
     if isinstance(cell, str):
         return [part for each in cell.split(separator) if (part := each.strip())]
     if isinstance(cell, list | tuple | set | np.ndarray):
@@ -226,7 +226,7 @@ def _labels(name: str, cell: Any, separator: str) -> Iterable[str]:
             f"column {name!r} holds {cell!r} ({type(cell).__name__}); expected a list of labels, "
             f"or strings with {separator!r} between them, as it is named among labels="
         )
-    return ()
+    return []
 
 
 def _as_word(name: str, value: Any) -> str:

@@ -65,7 +65,10 @@ class TableSchema:
 
     def matrix(self, series: Mapping[str, Any], count: int) -> sparse.csr_array:
         """Columns of a table, each as one narwhals Series, as a matrix of so many rows."""
-        words, numbers, width, unknown = [], [], 0, {}
+        words: list[Entries] = []
+        numbers: list[Entries] = []
+        unknown: dict[str, int] = {}
+        width = 0
         for column in self.columns:
             entries, strange = column.entries(series[column.name])
             placed = entries._replace(columns=entries.columns + width)
@@ -201,7 +204,8 @@ class Features:
                 f"separator must be a string of at least one letter; got {separator!r}"
             )
         ids, series = _columns_of(frame, [id, *columns])
-        learned, constant = [], []
+        learned: list[FeatureColumn] = []
+        constant: list[str] = []
         for name, kind in columns.items():
             column: FeatureColumn | None
             if kind == "numbers":
@@ -210,7 +214,10 @@ class Features:
                 column = learned_words(
                     name, kind, separator, series[name], weights[name], min_count
                 )
-            (constant if column is None else learned).append(column or name)
+            if column is None:
+                constant.append(name)
+            else:
+                learned.append(column)
         _check_any(learned, constant, min_count)
         schema = TableSchema(id, tuple(learned), normalize, unknown)
         return cls(_not_all_empty(schema.matrix(series, len(ids))), ids, schema)

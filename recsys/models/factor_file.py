@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from recsys import checks
+from recsys.models import feature_file
 
 _FACTORS, _BIASES = ("user_factors", "item_factors"), ("user_biases", "item_biases")
 
@@ -14,8 +15,9 @@ _FACTORS, _BIASES = ("user_factors", "item_factors"), ("user_biases", "item_bias
 def written(model: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """`Model._to_file` of a FactorModel."""
     learned = {name: getattr(model, f"_{name}") for name in (*_FACTORS, *_BIASES)}
-    header = {"mean": model._mean, "shape": model._known_shape()}
-    return header, {name: array for name, array in learned.items() if array is not None}
+    header, arrays = feature_file.written(model._features)
+    header |= {"mean": model._mean, "shape": model._known_shape()}
+    return header, arrays | {name: array for name, array in learned.items() if array is not None}
 
 
 def read(header: dict[str, Any], arrays: dict[str, np.ndarray], dtype: np.dtype) -> dict[str, Any]:
@@ -29,7 +31,10 @@ def read(header: dict[str, Any], arrays: dict[str, np.ndarray], dtype: np.dtype)
     shape = [len(state[f"_{name}"]) for name in _FACTORS]
     if list(header.get("shape", shape)) != shape:
         raise ValueError(f"it says there are factors for {header['shape']}, and has {shape}")
-    return state | {"_mean": checks.number("mean", header.get("mean", 0.0))}
+    features = feature_file.read(
+        header, arrays, (shape[0], shape[1]), state["_item_factors"].shape[1]
+    )
+    return state | {"_features": features, "_mean": checks.number("mean", header.get("mean", 0.0))}
 
 
 def check_length(name: str, rows: np.ndarray, count: int) -> None:

@@ -13,6 +13,8 @@ from recsys import checks, csr, kernels
 from recsys.csr import TrainingMatrix
 from recsys.interactions import Features
 from recsys.models import factor_file, factor_lists, growth, ids, strangers, training
+from recsys.models import feature_answers as by_features
+from recsys.models.feature_methods import FeatureMethods, both_or_factors
 from recsys.models.model import Lists, Model, read_only
 from recsys.models.scoring import pair_scores, similar
 from recsys.models.selection import Choice, scored_pairs
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("recsys")
 
 
-class FactorModel(Model):
+class FactorModel(FeatureMethods, Model):
     """A model that scores item i for user u by the inner product of their factors, x_u . y_i; one
     that has biases adds mean + b_u + b_i.
 
@@ -45,6 +47,7 @@ class FactorModel(Model):
     _mean: float = 0.0
     _topk = staticmethod(kernels.topk)  # another one where an index answers
     _ratings: ClassVar[bool] = False  # whether entries are ratings: later ones replace earlier ones
+    _takes_prior: ClassVar[bool] = False  # whether single rows are learned by both
     _rounds: ClassVar[int]  # of a day's events
     _learned_besides: ClassVar[tuple[str, ...]] = ()  # what else belongs to rows, see `_placed`
 
@@ -319,7 +322,9 @@ class FactorModel(Model):
         rows, columns = scored_pairs(users, items, self._known_shape())
         return pair_scores(self, rows.reshape(-1), columns.reshape(-1)).reshape(rows.shape)[()]
 
-    def fold_in(self, user_items: Any) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+    def fold_in(
+        self, user_items: Any = None, *, user_features: Features | None = None
+    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         """Factors of users the model was not trained on, and their biases if it has such; items
         held fixed.
 
@@ -332,12 +337,16 @@ class FactorModel(Model):
         ----------
         user_items : scipy sparse matrix or array, n x n_items, or Interactions
             Counts, one row a user, as in `fit`; of Interactions in the order of their users.
+        user_features : Features, optional
+            Of a model fitted with such: what is known of the users, without entries or, by least
+            squares, beside them. Then lambda_u |x_u - m_u|^2 takes the place of lambda_u |x_u|^2,
+            m_u being what is expected by the features.
 
         Returns
         -------
         factors : ndarray of the model's dtype, shape (n, factors)
-            Of a user without entries zeros, unless there are biases and unobserved cells weigh
-            something.
+            Of a user without entries or features zeros, unless there are biases and unobserved
+            cells weigh something.
         biases : ndarray of the model's dtype, shape (n,)
             Only of a model whose users have biases; one without returns the factors alone.
 
@@ -346,6 +355,10 @@ class FactorModel(Model):
         NotFittedError, TypeError, ValueError, FloatingPointError
             As in `fit` and `recommend`.
         """
+        if user_features is not None:
+            return both_or_factors(by_features.folded(self, "users", user_features, user_items))
+        if user_items is None:
+            raise TypeError("fold_in takes user_items, or user_features=..., or both; got neither")
         user_items = ids.newcomers_entries(self._vocabulary(), "users", user_items)
 
         counts = csr.canonical(user_items, self._check_parameters(), may_be_empty=True)
@@ -469,8 +482,3 @@ class FactorModel(Model):
                 f"{item_factors.shape}; expected the same number of columns"
             )
         return user_factors, item_factors
-
-
-def both_or_factors(solved: tuple[np.ndarray, np.ndarray | None]) -> Any:
-    """Factors and biases, or the factors alone where there are no biases."""
-    return solved[0] if solved[1] is None else solved

@@ -81,7 +81,7 @@ def matched(
         if given is None:
             continue
         _check_can(model)
-        _check_kind(name_of(side), given)
+        check_kind(name_of(side), given)
         ids = None if vocabulary is None else vocabulary.side(side)
         found[side] = _in_rows(given, ids, count, side)
     return found
@@ -113,7 +113,8 @@ def _in_rows(given: Features, ids: Ids | None, count: int, side: str) -> Matched
     return Matched(csr.take_rows(given.matrix, source), every, given.schema)
 
 
-def _check_kind(name: str, given: Any) -> None:
+def check_kind(name: str, given: Any) -> None:
+    """TypeError unless these are Features."""
     if not isinstance(given, Features):
         raise TypeError(
             f"{name} must be recsys.Features; got {type(given).__qualname__}: make them by "
@@ -139,7 +140,7 @@ def _check_same(model: Any, side: str, given: Any) -> None:
             f"the model was fitted with {name_of(side)}: pass them again, or fit with "
             "warm_start=False to start fresh"
         )
-    _check_kind(name_of(side), given)
+    check_kind(name_of(side), given)
     check_columns(name_of(side), given, before.schema)
 
 
@@ -175,7 +176,7 @@ def without_newcomers(model: Any, vocabulary: Vocabulary | None, shape: tuple[in
         kept.append(np.flatnonzero(stays))
     if all(len(rows) == count for rows, count in zip(kept, model._known_shape(), strict=True)):
         return model
-    twin = growth.placed(model, tuple(kept), model._item_factors.dtype)
+    twin = growth.placed(model, (kept[0], kept[1]), model._item_factors.dtype)
     if model._ids is not None:
         users, items = (model._ids.side(s).subset(r) for s, r in zip(SIDES, kept, strict=True))
         twin._ids = model._ids._replace(users=users, items=items)
@@ -187,13 +188,13 @@ def learn(model: Any, features: Mapping[str, Matched]) -> None:
     if not features:
         return
     shape, dtype = model._known_shape(), model._item_factors.dtype
-    places = tuple(
+    users, items = (
         np.append(np.arange(count), np.full(_count(features, side, count) - count, -1))
         for side, count in zip(SIDES, shape, strict=True)
     )
-    twin = growth.placed(model, places, dtype)
+    twin = growth.placed(model, (users, items), dtype)
     matrix = model._training_matrix
-    counted = growth.widened(matrix.counts(matrix.data.dtype), tuple(map(len, places)))
+    counted = growth.widened(matrix.counts(matrix.data.dtype), (len(users), len(items)))
     lengths = {
         "users": np.diff(counted.indptr),
         "items": np.bincount(counted.indices, minlength=counted.shape[1]),
@@ -279,14 +280,6 @@ def of_side(model: Any, side: str) -> SideFeatures:
             f"the model knows no features of {side}: fit with {name_of(side)}=... first"
         )
     return model._features[side]
-
-
-def folded(model: Any, side: str, given: Any) -> tuple[np.ndarray, np.ndarray | None]:
-    """What users or items are expected to be, by features alone."""
-    known = of_side(model, side)
-    _check_kind(name_of(side), given)
-    check_columns(name_of(side), given, known.schema)
-    return expected(known, given.matrix, model)
 
 
 def boosting(model: Any, boost: Any) -> Any:
