@@ -24,7 +24,7 @@ _FOLDS = 3
 _ROWS = 20_000  # of a fold
 _DIRECTIONS = 16  # in which errors of scores are measured
 _DENSE = 1024  # features up to which the normal equations are factored
-_STEPS, _TOLERANCE, _ROUGH = 200, 1e-5, 1e-2  # of conjugate gradients; when only errors are wanted
+_STEPS, _TOLERANCE, _ROUGH = 300, 1e-6, 1e-2  # of conjugate gradients; when only errors are wanted
 
 
 class Ridge(NamedTuple):
