@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[1]
 NEEDS = {
     "README.md": ["pandas"],
     "docs/data.md": ["pandas"],
+    "docs/features.md": ["pandas"],
     "docs/integrations.md": ["sklearn"],
     "docs/plots.md": ["matplotlib"],
     "docs/quickstart.md": ["pandas", "matplotlib"],

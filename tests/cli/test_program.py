@@ -46,7 +46,9 @@ def test_documentation(recsys_, folder, monkeypatch):
         assert program == "recsys"
         recsys_(*arguments)
     made = {path.name for path in set(folder.iterdir()) - before}
-    assert made == {"model.safetensors", "out.parquet", "study.json", "best.safetensors"}
+    assert made == {"model.safetensors", "out.parquet", "study.json", "best.safetensors"} | {
+        "described.safetensors"
+    }
 
 
 def test_config(as_json, recsys_):
