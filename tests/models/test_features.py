@@ -311,3 +311,24 @@ def test_what_a_model_without_features_is_asked():
     bpr = BPR(4, epochs=2).fit(matrix, item_features=known, show_progress=False)
     with pytest.raises(TypeError, match="not by both"):
         bpr.fold_in_items(matrix.T, item_features=known)
+
+
+def test_an_index_has_new_items():
+    pytest.importorskip("faiss")
+    likes, _, of_items = tastes()
+    model = ImplicitALS(6, regularization=3.0, random_state=0)
+    model.fit(sparse.csr_array(likes[:, :ITEMS]), item_features=features(of_items))
+    index = recsys.serving.AnnIndex.build(model, kind="similar", backend="faiss")
+    nearest, _ = index.similar_items(45, N=8)
+    assert 45 in nearest and {each % 4 for each in nearest.tolist()} == {1}
+
+
+def test_a_trained_model_gets_features_without_training():
+    likes, _, of_items = tastes()
+    matrix = sparse.csr_array(likes[:, :ITEMS])
+    model = ImplicitALS(6, regularization=3.0, random_state=0).fit(matrix, show_progress=False)
+    before = model.item_factors.copy()
+    model.set_params(iterations=0)
+    model.fit(matrix, item_features=features(of_items), warm_start=True, show_progress=False)
+    np.testing.assert_array_equal(model.item_factors[:ITEMS], before)
+    assert model.item_factors.shape == (ITEMS + NEW, 6) and len(model.history) == 7
