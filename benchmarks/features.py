@@ -46,7 +46,7 @@ BOOSTS = (1.0, 2.0, 3.0)
 FREQUENCY = {"confidence": "scaled", "alpha": 1.0, "regularization_exponent": 1.0}
 TUNED = [
     {**FREQUENCY, "unobserved_weight": w0, "regularization": regularization}
-    for w0, regularization in itertools.product((0.03, 0.1, 0.3), (0.01, 0.03))
+    for w0, regularization in itertools.product((0.01, 0.03, 0.1), (0.01, 0.03))
 ]
 MODELS: dict[str, tuple[type, list[dict[str, Any]]]] = {
     "ImplicitALS": (recsys.ImplicitALS, [{}]),
