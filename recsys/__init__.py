@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from recsys._version import __version__
-from recsys.interactions import Interactions, UnknownIdError
+from recsys.interactions import Features, Interactions, UnknownIdError
 from recsys.kernels.config import show_config
 from recsys.models import (
     BPR,
@@ -51,6 +51,7 @@ __all__ = [
     "BPR",
     "ExplicitALS",
     "ExplicitSGD",
+    "Features",
     "ImplicitALS",
     "Interactions",
     "ItemNeighbors",

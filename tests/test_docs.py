@@ -22,6 +22,7 @@ NEEDS = {
     "README.md": ["pandas"],
     "docs/data.md": ["pandas"],
     "docs/evaluation.md": ["pandas"],
+    "docs/features.md": ["pandas"],
     "docs/integrations.md": ["sklearn"],
     "docs/plots.md": ["matplotlib"],
     "docs/quickstart.md": ["pandas", "matplotlib"],

@@ -43,6 +43,8 @@ def about(model: Model) -> dict[str, Any]:
         facts[f"{side[:-1]}_ids"] = "row numbers" if ids is None else ids.kind
     matrix = model.training_matrix
     facts["entries"] = None if matrix is None else matrix.nnz
+    for side, strength in getattr(model, "feature_regularization_", {}).items():
+        facts[f"{side[:-1]}_feature_regularization"] = strength
     if model.history:
         last = model.history[(model.best_iteration or len(model.history)) - 1]
         facts["iterations"] = len(model.history)

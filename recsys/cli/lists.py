@@ -68,13 +68,21 @@ def recommend(
         str | None,
         typer.Option(metavar="COLUMN", help="The column of values in the file of --histories."),
     ] = None,
+    among: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Only of these items, one id a line."),
+    ] = None,
+    new_item_boost: Annotated[
+        float,
+        typer.Option(help="What scores of items known by features alone are multiplied by."),
+    ] = 1.0,
     unknown: Unknown = "error",
     threads: Annotated[int, typer.Option(help="0: all that this process may use.", min=0)] = 0,
     as_json: AsJson = False,
 ) -> None:
     """List the best items for users, by default for all of them."""
     if output is not None:
-        check_list_file(output, path, users, histories)
+        check_list_file(output, path, users, histories, among)
     model = recsys.load(path).set_params(num_threads=threads)
     events = None if histories is None else _histories(model, histories, value)
     named = [*(user or ()), *(ids_of_file(users) if users is not None else ())]
@@ -86,6 +94,9 @@ def recommend(
         )
     watched = output is not None and not talk.quiet
     options = {"N": n, "filter_seen": not keep_seen, "unknown": unknown}
+    options["new_item_boost"] = new_item_boost
+    if among is not None:
+        options["among"] = as_ids(ids_of_file(among), model.items, "items")
     strangers = Strangers()
     lists = _lists(model, who, events, watched, options, strangers)
     if output is not None:

@@ -11,6 +11,7 @@ import typer
 from recsys import checks
 from recsys.cli.about import about
 from recsys.cli.command import Talk
+from recsys.cli.features import Description
 from recsys.cli.inputs import EventFile, Reading, check_ids
 from recsys.cli.output import AsJson, check_output, print_facts, print_json
 from recsys.cli.parameters import DEFAULT, Model, ModelName, Parameters, parameter_name
@@ -39,6 +40,7 @@ def train(
     reading: Reading,
     parameters: Parameters,
     splitting: Splitting,
+    description: Description,
     talk: Talk,
     model: ModelName = DEFAULT,
     validation: Annotated[
@@ -64,7 +66,7 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train a model and write it to a file."""
-    check_output(output, path)
+    check_output(output, path, *description.files)
     recommender = parameters.models([model])[model]
     stops = {"metric": metric, "patience": patience, "refit": refit or None}
     for name, value in stops.items():
@@ -74,18 +76,22 @@ def train(
         raise ValueError(f"{model} has no iterations to stop after: leave out --patience")
     if validation is not None:
         checks.number("--validation", validation, above=0, below=1)
+    if description.files and not isinstance(recommender, FactorModel):
+        raise ValueError(f"{model} knows nothing by features: leave out the files of features")
     events = _read(path, reading, talk)
+    features = description.read(events, reading)
     measured: dict[str, Any] = {"trained_on": "all entries"}
     began = time.perf_counter()
     if validation is None:
-        fit(recommender, events, output, talk)
+        fit(recommender, events, output, talk, **features)
     else:
         parts = splitting.parts(events, validation, parameters.seed)
         options = {"metric": metric, "patience": patience, "validate_every": validate_every}
+        options |= features
         measured = fit_and_measure(recommender, parts, output, talk, options)
         if refit:
             recommender = again(recommender)
-            fit(recommender, events, output, talk)
+            fit(recommender, events, output, talk, **features)
             measured["trained_on"] = "all entries, after it was measured with some held out"
     measured["seconds"] = time.perf_counter() - began
     recommender.save(output, history=history)

@@ -10,6 +10,7 @@ from .lmf import Fixed, Learned, LmfSide, lmf_half_sweep, lmf_sides, row_keys
 from .nonnegative import nonnegative_fold_in, nonnegative_half_sweep
 from .objective import objective
 from .paths import row_paths
+from .prior import pull
 from .product import product_topk
 from .ratings import RatingSGD
 from .reference.rng import draw
@@ -18,7 +19,7 @@ from .sides import Side, make_side, make_sides, scaled_lambda
 from .solve import Solved, gramian, rotate, solve_rows, spectrum
 from .spans import query_blocks
 from .spectral import spectral_start
-from .threads import resolve_num_threads, threads_in_words
+from .threads import resolve_num_threads, single_threaded_blas, threads_in_words
 from .topk import NO_ID, Entries, NormOrder, norm_order, norms, topk
 
 __all__ = [
@@ -59,6 +60,7 @@ __all__ = [
     "on_line",
     "padded",
     "product_topk",
+    "pull",
     "query_blocks",
     "resolve_num_threads",
     "rotate",
@@ -66,6 +68,7 @@ __all__ = [
     "row_paths",
     "scaled_lambda",
     "show_config",
+    "single_threaded_blas",
     "solve_rows",
     "spectral_start",
     "spectrum",

@@ -134,6 +134,9 @@ class BPR(FactorModel):
         the schedule is "hogwild". At most 16 threads find work.
     random_state : int, numpy.random.Generator, numpy.random.RandomState or None, default None
         Source of the initial factors and of what is drawn. An int gives the same model every time.
+    feature_regularization : float or None, default None
+        kappa > 0, how many rows' worth of evidence stands against a feature; used where `fit` is
+        given features. None: by cross-validation, and ``feature_regularization_`` says what.
 
     Attributes
     ----------
@@ -197,6 +200,7 @@ class BPR(FactorModel):
         dtype: Any = np.float32,
         num_threads: int = 0,
         random_state: int | np.random.Generator | np.random.RandomState | None = None,
+        feature_regularization: float | None = None,
     ) -> None:
         self.factors = factors
         self.learning_rate = learning_rate
@@ -218,6 +222,7 @@ class BPR(FactorModel):
         self.dtype = dtype
         self.num_threads = num_threads
         self.random_state = random_state
+        self.feature_regularization = feature_regularization
 
     def explain(
         self, user: int, item: int, N: int = 10, *, user_items: Any = None

@@ -78,6 +78,9 @@ class ExplicitSGD(RatingModel, LeastSquaresModel):
         the schedule is "hogwild". At most 16 threads find work.
     random_state : int, numpy.random.Generator, numpy.random.RandomState or None, default None
         Source of the initial factors and of the order. An int gives the same model every time.
+    feature_regularization : float or None, default None
+        kappa > 0, how many rows' worth of evidence stands against a feature; used where `fit` is
+        given features. None: by cross-validation, and ``feature_regularization_`` says what.
 
     Attributes
     ----------
@@ -123,6 +126,7 @@ class ExplicitSGD(RatingModel, LeastSquaresModel):
         dtype: Any = np.float32,
         num_threads: int = 0,
         random_state: int | np.random.Generator | np.random.RandomState | None = None,
+        feature_regularization: float | None = None,
     ) -> None:
         self.factors = factors
         self.learning_rate = learning_rate
@@ -135,6 +139,7 @@ class ExplicitSGD(RatingModel, LeastSquaresModel):
         self.dtype = dtype
         self.num_threads = num_threads
         self.random_state = random_state
+        self.feature_regularization = feature_regularization
 
     def _check_parameters(self) -> np.dtype:
         checks.number("regularization", self.regularization, least=0)

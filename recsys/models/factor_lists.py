@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recsys import csr, kernels
+from recsys.models import features
 from recsys.models.ids import Lists
 from recsys.models.selection import Choice
 
@@ -30,8 +31,10 @@ def lists(
     if filter_seen:
         seen = model._remembered() if counts is None else counts
         skip = seen.indptr, seen.indices
-    items = model._scored_items()
-    order = model._norm_order(len(users)) if choice.among is None else None
+    items = scored_items(model)
+    # where an index answers, no order of items helps it
+    ordered = choice.among is None and model._topk is kernels.topk
+    order = norm_order(model, len(users)) if ordered else None
 
     def best(queries: np.ndarray, biases: np.ndarray | None, **rows: Any) -> Lists:
         lists, scores = model._topk(
@@ -61,10 +64,23 @@ def lists(
     return lists, scores
 
 
+def scored_items(model: Any) -> np.ndarray:
+    """What items have that lists go by: factors, and their biases as one more column."""
+    factors, biases = model._factors("_item_factors"), model._item_biases
+
+    def scored() -> np.ndarray:
+        whole = factors if biases is None else np.column_stack([factors, biases])
+        return whole if model._boost == 1 else features.boosted(model, whole)
+
+    if biases is None and model._boost == 1:
+        return factors
+    return model._once("scored", factors, scored)
+
+
 def norm_order(model: Any, n_users: int) -> kernels.NormOrder | None:
     """What spares the kernel work. With codes, which a few users profit from, it takes as long to
     make as dozens of lists: the first such call does without, as there may be no other."""
-    items = model._scored_items()
+    items = scored_items(model)
     codes = n_users <= kernels.FEW_QUERIES
     if codes and model._once("asked before", items, lambda: [False]) == [False]:
         model._prepared["asked before"] = items, [True]

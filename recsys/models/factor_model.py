@@ -11,11 +11,21 @@ import numpy as np
 
 from recsys import checks, csr, kernels
 from recsys.csr import TrainingMatrix
-from recsys.models import factor_lists, growth, ids, strangers, training
-from recsys.models.in_file import check_length, factors_from_file, factors_in_file
+from recsys.interactions import Features
+from recsys.models import (
+    factor_file,
+    factor_lists,
+    feature_methods,
+    growth,
+    ids,
+    reach,
+    strangers,
+    training,
+)
+from recsys.models import feature_answers as by_features
+from recsys.models.feature_methods import both_or_factors
 from recsys.models.meaning import as_ratings
 from recsys.models.model import Lists, Model, read_only
-from recsys.models.reach import users_of_items
 from recsys.models.scoring import pair_scores, similar
 from recsys.models.selection import Choice, scored_pairs
 from recsys.models.strangers import LEAVING_OUT
@@ -47,8 +57,20 @@ class FactorModel(Model):
     _mean: float = 0.0
     _topk = staticmethod(kernels.topk)  # another one where an index answers
     _ratings: ClassVar[bool] = False  # whether entries are ratings: later ones replace earlier ones
+    _takes_prior: ClassVar[bool] = False  # whether single rows are learned by both
     _rounds: ClassVar[int] = 1  # of a day's events
     _learned_besides: ClassVar[tuple[str, ...]] = ()  # what else belongs to rows, see `_placed`
+
+    # Written as functions of a model, which a class takes for its methods
+    recommend_users = reach.recommend_users
+    fold_in_items = feature_methods.fold_in_items
+    partial_fit_items = feature_methods.partial_fit_items
+    explain_features = feature_methods.explain_features
+    item_features = property(feature_methods.item_features)
+    user_features = property(feature_methods.user_features)
+    item_feature_factors = property(feature_methods.item_feature_factors)
+    user_feature_factors = property(feature_methods.user_feature_factors)
+    feature_regularization_ = property(feature_methods.feature_regularization_)
 
     def fit(
         self,
@@ -62,6 +84,8 @@ class FactorModel(Model):
         callback: Callback | None = None,
         show_progress: bool = True,
         warm_start: bool = False,
+        item_features: Features | None = None,
+        user_features: Features | None = None,
     ) -> Self:
         """Train on a user-item matrix, which is never changed; the model keeps a copy.
 
@@ -102,6 +126,11 @@ class FactorModel(Model):
             (of ALS without `acceleration`). There may be more users and items than before, in a
             matrix at the end, by ids anywhere: what is known of others stays theirs, and new ones
             are folded in first. By default, and on a model not fitted yet, training starts fresh.
+        item_features, user_features : Features, optional
+            What is known of items, of users, by id; without ids row k is column (row) k of the
+            matrix. After the last iteration factors, and biases, are regressed on them, and those
+            without entries get what is expected by their features: new ones become part of the
+            model. See ``docs/features.md``. Ctrl-C leaves a model without.
 
         Returns
         -------
@@ -134,6 +163,8 @@ class FactorModel(Model):
             callback=callback,
             show_progress=show_progress,
             warm_start=warm_start,
+            item_features=item_features,
+            user_features=user_features,
         )
         return self
 
@@ -284,36 +315,6 @@ class FactorModel(Model):
         lists = similar(self, "users", rows, N, among, filter_users)
         return ids.to_ids(vocabulary, "users", lists, "users", users)
 
-    def recommend_users(
-        self,
-        items: Any,
-        N: int = 10,
-        *,
-        filter_seen: bool = True,
-        filter_users: Any = None,
-        users: Any = None,
-        unknown: str = "error",
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """The N users who give each item the highest scores: whom to tell of it.
-
-        Parameters
-        ----------
-        items, N
-            As in `similar_items`.
-        filter_seen : bool, default True
-            Leave out users who have an entry for the item in the training matrix.
-        filter_users, users : int or array of int, optional
-            Users to leave out; the only ones to choose from.
-        unknown : {"error", "skip"}, default "error"
-            Lists of unknown items stay empty, unknown users are left out.
-
-        Returns
-        -------
-        ids, scores : as in `recommend`
-        """
-        options = {"filter_seen": filter_seen, "filter_users": filter_users, "users": users}
-        return users_of_items(self, items, N, unknown=unknown, **options)
-
     def score(self, users: Any, items: Any = None, *, unknown: str = "error") -> np.ndarray:
         """x_u . y_i, and mean + b_u + b_i if there are biases, for pairs of users and items.
 
@@ -343,8 +344,11 @@ class FactorModel(Model):
         rows, columns = scored_pairs(users, items, self._known_shape())
         return pair_scores(self, rows.reshape(-1), columns.reshape(-1)).reshape(rows.shape)[()]
 
-    def fold_in(self, user_items: Any) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
-        """Factors of users the model was not trained on, and biases if it has such; items held.
+    def fold_in(
+        self, user_items: Any = None, *, user_features: Features | None = None
+    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+        """Factors of users the model was not trained on, and their biases if it has such; items
+        held fixed.
 
         Stores nothing; what a user gets does not depend on the others. Models by least squares and
         `ExplicitSGD` solve each row exactly, whatever `solver` is. `BPR` makes 30 epochs of its
@@ -355,11 +359,16 @@ class FactorModel(Model):
         ----------
         user_items : scipy sparse matrix or array, n x n_items, or Interactions
             Counts, one row a user, as in `fit`; of Interactions in the order of their users.
+        user_features : Features, optional
+            Of a model fitted with such: what is known of the users, without entries or, by least
+            squares, beside them. Then lambda_u |x_u - m_u|^2 takes the place of lambda_u |x_u|^2,
+            m_u being what is expected by the features.
 
         Returns
         -------
         factors : ndarray of the model's dtype, shape (n, factors)
-            Of a user without entries zeros, unless biases and unobserved cells weigh something.
+            Of a user without entries or features zeros, unless there are biases and unobserved
+            cells weigh something.
         biases : ndarray of the model's dtype, shape (n,)
             Only of a model whose users have biases; one without returns the factors alone.
 
@@ -368,6 +377,10 @@ class FactorModel(Model):
         NotFittedError, TypeError, ValueError, FloatingPointError
             As in `fit` and `recommend`.
         """
+        if user_features is not None:
+            return both_or_factors(by_features.folded(self, "users", user_features, user_items))
+        if user_items is None:
+            raise TypeError("fold_in takes user_items, or user_features=..., or both; got neither")
         user_items = ids.newcomers_entries(self._vocabulary(), "users", user_items)
 
         counts = csr.canonical(user_items, self._check_parameters(), may_be_empty=True)
@@ -410,7 +423,7 @@ class FactorModel(Model):
     # ---- files ---------------------------------------------------------------------------------
 
     def _to_file(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        return factors_in_file(self)
+        return factor_file.written(self)
 
     def _from_file(
         self,
@@ -418,7 +431,7 @@ class FactorModel(Model):
         arrays: dict[str, np.ndarray],
         training_matrix: TrainingMatrix | None,
     ) -> dict[str, Any]:
-        return factors_from_file(header, arrays, checks.floating_dtype(self.dtype))
+        return factor_file.read(header, arrays, checks.floating_dtype(self.dtype))
 
     # ---- lists ---------------------------------------------------------------------------------
 
@@ -426,10 +439,11 @@ class FactorModel(Model):
         factors = checks.factor_matrix(name, value, checks.floating_dtype(self.dtype))
         biases = getattr(self, "_" + name.replace("factors", "biases"))
         if biases is not None:
-            check_length(name, factors, len(biases))
+            factor_file.check_length(name, factors, len(biases))
         if np.may_share_memory(factors, value):
             factors = factors.copy()
-        self._publish(growth.in_dtype(self, factors.dtype) | {f"_{name}": factors})
+        state = growth.in_dtype(self, factors.dtype) | {f"_{name}": factors, "_features": {}}
+        self._publish(state)
 
     def _once(self, what: str, factors: Any, make: Callable[[], Any]) -> Any:
         """What `make` makes of `factors`, kept until there are others."""
@@ -439,18 +453,8 @@ class FactorModel(Model):
             self._prepared[what] = factors, result
         return result
 
-    def _scored_items(self) -> np.ndarray:
-        """What items have that lists go by: factors, and their biases as one more column."""
-        factors, biases = self._factors("_item_factors"), self._item_biases
-        if biases is None:
-            return factors
-        return self._once("scored", factors, lambda: np.column_stack([factors, biases]))
-
     def _norms(self, what: str, rows: np.ndarray) -> np.ndarray:
         return self._once(f"norms of {what}", rows, lambda: kernels.norms(rows))
-
-    def _norm_order(self, n_users: int) -> kernels.NormOrder | None:
-        return factor_lists.norm_order(self, n_users)
 
     def _known_shape(self) -> tuple[int, int]:
         user_factors, item_factors = self._both_factors()
@@ -493,8 +497,3 @@ class FactorModel(Model):
                 f"{item_factors.shape}; expected the same number of columns"
             )
         return user_factors, item_factors
-
-
-def both_or_factors(solved: tuple[np.ndarray, np.ndarray | None]) -> Any:
-    """Factors and biases, or the factors alone where there are no biases."""
-    return solved[0] if solved[1] is None else solved

@@ -23,7 +23,8 @@ from recsys.csr import TrainingMatrix
 from recsys.interactions import Ids
 from recsys.whole_file import whole_file
 
-FORMAT = 2  # the newest; raise it when an older recsys could not make sense of a new file
+FORMAT = 3  # the newest; raise it when an older recsys could not make sense of a new file
+WITHOUT_FEATURES = 2  # one that reads no more would list items by factors alone, and lose the rest
 WITHOUT_IDS = 1  # a recsys that reads no more than this would take ids for row numbers
 _KEY = "recsys"  # of the header in the file's metadata
 _NOT_PARQUET = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".feather", ".arrow")
@@ -44,10 +45,11 @@ def write_model_file(target: Any, header: dict[str, Any], arrays: dict[str, np.n
     from safetensors import SafetensorError
     from safetensors.numpy import save, save_file
 
-    newest = FORMAT if "ids" in header else WITHOUT_IDS
+    oldest = WITHOUT_FEATURES if "ids" in header else WITHOUT_IDS
+    oldest = FORMAT if "features" in header else oldest
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     digests = {name: digest(array) for name, array in arrays.items()}
-    header = {"format": newest, "version": __version__, **header, "digests": digests}
+    header = {"format": oldest, "version": __version__, **header, "digests": digests}
     metadata = {_KEY: json.dumps(header)}
     if hasattr(target, "write"):
         target.write(save(arrays, metadata))

@@ -3,6 +3,7 @@ that go on with newcomers."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,7 +44,11 @@ def learn_day(
     twin._training_matrix = TrainingMatrix.of(whole)
     new = np.flatnonzero(users < 0), np.flatnonzero(items < 0)
     twin._learn_rows(whole, new, touched, rounds)
-    publish(model, twin, _training_matrix=twin._training_matrix, _ids=vocabulary)
+    state = {
+        "_training_matrix": twin._training_matrix,
+        "_features": known_by_features(model._features, touched),
+    }
+    publish(model, twin, _ids=vocabulary, **state)
 
 
 def continued(
@@ -114,6 +119,23 @@ def publish(model: Any, twin: Any, **changed: Any) -> None:
     """Have the model what its twin has learned."""
     names = (*LEARNED, *model._learned_besides)
     model._publish({name: getattr(twin, name) for name in names} | changed)
+
+
+def known_by_features(features: Mapping[str, Any], learned: Rows) -> dict[str, Any]:
+    """What is known by features, after entries of some users and items were learned."""
+    return {
+        side: known._replace(rows=np.setdiff1d(known.rows, learned[side == "items"]))
+        for side, known in features.items()
+    }
+
+
+def distinct(name: str, values: Any) -> np.ndarray:
+    """Row numbers, each once."""
+    rows = checks.row_numbers(name, values, checks.ANYONE).reshape(-1)
+    known, counts = np.unique(rows, return_counts=True)
+    if np.any(counts > 1):
+        raise ValueError(f"{name} names {known[np.argmax(counts)]} more than once")
+    return rows
 
 
 def widened(matrix: sparse.csr_array, shape: tuple[int, int]) -> sparse.csr_array:

@@ -166,8 +166,8 @@ def all_entries(vocabulary: Vocabulary | None, user_items: Any) -> Any:
     """A matrix of entries of the model's users and items, and of others beyond them."""
     if vocabulary is None or not isinstance(user_items, Interactions):
         return user_items
-    users = _joined(vocabulary.users, user_items.users, "users")
-    return in_rows(user_items, users, _joined(vocabulary.items, user_items.items, "items"))
+    users = joined(vocabulary.users, user_items.users, "users")
+    return in_rows(user_items, users, joined(vocabulary.items, user_items.items, "items"))
 
 
 def with_newcomers(vocabulary: Vocabulary | None, events: Any) -> tuple[Vocabulary | None, Any]:
@@ -183,8 +183,8 @@ def with_newcomers(vocabulary: Vocabulary | None, events: Any) -> tuple[Vocabula
                 f"{shape[0]} users and {shape[1]} items: pass Interactions, as others have none"
             )
         return vocabulary, events
-    users = _joined(vocabulary.users, events.users, "users")
-    items = _joined(vocabulary.items, events.items, "items")
+    users = joined(vocabulary.users, events.users, "users")
+    items = joined(vocabulary.items, events.items, "items")
     return vocabulary._replace(users=users, items=items), in_rows(events, users, items)
 
 
@@ -210,7 +210,7 @@ def to_learn(
     return vocabulary._replace(items=grown), rows, entries
 
 
-def _joined(ids: Ids, others: Ids, name: str) -> Ids:
+def joined(ids: Ids, others: Ids, name: str = "ids") -> Ids:
     """`ids`, and after them those of `others` that are not among them."""
     if others is ids:
         return ids

@@ -107,6 +107,9 @@ class ImplicitALS(LeastSquaresModel):
     compute_loss : bool, default False
         Compute the objective above at every iteration, for `history`, callback and progress bar.
         With `acceleration` that is done in any case.
+    feature_regularization : float or None, default None
+        kappa > 0, how many rows' worth of evidence stands against a feature; used where `fit` is
+        given features. None: by cross-validation, and ``feature_regularization_`` says what.
 
     Attributes
     ----------
@@ -178,6 +181,7 @@ class ImplicitALS(LeastSquaresModel):
         num_threads: int = 0,
         random_state: int | np.random.Generator | np.random.RandomState | None = None,
         compute_loss: bool = False,
+        feature_regularization: float | None = None,
     ) -> None:
         self.factors = factors
         self.regularization = regularization
@@ -198,6 +202,7 @@ class ImplicitALS(LeastSquaresModel):
         self.num_threads = num_threads
         self.random_state = random_state
         self.compute_loss = compute_loss
+        self.feature_regularization = feature_regularization
 
     def explain(
         self, user: int, item: int, N: int = 10, *, user_items: Any = None

@@ -15,6 +15,7 @@ from recsys import checks
 from recsys.csr import TrainingMatrix
 from recsys.interactions import Ids
 from recsys.kernels import NormOrder
+from recsys.models import factor_lists
 from recsys.models.factor_model import FactorModel
 from recsys.models.ids import Vocabulary
 from recsys.models.model import Model
@@ -106,7 +107,9 @@ def listed_vectors(model: Any, kind: str) -> np.ndarray:
             "model must be a fitted model of recsys with item factors, such as ImplicitALS; got "
             f"{type(model).__module__}.{type(model).__qualname__}"
         )
-    return model._scored_items() if kind == "recommend" else model._factors("_item_factors")
+    return (
+        factor_lists.scored_items(model) if kind == "recommend" else model._factors("_item_factors")
+    )
 
 
 def learned_of_items(model: FactorModel) -> tuple[np.ndarray, np.ndarray | None]:
@@ -116,13 +119,13 @@ def learned_of_items(model: FactorModel) -> tuple[np.ndarray, np.ndarray | None]
 
 def norm_order(model: FactorModel, n_users: int) -> NormOrder | None:
     """What makes the exact lists of so many users faster, see `kernels.norm_order`."""
-    return model._norm_order(n_users)
+    return factor_lists.norm_order(model, n_users)
 
 
 def listing_with(model: FactorModel, topk: Callable[..., Any]) -> FactorModel:
     """The same model, whose lists come from `topk`, which is called as `kernels.topk` is and needs
     no order of norms."""
-    return model._twin(_topk=topk, _norm_order=lambda n_users: None)
+    return model._twin(_topk=topk)
 
 
 def start_from(

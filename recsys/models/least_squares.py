@@ -14,9 +14,11 @@ import numpy as np
 
 from recsys import checks, csr, kernels
 from recsys.csr import TrainingMatrix
+from recsys.interactions import Features
 from recsys.models import growth, ids, one_side
 from recsys.models.acceleration import Momentum
-from recsys.models.factor_model import FactorModel, both_or_factors
+from recsys.models.factor_model import FactorModel
+from recsys.models.feature_methods import both_or_factors
 from recsys.models.training import Iteration, Step, Trainer, check_size, drawn, start, warn
 
 if TYPE_CHECKING:
@@ -79,6 +81,7 @@ class LeastSquaresModel(FactorModel):
         None  # by which side, to what
     )
     _rounds = 2
+    _takes_prior = True
 
     # ---- what a model of this kind provides ----------------------------------------------------
 
@@ -106,7 +109,9 @@ class LeastSquaresModel(FactorModel):
 
     # ---- single rows ---------------------------------------------------------------------------
 
-    def fold_in_items(self, item_users: Any) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+    def fold_in_items(
+        self, item_users: Any = None, *, item_features: Features | None = None
+    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         """Factors of items the model was not trained on, and their biases if it has such; users
         held fixed.
 
@@ -118,6 +123,8 @@ class LeastSquaresModel(FactorModel):
         ----------
         item_users : scipy sparse matrix or array, n x n_users, or Interactions
             Counts, one row an item; of Interactions in the order of their items.
+        item_features : Features, optional
+            What is known of the items beside, or alone; see `fold_in`.
 
         Returns
         -------
@@ -130,16 +137,20 @@ class LeastSquaresModel(FactorModel):
         NotFittedError, TypeError, ValueError, FloatingPointError
             As in `fold_in`.
         """
+        if item_features is not None or item_users is None:
+            return super().fold_in_items(item_users, item_features=item_features)
         item_users = ids.newcomers_entries(self._vocabulary(), "items", item_users)
 
-        dtype = self._check_parameters()
-        added = self._item_users(item_users, dtype)
-        known = self._known(added.shape[::-1], dtype)
-        items = np.arange(known.shape[1], known.shape[1] + added.shape[0])
-        return both_or_factors(self._solve_items(self._with_columns(known, items, added), items))
+        return both_or_factors(self._new_items(item_users, None))
 
     def partial_fit_users(
-        self, users: Any, user_items: Any = None, *, events: Any = None, rows: Any = None
+        self,
+        users: Any,
+        user_items: Any = None,
+        *,
+        events: Any = None,
+        rows: Any = None,
+        user_features: Features | None = None,
     ) -> None:
         """Learn new users, or what is new about known ones, item factors held fixed.
 
@@ -162,6 +173,10 @@ class LeastSquaresModel(FactorModel):
             value for the same pair, is not added again.
         rows : the same, optional
             All that is to be remembered of the users.
+        user_features : Features, optional
+            What is known of the users, by id, or one row for each: of a model that was fitted with
+            such. Alone, it makes them known as `fit` does those without entries; else their
+            factors are drawn to what it says of them, as in `fold_in`.
 
         Raises
         ------
@@ -169,10 +184,17 @@ class LeastSquaresModel(FactorModel):
             As in `fold_in`; TypeError also where not one of the three is given; ValueError for a
             user named twice. The model is unchanged then.
         """
-        one_side.partial_fit(self, "users", users, user_items, events, rows, "user_items")
+        told = (user_items, events, rows, "user_items", user_features)
+        one_side.partial_fit(self, "users", users, *told)
 
     def partial_fit_items(
-        self, items: Any, item_users: Any = None, *, events: Any = None, rows: Any = None
+        self,
+        items: Any,
+        item_users: Any = None,
+        *,
+        events: Any = None,
+        rows: Any = None,
+        item_features: Features | None = None,
     ) -> None:
         """Learn new items, or what is new about known ones, user factors held fixed.
 
@@ -183,13 +205,16 @@ class LeastSquaresModel(FactorModel):
         item_users, events, rows : scipy sparse matrix or array, n x n_users, or Interactions
             Counts, one row for each of `items`; Interactions have them by id. One of the three, as
             in `partial_fit_users`.
+        item_features : Features, optional
+            What is known of the items beside, or alone; see there.
 
         Raises
         ------
         NotFittedError, TypeError, ValueError, FloatingPointError
             As in `partial_fit_users`.
         """
-        one_side.partial_fit(self, "items", items, item_users, events, rows, "item_users")
+        told = (item_users, events, rows, "item_users", item_features)
+        one_side.partial_fit(self, "items", items, *told)
 
     def _learn_rows(
         self, counts: sparse.csr_array, new: growth.Rows, touched: growth.Rows, rounds: int
@@ -200,13 +225,42 @@ class LeastSquaresModel(FactorModel):
         self._check_parameters()
         return self._solve_rows(self._signed(rows), "item")
 
-    def _solve_rows(self, signed: sparse.csr_array, held: str) -> kernels.Factors:
-        """Factors and biases of rows against those of the other side, "user" or "item"."""
+    def _solve_rows(
+        self, signed: sparse.csr_array, held: str, prior: np.ndarray | None = None
+    ) -> kernels.Factors:
+        """Factors and biases of rows against those of the other side, "user" or "item"; drawn to
+        `prior`, (rows, f) or (rows, f + 1), or to zero."""
         fold_in = kernels.nonnegative_fold_in if self.nonnegative else kernels.fold_in
-        return fold_in(
-            signed, self._held(held), *self._weights(), self.num_threads, mean=self._mean,
+        fixed = self._held(held)
+        solved = fold_in(
+            signed, fixed, *self._weights(), self.num_threads, mean=self._mean,
             ratings=self._ratings,
         )  # fmt: skip
+        if prior is None:
+            return solved
+        gained = kernels.pull(
+            signed, fixed, *self._weights(), prior, self.num_threads, ratings=self._ratings
+        )
+        width = solved.factors.shape[1]
+        solved.factors[...] += gained[:, :width]
+        if solved.biases is not None:
+            solved.biases[...] += gained[:, width]
+        return solved
+
+    def _solved_near(self, side: str, entries: Any, prior: np.ndarray) -> kernels.Factors:
+        """New users, or new items, of these entries, drawn to what features say of them."""
+        if side == "items":
+            return self._new_items(entries, prior)
+        counts = csr.canonical(entries, self._check_parameters(), may_be_empty=True)
+        checks.columns("user_items", counts.shape, len(self.item_factors), "items")
+        return self._solve_rows(self._signed(counts), "item", prior)
+
+    def _new_items(self, item_users: Any, prior: np.ndarray | None) -> kernels.Factors:
+        dtype = self._check_parameters()
+        added = self._item_users(item_users, dtype)
+        known = self._known(added.shape[::-1], dtype)
+        items = np.arange(known.shape[1], known.shape[1] + added.shape[0])
+        return self._solve_items(self._with_columns(known, items, added), items, prior)
 
     def _held(self, noun: str) -> kernels.Factors:
         dtype = checks.floating_dtype(self.dtype)
@@ -214,7 +268,9 @@ class LeastSquaresModel(FactorModel):
         biases = getattr(self, f"_{noun}_biases")
         return kernels.Factors(factors, None if biases is None else np.asarray(biases, dtype))
 
-    def _solve_items(self, counts: sparse.csr_array, items: np.ndarray) -> kernels.Factors:
+    def _solve_items(
+        self, counts: sparse.csr_array, items: np.ndarray, prior: np.ndarray | None = None
+    ) -> kernels.Factors:
         """Factors and biases of some columns of `counts`, which has all that is known of its
         users."""
         place = np.full(counts.shape[1], -1)
@@ -229,7 +285,7 @@ class LeastSquaresModel(FactorModel):
             users[csr.entry_rows(signed)[kept]],
             (len(items), counts.shape[0]),
         )
-        return self._solve_rows(rows, "user")
+        return self._solve_rows(rows, "user", prior)
 
     def _with_columns(
         self, matrix: sparse.csr_array, columns: np.ndarray, entries: sparse.csr_array

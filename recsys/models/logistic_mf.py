@@ -83,6 +83,9 @@ class LogisticMF(FactorModel):
         0 means all that this process may use. The result does not depend on it, bit for bit.
     random_state : int, numpy.random.Generator, numpy.random.RandomState or None, default None
         Source of the initial factors and of what is drawn. An int gives the same model every time.
+    feature_regularization : float or None, default None
+        kappa > 0, how many rows' worth of evidence stands against a feature; used where `fit` is
+        given features. None: by cross-validation, and ``feature_regularization_`` says what.
 
     Attributes
     ----------
@@ -132,6 +135,7 @@ class LogisticMF(FactorModel):
         dtype: Any = np.float32,
         num_threads: int = 0,
         random_state: int | np.random.Generator | np.random.RandomState | None = None,
+        feature_regularization: float | None = None,
     ) -> None:
         self.factors = factors
         self.learning_rate = learning_rate
@@ -145,6 +149,7 @@ class LogisticMF(FactorModel):
         self.dtype = dtype
         self.num_threads = num_threads
         self.random_state = random_state
+        self.feature_regularization = feature_regularization
 
     def explain(
         self, user: int, item: int, N: int = 10, *, user_items: Any = None

@@ -6,7 +6,8 @@ import inspect
 import logging
 import os
 from abc import ABCMeta, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -14,15 +15,16 @@ import numpy as np
 from recsys import checks, csr, kernels
 from recsys.csr import TrainingMatrix
 from recsys.interactions import Ids
-from recsys.models import ids, strangers
+from recsys.models import features, ids, strangers
+from recsys.models.all_lists import blocks, together
 from recsys.models.display import as_json, model_html, parameters
+from recsys.models.features import SideFeatures
 from recsys.models.files import write_lists, write_model_file
 from recsys.models.ids import Lists, Vocabulary
 from recsys.models.in_file import model_file
-from recsys.models.selection import Choice, list_length, rows_meant
+from recsys.models.selection import Choice, chosen_items, list_length, rows_meant
 from recsys.models.strangers import LEAVING_OUT, known_only
 from recsys.models.training import Iteration, NotFittedError
-from recsys.progress import progress_bar
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -49,6 +51,8 @@ class Model(metaclass=ABCMeta):
     _validation_metric: str | None = None
     _ids: Vocabulary | None = None
     _training_matrix: TrainingMatrix | None = None
+    _features: Mapping[str, SideFeatures] = MappingProxyType({})  # of "users", of "items"
+    _boost: float = 1.0  # of what items add to scores that only features tell of
     _popularity: np.ndarray | None = None  # from a file without a training matrix
     _prepared: dict[str, Any]  # what a model keeps of its present state to answer faster
 
@@ -207,8 +211,10 @@ class Model(metaclass=ABCMeta):
         filter_seen: bool = True,
         filter_items: Any = None,
         items: Any = None,
+        among: Any = None,
         fold_in: bool = False,
         unknown: str = "error",
+        new_item_boost: float = 1.0,
     ) -> tuple[np.ndarray, np.ndarray]:
         """The N items with the highest scores for each user.
 
@@ -229,8 +235,8 @@ class Model(metaclass=ABCMeta):
             `user_items`.
         filter_items : int or array of int, optional
             Items to leave out of every list: column numbers, or ids.
-        items : int or array of int, optional
-            The only items to choose from; all by default.
+        items, among : int or array of int, optional
+            The only items to choose from, by either name; all by default.
         fold_in : bool, default False
             Take what is known of each user from the row of `user_items` (a factor model by its
             `fold_in`) instead of from training: for changed rows and for users unknown to the
@@ -243,6 +249,9 @@ class Model(metaclass=ABCMeta):
             the number of these being the score ("popular"). Unknown ones among `items` and
             `filter_items` are left out by both. An id of another kind than the model's is an
             error in any case.
+        new_item_boost : float, default 1.0
+            What the part of a score that is an item's, ``x_u . y_i + b_i``, is multiplied by
+            if only features tell of the item: lists by expected scores hardly have new ones.
 
         Returns
         -------
@@ -270,9 +279,10 @@ class Model(metaclass=ABCMeta):
             Factors are not finite, or so large that scores may not be.
         """
         vocabulary, users = self._vocabulary(), ids.listed(users)
+        lister, items = features.boosting(self, new_item_boost), chosen_items(items, among)
         if strangers.check(unknown):
             return strangers.recommend(
-                self, users, user_items, N, unknown=unknown, filter_seen=filter_seen,
+                lister, users, user_items, N, unknown=unknown, filter_seen=filter_seen,
                 filter_items=filter_items, items=items, fold_in=fold_in,
             )  # fmt: skip
         numbers, user_items = ids.with_history(vocabulary, users, user_items, newcomers=fold_in)
@@ -292,7 +302,7 @@ class Model(metaclass=ABCMeta):
         elif fold_in:
             raise ValueError("fold_in=True takes users from user_items: pass it, one row a user")
         options = {"filter_seen": filter_seen, "fold_in": fold_in}
-        best, scores = self._lists(flat, counts, rows_of_counts, choice, N, **options)
+        best, scores = lister._lists(flat, counts, rows_of_counts, choice, N, **options)
         lists = best.reshape(*rows.shape, N), scores.reshape(*rows.shape, N)
 
         return ids.to_ids(vocabulary, "items", lists, "users", users)
@@ -305,14 +315,16 @@ class Model(metaclass=ABCMeta):
         filter_seen: bool = True,
         filter_items: Any = None,
         items: Any = None,
+        among: Any = None,
         unknown: str = "error",
+        new_item_boost: float = 1.0,
         show_progress: bool = True,
     ) -> tuple[np.ndarray, np.ndarray] | None:
         """The N items with the highest scores for every user of the model.
 
         Parameters
         ----------
-        N, filter_seen, filter_items, items
+        N, filter_seen, filter_items, items, among, new_item_boost
             As in `recommend`.
         unknown : {"error", "skip"}, default "error"
             Whether unknown ones among `items` and `filter_items` are left out.
@@ -336,35 +348,23 @@ class Model(metaclass=ABCMeta):
         NotFittedError, IndexError, TypeError, ValueError, OSError
             As in `recommend` and `save`.
         """
-        vocabulary = self._vocabulary()
+        vocabulary, lister = self._vocabulary(), features.boosting(self, new_item_boost)
         strangers.check(unknown, LEAVING_OUT)
-        n_users, n_items = self._known_shape()
+        n_items = self._known_shape()[1]
         items, filter_items = (
             known_only(vocabulary, "items", values, name, n_items, unknown)
-            for values, name in ((items, "items"), (filter_items, "filter_items"))
-        )
+            for values, name in (
+                (chosen_items(items, among), "items"), (filter_items, "filter_items")
+            )
+        )  # fmt: skip
 
         list_length(N, n_items)
         choice = Choice(items, filter_items, n_items)
-
-        def blocks() -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-            with progress_bar(show_progress, total=n_users, unit=" users") as bar:
-                for block in kernels.query_blocks(n_users):
-                    users = np.arange(block.start, block.stop)
-                    options = {"filter_seen": filter_seen, "fold_in": False}
-                    yield block.start, *self._lists(users, None, users, choice, N, **options)
-                    bar.update(len(users))
-
+        options = {"filter_seen": filter_seen, "show_progress": show_progress}
         if path is not None:
-            write_lists(path, blocks(), self.users, self.items)
+            write_lists(path, blocks(lister, choice, N, **options), self.users, self.items)
             return None
-        best = np.empty((n_users, N), np.int32)
-        scores = np.empty((n_users, N), checks.floating_dtype(self.dtype))
-        for begin, *part in blocks():
-            at = slice(begin, begin + len(part[0]))
-            best[at], scores[at] = part
-
-        return ids.lists_of_all_users(vocabulary, (best, scores))
+        return ids.lists_of_all_users(vocabulary, together(lister, choice, N, **options))
 
     def save(self, target: Any, *, history: bool = True) -> None:
         """Write the model to a file that `recsys.load` reads.
@@ -435,7 +435,8 @@ class Model(metaclass=ABCMeta):
         many entries each is asked about with, if any."""
         matrix, known = self._training_matrix, rows >= 0
         if matrix is not None and matrix.shape[0] > rows.max(initial=-1):
-            known[known] = np.diff(matrix.indptr)[rows[known]] > 0
+            told = self._features["users"].rows if "users" in self._features else ()
+            known[known] = (np.diff(matrix.indptr)[rows[known]] > 0) | np.isin(rows[known], told)
         return known
 
     # ---- helpers -------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import numpy as np
 from recsys import checks, csr, kernels
 from recsys.csr import TrainingMatrix
 from recsys.interactions import Interactions
-from recsys.models import growth, ids
+from recsys.models import feature_answers, growth, ids
 from recsys.models.meaning import as_ratings
 
 if TYPE_CHECKING:
@@ -17,17 +17,31 @@ if TYPE_CHECKING:
 
 
 def partial_fit(
-    model: Any, side: str, who: Any, given: Any, events: Any, rows: Any, name: str
+    model: Any,
+    side: str,
+    who: Any,
+    given: Any,
+    events: Any,
+    rows: Any,
+    name: str,
+    features: Any = None,
 ) -> None:
     """`partial_fit_users` and `partial_fit_items`; `side` is "users" or "items", `given` what was
     passed without saying what it is, `name` what errors call that."""
+    if features is not None and given is None and events is None and rows is None:
+        feature_answers.join(model, side, who, features)
+        return
     _check_words(side, who, given, events, rows, name)
+    described = None
+    if features is not None:
+        feature_answers.check_takes_both(model)
+        described = feature_answers.rows_of(model, side, who, features)
     entries = next(each for each in (events, rows, given) if each is not None)
     entries = as_ratings(entries) if model._ratings else entries
     vocabulary, who, entries = ids.to_learn(model._vocabulary(), side, who, entries)
 
     dtype = model._check_parameters()
-    learned, shape = _distinct(side, who), model._known_shape()
+    learned, shape = growth.distinct(side, who), model._known_shape()
     entries = csr.canonical(entries, dtype, may_be_empty=True, name=name)
     held = ("items", shape[1]) if side == "users" else ("users", shape[0])
     checks.columns(name, entries.shape, held[1], held[0])
@@ -46,17 +60,26 @@ def partial_fit(
     elif not model._ratings:
         added = _not_counted(model, side, added)
     at = np.flatnonzero(np.diff(added.indptr))
-    both = csr.take_rows(known, at), csr.take_rows(added, at)
-    known = csr.put_rows(known, at, csr.merged(*both, replaces=model._ratings))
+    pair = csr.take_rows(known, at), csr.take_rows(added, at)
+    known = csr.put_rows(known, at, csr.merged(*pair, replaces=model._ratings))
     learned = np.append(
         learned, np.setdiff1d(np.arange(shape[side == "items"], learned.max(initial=-1)), learned)
     )
+    by_features, prior = model._features, None
+    if described is not None:
+        by_features = feature_answers.with_rows(
+            model, side, learned[: described.shape[0]], described
+        )
+        prior = feature_answers.prior(model, side, csr.take_rows(by_features[side].matrix, learned))
     if side == "users":
-        solved = model._solve_rows(model._signed(csr.take_rows(known, learned)), "item")
+        solved = model._solve_rows(model._signed(csr.take_rows(known, learned)), "item", prior)
     else:
-        solved = model._solve_items(known, learned)
+        solved = model._solve_items(known, learned, prior)
     matrix = TrainingMatrix.of(known)
     state: dict[str, Any] = {"_training_matrix": matrix, "_ids": vocabulary, "_just_added": None}
+    nobody = np.empty(0, np.int64)
+    both = (learned, nobody) if side == "users" else (nobody, learned)
+    state["_features"] = growth.known_by_features(by_features, both)
     if rows is None:
         state["_just_added"] = side, matrix, added
     model._publish(state | _with_rows(model, side[:-1], learned, solved, dtype))
@@ -93,14 +116,6 @@ def _check_new(known: sparse.csr_array, side: str, learned: np.ndarray, name: st
 def _places(known: sparse.csr_array, side: str) -> np.ndarray:
     """The row of each entry of users x items, or its column."""
     return csr.entry_rows(known) if side == "users" else known.indices
-
-
-def _distinct(name: str, values: Any) -> np.ndarray:
-    rows = checks.row_numbers(name, values, checks.ANYONE).reshape(-1)
-    known, counts = np.unique(rows, return_counts=True)
-    if np.any(counts > 1):
-        raise ValueError(f"{name} names {known[np.argmax(counts)]} more than once")
-    return rows
 
 
 def _in_place(

@@ -12,17 +12,33 @@ from recsys.models.ids import Lists
 from recsys.models.selection import Choice, list_length
 
 
-def users_of_items(
+def recommend_users(
     model: Any,
     items: Any,
-    N: int,
+    N: int = 10,
     *,
-    filter_seen: bool,
-    filter_users: Any,
-    users: Any,
-    unknown: str,
-) -> Any:
-    """`recommend_users` of a FactorModel."""
+    filter_seen: bool = True,
+    filter_users: Any = None,
+    users: Any = None,
+    unknown: str = "error",
+) -> tuple[np.ndarray, np.ndarray]:
+    """The N users who give each item the highest scores: whom to tell of it.
+
+    Parameters
+    ----------
+    items, N
+        As in `similar_items`.
+    filter_seen : bool, default True
+        Leave out users who have an entry for the item in the training matrix.
+    filter_users, users : int or array of int, optional
+        Users to leave out; the only ones to choose from.
+    unknown : {"error", "skip"}, default "error"
+        Lists of unknown items stay empty, unknown users are left out.
+
+    Returns
+    -------
+    ids, scores : as in `recommend`
+    """
     vocabulary, items = model._vocabulary(), ids.listed(items)
     n_users, n_items = model._known_shape()
     strangers.check(unknown, strangers.LEAVING_OUT)

@@ -49,6 +49,13 @@ class Choice:
         return np.ones(rows.shape, bool) if self.banned is None else self.banned[rows] == 0
 
 
+def chosen_items(items: Any, among: Any) -> Any:
+    """The only items to choose from, which have two names."""
+    if items is not None and among is not None:
+        raise TypeError("items= and among= are two names of the same: pass one of them")
+    return items if among is None else among
+
+
 def pairs(users: Any, items: Any, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Row and column numbers of a matrix of `shape`, broadcast against each other.
 

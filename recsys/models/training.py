@@ -16,6 +16,7 @@ import numpy as np
 from recsys import checks, csr, kernels
 from recsys.csr import TrainingMatrix
 from recsys.interactions.matching import pair_in_rows
+from recsys.models import features
 from recsys.models.growth import continued
 from recsys.models.ids import Vocabulary
 from recsys.models.meaning import as_ratings, check_not_full
@@ -139,6 +140,8 @@ def fit(
     callback: Callback | None,
     show_progress: bool,
     warm_start: bool,
+    item_features: Any,
+    user_features: Any,
 ) -> None:
     """Train `model`, a FactorModel, as its `fit` says."""
     dtype = model._check_parameters()
@@ -156,7 +159,12 @@ def fit(
     if not model._ratings:
         check_not_full(counts)
     judge = Validation.of(model, counts, validation, metric, patience, validate_every)
-    present = continued(model, counts, dtype, vocabulary) if warm_start else None
+    described = {"users": user_features, "items": item_features}
+    matched = features.matched(model, vocabulary, counts.shape, described, warm_start=warm_start)
+    present = None
+    if warm_start:
+        before = features.without_newcomers(model, vocabulary, counts.shape)
+        present = continued(before, counts, dtype, vocabulary)
     continues = present is not None
     history = model.history if continues else []
     model._log_start(counts, len(history))
@@ -170,11 +178,12 @@ def fit(
         began = time.perf_counter()
         trainer.start(continues)
         start_seconds = time.perf_counter() - began
-        kept = {"_training_matrix": loan.matrix, "_ids": vocabulary}
+        kept = {"_training_matrix": loan.matrix, "_ids": vocabulary, "_features": {}}
         _iterate(model, trainer, kept, history, start_seconds, judge, callback, show_progress)
     finally:
         trainer = judge = None  # their memory is wanted now
         loan.settle(model)
+    features.learn(model, matched)
 
 
 def _iterate(
@@ -320,6 +329,8 @@ def check_size(model: Any) -> np.dtype:
     checks.number("init_scale", model.init_scale, above=0)
     checks.integer("num_threads", model.num_threads, 0)
     checks.random_state(model.random_state)
+    if model.feature_regularization is not None:
+        checks.number("feature_regularization", model.feature_regularization, above=0)
     return checks.floating_dtype(model.dtype)
 
 

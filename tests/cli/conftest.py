@@ -30,6 +30,16 @@ def events(seed=0, count=600):
     )
 
 
+def described():
+    """What artists are, and two that nobody has played."""
+    import pandas as pd
+
+    tags = ["post-punk|british"] * 6 + ["british|pop"] * 6 + ["pop|synth"] * 2
+    years = [1976 + number % 5 for number in range(14)]
+    columns = {"artist": [*ARTISTS, "Ultravox", "Visage"], "year": years, "tags": tags}
+    return pd.DataFrame({**columns, "label": ["Factory", "EMI"] * 7})
+
+
 @pytest.fixture(scope="session")
 def made(tmp_path_factory):
     """A folder of input files that no test changes."""
@@ -38,6 +48,7 @@ def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("made")
     plays = events()
     plays.to_parquet(folder / "plays.parquet")
+    described().to_parquet(folder / "artists.parquet")
     plays.to_csv(folder / "plays.csv", index=False)
     plays.to_csv(folder / "plays.tsv", index=False, sep="\t")
     plays.to_csv(folder / "plays.csv.gz", index=False)

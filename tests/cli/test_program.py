@@ -46,7 +46,8 @@ def test_documentation(recsys_, folder, monkeypatch):
         assert program == "recsys"
         recsys_(*arguments)
     made = {path.name for path in set(folder.iterdir()) - before}
-    assert made == {"model.safetensors", "out.parquet", "study.json", "best.safetensors"}
+    models = {f"{name}.safetensors" for name in ("model", "described", "best")}
+    assert made == models | {"out.parquet", "study.json"}
 
 
 def test_config(as_json, recsys_):

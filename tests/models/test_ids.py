@@ -210,7 +210,7 @@ def test_fold_in(name, kind):
         np.testing.assert_array_equal(mine, its)
 
 
-@pairs("fold_in_items")
+@pairs("partial_fit_users")  # of others by features alone
 def test_fold_in_items(name, kind):
     model, by_row = both(name, kind)
     new = Interactions.from_arrays(user(kind, [7, 2, 9]), item(kind, [60, 60, 61]), [2, 3, 1])

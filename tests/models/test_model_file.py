@@ -132,9 +132,9 @@ def test_other_classes_and_versions(tmp_path, monkeypatch):
     write_model_file(path, {"class": "Oracle", "parameters": {}}, {"x": np.ones(2, np.float32)})
     with pytest.raises(ValueError, match="'Oracle', which this recsys does not have"):
         recsys.load(path)
-    monkeypatch.setattr(module, "WITHOUT_IDS", 3)
+    monkeypatch.setattr(module, "WITHOUT_IDS", 4)
     write_model_file(path, {"class": "ImplicitALS"}, {})
-    with pytest.raises(ValueError, match=r"in format 3; .* upgrade recsys-engine"):
+    with pytest.raises(ValueError, match=r"in format 4; .* upgrade recsys-engine"):
         recsys.load(path)
 
 

@@ -246,7 +246,7 @@ def test_files_that_are_no_indexes(backend, tmp_path, monkeypatch):
     path.write_bytes(whole[:-100] + bytes(255 - byte for byte in whole[-100:]))
     with pytest.raises(ValueError, match="damaged"):
         AnnIndex.load(path, model)
-    monkeypatch.setattr(file_module, "WITHOUT_IDS", 3)
+    monkeypatch.setattr(file_module, "WITHOUT_IDS", 4)
     index.save(path)
     monkeypatch.undo()
     with pytest.raises(ValueError, match="upgrade recsys-engine"):

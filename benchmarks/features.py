@@ -1,0 +1,237 @@
+"""Items that no event tells of, listed by their features, and what that does to the other lists.
+
+Data sets are .npz files in FOLDER/hybrid, each split in advance: a part of each user's items held
+out (warm), and a part of the items of which all events are held out (cold). Cold items are ranked
+among cold test items, warm ones among those trained on. What is chosen is chosen by the sum of
+NDCG@20 on the validation parts: the coding of features and, of the tuned ALS, weight and
+regularization. The strength of the ridge is what cross-validation finds, in all of them.
+
+    python benchmarks/features.py ../shared/data --update-docs
+    python benchmarks/features.py ../shared/data --data lastfm-2k --quick
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import itertools
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+from harness import (
+    DOCS,
+    add_threads,
+    machine_facts,
+    machine_line,
+    markdown_table,
+    replace_between,
+    run,
+    write_report,
+)
+
+import recsys
+from recsys import Features
+from recsys.evaluation import evaluate
+
+PAGE = DOCS / "features.md"
+MARKS = ("<!-- features:begin -->", "<!-- features:end -->")
+DATA = ("citeulike-a", "ml-1m", "lastfm-2k")
+CODINGS = ("count", "idf")
+K = 20
+MIXED = "ImplicitALS, tuned"  # whose lists of old and new items are measured
+BOOSTS = (1.0, 2.0, 3.0)
+FREQUENCY = {"confidence": "scaled", "alpha": 1.0, "regularization_exponent": 1.0}
+TUNED = [
+    {**FREQUENCY, "unobserved_weight": w0, "regularization": regularization}
+    for w0, regularization in itertools.product((0.01, 0.03, 0.1), (0.01, 0.03))
+]
+MODELS: dict[str, tuple[type, list[dict[str, Any]]]] = {
+    "ImplicitALS": (recsys.ImplicitALS, [{}]),
+    MIXED: (recsys.ImplicitALS, TUNED),
+    "BPR": (recsys.BPR, [{}]),
+    "BPR, WARP": (recsys.BPR, [{"loss": "warp"}]),
+    "LogisticMF": (recsys.LogisticMF, [{}]),
+}
+Row = dict[str, Any]
+
+
+class Split(NamedTuple):
+    """One data set, in parts; see DATA.md of the folder."""
+
+    name: str
+    parts: dict[str, sp.csr_matrix]
+    cold: dict[str, np.ndarray]  # the items of "valid" and of "test"
+    codings: dict[str, Features]
+
+
+def load(name: str, folder: Path) -> Split | None:
+    """A data set; None where it is not there."""
+    path = folder / "hybrid" / f"{name}.npz"
+    if not path.is_file():
+        return None
+    with np.load(path) as file:
+        names = ("train", "valid", "test", "cold_valid", "cold_test", "item_features")
+        parts = {part: _matrix(file, part) for part in names}
+        cold = {part: file[f"cold_{part}_items"] for part in ("valid", "test")}
+    described = parts.pop("item_features")
+    described.data = np.log1p(described.data)  # how many users gave a tag
+    codings = {weight: Features.from_csr(described, weight=weight) for weight in CODINGS}
+    return Split(name, parts, cold, codings)
+
+
+def _matrix(file: Any, part: str) -> sp.csr_matrix:
+    indices = file[f"{part}_indices"]
+    data = file[f"{part}_data"] if f"{part}_data" in file else np.ones(len(indices), np.float32)
+    return sp.csr_matrix((data, indices, file[f"{part}_indptr"]), file[f"{part}_shape"])
+
+
+def measured(model: Any, split: Split, part: str) -> dict[str, float]:
+    """NDCG@20 of cold and of warm lists."""
+    cold, everything = split.cold[part], np.concatenate(list(split.cold.values()))
+    return {
+        "cold": _ndcg(model, split, f"cold_{part}", among=cold),
+        "warm": _ndcg(model, split, part, filter_items=everything),
+    }
+
+
+def _ndcg(model: Any, split: Split, part: str, **options: Any) -> float:
+    train, test = split.parts["train"], split.parts[part]
+    result = evaluate(model, train, test, "ndcg", K, options=options, show_progress=False)
+    return float(result.mean[f"ndcg@{K}"])
+
+
+def best_of(
+    cls: type, settings: list[dict[str, Any]], split: Split, options: dict[str, Any]
+) -> tuple[Row, Any]:
+    """The setting and coding with the best lists of what is held out for validation, measured on
+    the test parts, and the model."""
+    best: tuple[Row, Any] = ({"judged": -1.0}, None)
+    for setting in settings:
+        model = cls(**{**options, **setting})
+        model.fit(split.parts["train"], show_progress=False)
+        training = sum(entry.seconds for entry in model.history)
+        model.set_params(**{"epochs" if "epochs" in model.get_params() else "iterations": 0})
+        for coding, features in split.codings.items():
+            began = time.perf_counter()
+            known = {"item_features": features, "warm_start": True}
+            model.fit(split.parts["train"], show_progress=False, **known)
+            row = {
+                "setting": setting,
+                "coding": coding,
+                "strength": model.feature_regularization_["items"],
+                "training_seconds": training,
+                "ridge_seconds": time.perf_counter() - began,
+                "judged": sum(measured(model, split, "valid").values()),
+            }
+            if row["judged"] > best[0]["judged"]:
+                best = row, copy.copy(model)
+    return {**best[0], **measured(best[1], split, "test")}, best[1]
+
+
+def mixed(model: Any, split: Split) -> list[dict[str, float]]:
+    """Lists of warm and cold items together, cold ones boosted."""
+    test = split.parts["test"] + split.parts["cold_test"]
+    cold, found = split.cold["test"], []
+    for boost in BOOSTS:
+        options = {"new_item_boost": boost, "filter_items": split.cold["valid"]}
+        train = split.parts["train"]
+        result = evaluate(model, train, test, "ndcg", K, options=options, show_progress=False)
+        users = np.flatnonzero(np.diff(test.indptr))[:1000]
+        best, _ = model.recommend(users, N=K, **options)
+        share = float(np.isin(best, cold).mean())
+        found.append({"boost": boost, "ndcg": float(result.mean[f"ndcg@{K}"]), "share": share})
+    return found
+
+
+class Profile:
+    """No model: the cosine of an item's features and the sum of those a user has."""
+
+    def __init__(self, split: Split) -> None:
+        self._items = split.codings["idf"].matrix
+        self._users = split.parts["train"] @ self._items
+
+    def recommend(
+        self, users: Any, user_items: Any, N: int, among: Any = None, filter_items: Any = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The highest cosines; a user's length changes no order."""
+        scores = (self._users[users] @ self._items.T).toarray()
+        scores[np.asarray(user_items.todense()) > 0] = -np.inf
+        if filter_items is not None:
+            scores[:, filter_items] = -np.inf
+        if among is not None:
+            left = np.full_like(scores, -np.inf)
+            left[:, among] = scores[:, among]
+            scores = left
+        best = np.argsort(-scores, axis=1, kind="stable")[:, :N]
+        return best, np.take_along_axis(scores, best, axis=1)
+
+
+def rows_of(split: Split, options: dict[str, Any], quick: bool) -> list[Row]:
+    """A row for the profile and one for each model, its best setting by validation."""
+    rows: list[Row] = [{"model": "TF-IDF profile", **measured(Profile(split), split, "test")}]
+    for name, (cls, settings) in MODELS.items():
+        row, model = best_of(cls, settings[:1] if quick else settings, split, options)
+        lists = {"mixed": mixed(model, split)} if name == MIXED else {}
+        rows.append({"model": name, **row, **lists})
+        print(split.name, rows[-1], flush=True)
+    return rows
+
+
+def table(results: dict[str, list[Row]]) -> str:
+    """NDCG@20 of cold / warm lists, a column for each data set."""
+    names = [row["model"] for row in next(iter(results.values()))]
+    cells = {
+        (data, row["model"]): f"{row['cold']:.3f} / {row['warm']:.3f}"
+        for data, rows in results.items()
+        for row in rows
+    }
+    body = [[name, *(cells[data, name] for data in results)] for name in names]
+    lists = []
+    for data, rows in results.items():
+        best = next(row for row in rows if row["model"] == MIXED)
+        lists += [
+            [data, f"{each['boost']:g}", f"{each['ndcg']:.3f}", f"{each['share']:.0%}"]
+            for each in best["mixed"]
+        ]
+    return (
+        markdown_table(["model", *results], body)
+        + "\n\nLists of trained and new items together, of the tuned ALS:\n\n"
+        + markdown_table(["data", "new_item_boost", "NDCG@20", "new items"], lists)
+    )
+
+
+def main() -> None:
+    """Measure, print the table, and write it to the page if asked to."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("folder", type=Path, help="the folder with hybrid/*.npz")
+    parser.add_argument("--data", nargs="+", choices=DATA, default=DATA)
+    parser.add_argument("--factors", type=int, default=64)
+    parser.add_argument("--quick", action="store_true", help="the first setting of each model only")
+    parser.add_argument("--update-docs", action="store_true")
+    parser.add_argument("--output", type=Path, help="a JSON file for all that was measured")
+    add_threads(parser)
+    options = parser.parse_args()
+    always = {"factors": options.factors, "random_state": 0, "num_threads": options.threads}
+    results = {}
+    for name in options.data:
+        split = load(name, options.folder)
+        if split is None:
+            print(f"{name}: no file in {options.folder / 'hybrid'}, left out")
+            continue
+        results[name] = rows_of(split, always, options.quick)
+    if not results:
+        raise SystemExit("nothing was measured: the folder has none of the data sets")
+    machine = machine_facts(options.threads)
+    text = f"{machine_line(machine)}\n\n{table(results)}"
+    print(text)
+    if options.update_docs:
+        replace_between(PAGE, MARKS, text)
+    if options.output:
+        write_report(options.output, machine=machine, results=results)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,42 @@
+"""features.py: the whole run, small."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from run_benchmark import report
+
+
+@pytest.fixture
+def hybrid(tmp_path):
+    """Users and items of three kinds; the last items are cold."""
+    rng = np.random.default_rng(0)
+    kinds = rng.integers(0, 3, 60)[:, None] == np.arange(45) % 3
+    whole = sp.csr_matrix(kinds & (rng.random(kinds.shape) < 0.8)).tocoo()
+    part = rng.choice(["train", "valid", "test"], whole.nnz, p=[0.6, 0.2, 0.2]).astype("U12")
+    part[whole.col >= 35], part[whole.col >= 40] = "cold_valid", "cold_test"
+    described = sp.csr_matrix(np.eye(3)[np.arange(45) % 3])
+    arrays = {"cold_valid_items": np.arange(35, 40), "cold_test_items": np.arange(40, 45)}
+    for name in ("train", "valid", "test", "cold_valid", "cold_test", "item_features"):
+        ours = part == name
+        entries = np.ones(ours.sum()), (whole.row[ours], whole.col[ours])
+        matrix = described if name == "item_features" else sp.csr_matrix(entries, whole.shape)
+        arrays |= {f"{name}_indices": matrix.indices, f"{name}_indptr": matrix.indptr}
+        arrays[f"{name}_shape"] = matrix.shape
+    (tmp_path / "hybrid").mkdir()
+    np.savez(tmp_path / "hybrid" / "lastfm-2k.npz", **arrays)
+    return tmp_path
+
+
+def test_whole_run(run, hybrid):
+    output = hybrid / "out.json"
+    options = (hybrid, "--quick", "--factors", 4, "--output", output)
+    done = run("features.py", *options)
+    assert "ml-1m: no file" in done.stdout
+    rows = {row["model"]: row for row in report(output)["results"]["lastfm-2k"]}
+    for name in ("TF-IDF profile", "ImplicitALS", "BPR", "LogisticMF"):
+        assert 0 < rows[name]["cold"] <= 1 and 0 < rows[name]["warm"] <= 1
+    # Five items of three kinds: at random 0.6 or so.
+    assert rows["ImplicitALS"]["cold"] > 0.9 and rows["TF-IDF profile"]["cold"] > 0.9
+    plain, boosted, _ = rows["ImplicitALS, tuned"]["mixed"]
+    assert plain["share"] <= boosted["share"]
+    assert "| lastfm-2k | 2 " in done.stdout.replace("  ", " ")
