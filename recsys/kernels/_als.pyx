@@ -81,7 +81,17 @@ cdef class Scratch:
         self.base = <char *>(((<uintptr_t>&view[0]) + line - 1) // line * line)
 
 
-cdef void set_offsets(native.recsys_als *problem, const real[:] offsets) noexcept:
+cdef void set_entries(native.recsys_als *problem, const int64_t[::1] indptr,
+                      const int32_t[::1] indices, const real[::1] confidence, bint ratings,
+                      const real[:, ::1] fixed, const real[:] offsets) noexcept:
+    """What all rows are given; everything else is 0."""
+    memset(problem, 0, sizeof(native.recsys_als))
+    problem.indptr = &indptr[0]
+    problem.indices = &indices[0] if indices.shape[0] else NULL
+    problem.confidence = &confidence[0] if confidence.shape[0] else NULL
+    problem.ratings = ratings
+    problem.fixed = &fixed[0, 0]
+    problem.stride = fixed.shape[1]
     if offsets is not None:
         problem.offsets = &offsets[0]
         problem.offsets_step = offsets.strides[0] // <int64_t>sizeof(real)
@@ -97,16 +107,9 @@ def als_rows(const int64_t[::1] indptr, const int32_t[::1] indices, const real[:
     """Solve the rows order[spans[0]:spans[-1]] of one half-sweep; see reference.als.als_rows."""
     cdef const native.recsys_table *table = get_table(isa, real is double)
     cdef native.recsys_als problem
-    memset(&problem, 0, sizeof(problem))
-    problem.indptr = &indptr[0]
-    problem.indices = &indices[0] if indices.shape[0] else NULL
-    problem.confidence = &confidence[0] if confidence.shape[0] else NULL
-    problem.ratings = ratings
-    set_offsets(&problem, offsets)
+    set_entries(&problem, indptr, indices, confidence, ratings, fixed, offsets)
     problem.common = &common[0] if offsets is not None else NULL
     problem.order = &order[0]
-    problem.fixed = &fixed[0, 0]
-    problem.stride = fixed.shape[1]
     problem.solved = &solved[0, 0]
     problem.factors = solved.shape[1]
     problem.eigenvalues = &eigenvalues[0]
@@ -141,16 +144,9 @@ def als_nonnegative_rows(
     reference.nonnegative.als_nonnegative_rows."""
     cdef const native.recsys_table *table = get_table(isa, real is double)
     cdef native.recsys_als problem
-    memset(&problem, 0, sizeof(problem))
-    problem.indptr = &indptr[0]
-    problem.indices = &indices[0] if indices.shape[0] else NULL
-    problem.confidence = &confidence[0] if confidence.shape[0] else NULL
-    problem.ratings = ratings
-    set_offsets(&problem, offsets)
+    set_entries(&problem, indptr, indices, confidence, ratings, fixed, offsets)
     problem.common = &common[0] if offsets is not None else NULL
     problem.order = &order[0]
-    problem.fixed = &fixed[0, 0]
-    problem.stride = fixed.shape[1]
     problem.solved = &solved[0, 0]
     problem.factors = solved.shape[1]
     problem.gram = &gram[0, 0]
@@ -177,15 +173,8 @@ def als_loss(const int64_t[::1] indptr, const int32_t[::1] indices, const real[:
     """Each row's stored part of the objective; see reference.als.als_loss."""
     cdef const native.recsys_table *table = get_table(isa, real is double)
     cdef native.recsys_als problem
-    memset(&problem, 0, sizeof(problem))
-    problem.indptr = &indptr[0]
-    problem.indices = &indices[0] if indices.shape[0] else NULL
-    problem.confidence = &confidence[0] if confidence.shape[0] else NULL
-    problem.ratings = ratings
-    set_offsets(&problem, offsets)
+    set_entries(&problem, indptr, indices, confidence, ratings, fixed, offsets)
     problem.biases = &biases[0] if biases is not None else NULL
-    problem.fixed = &fixed[0, 0]
-    problem.stride = fixed.shape[1]
     problem.solved = <void *>&solved[0, 0]
     problem.factors = solved.shape[1]
     problem.unobserved_weight = unobserved_weight

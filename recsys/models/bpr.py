@@ -9,10 +9,10 @@ import numpy as np
 
 from recsys import checks, csr, kernels
 from recsys.kernels import PairwiseFoldIn, PairwiseSGD, Rates
+from recsys.models import explanation
 from recsys.models.factor_model import FactorModel
 from recsys.models.gradient import GradientTrainer, all_finite, bands, check_epochs
 from recsys.models.growth import Rows
-from recsys.models.liked import explain
 from recsys.models.training import Iteration, NotFittedError, Start
 
 if TYPE_CHECKING:
@@ -224,37 +224,7 @@ class BPR(FactorModel):
         self.random_state = random_state
         self.feature_regularization = feature_regularization
 
-    def explain(
-        self, user: int, item: int, N: int = 10, *, user_items: Any = None
-    ) -> tuple[float, np.ndarray, np.ndarray]:
-        """Which of the items a user likes make the score of an item, and how much of it each makes.
-
-        The user's factors are no sum over what they like, as those of `ImplicitALS` are, but near
-        one: by least squares, of minimum norm, x_u = sum_k a_k y_k + rest over the liked items k,
-        where the rest is orthogonal to all y_k. Item k contributes ``a_k (y_k . y_i)``. All
-        contributions, the biases and rest . y_i add up to the score; of users who like at least
-        `factors` items there is no rest, as a rule.
-
-        Parameters
-        ----------
-        user, item, N, user_items
-            As of `ImplicitALS.explain`; with `user_items` the user's factors are those of
-            `fold_in`, without them those of training.
-
-        Returns
-        -------
-        score : float
-            Of the item, as of `score`.
-        ids : ndarray of int32 (ids: int64 or objects), at most N
-            Liked items, the one that contributes most first.
-        contributions : ndarray of float64, same length
-
-        Raises
-        ------
-        NotFittedError, IndexError, TypeError, ValueError
-            As in `recommend`.
-        """
-        return explain(self, user, item, N, user_items)
+    explain = explanation.explain
 
     def _check_counts(self, counts: sparse.csr_array) -> None:
         if not np.any(counts.data > 0):

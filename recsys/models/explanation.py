@@ -12,16 +12,36 @@ from recsys.models.selection import one_history
 
 
 def explain(
-    model: Any, user: Any, item: Any, N: int, user_items: Any
+    model: Any, user: int, item: int, N: int = 10, *, user_items: Any = None
 ) -> tuple[float, np.ndarray, np.ndarray]:
-    """Which liked items a user's factors point to, and how much of the score of an item each makes.
+    """Which of the items a user likes make the score of an item, and how much of it each makes.
 
-    x_u is divided into the part that the factors y_k of the liked items k span, and the rest, which
-    is orthogonal to all of these: with A = sum_k y_k y_k' and its pseudo-inverse A^+, ::
+    The user's factors are no sum over what they like, as those of `ImplicitALS` are, but near
+    one: by least squares, of minimum norm, x_u = sum_k a_k y_k + rest over the liked items k,
+    where the rest is orthogonal to all y_k. Item k contributes ``a_k (y_k . y_i)``. All
+    contributions, the biases and rest . y_i add up to the score; of users who like at least
+    `factors` items there is no rest, as a rule.
 
-        x_u = sum_k (y_k' A^+ x_u) y_k + rest
+    With A = sum_k y_k y_k' and its pseudo-inverse A^+, ``a_k = y_k' A^+ x_u``.
 
-    are the coefficients of least squares, and item k contributes ``(y_k' A^+ x_u) (y_k . y_i)``.
+    Parameters
+    ----------
+    user, item, N, user_items
+        As of `ImplicitALS.explain`; with `user_items` the user's factors are those of
+        `fold_in`, without them those of training.
+
+    Returns
+    -------
+    score : float
+        Of the item, as of `score`.
+    ids : ndarray of int32 (ids: int64 or objects), at most N
+        Liked items, the one that contributes most first.
+    contributions : ndarray of float64, same length
+
+    Raises
+    ------
+    NotFittedError, IndexError, TypeError, ValueError
+        As in `recommend`.
     """
     vocabulary = model._vocabulary()
     given = user_items is not None
