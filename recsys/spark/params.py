@@ -97,8 +97,8 @@ def check(params: Params) -> None:
 
     if value("nonnegative"):
         raise NotImplementedError(
-            "nonnegative=True is not supported: recsys's solvers have no such constraint. Keep "
-            "pyspark.ml.recommendation.ALS for this"
+            "nonnegative=True is not supported on Spark: fit recsys.ImplicitALS(nonnegative=True) "
+            "in one process, or keep pyspark.ml.recommendation.ALS for this"
         )
     for name, least in {"rank": 1, "maxIter": 0, "numUserBlocks": 1, "numItemBlocks": 1}.items():
         checks.integer(name, value(name), least)
