@@ -361,8 +361,8 @@ class FactorModel(Model):
             Counts, one row a user, as in `fit`; of Interactions in the order of their users.
         user_features : Features, optional
             Of a model fitted with such: what is known of the users, without entries or, by least
-            squares, beside them. Then lambda_u |x_u - m_u|^2 takes the place of lambda_u |x_u|^2,
-            m_u being what is expected by the features.
+            squares, beside them. Then ``lambda_u |x_u - m_u|^2`` takes the place of
+            ``lambda_u |x_u|^2``, m_u being what is expected by the features.
 
         Returns
         -------
