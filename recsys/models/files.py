@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import json
 import math
 import mmap
@@ -51,6 +52,11 @@ def write_model_file(target: Any, header: dict[str, Any], arrays: dict[str, np.n
     digests = {name: digest(array) for name, array in arrays.items()}
     header = {"format": oldest, "version": __version__, **header, "digests": digests}
     metadata = {_KEY: json.dumps(header)}
+    if isinstance(target, io.TextIOBase):
+        raise TypeError(
+            f"got a {type(target).__name__}, a file of text; expected a path, or a file of bytes: "
+            "open(path, 'wb') or io.BytesIO()"
+        )
     if hasattr(target, "write"):
         target.write(save(arrays, metadata))
         return

@@ -139,7 +139,9 @@ class Model(metaclass=ABCMeta):
         if self._training_matrix is None:
             return None
         matrix = self._training_matrix.counts(checks.floating_dtype(self.dtype))
-        data, indices, indptr = map(read_only, (matrix.data, matrix.indices, matrix.indptr))
+        index = np.int32 if matrix.nnz < 2**31 else np.int64  # SciPy wants one type of both
+        indices, indptr = (x.astype(index, copy=False) for x in (matrix.indices, matrix.indptr))
+        data, indices, indptr = map(read_only, (matrix.data, indices, indptr))
         return csr.assemble(data, indices, indptr, matrix.shape)
 
     @property

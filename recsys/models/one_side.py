@@ -11,6 +11,7 @@ from recsys.csr import TrainingMatrix
 from recsys.interactions import Interactions
 from recsys.models import feature_answers, growth, ids
 from recsys.models.meaning import as_ratings
+from recsys.models.training import NotFittedError
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -32,6 +33,11 @@ def partial_fit(
         feature_answers.join(model, side, who, features)
         return
     _check_words(side, who, given, events, rows, name)
+    if model._training_matrix is None and model._popularity is not None:
+        raise NotFittedError(
+            f"the model was saved with history=False, so that what it knew of the {side} is not "
+            "there to be added to: load one saved with its history, or take fold_in"
+        )
     described = None
     if features is not None:
         feature_answers.check_takes_both(model)

@@ -10,6 +10,7 @@ from every_model import EVERY, MODELS, counts, learned, trained
 import recsys
 from recsys import ItemNeighbors
 from recsys.models.files import read_model_file, write_model_file
+from recsys.models.least_squares import LeastSquaresModel
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -28,6 +29,14 @@ def test_without_history(name, tmp_path):
         np.testing.assert_array_equal(unseen, model.recommend([0, 3], filter_seen=False)[0])
         with pytest.raises(recsys.NotFittedError, match="no training matrix is remembered"):
             again.partial_fit(counts())
+    if isinstance(again, LeastSquaresModel):
+        for learn, matrix in (
+            (again.partial_fit_users, counts()),
+            (again.partial_fit_items, counts().T),
+        ):
+            for word in ("events", "rows"):
+                with pytest.raises(recsys.NotFittedError, match="saved with history=False"):
+                    learn([0], **{word: matrix.tocsr()[[0]]})
     again.save(tmp_path / "n", history=False)
     liked = counts().toarray() > 0
     popularity = read_model_file(tmp_path / "n")[1]["popularity"]
@@ -109,3 +118,16 @@ def test_a_header_is_held_to_the_arrays(name, tmp_path):
     write_model_file(path, header | {"shape": [40, 31]}, arrays)
     with pytest.raises(ValueError, match=r"is damaged: it says there are .*31"):
         recsys.load(path)
+
+
+def test_files_of_text_are_refused():
+    with pytest.raises(TypeError, match="a file of text; expected a path, or a file of bytes"):
+        trained("ImplicitALS").save(io.StringIO())
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_scipy_takes_the_training_matrix(name):
+    matrix = trained(name).training_matrix
+    entries = matrix.tocoo()
+    assert (matrix.toarray()[entries.coords] == entries.data).all() and entries.nnz == counts().nnz
+    assert str(matrix)
