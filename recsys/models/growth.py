@@ -3,6 +3,7 @@ that go on with newcomers."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ from recsys.models.ids import Vocabulary
 
 if TYPE_CHECKING:
     from scipy import sparse
+
+logger = logging.getLogger("recsys")
 
 Rows = tuple[np.ndarray, np.ndarray]  # row numbers of users and of items
 LEARNED = ("_user_factors", "_item_factors", "_user_biases", "_item_biases")
@@ -44,11 +47,28 @@ def learn_day(
     twin._training_matrix = TrainingMatrix.of(whole)
     new = np.flatnonzero(users < 0), np.flatnonzero(items < 0)
     twin._learn_rows(whole, new, touched, rounds)
+    _tell_of_zeros(model, twin, whole, new)
     state = {
         "_training_matrix": twin._training_matrix,
         "_features": known_by_features(model._features, touched),
     }
     publish(model, twin, _ids=vocabulary, **state)
+
+
+def _tell_of_zeros(model: Any, twin: Any, whole: sparse.csr_array, new: Rows) -> None:
+    """Newcomers who only met each other: nothing leads from them to what is known."""
+    counts = np.diff(whole.indptr), np.bincount(whole.indices, minlength=whole.shape[1])
+    sides = zip(
+        ("users", "items"), (twin._user_factors, twin._item_factors), counts, new, strict=True
+    )
+    for side, factors, entries, rows in sides:
+        zeros = np.count_nonzero((entries[rows] > 0) & ~factors[rows].any(axis=1))
+        if zeros:
+            logger.warning(
+                "%s: %d new %s have events and factors of zero, so that their lists mean nothing: "
+                "they have nothing in common with what was known. Fit again with all events",
+                type(model).__name__, zeros, side,
+            )  # fmt: skip
 
 
 def continued(

@@ -77,9 +77,8 @@ class LeastSquaresModel(FactorModel):
 
     _entry: ClassVar[type[Iteration]] = AlternatingIteration
 
-    _just_added: tuple[str, TrainingMatrix, sparse.csr_array] | None = (
-        None  # by which side, to what
-    )
+    # By which side entries were added, to what, and which
+    _just_added: tuple[str, TrainingMatrix, sparse.csr_array] | None = None
     _rounds = 2
     _takes_prior = True
 

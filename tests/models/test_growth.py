@@ -7,7 +7,7 @@ from every_model import FACTORS, counts, fitted, learned, make, more, trained
 from in_ids import interactions, item, user
 from scipy import sparse
 
-from recsys import Interactions
+from recsys import ImplicitALS, Interactions
 
 SHAPE = (43, 32)  # three new users, two new items
 ROWS = np.array([0, 5, 5, 41, 41, 42])
@@ -235,3 +235,15 @@ def test_another_dtype_comes_into_effect_for_all_that_is_learned():
         arrays = model.user_factors, model.item_factors, model.user_biases, model.item_biases
         assert {array.dtype for array in arrays} == {np.dtype(np.float64)}
         assert model.recommend(0)[1].dtype == np.float64
+
+
+def test_newcomers_who_only_meet_each_other_are_told_of(caplog):
+    events = Interactions.from_arrays(["u", "u", "v", "w"], ["a", "b", "b", "c"], [3, 1, 2, 4])
+    model = ImplicitALS(2, regularization=0.1, random_state=0).fit(events, show_progress=False)
+    with caplog.at_level("WARNING", logger="recsys"):
+        model.partial_fit(Interactions.from_arrays(["v"], ["a"], [1]))
+        assert not caplog.records
+        model.partial_fit(Interactions.from_arrays(["x", "y"], ["d", "d"], [5, 5]))
+    said = [record.getMessage() for record in caplog.records]
+    assert ["2 new users" in said[0], "1 new items" in said[1], len(said)] == [True, True, 2]
+    assert not model.user_factors[-2:].any()
