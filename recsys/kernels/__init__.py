@@ -10,7 +10,7 @@ from .lmf import Fixed, Learned, LmfSide, lmf_half_sweep, lmf_sides, row_keys
 from .nonnegative import nonnegative_fold_in, nonnegative_half_sweep
 from .objective import objective
 from .paths import row_paths
-from .prior import pull
+from .prior import Prior
 from .product import product_topk
 from .ratings import RatingSGD
 from .reference.rng import draw
@@ -34,6 +34,7 @@ __all__ = [
     "NormOrder",
     "PairwiseFoldIn",
     "PairwiseSGD",
+    "Prior",
     "Rates",
     "RatingSGD",
     "Side",
@@ -60,7 +61,6 @@ __all__ = [
     "on_line",
     "padded",
     "product_topk",
-    "pull",
     "query_blocks",
     "resolve_num_threads",
     "rotate",

@@ -152,7 +152,7 @@ def _solve(
 ) -> None:
     """Solve every row."""
     failed = np.zeros(side.n_rows, np.uint8)
-    common = None if system.common is None else system.common.astype(solved.dtype)
+    common = None if system.common is None else system.common[np.newaxis].astype(solved.dtype)
     for spans in slices(side.spans, options["num_threads"]):
         _als.als_nonnegative_rows(
             side.indptr, side.indices, side.confidence, side.order, spans, system.fixed, solved,

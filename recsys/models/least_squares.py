@@ -229,22 +229,16 @@ class LeastSquaresModel(FactorModel):
     ) -> kernels.Factors:
         """Factors and biases of rows against those of the other side, "user" or "item"; drawn to
         `prior`, (rows, f) or (rows, f + 1), or to zero."""
-        fold_in = kernels.nonnegative_fold_in if self.nonnegative else kernels.fold_in
         fixed = self._held(held)
-        solved = fold_in(
-            signed, fixed, *self._weights(), self.num_threads, mean=self._mean,
-            ratings=self._ratings,
-        )  # fmt: skip
-        if prior is None:
-            return solved
-        gained = kernels.pull(
-            signed, fixed, *self._weights(), prior, self.num_threads, ratings=self._ratings
+        rest = {"mean": self._mean, "ratings": self._ratings}
+        if self.nonnegative:  # which no prior is for
+            return kernels.nonnegative_fold_in(
+                signed, fixed, *self._weights(), self.num_threads, **rest
+            )
+        drawn_to = None if prior is None else as_factors(prior, fixed)
+        return kernels.fold_in(
+            signed, fixed, *self._weights(), self.num_threads, prior=drawn_to, **rest
         )
-        width = solved.factors.shape[1]
-        solved.factors[...] += gained[:, :width]
-        if solved.biases is not None:
-            solved.biases[...] += gained[:, width]
-        return solved
 
     def _solved_near(self, side: str, entries: Any, prior: np.ndarray) -> kernels.Factors:
         """New users, or new items, of these entries, drawn to what features say of them."""
@@ -309,6 +303,17 @@ class LeastSquaresModel(FactorModel):
         if self._training_matrix is None:
             return csr.empty((shape[0], len(self.item_factors)), dtype)
         return self._remembered().counts(dtype)
+
+
+def as_factors(means: np.ndarray, like: kernels.Factors) -> kernels.Factors:
+    """Means with biases as one more column, in two arrays, where factors have biases."""
+    factors, biases = like
+    narrow = np.ascontiguousarray(means, dtype=factors.dtype)
+    if biases is None:
+        return kernels.Factors(narrow)
+    return kernels.Factors(
+        np.ascontiguousarray(narrow[:, :-1]), np.ascontiguousarray(narrow[:, -1])
+    )
 
 
 # ---- training ----------------------------------------------------------------------------------
