@@ -20,7 +20,7 @@ from . import _als
 from .config import kernel_options
 from .factors import Factors, Workspace
 from .objective import gramian_of, ones_like, penalty
-from .prior import Prior
+from .prior import Drawn, Prior
 from .sides import Side, count_long, make_side, scaled_lambda
 from .solve import System, solve, spectrum
 from .threads import single_threaded_blas
@@ -48,7 +48,7 @@ def half_sweep(
     out: Factors,
     *,
     mean: float = 0.0,
-    prior: Prior | None = None,
+    prior: Drawn | None = None,
     workspace: Workspace | None = None,
     axes: np.ndarray | None = None,
     turned: bool = False,
@@ -72,7 +72,7 @@ def half_sweep(
         has.
     mean : float
         What all scores have in common, where there are biases.
-    prior : Prior, optional
+    prior : Prior or FeaturePrior, optional
         What rows are drawn to, in the axes that `out` comes out in; else all to zero.
     workspace : Workspace, optional
         Memory to work in, which is otherwise allocated anew.
@@ -86,7 +86,7 @@ def half_sweep(
     cg_steps : int
     loss : bool
         Also compute the objective over all cells, of all factors and biases, with penalties as
-        without priors, see `Prior.penalty`.
+        without priors, see `FeaturePrior.penalty`.
     num_threads : int
         0: all that are available.
 
@@ -279,7 +279,7 @@ class _System:
         _als.rotate(gathered.factors, basis.astype(dtype), rotated, places, last=last, **options)
         return cls(gram, basis, System(eigenvalues, rotated, indices, offsets, common))
 
-    def drawn_to(self, prior: Prior | None, basis: np.ndarray, options: dict[str, Any]) -> _System:
+    def drawn_to(self, prior: Drawn | None, basis: np.ndarray, options: dict[str, Any]) -> _System:
         """With the means of a prior, which `basis` turns to the axes that rows are solved in."""
         if prior is None:
             return self

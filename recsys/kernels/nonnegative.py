@@ -47,6 +47,7 @@ def nonnegative_half_sweep(
     out: Factors,
     *,
     mean: float = 0.0,
+    prior: None = None,
     workspace: Workspace | None = None,
     axes: np.ndarray | None = None,
     turned: bool = False,
@@ -63,6 +64,8 @@ def nonnegative_half_sweep(
     start : Factors or None
         Where coordinate descent starts; at zero where there is none. The solution is the same, but
         for the tolerance.
+    prior : None
+        What features say may be negative.
     workspace, axes, turned, cg_steps
         Not used: nothing is rotated here.
 
