@@ -115,6 +115,7 @@ class ExplicitALS(RatingModel, LeastSquaresModel):
     """
 
     _entry = ExplicitALSIteration
+    _learns_features = True
     compute_loss = True
 
     def __init__(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from recsys import checks, csr, kernels
+from recsys import csr, kernels
 from recsys.interactions import Features, Ids
 from recsys.models import growth
 from recsys.models.ids import Vocabulary, joined
@@ -41,12 +41,15 @@ class SideFeatures(NamedTuple):
         Of factors, and biases as one more column, in the model's dtype.
     rows : ndarray of int64
         Those of whom there are no entries, ascending.
+    joint : bool
+        Whether factors were trained together with the ridge.
     """
 
     schema: Any
     matrix: sparse.csr_array
     ridge: Ridge
     rows: np.ndarray
+    joint: bool
 
 
 def name_of(side: str) -> str:
@@ -127,6 +130,12 @@ def _check_can(model: Any) -> None:
         raise ValueError(
             "nonnegative=True cannot be fitted with features, as what they give may be negative: "
             "leave out one of the two"
+        )
+    times = getattr(model, model._iterations_name)
+    if model._learns_features and times and not np.any(model._in_effect("regularization")):
+        raise ValueError(
+            "regularization=0 gives features no weight in training: raise it, or give a model "
+            f"features after it, set_params({model._iterations_name}=0).fit(..., warm_start=True)"
         )
 
 
@@ -218,7 +227,8 @@ def learn(model: Any, features: Mapping[str, Matched]) -> None:
         )  # fmt: skip
         narrow = Ridge(ridge.weights.astype(dtype), ridge.constant.astype(dtype), ridge.strength)
         rows = np.flatnonzero(lengths[side] == 0)
-        sides[side] = SideFeatures(features[side].schema, aligned, narrow, rows)
+        joint = side in model._ridges
+        sides[side] = SideFeatures(features[side].schema, aligned, narrow, rows, joint)
     for side, known in sides.items():
         put(twin, side, known.rows, expected(known, csr.take_rows(known.matrix, known.rows), twin))
     vocabulary = model._ids
@@ -276,6 +286,16 @@ def expected(
     return factors, mean[:, width] if mean.shape[1] > width else None
 
 
+def expected_of(model: Any, side: str, rows: np.ndarray | None = None) -> kernels.Factors | None:
+    """What rows, or all, are drawn to in a model that was trained with features; None: to zero."""
+    known = model._features.get(side)
+    if known is None or not known.joint:
+        return None
+    rows = np.arange(len(arrays(model, side)[0])) if rows is None else rows
+    there = np.where(rows < known.matrix.shape[0], rows, -1)
+    return kernels.Factors(*expected(known, csr.take_rows(known.matrix, there), model))
+
+
 def of_side(model: Any, side: str) -> SideFeatures:
     """What the model knows by features; ValueError where it was fitted without."""
     if side not in model._features:
@@ -283,23 +303,3 @@ def of_side(model: Any, side: str) -> SideFeatures:
             f"the model knows no features of {side}: fit with {name_of(side)}=... first"
         )
     return model._features[side]
-
-
-def boosting(model: Any, boost: Any) -> Any:
-    """The model, or a twin whose lists multiply what new items add to a score."""
-    if checks.number("new_item_boost", boost, above=0) == 1:
-        return model
-    if "items" not in model._features:
-        raise ValueError(
-            f"new_item_boost={boost:g} is for items that only features tell of, and the model "
-            "knows none: fit with item_features=..."
-        )
-    prepared = model._once(f"boosted by {boost!r}", model._item_factors, dict)
-    return model._twin(_boost=float(boost), _prepared=prepared)
-
-
-def boosted(model: Any, scored: np.ndarray) -> np.ndarray:
-    """What items have that lists go by, with that of new ones multiplied."""
-    out = scored.copy()
-    out[model._features["items"].rows] *= out.dtype.type(model._boost)
-    return out
