@@ -145,8 +145,8 @@ class AlternatingTrainer:
             for name, side in zip(("users", "items"), self.sides, strict=True)
         }
         self.priors = Priors(model, features, rows, _PLAIN, continues)
-        for side, rows in self._by_side(self.current).items():
-            rows.factors[self.priors.empty(side)] = 0  # these have been what features say
+        for side, learned in self._by_side(self.current).items():
+            learned.factors[self.priors.empty(side)] = 0  # these have been what features say
 
     def state(self) -> dict[str, Any]:
         users, items = self.current

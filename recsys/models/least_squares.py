@@ -24,6 +24,7 @@ class LeastSquaresModel(FactorModel):
     """A factor model of which each row is solved by least squares, the other side held: all rows
     in training, single ones later."""
 
+    regularization: float
     bias: bool
     nonnegative: bool = False  # a parameter of models whose trainer knows it
 
@@ -185,7 +186,7 @@ class LeastSquaresModel(FactorModel):
         """Factors and biases of rows against those of the other side, "user" or "item"; drawn to
         `prior`, (rows, f) or (rows, f + 1), or to zero. Rows without entries are their prior."""
         fixed = self._held(held)
-        rest = {"mean": self._mean, "ratings": self._ratings}
+        rest: dict[str, Any] = {"mean": self._mean, "ratings": self._ratings}
         if self.nonnegative:  # which no prior is for
             return kernels.nonnegative_fold_in(
                 signed, fixed, *self._weights(), self.num_threads, **rest
