@@ -193,8 +193,8 @@ def without_newcomers(model: Any, vocabulary: Vocabulary | None, shape: tuple[in
 
 
 def learn(model: Any, features: Mapping[str, Matched]) -> None:
-    """Have a trained model know users and items by features: by a ridge that was learned with the
-    factors, or else by one of them."""
+    """Have a trained model know users and items by features: by the ridges that it was trained
+    together with, where it has such, or else by those of its factors."""
     if not features:
         return
     shape, dtype = model._known_shape(), model._item_factors.dtype

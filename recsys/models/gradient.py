@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from recsys.models.features import Matched
 
 SCHEDULES = ("deterministic", "hogwild")
-_PLAIN = 5  # epochs before features take part
 _NAMES = ("_user_factors", "_item_factors", "_user_biases", "_item_biases")
 
 
@@ -52,7 +51,8 @@ class Gradients(Protocol):
 class GradientTrainer:
     """Trains a factor model of which an epoch takes a step for each of `entries`, less their
     `mean`, or several; see `training.Trainer` and `Gradients`. Where the model learns with
-    features, regularization draws rows to what these say, which is learned after each epoch."""
+    features, in the second half of the epochs regularization draws rows to what these say, which
+    is learned after each epoch."""
 
     def __init__(self, model: Any, entries: sparse.csr_array, mean: float = 0.0) -> None:
         self.model, self.mean = model, mean
@@ -73,10 +73,12 @@ class GradientTrainer:
         self.priors = None
         if features and self.model._learns_features:
             rows = {side: (count, np.ones(len(count))) for side, count in lengths.items()}
-            self.priors = Priors(self.model, features, rows, _PLAIN, continues)
+            plain = self.model.epochs // 2
+            self.priors = Priors(self.model, features, rows, plain, continues)
 
     def state(self) -> dict[str, Any]:
-        ridges = self.priors.ridges() if self.priors else {}
+        # No step makes W part of what is minimized: in the end it is the ridge of what was learned
+        ridges = dict.fromkeys(self.priors.ridges()) if self.priors else {}
         learned = dict(zip(_NAMES, self.current, strict=True))
         return {**learned, "_mean": self.mean, "_ridges": ridges}
 
