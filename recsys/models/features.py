@@ -3,6 +3,8 @@ entry tells of, whose factors are what that ridge expects."""
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,7 +19,12 @@ from recsys.models.ridge import Ridge, fit
 if TYPE_CHECKING:
     from scipy import sparse
 
+logger = logging.getLogger("recsys")
+
 SIDES = ("users", "items")
+# Of an entry, in both orientations and in the folds of cross-validation; of a weight in training
+_ENTRY_BYTES, _WEIGHT_BYTES = 60, 64
+_WIDE = 10  # columns for each row
 _OTHER = {"users": "items", "items": "users"}
 
 
@@ -75,6 +82,8 @@ def matched(
     TypeError, ValueError, KeyError
         They are no Features; ids where there are none or the other way round, or of another kind;
         none of a known user or item; a warm start from a model that has others.
+    MemoryError
+        Learning with so many takes more than the machine has.
     """
     found = {}
     for side, count in zip(SIDES, shape, strict=True):
@@ -87,6 +96,7 @@ def matched(
         check_kind(name_of(side), given)
         ids = None if vocabulary is None else vocabulary.side(side)
         found[side] = _in_rows(given, ids, count, side)
+        _check_size(name_of(side), given.matrix, model.factors)
     return found
 
 
@@ -123,6 +133,32 @@ def check_kind(name: str, given: Any) -> None:
             f"{name} must be recsys.Features; got {type(given).__qualname__}: make them by "
             "Features.from_frame(table, id=...) or Features.from_csr(matrix)"
         )
+
+
+def _check_size(name: str, matrix: sparse.csr_array, factors: int) -> None:
+    """Whether features fit into memory; if rows cannot tell them apart, the log says so."""
+    (count, columns), there = matrix.shape, physical_memory()
+    needed = _ENTRY_BYTES * matrix.nnz + _WEIGHT_BYTES * columns * (factors + 1)
+    if there is not None and needed > there:
+        raise MemoryError(
+            f"{name} have {matrix.nnz:,} entries in {columns:,} columns: learning with them takes "
+            f"about {needed / 1e9:.3g} GB, and the machine has {there / 1e9:.3g} GB. Keep fewer "
+            "columns (min_count=), or vectors of fewer dimensions"
+        )
+    if columns > _WIDE * count:
+        logger.warning(
+            "%s have %s columns for %s rows: most of them will say next to nothing. Raise "
+            "min_count, or lower the dimensions of vectors",
+            name, f"{columns:,}", f"{count:,}",
+        )  # fmt: skip
+
+
+def physical_memory() -> int | None:
+    """Bytes that the machine has; None where it does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
 
 
 def _check_can(model: Any) -> None:

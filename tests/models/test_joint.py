@@ -314,3 +314,24 @@ def test_without_regularization_features_have_no_weight():
         with pytest.raises(ValueError, match="regularization=0 gives features no weight"):
             model.fit(COUNTS, **BY)
         assert not model.history
+
+
+def test_features_that_are_too_many(monkeypatch, caplog):
+    wide = Features.from_csr(sparse.random_array((35, 400), density=0.2, rng=0, format="csr"))
+    with caplog.at_level("WARNING", logger="recsys"):
+        ImplicitALS(2, iterations=3).fit(COUNTS, item_features=wide, show_progress=False)
+    assert "400 columns for 35 rows" in caplog.text
+    monkeypatch.setattr("recsys.models.features.physical_memory", lambda: 100_000)
+    model = ImplicitALS(2)
+    with pytest.raises(MemoryError, match=r"2,800 entries in 400 columns: .* the machine has"):
+        model.fit(COUNTS, item_features=wide)
+    assert not model.history
+
+
+def test_rows_without_entries_and_scaled_regularization_without_weight():
+    """lambda_u of an empty row is 0 there, and the row is what its features say."""
+    model = fitted(6, unobserved_weight=0.0, regularization_exponent=1.0, regularization=0.1)
+    assert np.isfinite(model.user_factors).all() and np.isfinite(model.item_factors).all()
+    known = model._features["users"]
+    want = known.ridge.mean(known.matrix[[3]])
+    np.testing.assert_allclose(model.user_factors[[3]], want, atol=1e-12)
