@@ -98,8 +98,10 @@ def measured(model: Any, split: Split, part: str) -> dict[str, float]:
 
 
 def _ndcg(model: Any, split: Split, part: str, **options: Any) -> float:
-    train, test = split.parts["train"], split.parts[part]
-    result = evaluate(model, train, test, "ndcg", K, options=options, show_progress=False)
+    test, known = split.parts[part], split.parts["train"]
+    if part == "test":  # what was held out to choose by is known then
+        known = known + split.parts["valid"]
+    result = evaluate(model, known, test, "ndcg", K, options=options, show_progress=False)
     return float(result.mean[f"ndcg@{K}"])
 
 

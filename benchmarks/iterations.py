@@ -52,7 +52,7 @@ from harness import (
 from quality_data import Data
 
 from recsys import ExplicitALS, ImplicitALS, csr, evaluation, plots
-from recsys.models.least_squares import AlternatingTrainer
+from recsys.models.alternating import AlternatingTrainer
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -46,7 +46,8 @@ typedef struct {
     int64_t ratings;        /* whether `confidence` holds ratings */
     const void *offsets;    /* (columns,) real: what is added to a column's scores, or NULL */
     int64_t offsets_step;   /* reals from one column's to the next's */
-    const void *common;     /* (factors,) real: -w0 offsets' fixed, or NULL as `offsets` */
+    const void *common;     /* (rows or 1, factors) real: b_0 of a row, or NULL: 0 */
+    int64_t common_stride;  /* reals from one row's to the next's; 0: all rows have the same */
     const int32_t *order;   /* (rows,) the rows in the order they are to be solved */
     const void *fixed;      /* (columns, stride) real; past the factors anything finite */
     int64_t stride;
@@ -171,6 +172,9 @@ typedef struct {
     void *x;              /* (users, stride) real */
     void *y;              /* (items, stride) real */
     void *b;              /* (items,) real, or NULL: no biases */
+    const void *x_mean;   /* as x, or NULL: 0: what regularization draws x to */
+    const void *y_mean;   /* as y, likewise */
+    const void *b_mean;   /* as b, likewise */
     int64_t factors;
     int64_t stride;
     int64_t n_items;

@@ -6,11 +6,12 @@ from .als import Sweep, fold_in, half_sweep, normal_matrix
 from .bpr import EpochSums, PairwiseFoldIn, PairwiseSGD, Rates, epoch_key
 from .config import current_isa, show_config, use_isa
 from .factors import Factors, Workspace
+from .feature_prior import FeaturePrior
 from .lmf import Fixed, Learned, LmfSide, lmf_half_sweep, lmf_sides, row_keys
 from .nonnegative import nonnegative_fold_in, nonnegative_half_sweep
 from .objective import objective
 from .paths import row_paths
-from .prior import pull
+from .prior import Prior
 from .product import product_topk
 from .ratings import RatingSGD
 from .reference.rng import draw
@@ -28,12 +29,14 @@ __all__ = [
     "Entries",
     "EpochSums",
     "Factors",
+    "FeaturePrior",
     "Fixed",
     "Learned",
     "LmfSide",
     "NormOrder",
     "PairwiseFoldIn",
     "PairwiseSGD",
+    "Prior",
     "Rates",
     "RatingSGD",
     "Side",
@@ -60,7 +63,6 @@ __all__ = [
     "on_line",
     "padded",
     "product_topk",
-    "pull",
     "query_blocks",
     "resolve_num_threads",
     "rotate",

@@ -32,6 +32,7 @@ cdef extern from "recsys.h" nogil:
         const void *offsets
         int64_t offsets_step
         const void *common
+        int64_t common_stride
         const int32_t *order
         const void *fixed
         int64_t stride
@@ -137,6 +138,9 @@ cdef extern from "recsys.h" nogil:
         void *x
         void *y
         void *b
+        const void *x_mean
+        const void *y_mean
+        const void *b_mean
         int64_t factors
         int64_t stride
         int64_t n_items

@@ -47,6 +47,7 @@ def nonnegative_half_sweep(
     out: Factors,
     *,
     mean: float = 0.0,
+    prior: None = None,
     workspace: Workspace | None = None,
     axes: np.ndarray | None = None,
     turned: bool = False,
@@ -63,6 +64,8 @@ def nonnegative_half_sweep(
     start : Factors or None
         Where coordinate descent starts; at zero where there is none. The solution is the same, but
         for the tolerance.
+    prior : None
+        What features say may be negative.
     workspace, axes, turned, cg_steps
         Not used: nothing is rotated here.
 
@@ -152,7 +155,7 @@ def _solve(
 ) -> None:
     """Solve every row."""
     failed = np.zeros(side.n_rows, np.uint8)
-    common = None if system.common is None else system.common.astype(solved.dtype)
+    common = None if system.common is None else system.common[np.newaxis].astype(solved.dtype)
     for spans in slices(side.spans, options["num_threads"]):
         _als.als_nonnegative_rows(
             side.indptr, side.indices, side.confidence, side.order, spans, system.fixed, solved,

@@ -34,6 +34,13 @@ class System:
     indices: np.ndarray  # (nnz,) int32
     offsets: np.ndarray | None = None  # (columns,): given parts of the scores, likewise in order
     common: np.ndarray | None = None  # (width,) float64: their part of every row's right-hand side
+    by_row: np.ndarray | None = None  # (rows, width): it, and what else a row has there by a prior
+
+    def on_the_right(self, dtype: np.dtype, rows: np.ndarray | None = None) -> np.ndarray | None:
+        """What rows, or some of them, have beside their entries: one row for all, or one each."""
+        if self.by_row is not None:
+            return (self.by_row if rows is None else self.by_row[rows]).astype(dtype, copy=False)
+        return None if self.common is None else self.common[np.newaxis].astype(dtype)
 
     @property
     def floor(self) -> float:
@@ -122,7 +129,7 @@ def solve(
     """Solve every row, in the eigenbasis; how many were solved again in double, and jittered."""
     failed = np.zeros(side.n_rows, dtype=np.uint8)
     with np.errstate(over="ignore"):  # rows that it makes infinite are solved in double
-        common = None if system.common is None else system.common.astype(solved.dtype)
+        common = system.on_the_right(solved.dtype)
     threads = options["num_threads"]
     all_spans = spans_for(side, solved.shape[1], cg_steps, threads)
     for spans in slices(all_spans, threads):
@@ -198,8 +205,8 @@ def _solve_in_double(
         indptr, column_of.astype(np.int32), side.confidence[entries].astype(np.float64),
         np.arange(len(rows), dtype=np.int32), np.arange(len(rows) + 1), y, solved,
         system.eigenvalues, lambdas, side.unobserved_weight, system.floor,
-        CG_TOLERANCE[solved.dtype], 0, failed, exact_loss, offsets, system.common, side.ratings,
-        **options,
+        CG_TOLERANCE[solved.dtype], 0, failed, exact_loss, offsets,
+        system.on_the_right(solved.dtype, rows), side.ratings, **options,
     )  # fmt: skip
     if row_loss is not None:
         row_loss[rows] = exact_loss

@@ -9,11 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recsys import checks, kernels
-from recsys.models.least_squares import (
-    AlternatingIteration,
-    LeastSquaresModel,
-    check_alternating,
-)
+from recsys.models.alternating import AlternatingIteration, check_alternating
+from recsys.models.least_squares import LeastSquaresModel
 from recsys.models.ratings import RatingIteration, RatingModel
 
 if TYPE_CHECKING:

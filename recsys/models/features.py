@@ -184,7 +184,8 @@ def without_newcomers(model: Any, vocabulary: Vocabulary | None, shape: tuple[in
 
 
 def learn(model: Any, features: Mapping[str, Matched]) -> None:
-    """Fit a trained model's ridges, and have it know the users and items of the features."""
+    """Have a trained model know users and items by features: by a ridge that was learned with the
+    factors, or else by one of them."""
     if not features:
         return
     shape, dtype = model._known_shape(), model._item_factors.dtype
@@ -203,12 +204,14 @@ def learn(model: Any, features: Mapping[str, Matched]) -> None:
     for side in features:
         there = {each: np.flatnonzero(lengths[each]) for each in SIDES}
         aligned = features[side].matrix
-        ridge = fit(
-            csr.take_rows(aligned, there[side]),
-            _targets(twin, side, there[side]),
-            _gramian(twin, side, there[_OTHER[side]]),
-            model.feature_regularization,
-        )
+        ridge = model._ridges.get(side)
+        if ridge is None:
+            ridge = fit(
+                csr.take_rows(aligned, there[side]),
+                _targets(twin, side, there[side]),
+                _gramian(twin, side, there[_OTHER[side]]),
+                model.feature_regularization,
+            )
         model._log(
             "knows %s by %d features: feature_regularization %g",
             side, aligned.shape[1], ridge.strength,
@@ -224,7 +227,7 @@ def learn(model: Any, features: Mapping[str, Matched]) -> None:
         vocabulary = vocabulary._replace(**new)
     growth.publish(
         model, twin, _training_matrix=csr.TrainingMatrix.of(counted), _ids=vocabulary,
-        _features=sides,
+        _features=sides, _ridges={},
     )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -12,6 +13,8 @@ from recsys.models.training import Start, Step, check_size, seeded_start, warn
 
 if TYPE_CHECKING:
     from scipy import sparse
+
+    from recsys.models.features import Matched
 
 SCHEDULES = ("deterministic", "hogwild")
 _NAMES = ("_user_factors", "_item_factors", "_user_biases", "_item_biases")
@@ -54,7 +57,7 @@ class GradientTrainer:
         self.engine: Any = None
         self.spare: Any = None
 
-    def start(self, continues: bool) -> None:
+    def start(self, continues: bool, features: Mapping[str, Matched]) -> None:
         entries = self.entries
         self.seed, self.current = seeded_start(self.model, entries.shape, entries.dtype, continues)
         if not continues:  # nothing is going to be learned of these

@@ -8,8 +8,9 @@ import numpy as np
 
 from recsys import checks, csr, kernels
 from recsys.models import ids
+from recsys.models.alternating import check_alternating
 from recsys.models.confidence import SCHEMES, Scheme, signed_confidence
-from recsys.models.least_squares import LeastSquaresModel, check_alternating
+from recsys.models.least_squares import LeastSquaresModel
 from recsys.models.selection import one_history
 
 if TYPE_CHECKING:

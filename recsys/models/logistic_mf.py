@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from recsys.models.training import Step, check_size, seeded_start
 
 if TYPE_CHECKING:
     from scipy import sparse
+
+    from recsys.models.features import Matched
 
 # docs/defaults.md has the experiment behind the defaults. Larger learning rates learn faster, but
 # no better.
@@ -287,7 +290,7 @@ class LogisticTrainer:
         self.ahead: Learned | None = None
         self.spare: Any = None
 
-    def start(self, continues: bool) -> None:
+    def start(self, continues: bool, features: Mapping[str, Matched]) -> None:
         model, signed = self.model, self.signed
         self.seed, drawn = seeded_start(model, signed.shape, signed.dtype, continues)
         self.current = Learned.of(drawn.users), Learned.of(drawn.items)

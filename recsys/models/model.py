@@ -52,6 +52,7 @@ class Model(metaclass=ABCMeta):
     _ids: Vocabulary | None = None
     _training_matrix: TrainingMatrix | None = None
     _features: Mapping[str, SideFeatures] = MappingProxyType({})  # of "users", of "items"
+    _ridges: Mapping[str, Any] = MappingProxyType({})  # learned in a training that goes on
     _boost: float = 1.0  # of what items add to scores that only features tell of
     _popularity: np.ndarray | None = None  # from a file without a training matrix
     _prepared: dict[str, Any]  # what a model keeps of its present state to answer faster

@@ -214,7 +214,7 @@ def test_an_interrupted_warm_start_with_newcomers_changes_nothing(monkeypatch):
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("recsys.models.least_squares.AlternatingTrainer.step", stop)
+    monkeypatch.setattr("recsys.models.alternating.AlternatingTrainer.step", stop)
     with pytest.raises(KeyboardInterrupt):
         model.fit(interactions("string", counts(50, 40)), warm_start=True, show_progress=False)
     assert learned(model) == before and len(model.users) == 40
