@@ -220,7 +220,11 @@ def main_lists(options: argparse.Namespace) -> None:
         keep(name, measure_lists(data.inner(), options))
     if (ratings := measure_ratings(options.folder, options)) is not None:
         keep("ratings", {"reached": ratings})
-    ordered = {name: experiments[name] for name in (*quality_data.ALL_NAMES, "ratings") if name in experiments}
+    ordered = {
+        name: experiments[name]
+        for name in (*quality_data.ALL_NAMES, "ratings")
+        if name in experiments
+    }
     if not ordered:
         raise SystemExit(f"none of the data sets is in {options.folder}")
     measured = days(each["measured"] for each in ordered.values())
@@ -339,7 +343,9 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     commands = parser.add_subparsers(required=True)
     lists = commands.add_parser("lists", help="what lists are worth, and how soon")
-    quality_data.add_options(lists, "CPU, number of threads, scale and seeds", data=quality_data.ALL_NAMES)
+    quality_data.add_options(
+        lists, "CPU, number of threads, scale and seeds", data=quality_data.ALL_NAMES
+    )
     add_seed(lists)
     add_threads(lists)
     lists.add_argument("--seeds", type=int, default=3, help="fits of each; default: 3")
