@@ -90,6 +90,7 @@ class FeaturePrior:
         self._factored = self._factor(by_feature, weighted)
         self._now: Weights | None = None
         self._before: Weights | None = None
+        self._has_biases = False
         self._right: np.ndarray | None = None
         self._rows_mean: np.ndarray | None = None
 
@@ -107,6 +108,13 @@ class FeaturePrior:
             out += common.astype(self._dtype)
         return out
 
+    def means(self) -> Factors:
+        """What rows are drawn to, where all are alike strongly; zeros for those that are not."""
+        out = self._by_row.times(np.vstack([self._now.weights, self._now.constant]))
+        if not self._has_biases:
+            return Factors(out)
+        return Factors(np.ascontiguousarray(out[:, :-1]), np.ascontiguousarray(out[:, -1]))
+
     # ---- learning --------------------------------------------------------------------------------
 
     @property
@@ -117,7 +125,7 @@ class FeaturePrior:
     @single_threaded_blas()
     def start(self, rows: Factors, weights: np.ndarray | None = None) -> None:
         """Begin at W, and otherwise at the ridge of the rows."""
-        width = rows.width
+        width, self._has_biases = rows.width, rows.biases is not None
         shape = len(self._mean), width
         if weights is not None:
             weights = np.ascontiguousarray(weights, self._dtype)
@@ -157,7 +165,8 @@ class FeaturePrior:
         if self._factored is not None:
             from scipy.linalg import cho_solve
 
-            weights = cho_solve(self._factored, right.astype(np.float64)).astype(self._dtype)
+            solved = cho_solve(self._factored, right.astype(np.float64))
+            weights = np.ascontiguousarray(solved, self._dtype)
             learned = weights, right
         else:
             learned = self._descended(began.weights, began.image, right, steps)

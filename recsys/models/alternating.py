@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("recsys")
 
+_PLAIN = 2  # iterations before features take part
 _VANISHED = 1e-4  # factors that tell apart what users like are nearly 1
 
 
@@ -138,9 +139,13 @@ class AlternatingTrainer:
         self.current = Both(*map(kernels.Factors, (users, items), biases))
         self.spare: Both | None = None
         self.momentum = Momentum(self.dtype) if model.acceleration else None
-        self.priors = Priors(model, features, self.sides, continues)
-        for side, rows in self._by_side(self.current).items():
-            rows.factors[self.priors.empty(side)] = 0  # these have been what features say
+        rows = {
+            name: (np.diff(side.indptr), side.regularization)
+            for name, side in zip(("users", "items"), self.sides, strict=True)
+        }
+        self.priors = Priors(model, features, rows, _PLAIN, continues)
+        for side, learned in self._by_side(self.current).items():
+            learned.factors[self.priors.empty(side)] = 0  # these have been what features say
 
     def state(self) -> dict[str, Any]:
         users, items = self.current

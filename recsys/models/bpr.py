@@ -9,7 +9,7 @@ import numpy as np
 
 from recsys import checks, csr, kernels
 from recsys.kernels import PairwiseFoldIn, PairwiseSGD, Rates
-from recsys.models import explanation
+from recsys.models import explanation, features
 from recsys.models.factor_model import FactorModel
 from recsys.models.gradient import GradientTrainer, all_finite, bands, check_epochs
 from recsys.models.growth import Rows
@@ -176,6 +176,7 @@ class BPR(FactorModel):
     _entry = PairwiseEpoch
     _iterations_name = "epochs"
     _rounds = 5
+    _learns_features = True
 
     def __init__(
         self,
@@ -348,6 +349,8 @@ class BPR(FactorModel):
         users = touched[0]
         start = Start(self._user_factors[users], self._item_factors, None, self._item_biases)
         engine, done = self._engine(liked, start), len(self._history)
+        expected = features.expected_of(self, "users", users), features.expected_of(self, "items")
+        engine.draw_to(*expected)
         rate = self._in_effect("learning_rate") / (1 + self.learning_rate_decay * done)
         seed = int(checks.random_generator(self.random_state).integers(2**64, dtype=np.uint64))
         for number in range(done, done + rounds):

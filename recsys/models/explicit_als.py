@@ -116,6 +116,7 @@ class ExplicitALS(RatingModel, LeastSquaresModel):
     """
 
     _entry = ExplicitALSIteration
+    _learns_features = True
     compute_loss = True
 
     def __init__(

@@ -58,6 +58,7 @@ class FactorModel(Model):
     _topk = staticmethod(kernels.topk)  # another one where an index answers
     _ratings: ClassVar[bool] = False  # whether entries are ratings: later ones replace earlier ones
     _takes_prior: ClassVar[bool] = False  # whether single rows are learned by both
+    _learns_features: ClassVar[bool] = False  # whether training goes by features
     _rounds: ClassVar[int] = 1  # of a day's events
     _learned_besides: ClassVar[tuple[str, ...]] = ()  # what else belongs to rows, see `_placed`
 

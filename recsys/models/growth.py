@@ -114,9 +114,20 @@ def continued(
 
 
 def placed(model: Any, places: Rows, dtype: np.dtype) -> Any:
-    """A twin with factors of its own: row i is what row ``places[i]`` was, or zeros for -1."""
+    """A twin with factors of its own: row i is what row ``places[i]`` was, or zeros for -1; so are
+    its features."""
     state = model._placed(*places, dtype)
-    return model._twin(**state, _prepared={})
+    features = {
+        side: _features_placed(known, places[side == "items"])
+        for side, known in model._features.items()
+    }
+    return model._twin(**state, _features=features, _prepared={})
+
+
+def _features_placed(known: Any, rows: np.ndarray) -> Any:
+    there = np.where(rows < known.matrix.shape[0], rows, -1)
+    nobody = np.flatnonzero(np.isin(rows, known.rows))
+    return known._replace(matrix=csr.take_rows(known.matrix, there), rows=nobody)
 
 
 def taken(array: np.ndarray, rows: np.ndarray, dtype: np.dtype) -> np.ndarray:
@@ -173,7 +184,7 @@ def alternate(model: Any, counts: sparse.csr_array, new: Rows, touched: Rows, ro
     def solve(noun: str, rows: np.ndarray, entries: sparse.csr_array, held: str) -> None:
         if not len(rows):
             return
-        solved = model._solve_rows(entries, held)
+        solved = model._solve_rows(entries, held, model._drawn_to(f"{noun}s", rows))
         getattr(model, f"_{noun}_factors")[rows] = solved.factors
         if solved.biases is not None:
             getattr(model, f"_{noun}_biases")[rows] = solved.biases

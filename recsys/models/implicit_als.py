@@ -10,7 +10,7 @@ from recsys import checks, csr, kernels
 from recsys.models import ids
 from recsys.models.alternating import check_alternating
 from recsys.models.confidence import SCHEMES, Scheme, signed_confidence
-from recsys.models.least_squares import LeastSquaresModel
+from recsys.models.least_squares import LeastSquaresModel, as_factors
 from recsys.models.selection import one_history
 from recsys.models.training import NotFittedError
 from recsys.models.weights import Parameters, Weights
@@ -175,6 +175,8 @@ class ImplicitALS(LeastSquaresModel):
     array([1], dtype=int32)
     """
 
+    _learns_features = True
+
     def __init__(
         self,
         factors: int = 64,
@@ -231,6 +233,7 @@ class ImplicitALS(LeastSquaresModel):
         With `bias` the same holds of what the score has beyond s_i, the item's score for a user
         of the same lambda_u without entries: it is the sum over all stored entries k of
         ``(c_uk p_uk - (c_uk - w0) s_k) y_i' A_u^-1 y_k``, y_i and y_k with a 1 for the user's bias.
+        So it is where features say something of the user, which is then in s_i.
 
         Parameters
         ----------
@@ -248,7 +251,7 @@ class ImplicitALS(LeastSquaresModel):
         -------
         score : float
             The score of the item for the factors and bias `fold_in` gives the user: the sum of
-            what all entries contribute, listed or not, and with `bias` of s_i.
+            what all entries contribute, listed or not, and with `bias` or features of s_i.
         ids : ndarray of int32 (ids: int64 or objects), at most N
             Items that contribute (without `bias` those the user likes), the one that contributes
             most first.
@@ -259,7 +262,7 @@ class ImplicitALS(LeastSquaresModel):
         NotFittedError, IndexError, TypeError, ValueError
             As in `recommend`.
         """
-        vocabulary = self._vocabulary()
+        vocabulary, given = self._vocabulary(), user_items is not None
         user, user_items = ids.with_history(vocabulary, user, user_items, newcomers=True)
         item = ids.to_rows(vocabulary, "items", item, "item")
 
@@ -268,14 +271,15 @@ class ImplicitALS(LeastSquaresModel):
         column = checks.one_row_number("item", item, len(held.factors))
         checks.integer("N", N, 1)
         signed = self._signed(one_history(self, user, user_items))
+        drawn = self._of_strangers("users", 1) if given else self._drawn_in_training(user)
         if self.nonnegative:
             held = self._held_of_positive(signed, held)
         a = kernels.normal_matrix(signed, held, *self._weights(), self.num_threads)
         # minimum norm, as a row without regularization is solved
         pull = np.linalg.lstsq(a, _with_one(held, [column])[0], rcond=None)[0]
         values, nobody = signed.data.astype(np.float64), np.zeros(len(held.factors))
-        if held.biases is not None:
-            nobody = self._scores_without_entries(signed, held)
+        if held.biases is not None or drawn is not None:
+            nobody = self._scores_without_entries(signed, held, drawn)
         weights = np.abs(values) - self._weights().unobserved
         pushes = np.maximum(values, 0) - weights * nobody[signed.indices]
         columns, pushes = signed.indices[pushes != 0], pushes[pushes != 0]
@@ -297,23 +301,22 @@ class ImplicitALS(LeastSquaresModel):
         return kernels.Factors(np.ascontiguousarray(items.factors[:, positive]), items.biases)
 
     def _scores_without_entries(
-        self, signed: sparse.csr_array, items: kernels.Factors
+        self, signed: sparse.csr_array, items: kernels.Factors, drawn: np.ndarray | None
     ) -> np.ndarray:
-        """What the one user of `signed` would get for each item if it had no entries."""
+        """What the one user of `signed`, drawn to this, would get for each item without entries."""
         [lambda_] = kernels.scaled_lambda(signed, *self._weights())
         empty = csr.assemble(
             signed.data[:0], signed.indices[:0], np.zeros_like(signed.indptr), signed.shape
         )
-        nobody = kernels.fold_in(
-            empty,
-            items,
-            lambda_,
-            0.0,
-            self._weights().unobserved,
-            self.num_threads,
-            mean=self._mean,
-        )
+        nobody = prior = None if drawn is None else as_factors(drawn, items)
+        if prior is None or signed.nnz:
+            nobody = kernels.fold_in(
+                empty, items, lambda_, 0.0, self._weights().unobserved, self.num_threads,
+                mean=self._mean, prior=prior,
+            )  # fmt: skip
         scores = items.factors @ nobody.factors[0].astype(np.float64)
+        if items.biases is None:
+            return scores
         return scores + items.biases + (nobody.biases[0] + self._mean)
 
     def objective(self, user_items: Any) -> float:

@@ -17,11 +17,8 @@ from recsys import csr, kernels
 from recsys.models import ridge
 
 if TYPE_CHECKING:
-    from recsys.kernels import FeaturePrior, Side
+    from recsys.kernels import FeaturePrior
     from recsys.models.features import Matched
-
-SIDES = ("users", "items")
-PLAIN = 2  # iterations, before features take part
 
 
 class Priors:
@@ -32,17 +29,24 @@ class Priors:
     model : a model that `fit` trains
     features : Mapping
         Of "users", of "items", what `fit` was given.
-    sides : (Side, Side)
+    rows : Mapping
+        Of either side, how many entries rows have and what draws them, lambda_u.
+    plain : int
+        Iterations without, at first.
     continues : bool
         Whether the model has been trained already.
     """
 
     def __init__(
-        self, model: Any, features: Mapping[str, Matched], sides: tuple[Side, Side], continues: bool
+        self,
+        model: Any,
+        features: Mapping[str, Matched],
+        rows: Mapping[str, tuple[np.ndarray, np.ndarray]],
+        plain: int,
+        continues: bool,
     ) -> None:
-        self._model, self._features = model, features
-        self._sides = dict(zip(SIDES, sides, strict=True))
-        self._left = 0 if continues else PLAIN
+        self._model, self._features, self._rows = model, features, rows
+        self._left = 0 if continues else plain
         self._known = model._features if continues else {}
         self._learned: dict[str, FeaturePrior] = {}
 
@@ -54,7 +58,7 @@ class Priors:
         """The rows of a side with features that nothing but these tells of."""
         if side not in self._features:
             return np.empty(0, np.int64)
-        return np.flatnonzero(np.diff(self._sides[side].indptr) == 0)
+        return np.flatnonzero(self._rows[side][0] == 0)
 
     def iterate(self, current: Mapping[str, kernels.Factors]) -> None:
         """Another iteration begins, from these factors."""
@@ -76,6 +80,11 @@ class Priors:
         """What the objective has more than a plain one."""
         return sum(prior.penalty() for prior in self._learned.values())
 
+    def means(self, side: str) -> kernels.Factors | None:
+        """What the rows are drawn to, all alike strongly; None where there are no features."""
+        prior = self._learned.get(side)
+        return None if prior is None else prior.means()
+
     def ridges(self) -> dict[str, ridge.Ridge]:
         """What is learned of each side, in arrays that are not written to."""
         return {
@@ -85,8 +94,8 @@ class Priors:
 
     def _begun(self, side: str, current: Mapping[str, kernels.Factors]) -> FeaturePrior:
         model, rows = self._model, current[side]
-        data, dtype = self._sides[side], rows.factors.dtype
-        lengths = np.diff(data.indptr)
+        dtype = rows.factors.dtype
+        lengths, weights = self._rows[side]
         matrix = csr.take_rows(self._features[side].matrix, np.arange(len(lengths)))
         known = self._known.get(side)
         strength = model.feature_regularization
@@ -95,7 +104,7 @@ class Priors:
         if strength is None:
             other = "items" if side == "users" else "users"
             strength = self._chosen(matrix, rows, current[other], np.flatnonzero(lengths))
-        drawn = np.where(lengths > 0, data.regularization, 0.0)
+        drawn = np.where(lengths > 0, weights, 0.0)
         prior = kernels.FeaturePrior(matrix, drawn, strength, dtype, model.num_threads)
         prior.start(rows, None if known is None else known.ridge.weights)
         model._log(

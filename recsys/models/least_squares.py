@@ -25,6 +25,7 @@ class LeastSquaresModel(FactorModel):
     """A factor model of which each row is solved by least squares, the other side held: all rows
     in training, single ones later."""
 
+    regularization: float
     bias: bool
     nonnegative: bool = False  # a parameter of models whose trainer knows it
 
@@ -98,7 +99,8 @@ class LeastSquaresModel(FactorModel):
             return super().fold_in_items(item_users, item_features=item_features)
         item_users = ids.newcomers_entries(self._vocabulary(), "items", item_users)
 
-        return both_or_factors(self._new_items(item_users, None))
+        count = getattr(item_users, "shape", (0,))[0]
+        return both_or_factors(self._new_items(item_users, self._of_strangers("items", count)))
 
     def partial_fit_users(
         self,
@@ -180,23 +182,52 @@ class LeastSquaresModel(FactorModel):
 
     def _folded(self, rows: sparse.csr_array) -> kernels.Factors:
         self._check_parameters()
-        return self._solve_rows(self._signed(rows), "item")
+        return self._solve_rows(
+            self._signed(rows), "item", self._of_strangers("users", rows.shape[0])
+        )
 
     def _solve_rows(
         self, signed: sparse.csr_array, held: str, prior: np.ndarray | None = None
     ) -> kernels.Factors:
         """Factors and biases of rows against those of the other side, "user" or "item"; drawn to
-        `prior`, (rows, f) or (rows, f + 1), or to zero."""
+        `prior`, (rows, f) or (rows, f + 1), or to zero. Rows without entries are their prior."""
         fixed = self._held(held)
-        rest = {"mean": self._mean, "ratings": self._ratings}
+        rest: dict[str, Any] = {"mean": self._mean, "ratings": self._ratings}
         if self.nonnegative:  # which no prior is for
             return kernels.nonnegative_fold_in(
                 signed, fixed, *self._weights(), self.num_threads, **rest
             )
         drawn_to = None if prior is None else as_factors(prior, fixed)
-        return kernels.fold_in(
+        solved = kernels.fold_in(
             signed, fixed, *self._weights(), self.num_threads, prior=drawn_to, **rest
         )
+        if drawn_to is not None:  # nobody has seen them: that says nothing against them
+            empty = np.diff(signed.indptr) == 0
+            for array, means in zip(solved, drawn_to, strict=True):
+                if array is not None:
+                    array[empty] = means[empty]
+        return solved
+
+    def _drawn_to(self, side: str, rows: np.ndarray) -> np.ndarray | None:
+        """What some rows are expected to be by their features, as `_solve_rows` takes it; -1: of
+        somebody without. None: nothing is known by features."""
+        known = self._features.get(side)
+        if known is None or not self.regularization:
+            return None
+        there = np.where(rows < known.matrix.shape[0], rows, -1)
+        return known.ridge.mean(csr.take_rows(known.matrix, there))
+
+    def _of_strangers(self, side: str, count: int) -> np.ndarray | None:
+        """The same of rows of whom there are entries alone: what training drew such to."""
+        known = self._features.get(side)
+        return self._drawn_to(side, np.full(count, -1)) if known and known.joint else None
+
+    def _drawn_in_training(self, user: int) -> np.ndarray | None:
+        """The same of a user the model knows."""
+        known = self._features.get("users")
+        if known is None or not (known.joint or user in known.rows):
+            return None
+        return self._drawn_to("users", np.array([user]))
 
     def _solved_near(self, side: str, entries: Any, prior: np.ndarray) -> kernels.Factors:
         """New users, or new items, of these entries, drawn to what features say of them."""

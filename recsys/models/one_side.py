@@ -77,6 +77,8 @@ def partial_fit(
             model, side, learned[: described.shape[0]], described
         )
         prior = feature_answers.prior(model, side, csr.take_rows(by_features[side].matrix, learned))
+    else:
+        prior = model._drawn_to(side, learned)
     if side == "users":
         solved = model._solve_rows(model._signed(csr.take_rows(known, learned)), "item", prior)
     else:
