@@ -398,11 +398,13 @@ class ImplicitALS(LeastSquaresModel):
         state = super()._from_file(header, arrays, training_matrix)
         return state | {"_fitted_weights": weights_from_file(header)}
 
-    def _in_effect(self, name: str) -> Any:
+    def _in_effect(self, name: str, counts: sparse.csr_array | None = None) -> Any:
         place = _WEIGHTS.get(name)
-        if place is None or (self.regularization is None and self._fitted_weights is None):
+        chosen = self.regularization is None
+        if place is None or (chosen and counts is None and self._fitted_weights is None):
             return super()._in_effect(name)
-        return self._weights()[place]
+        weights = self._weights() if counts is None else self._weights_for(self._signed(counts))
+        return weights[place]
 
     def _wanted_weights(self) -> Parameters:
         return Parameters(*(getattr(self, name) for name in _WEIGHTS))

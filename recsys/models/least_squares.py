@@ -212,7 +212,7 @@ class LeastSquaresModel(FactorModel):
         """What some rows are expected to be by their features, as `_solve_rows` takes it; -1: of
         somebody without. None: nothing is known by features."""
         known = self._features.get(side)
-        if known is None or not self.regularization:
+        if known is None or not self._weights().regularization:
             return None
         there = np.where(rows < known.matrix.shape[0], rows, -1)
         return known.ridge.mean(csr.take_rows(known.matrix, there))
