@@ -71,7 +71,6 @@ class AlternatingIteration(Iteration):
 
 def check_alternating(model: Any) -> np.dtype:
     """Check the parameters that all models trained by alternation have; returns the dtype."""
-    checks.number("regularization", model.regularization, least=0)
     checks.flag("bias", model.bias)
     checks.flag("nonnegative", model.nonnegative)
     checks.choice("solver", model.solver, tuple(SOLVERS))
@@ -108,9 +107,9 @@ class AlternatingTrainer:
         self.model, self.shape, self.dtype = model, counts.shape, counts.dtype
         self.entries = counts.nnz
         signed = model._signed(counts)
-        self.mean = model._mean_target(signed) if model.bias else 0.0
-        lambda_, nu, w0 = model._weights()
-        self.sides = kernels.make_sides(signed, lambda_, nu, w0, model._ratings)
+        self.weights = model._weights_for(signed)
+        self.mean = model._mean_target(signed, self.weights.unobserved) if model.bias else 0.0
+        self.sides = kernels.make_sides(signed, *self.weights, model._ratings)
         # As they are now: what a callback sets is checked at the next fit
         self.solver = NONNEGATIVE if model.nonnegative else SOLVERS[model.solver]
         self.options = {
@@ -157,6 +156,7 @@ class AlternatingTrainer:
             "_item_biases": items.biases,
             "_mean": self.mean,
             "_ridges": self.priors.ridges(),
+            "_fitted_weights": self.weights,
         }
 
     def step(self, number: int) -> Step:
@@ -259,5 +259,5 @@ class AlternatingTrainer:
                 "large for these counts, and lists mean nothing. Lower it; 2 to 6 times the mean "
                 "confidence of the entries is a good start",
                 largest,
-                model.regularization,
+                self.weights.regularization,
             )

@@ -255,7 +255,7 @@ class BPR(FactorModel):
         checks.flag("weighted", self.weighted)
         return check_epochs(self)
 
-    def _in_effect(self, name: str) -> Any:
+    def _in_effect(self, name: str, counts: sparse.csr_array | None = None) -> Any:
         checks.choice("loss", self.loss, LOSSES)
         value = getattr(self, name)
         return _BY_LOSS[self.loss].get(name) if value is None else value

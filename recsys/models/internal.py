@@ -7,7 +7,7 @@ member of a model is used outside of this folder.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from recsys.models import factor_lists
 from recsys.models.factor_model import FactorModel
 from recsys.models.ids import Vocabulary
 from recsys.models.model import Model
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 # ---- parameters --------------------------------------------------------------------------------
 
@@ -38,9 +41,9 @@ def check_parameters(model: Model) -> np.dtype:
     return model._check_parameters()
 
 
-def in_effect(model: Model, name: str) -> Any:
-    """A parameter, or what it comes to where it is None."""
-    return model._in_effect(name)
+def in_effect(model: Model, name: str, counts: sparse.csr_array | None = None) -> Any:
+    """A parameter, or what it comes to where it is None: in the last fit, or on `counts`."""
+    return model._in_effect(name, counts)
 
 
 def json_parameters(model: Model) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from recsys.models.alternating import AlternatingIteration, AlternatingTrainer
 from recsys.models.factor_model import FactorModel
 from recsys.models.feature_methods import both_or_factors
 from recsys.models.training import Iteration, Trainer
+from recsys.models.weights import Weights
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -34,6 +35,7 @@ class LeastSquaresModel(FactorModel):
     _just_added: tuple[str, TrainingMatrix, sparse.csr_array] | None = None
     _rounds = 2
     _takes_prior = True
+    _fitted_weights: Weights | None = None
 
     # ---- what a model of this kind provides ----------------------------------------------------
 
@@ -42,10 +44,14 @@ class LeastSquaresModel(FactorModel):
         """Counts, users x items, as the kernels take them: whole users, at most all."""
 
     @abstractmethod
-    def _weights(self) -> tuple[float, float, float]:
-        """lambda, nu and w0, see `kernels.make_sides`."""
+    def _weights(self) -> Weights:
+        """Those of the present parameters, and of the last training what it chose."""
 
-    def _mean_target(self, signed: sparse.csr_array) -> float:
+    def _weights_for(self, signed: sparse.csr_array) -> Weights:
+        """Those that training on this is to have."""
+        return self._weights()
+
+    def _mean_target(self, signed: sparse.csr_array, unobserved_weight: float) -> float:
         """The mean of what scores are to be."""
         return 0.0
 
@@ -206,7 +212,7 @@ class LeastSquaresModel(FactorModel):
         """What some rows are expected to be by their features, as `_solve_rows` takes it; -1: of
         somebody without. None: nothing is known by features."""
         known = self._features.get(side)
-        if known is None or not self.regularization:
+        if known is None or not self._weights().regularization:
             return None
         there = np.where(rows < known.matrix.shape[0], rows, -1)
         return known.ridge.mean(csr.take_rows(known.matrix, there))

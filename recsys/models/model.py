@@ -94,8 +94,8 @@ class Model(metaclass=ABCMeta):
         vars(self).update(params)
         return self
 
-    def _in_effect(self, name: str) -> Any:
-        """A parameter, or what it comes to where it is None."""
+    def _in_effect(self, name: str, counts: sparse.csr_array | None = None) -> Any:
+        """A parameter, or what it comes to where it is None: in the last fit, or on `counts`."""
         return getattr(self, name)
 
     @abstractmethod

@@ -162,7 +162,7 @@ def tune(
     settings = {"random_state": random_state, "prune": prune, **task.settings()}
     settings["space"] = _space_as_json(optuna, axes)
     file = None if study is None else StudyFile(Path(study), settings, axes)
-    start = start_of(task.model({}), space, axes)
+    start = start_of(task.model({}), space, axes, task.train)
     search = Search(optuna, task, axes, start, random_state, prune, file)
     search.run(trials, timeout, callback, show_progress)
     best = best_of(search.trials, task.metric)
