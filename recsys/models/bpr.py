@@ -175,7 +175,7 @@ class BPR(FactorModel):
 
     _entry = PairwiseEpoch
     _iterations_name = "epochs"
-    _rounds = 5
+    _rounds = 10
 
     def __init__(
         self,
@@ -339,7 +339,9 @@ class BPR(FactorModel):
             raise FloatingPointError(f"folding in diverged: lower learning_rate, which is {rate:g}")
         return factors, None
 
-    def _learn_rows(self, counts: sparse.csr_array, new: Rows, touched: Rows, rounds: int) -> None:
+    def _learn_rows(
+        self, counts: Any, new: Rows, touched: Rows, rounds: int, before: Any = None
+    ) -> None:
         if len(new[0]):
             self._user_factors[new[0]] = self._folded(csr.take_rows(counts, new[0]))[0]
         liked = _liked(csr.take_rows(counts, touched[0]))

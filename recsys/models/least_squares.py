@@ -216,7 +216,7 @@ class LeastSquaresModel(FactorModel):
         one_side.partial_fit(self, "items", items, *told)
 
     def _learn_rows(
-        self, counts: sparse.csr_array, new: growth.Rows, touched: growth.Rows, rounds: int
+        self, counts: Any, new: growth.Rows, touched: growth.Rows, rounds: int, before: Any = None
     ) -> None:
         growth.alternate(self, counts, new, touched, rounds)
 

@@ -118,7 +118,7 @@ class LogisticMF(FactorModel):
     # Sums of squared gradients, (of factors, of biases) for users and items: how far AdaGrad is.
     _squares: tuple[tuple[np.ndarray, np.ndarray], ...] | None = None
     _learned_besides = ("_squares",)
-    _rounds = 3
+    _rounds = 6
 
     def __init__(
         self,
@@ -195,16 +195,17 @@ class LogisticMF(FactorModel):
         if item_biases is None:
             item_biases = np.zeros(len(items), dtype)
         fixed = self._once("fixed", self._item_factors, lambda: Fixed.of(items, item_biases))
-        solved = self._from_zero(self._signed(rows), fixed, self._user_biases)
+        known = self._user_biases
+        mean = 0.0 if known is None else known.mean(dtype=np.float64)
+        solved = self._from_zero(self._signed(rows), fixed, mean)
         return solved.factors, solved.biases
 
     def _from_zero(
-        self, signed: sparse.csr_array, fixed: Fixed, known: np.ndarray | None
+        self, signed: sparse.csr_array, fixed: Fixed, biases: np.ndarray | float
     ) -> Learned:
-        """Rows after `iterations` steps from zero factors and the mean of the `known` biases."""
+        """Rows after `iterations` steps from zero factors and these biases."""
         solved = Learned.of(np.zeros((signed.shape[0], self.factors), signed.dtype))
-        if known is not None:
-            solved.biases[:] = known.mean(dtype=np.float64)
+        solved.biases[:] = biases
         side = LmfSide.of(signed, self.negatives)
         for number in range(self.iterations):
             keys = np.repeat(kernels.row_keys(_FOLD_IN_SEED, number, 1), signed.shape[0])
@@ -215,16 +216,25 @@ class LogisticMF(FactorModel):
                 )
         return solved
 
-    def _learn_rows(self, counts: sparse.csr_array, new: Rows, touched: Rows, rounds: int) -> None:
+    def _learn_rows(
+        self, counts: Any, new: Rows, touched: Rows, rounds: int, before: Any = None
+    ) -> None:
         signed = self._signed(counts)
         by_side = signed, csr.transposed(signed)
-        parts = self._sides_learned()
+        parts, starts = self._sides_learned(), independent_biases(signed)
+        if before is not None and before.nnz:
+            for side, now, then in zip(
+                parts, starts, independent_biases(self._signed(before)), strict=True
+            ):
+                side.biases[: len(then)] += now[: len(then)] - then
         for at in (0, 1):
-            own, other, rows = parts[at], parts[1 - at], new[at]
+            own, other, rows, start = parts[at], parts[1 - at], new[at], starts[at]
             if len(rows):
-                old = np.delete(own.biases, rows)
+                others = np.setdiff1d(np.flatnonzero(np.diff(by_side[at].indptr)), rows)
+                beside = own.biases[others] - start[others]  # what was learned of them besides
                 entries = csr.take_rows(by_side[at], rows)
-                _put(own, rows, self._from_zero(entries, other.fixed(), old))
+                begin = start[rows] + (beside.mean() if len(beside) else 0.0)
+                _put(own, rows, self._from_zero(entries, other.fixed(), begin))
         entries = [csr.take_rows(by_side[at], touched[at]) for at in (0, 1)]
         for number in range(rounds):
             for at in (0, 1):
@@ -275,6 +285,16 @@ def _put(side: Learned, rows: np.ndarray, solved: Learned) -> None:
         all_rows[rows] = some
 
 
+def independent_biases(signed: sparse.csr_array) -> tuple[np.ndarray, np.ndarray]:
+    """Biases, in double, of users and items that are independent of each other."""
+    likes = signed.astype(np.float64)
+    likes.data = np.maximum(likes.data, 0)
+    one = likes.data.sum() / max(1, np.count_nonzero(likes.data)) or 1.0
+    sums = likes.sum(axis=1) + one, likes.sum(axis=0) + one
+    users, items = (np.log(of_side / of_side.mean()) for of_side in sums)
+    return users + np.log(max(likes.data.sum(), one) / math.prod(likes.shape)), items
+
+
 def _squared(x: np.ndarray) -> float:
     return float(np.einsum("ij,ij->", x, x, dtype=np.float64))
 
@@ -294,20 +314,11 @@ class LogisticTrainer:
         for side, biases in zip(self.current, drawn[2:], strict=True):
             side.biases[:] = biases
         if not continues:
-            self._start_biases()
+            for side, start in zip(self.current, independent_biases(signed), strict=True):
+                side.biases[:] = start
         elif model._squares is not None:
             for side, squares in zip(self.current, model._squares, strict=True):
                 side.squares[:], side.bias_squares[:] = squares
-
-    def _start_biases(self) -> None:
-        users, items = self.current
-        likes = self.signed.astype(np.float64)
-        likes.data = np.maximum(likes.data, 0)
-        one = likes.data.sum() / max(1, np.count_nonzero(likes.data)) or 1.0
-        for learned, axis in ((users, 1), (items, 0)):
-            sums = likes.sum(axis=axis) + one
-            learned.biases[:] = np.log(sums / sums.mean())
-        users.biases[:] += np.log(max(likes.data.sum(), one) / math.prod(likes.shape))
 
     def state(self) -> dict[str, Any]:
         return _state(*self.current)

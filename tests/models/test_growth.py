@@ -32,6 +32,11 @@ def with_the_day(ratings=False):
     return table
 
 
+def _of_user_42():
+    """What leads from user 42, and so from item 31, to the others."""
+    return sparse.csr_array(([4.0], ([42], [2])), shape=SHAPE).toarray()
+
+
 def solved(held, row):
     """One row by the definition: c = 1 + 2 r, lambda = 0.5."""
     c = 1 + 2 * row
@@ -62,8 +67,9 @@ def test_rounds_are_half_sweeps_over_what_is_touched():
     model = fitted("ImplicitALS", **SIMPLE)
     x, y = np.zeros((43, 5)), np.zeros((32, 5))
     x[:40], y[:30] = model.user_factors, model.item_factors
-    model.partial_fit(a_day(), rounds=2)
-    table = with_the_day()
+    day = sparse.csr_array(a_day() + _of_user_42())
+    table = with_the_day() + _of_user_42()
+    model.partial_fit(day, rounds=2)
     for users, items in (([40, 41, 42], [30, 31]), *[(set(ROWS), set(COLUMNS))] * 2):
         for u in users:
             x[u] = solved(y, table[u])
@@ -196,7 +202,7 @@ def test_a_warm_start_with_newcomers_anywhere(name):
 
 def test_a_warm_start_folds_newcomers_in():
     model = fitted("ImplicitALS", **SIMPLE)
-    x, y, table = np.zeros((43, 5)), np.zeros((32, 5)), with_the_day()
+    x, y, table = np.zeros((43, 5)), np.zeros((32, 5)), with_the_day() + _of_user_42()
     x[:40], y[:30] = model.user_factors, model.item_factors
     model.set_params(iterations=0).fit(sparse.csr_array(table), warm_start=True)
     for u in range(40, 43):
@@ -237,13 +243,39 @@ def test_another_dtype_comes_into_effect_for_all_that_is_learned():
         assert model.recommend(0)[1].dtype == np.float64
 
 
-def test_newcomers_who_only_meet_each_other_are_told_of(caplog):
-    events = Interactions.from_arrays(["u", "u", "v", "w"], ["a", "b", "b", "c"], [3, 1, 2, 4])
-    model = ImplicitALS(2, regularization=0.1, random_state=0).fit(events, show_progress=False)
-    with caplog.at_level("WARNING", logger="recsys"):
-        model.partial_fit(Interactions.from_arrays(["v"], ["a"], [1]))
-        assert not caplog.records
-        model.partial_fit(Interactions.from_arrays(["x", "y"], ["d", "d"], [5, 5]))
-    said = [record.getMessage() for record in caplog.records]
-    assert ["2 new users" in said[0], "1 new items" in said[1], len(said)] == [True, True, 2]
-    assert not model.user_factors[-2:].any()
+ISLAND = (list("xxyyyzzzww"), list("ababcabcac"), np.full(10, 5.0))
+
+
+@pytest.mark.parametrize("name", [each for each in FACTORS if not each.startswith("ExplicitALS")])
+def test_newcomers_who_only_meet_each_other_are_learned(name):
+    model = make(name).fit(interactions("string"), show_progress=False)
+    held = model.item_factors.copy()
+    model.partial_fit(Interactions.from_arrays(*ISLAND))
+    if name != "ExplicitSGD":  # ratings which are all their mean need no factors
+        assert model.user_factors[-4:].any(axis=1).all() and model.item_factors[-3:].any()
+    assert (model.item_factors[:30] == held).mean() >= (0 if name.startswith("BPR") else 1)
+
+
+@pytest.mark.parametrize("nonnegative", [False, True])
+def test_an_island_is_learned_nearly_as_if_there_were_nothing_else(nonnegative):
+    options, island = {**SIMPLE, "nonnegative": nonnegative}, Interactions.from_arrays(*ISLAND)
+    alone = ImplicitALS(20, random_state=0, **options).fit(island, show_progress=False)
+    model = fitted("ImplicitALS", interactions("string"), factors=20, **options)
+    again = make("ImplicitALS", factors=20, **options)
+    again.fit(interactions("string"), show_progress=False).partial_fit(island, rounds=30)
+    model.partial_fit(island, rounds=30)
+    assert learned(model) == learned(again)
+    assert model.score("x", "a") == pytest.approx(alone.score("x", "a"), abs=0.15)
+    assert model.score("x", "c") > 0.5 and (model.user_factors.min() >= 0) == nonnegative
+
+
+def test_a_warm_start_frees_those_who_were_left_at_zero():
+    """As a model has them that was saved by a version before this."""
+    old, island = interactions("string"), Interactions.from_arrays(*ISLAND)
+    model = fitted("ImplicitALS", old, **SIMPLE)
+    factors = [np.concatenate([model.user_factors, np.zeros((4, 5))]),
+               np.concatenate([model.item_factors, np.zeros((3, 5))])]  # fmt: skip
+    model.partial_fit(island)
+    model.user_factors, model.item_factors = factors
+    model.fit(old.concat(island), warm_start=True, show_progress=False)
+    assert model.recommend("x", N=1)[0].tolist() == ["c"]
