@@ -12,7 +12,7 @@ import numpy as np
 from recsys import checks, csr
 from recsys.csr import TrainingMatrix
 from recsys.interactions import Ids
-from recsys.models import newcomers
+from recsys.models import just_added, newcomers
 from recsys.models.ids import Vocabulary
 
 if TYPE_CHECKING:
@@ -29,23 +29,15 @@ def learn_day(
 ) -> None:
     """Add events, in the rows and columns of the model and new ones beyond them, to what a
     FactorModel remembers, and learn what they touch."""
-    matrix, shape = model._remembered(), model._known_shape()
-    if events.shape[0] < shape[0] or events.shape[1] < shape[1]:
-        hint = ". It looks transposed: pass its .T" if events.shape == shape[::-1] else ""
-        raise ValueError(
-            f"the events have shape {events.shape}; expected at least {shape}: rows and columns "
-            f"are those of the model, and new ones come after them{hint}"
-        )
-    before = matrix.counts(events.dtype)
-    known = widened(before, events.shape)
+    shape, before = model._known_shape(), model._remembered().counts(events.dtype)
     touched = np.flatnonzero(np.diff(events.indptr)), np.unique(events.indices)
-    rows = csr.take_rows(known, touched[0]), csr.take_rows(events, touched[0])
-    whole = csr.put_rows(known, touched[0], csr.merged(*rows, replaces=model._ratings))
+    added = events if model._ratings else just_added.without_counted(model, None, events)
+    whole = with_events(before, added, shape, replaces=model._ratings)
     users, items = (
         np.append(np.arange(old), np.full(count - old, -1))
         for old, count in zip(shape, events.shape, strict=True)
     )
-    unmet = newcomers.without_entries(model, known, touched)
+    unmet = newcomers.without_entries(model, widened(before, events.shape), touched)
     users[unmet[0]] = items[unmet[1]] = -1
     twin = placed(model, (users, items), events.dtype)
     twin._training_matrix = TrainingMatrix.of(whole)
@@ -56,6 +48,23 @@ def learn_day(
         "_features": known_by_features(model._features, touched),
     }
     publish(model, twin, _ids=vocabulary, **state)
+
+
+def with_events(
+    known: sparse.csr_array, events: sparse.csr_array, shape: tuple[int, int], *, replaces: bool
+) -> sparse.csr_array:
+    """What is known of `shape` users and items and the events added to it, which of ratings replace
+    older ones."""
+    if events.shape[0] < shape[0] or events.shape[1] < shape[1]:
+        hint = ". It looks transposed: pass its .T" if events.shape == shape[::-1] else ""
+        raise ValueError(
+            f"the events have shape {events.shape}; expected at least {shape}: rows and columns "
+            f"are those of the model, and new ones come after them{hint}"
+        )
+    known = widened(known, events.shape)
+    users = np.flatnonzero(np.diff(events.indptr))
+    rows = csr.take_rows(known, users), csr.take_rows(events, users)
+    return csr.put_rows(known, users, csr.merged(*rows, replaces=replaces))
 
 
 def continued(
@@ -162,7 +171,8 @@ def alternate(model: Any, counts: sparse.csr_array, new: Rows, touched: Rows, ro
     def solve(noun: str, rows: np.ndarray, entries: sparse.csr_array, held: str) -> None:
         if not len(rows):
             return
-        solved = model._solve_rows(entries, held)
+        prior = newcomers.prior(model, f"{noun}s", rows)
+        solved = model._solve_rows(entries, held, prior)
         getattr(model, f"_{noun}_factors")[rows] = solved.factors
         if solved.biases is not None:
             getattr(model, f"_{noun}_biases")[rows] = solved.biases

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 
 from recsys import checks, csr, kernels
-from recsys.csr import TrainingMatrix
 from recsys.interactions import Features
 from recsys.models import growth, ids, one_side
 from recsys.models.acceleration import Momentum
 from recsys.models.factor_model import FactorModel
 from recsys.models.feature_methods import both_or_factors
+from recsys.models.just_added import JustAdded
 from recsys.models.training import Iteration, Step, Trainer, check_size, drawn, start, warn
 
 if TYPE_CHECKING:
@@ -77,8 +77,7 @@ class LeastSquaresModel(FactorModel):
 
     _entry: ClassVar[type[Iteration]] = AlternatingIteration
 
-    # By which side entries were added, to what, and which
-    _just_added: tuple[str, TrainingMatrix, sparse.csr_array] | None = None
+    _just_added: JustAdded | None = None
     _rounds = 2
     _takes_prior = True
 
@@ -264,6 +263,11 @@ class LeastSquaresModel(FactorModel):
     def _held(self, noun: str) -> kernels.Factors:
         dtype = checks.floating_dtype(self.dtype)
         factors = np.asarray(self._factors(f"_{noun}_factors"), dtype)
+        if self.nonnegative and factors.min(initial=0) < 0:
+            raise ValueError(
+                f"nonnegative=True, and {noun}_factors has {factors.min():.3g}, from a training "
+                "without: fit again with warm_start=False"
+            )
         biases = getattr(self, f"_{noun}_biases")
         return kernels.Factors(factors, None if biases is None else np.asarray(biases, dtype))
 

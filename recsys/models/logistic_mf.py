@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recsys import checks, csr, kernels
+from recsys.csr import TrainingMatrix
 from recsys.kernels import Fixed, Learned, LmfSide
 from recsys.models import explanation
 from recsys.models.confidence import SCHEMES, Scheme, signed_confidence
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 # Training has got lost where the loss is that many times the loss of all scores being zero.
 _LOST = 10.0
 _FOLD_IN_SEED = 0
+_LEARNED = ("user_factors", "user_biases", "item_factors", "item_biases")
+_SQUARES = tuple(f"{name}_squares" for name in _LEARNED)  # in a model file
 
 
 class LogisticMF(FactorModel):
@@ -263,6 +266,28 @@ class LogisticMF(FactorModel):
             )
         return state
 
+    def _to_learn_on(self) -> dict[str, np.ndarray]:
+        if self._squares is None:
+            return {}
+        named = zip(_SQUARES, (each for side in self._squares for each in side), strict=True)
+        return dict(named)
+
+    def _from_file(
+        self,
+        header: dict[str, Any],
+        arrays: dict[str, np.ndarray],
+        training_matrix: TrainingMatrix | None,
+    ) -> dict[str, Any]:
+        state = super()._from_file(header, arrays, training_matrix)
+        if _SQUARES[0] in arrays:
+            known = (state[f"_{name}"] for name in _LEARNED)
+            squares = [
+                _squares_like(array, name, arrays[name])
+                for array, name in zip(known, _SQUARES, strict=True)
+            ]
+            state["_squares"] = tuple(squares[:2]), tuple(squares[2:])
+        return state
+
     def _sides_learned(self) -> tuple[Learned, Learned]:
         """Views of what is known of users and of items."""
         learned = []
@@ -278,6 +303,14 @@ class LogisticMF(FactorModel):
         users, items = learned
         vars(self).update(_state(users, items))
         return users, items
+
+
+def _squares_like(array: np.ndarray, name: str, squares: np.ndarray) -> np.ndarray:
+    """Sums from a file, checked, for such an array of what is learned."""
+    if squares.shape != array.shape:
+        raise ValueError(f"{name} has shape {squares.shape}; expected {array.shape}")
+    rows = squares if squares.ndim == 2 else squares[:, np.newaxis]
+    return checks.factor_matrix(name, rows, array.dtype).reshape(array.shape)
 
 
 def _put(side: Learned, rows: np.ndarray, solved: Learned) -> None:

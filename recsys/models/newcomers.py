@@ -1,10 +1,12 @@
-"""Who is new in what a model is to know, and where those start of whom nothing leads to the rest."""
+"""Who is new to a model, and where those start of whom nothing leads to what it knows."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from recsys import csr
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -27,6 +29,18 @@ def without_entries(
 
 def _told_by_features(model: Any, side: str) -> np.ndarray:
     return model._features[side].rows if side in model._features else np.empty(0, np.int64)
+
+
+def prior(model: Any, side: str, rows: np.ndarray) -> np.ndarray | None:
+    """What features say of some users or items, biases as one more column, to draw what their
+    entries say to; zeros for those without features. None: there is nothing to draw to."""
+    if side not in model._features or not (model._takes_prior and model.regularization):
+        return None
+    known = model._features[side]
+    described = csr.take_rows(known.matrix, np.where(rows < known.matrix.shape[0], rows, -1))
+    expected = known.ridge.mean(described).astype(np.float64)
+    expected[np.diff(described.indptr) == 0] = 0
+    return expected
 
 
 def lost(model: Any, counts: sparse.csr_array) -> np.ndarray:

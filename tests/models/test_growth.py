@@ -1,13 +1,15 @@
 """A day's events, and trainings that go on with newcomers: each event counts once, what is known of
 others stays, and the rest is what the definitions say."""
 
+import io
+
 import numpy as np
 import pytest
 from every_model import FACTORS, counts, fitted, learned, make, more, trained
 from in_ids import interactions, item, user
 from scipy import sparse
 
-from recsys import ImplicitALS, Interactions
+from recsys import ImplicitALS, Interactions, load
 
 SHAPE = (43, 32)  # three new users, two new items
 ROWS = np.array([0, 5, 5, 41, 41, 42])
@@ -279,3 +281,66 @@ def test_a_warm_start_frees_those_who_were_left_at_zero():
     model.user_factors, model.item_factors = factors
     model.fit(old.concat(island), warm_start=True, show_progress=False)
     assert model.recommend("x", N=1)[0].tolist() == ["c"]
+
+
+# ---- neighbours --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["ItemNeighbors", "ItemNeighbors bm25"])
+def test_a_day_of_neighbours_is_a_fit_on_all(name):
+    want, model = fitted(name, sparse.csr_array(with_the_day())), trained(name)
+    assert model.partial_fit(a_day()) is model
+    assert learned(model) == learned(want)
+    assert (model.training_matrix != want.training_matrix).nnz == 0
+    by_id = make(name).fit(interactions("string"), show_progress=False)
+    by_id.partial_fit(a_day_of("string"))
+    everything = make(name).fit(interactions("string").concat(a_day_of("string")))
+    assert learned(by_id) == learned(everything)
+    assert list(by_id.users) == list(everything.users)
+    before = learned(by_id)
+    for error, message, call in (
+        (ValueError, "speaks ids of 42 users", lambda: by_id.partial_fit(a_day())),
+        (ValueError, "at least .*looks transposed",
+         lambda: model.partial_fit(sparse.csr_array(a_day().T))),
+        (ValueError, "has no neighbors yet", lambda: make(name).partial_fit(a_day())),
+        (TypeError, "takes no item_features",
+         lambda: model.fit(counts(), item_features=np.ones((30, 2)))),
+    ):  # fmt: skip
+        with pytest.raises(error, match=message):
+            call()
+    assert learned(by_id) == before
+
+
+# ---- files in between --------------------------------------------------------------------------
+
+
+def saved(model):
+    file = io.BytesIO()
+    model.save(file)
+    return load(file.getvalue())
+
+
+@pytest.mark.parametrize("name", [*FACTORS, "ItemNeighbors"])
+def test_a_day_after_a_file_is_as_without(name):
+    model = trained(name)
+    again = saved(model).partial_fit(a_day())
+    assert learned(again)[0] == learned(model.partial_fit(a_day()))[0]
+
+
+def test_what_one_side_has_added_no_other_method_adds_again():
+    day = sparse.csr_array(([2.0, 1.0], ([3, 5], [4, 9])), shape=(40, 30))
+    of_user = sparse.csr_array(([2.0], ([0], [4])), shape=(1, 30))
+    of_item = sparse.csr_array(([2.0], ([0], [3])), shape=(1, 40))
+    for method, who, events in (("users", [3], of_user), ("items", [4], of_item)):
+        for between in (lambda model: model, saved):
+            model = trained("ImplicitALS")
+            before = model.training_matrix.toarray()
+            getattr(model, f"partial_fit_{method}")(who, events=events)
+            model = between(model).partial_fit(day)
+            assert model.training_matrix[3, 4] == before[3, 4] + 2
+            assert model.training_matrix[5, 9] == before[5, 9] + 1
+            model.partial_fit(day)  # the same once more is another day
+            assert model.training_matrix[3, 4] == before[3, 4] + 4
+    small = io.BytesIO()
+    model.save(small, history=False)
+    assert load(small.getvalue())._just_added is None
