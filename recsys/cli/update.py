@@ -33,7 +33,7 @@ def update(
 ) -> None:
     """Have a model learn from a day's events, of known and of new users and items.
 
-    Columns are called as in what the model was trained on, that of values too, unless they are named.
+    Columns are called as in what the model was trained on, that of values too, unless named here.
 
     recsys update model.safetensors monday.csv -o model.safetensors
     """

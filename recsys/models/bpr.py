@@ -352,6 +352,7 @@ class BPR(FactorModel):
         engine, done = self._engine(liked, start), len(self._history)
         rate = self._in_effect("learning_rate") / (1 + self.learning_rate_decay * done)
         seed = int(checks.random_generator(self.random_state).integers(2**64, dtype=np.uint64))
+        seed = (seed + counts.nnz) % 2**64  # another one each day
         for number in range(done, done + rounds):
             self._epoch(engine, rate, kernels.epoch_key(seed, number))
         engine.learned((start.users, start.items, None, start.item_biases))

@@ -200,18 +200,19 @@ class LogisticMF(FactorModel):
         fixed = self._once("fixed", self._item_factors, lambda: Fixed.of(items, item_biases))
         known = self._user_biases
         mean = 0.0 if known is None else known.mean(dtype=np.float64)
-        solved = self._from_zero(self._signed(rows), fixed, mean)
+        solved = self._from_zero(self._signed(rows), fixed, mean, _FOLD_IN_SEED)
         return solved.factors, solved.biases
 
     def _from_zero(
-        self, signed: sparse.csr_array, fixed: Fixed, biases: np.ndarray | float
+        self, signed: sparse.csr_array, fixed: Fixed, biases: np.ndarray | float, seed: int
     ) -> Learned:
-        """Rows after `iterations` steps from zero factors and these biases."""
+        """Rows after `iterations` steps from zero factors and these biases. All draw the same, so
+        that none depends on the others."""
         solved = Learned.of(np.zeros((signed.shape[0], self.factors), signed.dtype))
         solved.biases[:] = biases
         side = LmfSide.of(signed, self.negatives)
         for number in range(self.iterations):
-            keys = np.repeat(kernels.row_keys(_FOLD_IN_SEED, number, 1), signed.shape[0])
+            keys = np.repeat(kernels.row_keys(seed, number, 1), signed.shape[0])
             if not np.isfinite(self._half_sweep(side, fixed, solved, keys)):
                 raise FloatingPointError(
                     f"folding in diverged in step {number + 1}: lower learning_rate, which is "
@@ -237,18 +238,23 @@ class LogisticMF(FactorModel):
                 beside = own.biases[others] - start[others]  # what was learned of them besides
                 entries = csr.take_rows(by_side[at], rows)
                 begin = start[rows] + (beside.mean() if len(beside) else 0.0)
-                _put(own, rows, self._from_zero(entries, other.fixed(), begin))
+                _put(own, rows, self._from_zero(entries, other.fixed(), begin, counts.nnz))
         entries = [csr.take_rows(by_side[at], touched[at]) for at in (0, 1)]
-        for number in range(rounds):
-            for at in (0, 1):
-                self._step_of_rows(parts[at], parts[1 - at], entries[at], touched[at], number)
+        for number in range(2 * rounds):
+            at = number % 2
+            keys = kernels.row_keys(counts.nnz, number, len(touched[at]))  # other ones each day
+            self._step_of_rows(parts[at], parts[1 - at], entries[at], touched[at], keys)
 
     def _step_of_rows(
-        self, own: Learned, other: Learned, entries: sparse.csr_array, rows: np.ndarray, number: int
+        self,
+        own: Learned,
+        other: Learned,
+        entries: sparse.csr_array,
+        rows: np.ndarray,
+        keys: np.ndarray,
     ) -> None:
         """A step for some rows of one side, written to where they are."""
         solved = Learned(*(array[rows] for array in own))
-        keys = kernels.row_keys(_FOLD_IN_SEED, number, len(rows))
         side = LmfSide.of(entries, self.negatives)
         if not np.isfinite(self._half_sweep(side, other.fixed(), solved, keys)):
             raise FloatingPointError(

@@ -163,6 +163,8 @@ def test_days_that_cannot_be(name):
          lambda: ids.partial_fit(a_day_of("integer"))),
         (ValueError, "rounds must be at least 1", lambda: model.partial_fit(a_day(), rounds=0)),
         (ValueError, "holds nan", lambda: model.partial_fit(a_day() * np.nan)),
+        (TypeError, "warm_start must be True or False; got 'yes'",
+         lambda: model.fit(counts(), warm_start="yes")),
         (ValueError, "no user_factors yet", lambda: make(name).partial_fit(a_day())),
     ):  # fmt: skip
         with pytest.raises((error, KeyError) if "kind" in message else error, match=message):
