@@ -175,7 +175,7 @@ class BPR(FactorModel):
 
     _entry = PairwiseEpoch
     _iterations_name = "epochs"
-    _rounds = 5
+    _rounds = 10
     _learns_features = True
 
     def __init__(
@@ -340,7 +340,9 @@ class BPR(FactorModel):
             raise FloatingPointError(f"folding in diverged: lower learning_rate, which is {rate:g}")
         return factors, None
 
-    def _learn_rows(self, counts: sparse.csr_array, new: Rows, touched: Rows, rounds: int) -> None:
+    def _learn_rows(
+        self, counts: Any, new: Rows, touched: Rows, rounds: int, before: Any = None
+    ) -> None:
         if len(new[0]):
             self._user_factors[new[0]] = self._folded(csr.take_rows(counts, new[0]))[0]
         liked = _liked(csr.take_rows(counts, touched[0]))
@@ -353,6 +355,7 @@ class BPR(FactorModel):
         engine.draw_to(*expected)
         rate = self._in_effect("learning_rate") / (1 + self.learning_rate_decay * done)
         seed = int(checks.random_generator(self.random_state).integers(2**64, dtype=np.uint64))
+        seed = (seed + counts.nnz) % 2**64  # another one each day
         for number in range(done, done + rounds):
             self._epoch(engine, rate, kernels.epoch_key(seed, number))
         engine.learned((start.users, start.items, None, start.item_biases))

@@ -184,7 +184,7 @@ class FactorModel(Model):
             columns, and new ones beyond them.
         y : None
         rounds : int, optional
-            How many times. None: 2 by least squares, 3 of `LogisticMF`, 5 of `BPR`.
+            How many times. None: 2 by least squares, 6 of `LogisticMF`, 10 of `BPR`.
 
         Returns
         -------
@@ -402,10 +402,11 @@ class FactorModel(Model):
         return False, False
 
     def _learn_rows(
-        self, counts: sparse.csr_array, new: growth.Rows, touched: growth.Rows, rounds: int
+        self, counts: Any, new: growth.Rows, touched: growth.Rows, rounds: int, before: Any = None
     ) -> None:
         """Learn new users and items, whose rows are zeros, from all that is known; then those that
-        are touched, so many times. Only asked of twins whose arrays are theirs to write to."""
+        are touched, so many times. `before` is what was known so far, if that is known. Only asked
+        of twins whose arrays are theirs to write to."""
         raise TypeError(f"{type(self).__name__} cannot learn newcomers or events: call fit")
 
     def _placed(self, users: np.ndarray, items: np.ndarray, dtype: np.dtype) -> dict[str, Any]:

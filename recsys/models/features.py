@@ -336,7 +336,8 @@ def expected_of(model: Any, side: str, rows: np.ndarray | None = None) -> kernel
 def of_side(model: Any, side: str) -> SideFeatures:
     """What the model knows by features; ValueError where it was fitted without."""
     if side not in model._features:
+        other = f". It knows such of {_OTHER[side]}" if _OTHER[side] in model._features else ""
         raise ValueError(
-            f"the model knows no features of {side}: fit with {name_of(side)}=... first"
+            f"the model knows no features of {side}: fit with {name_of(side)}=... first{other}"
         )
     return model._features[side]

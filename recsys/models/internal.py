@@ -74,6 +74,12 @@ def id_names(model: Model) -> tuple[str, str] | None:
     return None if model._ids is None else model._ids.names
 
 
+def value_name(model: Model) -> str | None:
+    """What the caller's table calls how much an event counts; None where each counted as one, or
+    where there was no such table."""
+    return None if model._ids is None else model._ids.value
+
+
 def remembered(model: Model) -> TrainingMatrix:
     """The training matrix.
 

@@ -10,7 +10,7 @@ import numpy as np
 from recsys import checks, csr, kernels
 from recsys.csr import TrainingMatrix
 from recsys.interactions.matching import in_rows
-from recsys.models import ids, strangers
+from recsys.models import growth, ids, strangers
 from recsys.models.ids import Vocabulary
 from recsys.models.meaning import check_not_full
 from recsys.models.model import Lists, Model
@@ -110,7 +110,15 @@ class ItemNeighbors(Model):
         similarity.sort_indices()
         return similarity
 
-    def fit(self, user_items: Any, y: None = None, *, show_progress: bool = True) -> Self:
+    def fit(
+        self,
+        user_items: Any,
+        y: None = None,
+        *,
+        show_progress: bool = True,
+        item_features: None = None,
+        user_features: None = None,
+    ) -> Self:
         """Find the neighbours of every item.
 
         Parameters
@@ -122,6 +130,8 @@ class ItemNeighbors(Model):
             There is no target: this is where scikit-learn's pipelines pass None.
         show_progress : bool, default True
             As in other models; there is nothing to show here.
+        item_features, user_features : None
+            Neighbours go by entries alone; models with factors take features.
 
         Returns
         -------
@@ -135,21 +145,64 @@ class ItemNeighbors(Model):
             The counts are too large for `dtype`; nothing has been changed.
         """
         no_target(y)
+        for name, features in (("item_features", item_features), ("user_features", user_features)):
+            if features is not None:
+                raise TypeError(
+                    f"ItemNeighbors takes no {name}, as neighbours go by entries alone: fit a "
+                    "model with factors, such as ImplicitALS"
+                )
         dtype = self._check_parameters()
         vocabulary = Vocabulary.of(user_items)
         counts = csr.canonical(in_rows(user_items), dtype)
         check_not_full(counts)
+        self._learn(counts, TrainingMatrix.of(counts).copied(dtype), vocabulary)
+        return self
+
+    def partial_fit(self, events: Any, y: None = None) -> Self:
+        """Learn from a day's events, of users and items that are known and of new ones.
+
+        Adds the events to what is remembered and finds all neighbours again: what comes out is
+        what `fit` on all events together gives. An entry more changes the weights of its item and,
+        but for "cosine", of all others, and with them nearly every list of neighbours.
+
+        Parameters
+        ----------
+        events : Interactions, or scipy sparse matrix or array
+            New users and items come after those the model has. A matrix has the model's rows and
+            columns, and new ones beyond them.
+        y : None
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        NotFittedError, TypeError, ValueError, FloatingPointError
+            As in `fit`; nothing is remembered; a matrix is smaller than the model. Nothing is
+            changed then, nor by Ctrl-C.
+        """
+        no_target(y)
+        dtype, shape = self._check_parameters(), self._known_shape()
+        vocabulary, events = ids.with_newcomers(self._vocabulary(), events)
+        events = csr.canonical(events, dtype, name="events")
+        known = self._remembered().counts(dtype)
+        counts = growth.with_events(known, events, shape, replaces=False)
+        self._learn(counts, TrainingMatrix.of(counts), vocabulary)
+        return self
+
+    def _learn(
+        self, counts: sparse.csr_array, remembered: TrainingMatrix, vocabulary: Vocabulary | None
+    ) -> None:
         self._log_start(counts)
         began = time.perf_counter()
         similarity = self._neighbors(counts)
-        remembered = TrainingMatrix.of(counts).copied(dtype)
         self._publish(
             self._state(similarity, counts.shape)
             | {"_training_matrix": remembered, "_ids": vocabulary}
         )
         seconds = time.perf_counter() - began
         self._log("has found %s neighbours in %.3g s", f"{similarity.nnz:,}", seconds)
-        return self
 
     def similar_items(
         self,

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from recsys import checks, csr, kernels
-from recsys.csr import TrainingMatrix
 from recsys.interactions import Features
 from recsys.models import growth, ids, one_side
 from recsys.models.alternating import AlternatingIteration, AlternatingTrainer
 from recsys.models.factor_model import FactorModel
 from recsys.models.feature_methods import both_or_factors
+from recsys.models.just_added import JustAdded
 from recsys.models.training import Iteration, Trainer
 from recsys.models.weights import Weights
 
@@ -31,8 +31,7 @@ class LeastSquaresModel(FactorModel):
 
     _entry: ClassVar[type[Iteration]] = AlternatingIteration
 
-    # By which side entries were added, to what, and which
-    _just_added: tuple[str, TrainingMatrix, sparse.csr_array] | None = None
+    _just_added: JustAdded | None = None
     _rounds = 2
     _takes_prior = True
     _fitted_weights: Weights | None = None
@@ -176,7 +175,7 @@ class LeastSquaresModel(FactorModel):
         one_side.partial_fit(self, "items", items, *told)
 
     def _learn_rows(
-        self, counts: sparse.csr_array, new: growth.Rows, touched: growth.Rows, rounds: int
+        self, counts: Any, new: growth.Rows, touched: growth.Rows, rounds: int, before: Any = None
     ) -> None:
         growth.alternate(self, counts, new, touched, rounds)
 
@@ -210,12 +209,16 @@ class LeastSquaresModel(FactorModel):
 
     def _drawn_to(self, side: str, rows: np.ndarray) -> np.ndarray | None:
         """What some rows are expected to be by their features, as `_solve_rows` takes it; -1: of
-        somebody without. None: nothing is known by features."""
+        somebody without, who is drawn to zero where training was. None: nothing is known by
+        features."""
         known = self._features.get(side)
         if known is None or not self._weights().regularization:
             return None
-        there = np.where(rows < known.matrix.shape[0], rows, -1)
-        return known.ridge.mean(csr.take_rows(known.matrix, there))
+        described = csr.take_rows(known.matrix, np.where(rows < known.matrix.shape[0], rows, -1))
+        expected = known.ridge.mean(described)
+        if not known.joint:
+            expected[np.diff(described.indptr) == 0] = 0
+        return expected
 
     def _of_strangers(self, side: str, count: int) -> np.ndarray | None:
         """The same of rows of whom there are entries alone: what training drew such to."""
@@ -247,6 +250,11 @@ class LeastSquaresModel(FactorModel):
     def _held(self, noun: str) -> kernels.Factors:
         dtype = checks.floating_dtype(self.dtype)
         factors = np.asarray(self._factors(f"_{noun}_factors"), dtype)
+        if self.nonnegative and factors.min(initial=0) < 0:
+            raise ValueError(
+                f"nonnegative=True, and {noun}_factors has {factors.min():.3g}, from a training "
+                "without: fit again with warm_start=False"
+            )
         biases = getattr(self, f"_{noun}_biases")
         return kernels.Factors(factors, None if biases is None else np.asarray(biases, dtype))
 

@@ -434,6 +434,10 @@ class Model(metaclass=ABCMeta):
     ) -> dict[str, Any]:
         """What `_to_file` gave, checked, in terms of the model's attributes."""
 
+    def _to_learn_on(self) -> dict[str, np.ndarray]:
+        """What only those need who go on learning, for a model file with everybody's history."""
+        return {}
+
     def _with_history(self, rows: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:
         """Of which users there is something to go by: their rows, -1 for unknown ones, and how
         many entries each is asked about with, if any."""

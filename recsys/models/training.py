@@ -146,6 +146,7 @@ def fit(
 ) -> None:
     """Train `model`, a FactorModel, as its `fit` says."""
     dtype = model._check_parameters()
+    checks.flag("warm_start", warm_start)
     if callback is not None and not callable(callback):
         raise TypeError(
             "callback must be a function of (iteration, seconds, loss); got "
