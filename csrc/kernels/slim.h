@@ -93,13 +93,15 @@ static double slim_weight(const recsys_slim *p, double pull, double curvature) {
     return 0;
 }
 
-/* Returns whether the weights have settled. */
+/* Returns whether the weights have settled; they are no numbers where sums are infinite. */
 static int slim_descend(const recsys_slim *p, int64_t m, const slim_scratch *s) {
-    double *restrict r = s->residual, *restrict w = s->w;
+    double *restrict r = s->residual, *restrict w = s->w, all = 0;
     for (int64_t i = 0; i < m; i++) {
         r[i] = s->gram[i * (m + 1)];
-        w[i] = 0;
+        all += fabs(r[i]) + s->gram[i * (m + 1) + i + 1];
     }
+    for (int64_t i = 0; i < m; i++) w[i] = isfinite(all) ? 0 : (double)NAN;
+    if (!isfinite(all)) return 1;
     for (int64_t sweep = 0; sweep < p->sweeps; sweep++) {
         double moved = 0, largest = 0;
         for (int64_t i = 0; i < m; i++) {

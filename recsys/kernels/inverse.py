@@ -93,6 +93,7 @@ def invert(
         for begin in starts:
             own = slice(begin, begin + BLOCK)
             np.negative(matrix[own, : own.stop], out=matrix[own, : own.stop])
+            matrix[own, own] = _mirrored(matrix[own, own])
             matrix[:begin, own] = matrix[own, :begin].T
 
 
@@ -132,5 +133,10 @@ def _inverse_of_block(block: np.ndarray) -> np.ndarray:
         inverse, failed = lapack.dpotri(factor, lower=1, overwrite_c=1)
     if failed or not np.isfinite(np.trace(inverse)):
         raise FloatingPointError(f"the matrix is not positive definite in {block.dtype}")
-    lower = np.tril(inverse)
+    return _mirrored(inverse)
+
+
+def _mirrored(block: np.ndarray) -> np.ndarray:
+    """The symmetric matrix with this lower triangle."""
+    lower = np.tril(block)
     return lower + np.tril(lower, -1).T

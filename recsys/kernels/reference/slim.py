@@ -41,7 +41,11 @@ def slim_rows(
         for row, of in zip(x, (item, *chosen), strict=True):
             entries = slice(indptr[of], indptr[of + 1])
             row[indices[entries]] = values[entries]
-        gram = x @ x.T
+        with np.errstate(over="ignore", invalid="ignore"):
+            gram = x @ x.T
+        if not np.isfinite(gram).all():
+            failed[item] = 2
+            continue
         w, settled = _descent(gram[1:, 1:], gram[0, 1:], l1, l2, nonnegative, tolerance, sweeps)
         weights[item, : len(chosen)] = w
         failed[item] = 2 if not np.isfinite(w).all() else int(not settled)
