@@ -125,15 +125,12 @@ def _sweep(
 
 
 def _inverse_of_block(block: np.ndarray) -> np.ndarray:
-    from scipy.linalg import lapack  # takes longer to import than most models to fit
-
-    wide = np.asfortranarray(block, dtype=np.float64)
-    factor, failed = lapack.dpotrf(wide, lower=1, overwrite_a=1)
-    if not failed:
-        inverse, failed = lapack.dpotri(factor, lower=1, overwrite_c=1)
-    if failed or not np.isfinite(np.trace(inverse)):
-        raise FloatingPointError(f"the matrix is not positive definite in {block.dtype}")
-    return _mirrored(inverse)
+    wide = _mirrored(block.astype(np.float64))
+    try:
+        np.linalg.cholesky(wide)  # which the inverse alone would not tell
+        return _mirrored(np.linalg.inv(wide))
+    except np.linalg.LinAlgError:
+        raise FloatingPointError(f"the matrix is not positive definite in {block.dtype}") from None
 
 
 def _mirrored(block: np.ndarray) -> np.ndarray:

@@ -21,6 +21,20 @@ _MOST_OFF = 0.01  # of their length that they may come back with
 _TRIAL = 1024  # rows of the product that tells how fast this machine is
 
 
+def fit_memory(shape: tuple[int, int], dtype: Any = np.float32) -> int:
+    """Bytes that a fit of so many users and items takes beside its data, about."""
+    n_users, n_items = shape
+    entries = n_items**2 + (n_users**2 if _by_users(shape) else 0)
+    blocks = 4 * min(kernels.BLOCK, n_items) * max(shape)
+    return np.dtype(dtype).itemsize * (entries + blocks)
+
+
+def _by_users(shape: tuple[int, int]) -> bool:
+    """Whether it pays to invert a matrix of users: at most 9/16 of the memory again, for less than
+    half the work."""
+    return 4 * shape[0] <= 3 * shape[1]
+
+
 class EASE(ItemWeights):
     """Embarrassingly shallow autoencoder: a linear model of items on items, in closed form.
 
@@ -88,9 +102,8 @@ class EASE(ItemWeights):
 
     def _learned(self, counts: sparse.csr_array, show_progress: bool) -> tuple[dict[str, Any], str]:
         x = nonzero(self._as_history(counts))
-        # by a matrix of users: at most 9/16 of the memory again, for less than half the work
-        by_users = 4 * x.shape[0] <= 3 * x.shape[1]
-        self._say_costs(x.shape, by_users)
+        by_users = _by_users(x.shape)
+        self._say_costs(x.shape)
         with np.errstate(over="ignore", invalid="ignore"):  # looked at
             p = self._inverse_by_users(x) if by_users else self._inverse(x, show_progress)
             off = self._off(x, p)
@@ -105,31 +118,26 @@ class EASE(ItemWeights):
         np.fill_diagonal(p, 0)
         return {"_votes": p, "_shape": counts.shape}, f"{p.size:,} weights, off by {off:.1g},"
 
-    def _say_costs(self, shape: tuple[int, int], by_users: bool) -> None:
+    def _say_costs(self, shape: tuple[int, int]) -> None:
         """Memory and time to the log; MemoryError where there is less."""
-        n_users, n_items = shape
-        inverted, size = n_users if by_users else n_items, np.dtype(self.dtype).itemsize
-        threads = kernels.resolve_num_threads(self.num_threads)
-        entries = n_items**2 + (inverted**2 if by_users else 0)
-        blocks = (4 + 2 * threads) * min(kernels.BLOCK, n_items) * max(n_users, n_items)
-        bytes_needed = size * (entries + blocks)
-        left = available_memory()
-        if bytes_needed > left:
+        needed, left = fit_memory(shape, self.dtype), available_memory()
+        if needed > left:
+            narrower = "dtype=np.float32 or " if np.dtype(self.dtype).itemsize == 8 else ""
             raise MemoryError(
-                f"EASE of {n_items:,} items takes {bytes_needed / 1e9:.3g} GB, a dense matrix of "
-                f"items x items; there are {left / 1e9:.3g} GB. Leave out rare items, use "
-                f"{'dtype=np.float32 or ' if size == 8 else ''}recsys.SLIM, which keeps few "
-                "weights an item, or a machine with more memory"
+                f"EASE of {shape[1]:,} items takes {needed / 1e9:.3g} GB, for a dense matrix of "
+                f"items x items; there are {left / 1e9:.3g} GB. Use {narrower}recsys.SLIM, which "
+                "keeps few weights an item, leave out rare items, or take a larger machine"
             )
+        inverted = shape[0] if _by_users(shape) else shape[1]
         trial = np.ones((min(_TRIAL, inverted),) * 2, self.dtype)
         began = time.perf_counter()
         with kernels.single_threaded_blas():
             trial @ trial
         rate = 2 * len(trial) ** 3 / (time.perf_counter() - began)
-        seconds = inverted**3 / rate / threads
+        seconds = inverted**3 / rate / kernels.resolve_num_threads(self.num_threads)
         self._log(
             "inverts %s x %s: %.3g GB and about %.2g s",
-            *(f"{inverted:,}", f"{inverted:,}", bytes_needed / 1e9, seconds),
+            *(f"{inverted:,}", f"{inverted:,}", needed / 1e9, seconds),
         )
 
     def _inverse(self, x: sparse.csr_array, show_progress: bool) -> np.ndarray:
