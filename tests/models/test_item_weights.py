@@ -109,7 +109,7 @@ def test_memory_that_there_is_not(monkeypatch, caplog):
     monkeypatch.setattr(ease, "available_memory", lambda: 10_000)
     message = r"EASE of 30 items takes .* GB.*there are 1e-05 GB. .*recsys.SLIM"
     assert_kept(model, MemoryError, message)
-    assert_kept(model, MemoryError, "use dtype=np.float32 or recsys.SLIM", dtype=np.float64)
+    assert_kept(model, MemoryError, "Use dtype=np.float32 or recsys.SLIM", dtype=np.float64)
     monkeypatch.undo()
     with caplog.at_level(logging.INFO, "recsys"):
         model.fit(counts())
