@@ -41,10 +41,12 @@ from harness import (
     write_report,
 )
 from quality_data import Data
-from quality_models import CONTENDERS, EASE, Bench, Contender, Parameters, available_memory
+from quality_models import CONTENDERS, Bench, Contender, Parameters
 from threadpoolctl import threadpool_limits
 
 from recsys import evaluation, kernels, plots
+from recsys.memory import available_memory
+from recsys.models import ease
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -176,7 +178,7 @@ def why_not(who: str, data: Data, options: argparse.Namespace) -> str | None:
         return None
     if heavy(who, data) and not options.heavy:
         return f"{data.train.shape[1]:,} items, more than {HEAVY_ITEMS:,}: see --heavy"
-    needed, available = EASE.memory(*data.train.shape), available_memory()
+    needed, available = ease.fit_memory(data.train.shape), available_memory()
     if needed > available:
         return f"it takes {needed / 1e9:.1f} GB, there are {available / 1e9:.1f} GB"
     return None

@@ -12,18 +12,16 @@ frequency
     six pairs of w0 and lambda are ours, scaled accordingly.
 NumPy
     What lists are held against: models of a few lines, with no training to go wrong, which look at
-    which entries are there, not at their counts. `PublishedItemKNN` and `EASE` have published
-    figures on gowalla, which proves data, split and metrics.
+    which entries are there, not at their counts. `PublishedItemKNN` has published figures on
+    gowalla, as `recsys.EASE` has, which proves data, split and metrics.
 """
 
 from __future__ import annotations
 
-import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import lightfm_peer
@@ -37,8 +35,7 @@ from recsys import csr
 
 FACTORS = 64
 SETTINGS = 6
-_ROWS = 512  # users scored together, or rows of a large matrix handled together
-_SMALL = 4096  # rows of a matrix that is inverted at once
+_ROWS = 512  # users scored together
 
 Parameters = dict[str, Any]
 
@@ -239,100 +236,6 @@ class PublishedItemKNN(Reference):
         return (liked @ self.votes).toarray() + self.offsets
 
 
-class EASE(Reference):
-    """Steck, "Embarrassingly Shallow Autoencoders for Sparse Data", WWW 2019, arXiv:1905.03375.
-
-    With X the likes, P = (X'X + lambda I)^-1: scores are X B, B = I - P / diag(P), each column
-    being divided by its own element. Where there are fewer users than items, P is computed as
-    (I - X' M X) / lambda, M = (X X' + lambda I)^-1. Everything is float32, and matrices are
-    changed in place.
-
-    Parameters
-    ----------
-    regularization : float
-        lambda.
-    """
-
-    def __init__(self, regularization: float) -> None:
-        self.regularization = np.float32(regularization)
-
-    @staticmethod
-    def memory(n_users: int, n_items: int) -> int:
-        """Bytes a fit takes, about: the matrix inverted and half as much again, then P too."""
-        inverted = min(n_users, n_items) ** 2
-        kept = inverted + n_items**2 if n_users < n_items else n_items**2
-        return 4 * (max(kept, inverted * 3 // 2) + 4 * _ROWS * max(n_users, n_items))
-
-    def fit(self, user_items: sp.csr_array) -> Self:
-        liked = ones(user_items)
-        n_users, n_items = liked.shape
-        if n_users < n_items:
-            p = products(sp.csr_array(liked.T), self._inverse_gram(liked))
-            np.negative(p, out=p)
-            p[np.diag_indices(n_items)] += 1  # now lambda P; the lambda cancels
-        else:
-            p = self._inverse_gram(sp.csr_array(liked.T))
-        p /= -p.diagonal()
-        p[np.diag_indices(n_items)] = 0
-        self.weights = p
-        return self
-
-    def _inverse_gram(self, rows: sp.csr_array) -> np.ndarray:
-        """Of their products with each other, lambda added on the diagonal."""
-        gram = products(rows, None)
-        gram[np.diag_indices(len(gram))] += self.regularization
-        invert(gram)
-        return gram
-
-    def scores(self, liked: sp.csr_array) -> np.ndarray:
-        return liked @ self.weights
-
-
-def products(a: sp.csr_array, middle: np.ndarray | None) -> np.ndarray:
-    """A M A', or A A' without M; M is symmetric."""
-    made = np.empty((a.shape[0], a.shape[0]), np.float32)
-    transposed = sp.csr_array(a.T)
-    for begin in range(0, len(made), _ROWS):
-        at = slice(begin, begin + _ROWS)
-        if middle is None:
-            made[at] = (a[at] @ transposed).toarray()
-        else:
-            made[:, at] = a @ (a[at] @ middle).T
-    return made
-
-
-def invert(matrix: np.ndarray) -> None:
-    """A symmetric positive definite matrix, in its place, by blocks.
-
-    With A = [[F, C], [C', S]] and T = F^-1 C, the lower right block of the inverse is
-    R = (S - C' T)^-1, the upper right one -T R, the upper left one F^-1 + T R T'. LAPACK's way,
-    by Cholesky's factor, takes three quarters of the arithmetic, but OpenBLAS's ends in a
-    segmentation fault at 30,000 rows.
-    """
-    if len(matrix) <= _SMALL:
-        matrix[:] = np.linalg.inv(matrix)
-        return
-    half = len(matrix) // 2
-    first, across, second = matrix[:half, :half], matrix[:half, half:], matrix[half:, half:]
-    invert(first)
-    t = first @ across
-    second -= across.T @ t
-    invert(second)
-    np.matmul(t, -second, out=across)
-    first -= across @ t.T
-    matrix[half:, :half] = across.T
-
-
-def available_memory() -> int:
-    """Bytes a process can still have without swapping."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        [line] = [line for line in lines if line.startswith("MemAvailable:")]
-        return 1024 * int(line.split()[1])
-    except (OSError, ValueError):
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-
-
 # ---- who, and with which settings ----------------------------------------------------------------
 
 EPOCHS, ITERATIONS = {"epochs": 2}, {"iterations": 2}  # with --quick
@@ -493,8 +396,16 @@ CONTENDERS = {
         EPOCHS,
     ),
     "EASE": Contender(
-        "NumPy",
-        reference(EASE),
+        "recsys",
+        ours(recsys.EASE),
         grid(regularization=[80.0, 30.0, 200.0, 500.0, 1000.0, 2000.0]),
+    ),
+    "SLIM": Contender(
+        "recsys",
+        ours(recsys.SLIM),
+        [
+            *grid(regularization=[80.0, 20.0, 300.0], nonnegative=[True]),
+            *grid(regularization=[80.0, 300.0, 1000.0], nonnegative=[False]),
+        ],
     ),
 }

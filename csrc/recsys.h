@@ -112,18 +112,37 @@ typedef struct {
     int64_t unsorted;            /* of product_topk_rows: lists come in any order */
 } recsys_topk;
 
-/* Two sparse matrices to be multiplied, in CSR. */
+/* Two matrices to be multiplied: a sparse one in CSR, and another one or a dense one. */
 typedef struct {
     const int64_t *a_indptr;
     const int32_t *a_indices;
-    const void *a_data; /* real */
-    const int64_t *b_indptr;
+    const void *a_data;      /* real */
+    const int64_t *b_indptr; /* NULL, as b_indices: b is dense */
     const int32_t *b_indices;
-    const void *b_data;   /* real */
+    const void *b_data;   /* real; of a dense b (columns of a, columns) */
     int64_t columns;      /* of b */
     const int32_t *names; /* (columns,) what a list calls a column, or NULL */
     const int32_t *order; /* (rows of a,) as they are to be done, or NULL */
 } recsys_product;
+
+/* Regressions of items' columns on those of their candidates; csrc/kernels/slim.h has the sum. */
+typedef struct {
+    const int64_t *indptr;     /* (items + 1,) of the matrix items x users */
+    const int32_t *indices;    /* (nnz,) */
+    const void *values;        /* (nnz,) real */
+    const int32_t *order;      /* (items,) as they are to be done */
+    const int32_t *candidates; /* (items, most), none of them the item; RECSYS_NO_ID fills up */
+    int64_t most;
+    int64_t users;
+    int64_t longest; /* entries that an item and its candidates have together, at most */
+    double l1;
+    double l2;
+    int64_t nonnegative;
+    double tolerance;
+    int64_t sweeps;  /* of coordinate descent at most */
+    void *weights;   /* (items, most) real, of each candidate */
+    uint8_t *failed; /* (items,) set to 1 where more sweeps are needed, to 2 if it overflowed */
+} recsys_slim;
 
 /* A half-sweep of logistic matrix factorization: a gradient step for each row, `fixed` held. An
  * entry's confidence carries its preference in the sign, as in recsys_als. */
@@ -236,6 +255,8 @@ typedef struct {
     /* scratch has to come as zeros and is left so */                                              \
     KERNEL(product_topk_rows, (const recsys_product *product, const recsys_topk *lists,            \
                                int64_t begin, int64_t end, recsys_lists out, void *scratch))       \
+    /* the weights of the items order[begin:end]; scratch as of product_topk_rows */               \
+    KERNEL(slim_rows, (const recsys_slim *problem, int64_t begin, int64_t end, void *scratch))     \
     /* the steps of one cell; sums[4]: loss, steps in the right order, steps, skipped */           \
     KERNEL(bpr_cell,                                                                               \
            (const recsys_bpr *problem, const recsys_cell *cell, double *sums, void *scratch))      \
@@ -248,10 +269,11 @@ typedef struct {
 #define RECSYS_MEMBER(name, arguments) void(*name) arguments;
     RECSYS_KERNELS(RECSYS_MEMBER)
 #undef RECSYS_MEMBER
-    /* enough, 64-byte aligned, for any kernel but product_topk_rows and rows of up to `longest`
+    /* enough, 64-byte aligned, for any kernel but those below and rows of up to `longest`
      * entries; cg_steps and longest count in als_rows only */
     int64_t (*scratch_bytes)(int64_t factors, int64_t cg_steps, int64_t longest);
     int64_t (*product_scratch_bytes)(int64_t columns); /* of product_topk_rows, likewise */
+    int64_t (*slim_scratch_bytes)(int64_t users, int64_t most, int64_t longest); /* of slim_rows */
     /* how als_rows solves a row of n entries; `below`: some have less confidence than w0 */
     recsys_row_path (*row_path)(int64_t n, int64_t factors, int64_t cg_steps, int below);
     int64_t lanes;

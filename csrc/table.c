@@ -12,6 +12,7 @@
 #include "kernels/lmf.h"
 #include "kernels/product.h"
 #include "kernels/ratings.h"
+#include "kernels/slim.h"
 #include "kernels/spmm.h"
 #include "kernels/topk.h"
 #include "kernels/vec.h"
@@ -40,6 +41,7 @@ const recsys_table TABLE(RECSYS_ISA, DTYPE) = {
 #undef RECSYS_ENTRY
     .scratch_bytes = scratch_bytes,
     .product_scratch_bytes = product_scratch_bytes,
+    .slim_scratch_bytes = slim_scratch_bytes,
     .row_path = row_path,
     .lanes = W,
 };

@@ -14,6 +14,8 @@ from recsys.interactions import Features, Interactions, UnknownIdError
 from recsys.kernels.config import show_config
 from recsys.models import (
     BPR,
+    EASE,
+    SLIM,
     ExplicitALS,
     ExplicitSGD,
     ImplicitALS,
@@ -49,6 +51,8 @@ def __dir__() -> list[str]:
 
 __all__ = [
     "BPR",
+    "EASE",
+    "SLIM",
     "ExplicitALS",
     "ExplicitSGD",
     "Features",

@@ -6,7 +6,17 @@ import functools
 import numpy as np
 from scipy import sparse
 
-from recsys import BPR, ExplicitALS, ExplicitSGD, ImplicitALS, ItemNeighbors, LogisticMF
+from recsys import (
+    BPR,
+    EASE,
+    SLIM,
+    ExplicitALS,
+    ExplicitSGD,
+    ImplicitALS,
+    ItemNeighbors,
+    LogisticMF,
+)
+from recsys.models.item_weights import ItemWeights
 
 _SMALL = {"factors": 5, "random_state": 1}
 _ALS = {**_SMALL, "iterations": 3, "regularization": 1.0}
@@ -33,12 +43,16 @@ MODELS = {
     "LogisticMF": (LogisticMF, {**_SMALL, "iterations": 3, "negatives": 2}),
     "ItemNeighbors": (ItemNeighbors, {"k": 6, "weighting": "cosine", "normalize_rows": True}),
     "ItemNeighbors bm25": (ItemNeighbors, {"k": 6, "weighting": "bm25"}),
+    "EASE": (EASE, {"regularization": 5.0}),
+    "SLIM": (SLIM, {"k": 8, "regularization": 2.0}),
 }
 EVERY = list(MODELS)
 
-# Neighbours are found in one go, from similarities: there are no factors, no iterations to follow,
-# to stop or to continue, and nothing is drawn.
-FACTORS = [name for name in EVERY if MODELS[name][0] is not ItemNeighbors]
+# Weights of items for items are found in one go: there are no factors, no iterations to follow, to
+# stop or to continue, and nothing is drawn.
+FACTORS = [name for name in EVERY if not issubclass(MODELS[name][0], ItemWeights)]
+# Regressions, in which no item has a weight for itself.
+REGRESSIONS = [name for name in EVERY if MODELS[name][0] in (EASE, SLIM)]
 # Hogwild's results are promised to be the same for one thread only.
 DETERMINISTIC = [name for name in EVERY if "hogwild" not in name]
 # Least squares take no steps that could be too large.
@@ -92,6 +106,10 @@ def learned(model):
     """Every number that training gave, as bytes: two models are the same if these are."""
     if isinstance(model, ItemNeighbors):
         arrays = model.similarity.indptr, model.similarity.indices, model.similarity.data
+    elif isinstance(model, EASE):
+        arrays = (model.item_weights,)
+    elif isinstance(model, SLIM):
+        arrays = model.item_weights.indptr, model.item_weights.indices, model.item_weights.data
     else:
         names = ("user_factors", "item_factors", "user_biases", "item_biases", "mean")
         arrays = (getattr(model, name) for name in names)

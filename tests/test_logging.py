@@ -61,7 +61,11 @@ def test_fit(name, said):
     if name in FACTORS:
         assert re.fullmatch(r"\w+ has learned in 3 iterations, \S+ s in all", last)
     else:
-        assert f"has found {model.similarity.nnz} neighbours in " in last
+        found = {"EASE": "900 weights, off by ", "SLIM": "weights in "}
+        neighbors = "{:,} neighbours in "
+        words = found.get(name) or neighbors.format(model.similarity.nnz)
+        assert "has found " in last and words in last
+    assert any("EASE inverts 30 x 30: " in message for message in others) == (name == "EASE")
     assert all("\n" not in message for message in others)
     ways = [message for message in others if " solves " in message]
     grids = [message for message in others if "grid" in message]

@@ -1,4 +1,4 @@
-/* The best columns of each row of a sparse product, without ever storing the product.
+/* The best columns of each row of a product, without ever storing the product.
  *
  *     score(r, c) = sum_k a_rk b_kc           2 FLOP for each meeting of entries
  *
@@ -8,6 +8,8 @@
  * was touched, and has to be looked at and cleared, is found by going over the entries again where
  * they are few, and else by flags of blocks of the sums. Nothing else is ever cleared: sums and
  * flags come as zeros, and each row leaves them so.
+ *
+ * Of a dense B whole rows are added, a strip of columns after the other, and all blocks looked at.
  *
  * A sum that is exactly 0 counts as no score. */
 #ifndef RECSYS_KERNELS_PRODUCT_H
@@ -22,9 +24,10 @@
 #include "scratch.h"
 #include "vec.h"
 
-#define PRODUCT_BLOCK 64 /* columns of a flag */
-#define PRODUCT_AHEAD 6  /* rows of B asked for before their turn */
-#define PRODUCT_FEW 3000 /* additions up to which going over them again is cheaper than blocks */
+#define PRODUCT_BLOCK 64   /* columns of a flag */
+#define PRODUCT_AHEAD 6    /* rows of B asked for before their turn */
+#define PRODUCT_STRIP 2048 /* columns of a dense B: their sums stay close */
+#define PRODUCT_FEW 3000   /* additions up to which going over them again is cheaper than blocks */
 
 _Static_assert(PRODUCT_BLOCK % W == 0, "vectors divide blocks");
 
@@ -57,6 +60,19 @@ INLINE void add_row(const recsys_product *p, int64_t row, real a, real *restrict
         const uint32_t column = (uint32_t)columns[k];
         sums[column] += a * values[k];
         if (flags) flags[column / PRODUCT_BLOCK] = 1;
+    }
+}
+
+/* sums += the rows of a dense B that a row of A names, times its values. */
+static void add_dense_rows(const recsys_product *p, int64_t row, real *restrict sums) {
+    const real *values = p->a_data, *b = p->b_data;
+    for (int64_t begin = 0; begin < p->columns; begin += PRODUCT_STRIP) {
+        const int64_t count = min_i64(p->columns - begin, PRODUCT_STRIP);
+        real *restrict strip = sums + begin;
+        for (int64_t k = p->a_indptr[row]; k < p->a_indptr[row + 1]; k++) {
+            const real a = values[k], *restrict from = b + p->a_indices[k] * p->columns + begin;
+            for (int64_t c = 0; c < count; c++) strip[c] += a * from[c];
+        }
     }
 }
 
@@ -114,11 +130,11 @@ static void offer_blocks(const recsys_product *p, const recsys_topk *t, int64_t 
     }
 }
 
-static void product_row(const recsys_product *p, const recsys_topk *t, int64_t row,
-                        recsys_lists out, const product_scratch *s) {
+/* The sums of a row, by a sparse B. Returns whether so few were added that no flags are set. */
+static int add_rows(const recsys_product *p, int64_t row, const product_scratch *s) {
     const real *values = p->a_data;
     const int64_t begin = p->a_indptr[row], end = p->a_indptr[row + 1];
-    int64_t work = 0, kept = 0;
+    int64_t work = 0;
     for (int64_t k = begin; k < end && work <= PRODUCT_FEW; k++) {
         work += p->b_indptr[p->a_indices[k] + 1] - p->b_indptr[p->a_indices[k]];
     }
@@ -133,6 +149,19 @@ static void product_row(const recsys_product *p, const recsys_topk *t, int64_t r
         } else {
             add_row(p, p->a_indices[k], values[k], s->sums, s->flags);
         }
+    }
+    return few;
+}
+
+static void product_row(const recsys_product *p, const recsys_topk *t, int64_t row,
+                        recsys_lists out, const product_scratch *s) {
+    int64_t kept = 0;
+    int few = 0;
+    if (p->b_indices) {
+        few = add_rows(p, row, s);
+    } else if (p->a_indptr[row] < p->a_indptr[row + 1]) {
+        add_dense_rows(p, row, s->sums);
+        memset(s->flags, 1, (size_t)s->blocks);
     }
     real worst = -(real)INFINITY;
     if (few) {

@@ -11,11 +11,12 @@ from typing import Annotated, Any
 import typer
 
 from recsys import checks
-from recsys.models import BPR, ItemNeighbors, internal
+from recsys.models import BPR, internal
 from recsys.models.factor_model import FactorModel
+from recsys.models.item_weights import ItemWeights
 from recsys.models.load import MODELS
 
-Model = FactorModel | ItemNeighbors  # what can be trained
+Model = FactorModel | ItemWeights  # what can be trained
 
 
 def _kebab(name: str) -> str:

@@ -7,6 +7,7 @@ from .bpr import EpochSums, PairwiseFoldIn, PairwiseSGD, Rates, epoch_key
 from .config import current_isa, show_config, use_isa
 from .factors import Factors, Workspace
 from .feature_prior import FeaturePrior
+from .inverse import BLOCK, dense_gramian, invert, sparse_times_dense
 from .lmf import Fixed, Learned, LmfSide, lmf_half_sweep, lmf_sides, row_keys
 from .nonnegative import nonnegative_fold_in, nonnegative_half_sweep
 from .objective import objective
@@ -17,6 +18,7 @@ from .ratings import RatingSGD
 from .reference.rng import draw
 from .rows import on_line, padded
 from .sides import Side, make_side, make_sides, scaled_lambda
+from .slim import candidates, slim
 from .solve import Solved, gramian, rotate, solve_rows, spectrum
 from .spans import query_blocks
 from .spectral import spectral_start
@@ -24,6 +26,7 @@ from .threads import resolve_num_threads, single_threaded_blas, threads_in_words
 from .topk import NO_ID, Entries, NormOrder, norm_order, norms, topk
 
 __all__ = [
+    "BLOCK",
     "FEW_QUERIES",
     "NO_ID",
     "Entries",
@@ -43,12 +46,15 @@ __all__ = [
     "Solved",
     "Sweep",
     "Workspace",
+    "candidates",
     "current_isa",
+    "dense_gramian",
     "draw",
     "epoch_key",
     "fold_in",
     "gramian",
     "half_sweep",
+    "invert",
     "lmf_half_sweep",
     "lmf_sides",
     "make_side",
@@ -71,7 +77,9 @@ __all__ = [
     "scaled_lambda",
     "show_config",
     "single_threaded_blas",
+    "slim",
     "solve_rows",
+    "sparse_times_dense",
     "spectral_start",
     "spectrum",
     "threads_in_words",

@@ -100,6 +100,23 @@ cdef extern from "recsys.h" nogil:
         const int32_t *names
         const int32_t *order
 
+    ctypedef struct recsys_slim:
+        const int64_t *indptr
+        const int32_t *indices
+        const void *values
+        const int32_t *order
+        const int32_t *candidates
+        int64_t most
+        int64_t users
+        int64_t longest
+        double l1
+        double l2
+        int64_t nonnegative
+        double tolerance
+        int64_t sweeps
+        void *weights
+        uint8_t *failed
+
     ctypedef struct recsys_lmf:
         const int64_t *indptr
         const int32_t *indices
@@ -189,6 +206,7 @@ cdef extern from "recsys.h" nogil:
                           void *) noexcept nogil
         void (*product_topk_rows)(const recsys_product *, const recsys_topk *, int64_t, int64_t,
                                   recsys_lists, void *) noexcept nogil
+        void (*slim_rows)(const recsys_slim *, int64_t, int64_t, void *) noexcept nogil
         void (*bpr_cell)(
             const recsys_bpr *, const recsys_cell *, double *, void *) noexcept nogil
         void (*ratings_cell)(
@@ -196,6 +214,7 @@ cdef extern from "recsys.h" nogil:
         void (*lmf_rows)(const recsys_lmf *, int64_t, int64_t, void *) noexcept nogil
         int64_t (*scratch_bytes)(int64_t, int64_t, int64_t) noexcept nogil
         int64_t (*product_scratch_bytes)(int64_t) noexcept nogil
+        int64_t (*slim_scratch_bytes)(int64_t, int64_t, int64_t) noexcept nogil
         recsys_row_path (*row_path)(int64_t, int64_t, int64_t, int) noexcept nogil
         int64_t lanes
 

@@ -26,7 +26,7 @@ def product_topk(const int64_t[::1] a_indptr, const int32_t[::1] a_indices,
     cdef native.recsys_topk lists
     cdef native.recsys_lists out
     cdef int64_t span
-    if ids.shape[0] == 0 or a_indices.shape[0] == 0 or b_indices.shape[0] == 0:
+    if ids.shape[0] == 0 or a_indices.shape[0] == 0 or b_data.shape[0] == 0:
         return
     memset(&product, 0, sizeof(product))
     memset(&lists, 0, sizeof(lists))
@@ -34,8 +34,9 @@ def product_topk(const int64_t[::1] a_indptr, const int32_t[::1] a_indices,
     product.a_indptr = &a_indptr[0]
     product.a_indices = &a_indices[0]
     product.a_data = &a_data[0]
-    product.b_indptr = &b_indptr[0]
-    product.b_indices = &b_indices[0]
+    if b_indptr is not None:
+        product.b_indptr = &b_indptr[0]
+        product.b_indices = &b_indices[0]
     product.b_data = &b_data[0]
     product.columns = columns
     product.names = &names[0] if names is not None else NULL
@@ -55,6 +56,43 @@ def product_topk(const int64_t[::1] a_indptr, const int32_t[::1] a_indices,
                        num_threads=num_threads):
         table.product_topk_rows(&product, &lists, spans[span], spans[span + 1], out,
                                 scratch.base + threadid() * scratch.stride)
+
+
+def slim_rows(const int64_t[::1] indptr, const int32_t[::1] indices, const real[::1] values,
+              const int32_t[::1] order, const int64_t[::1] spans,
+              const int32_t[:, ::1] candidates, real[:, ::1] weights, uint8_t[::1] failed, *,
+              int64_t users, int64_t longest, double l1, double l2, bint nonnegative,
+              double tolerance, int64_t sweeps, str isa, int num_threads):
+    """The weights of the candidates of the items order[spans[0]:spans[-1]]; see
+    reference/slim.py."""
+    cdef const native.recsys_table *table = get_table(isa, real is double)
+    cdef native.recsys_slim p
+    cdef int64_t span, count = spans.shape[0] - 1
+    if indices.shape[0] == 0 or candidates.shape[1] == 0:
+        return
+    memset(&p, 0, sizeof(p))
+    p.indptr = &indptr[0]
+    p.indices = &indices[0]
+    p.values = &values[0]
+    p.order = &order[0]
+    p.candidates = &candidates[0, 0]
+    p.most = candidates.shape[1]
+    p.users = users
+    p.longest = longest
+    p.l1 = l1
+    p.l2 = l2
+    p.nonnegative = nonnegative
+    p.tolerance = tolerance
+    p.sweeps = sweeps
+    p.weights = &weights[0, 0]
+    p.failed = &failed[0]
+    num_threads = max(1, min(num_threads, count))
+    cdef Scratch scratch = Scratch(table.slim_scratch_bytes(users, p.most, longest), num_threads,
+                                   True)
+    for span in prange(count, nogil=True, schedule="dynamic", chunksize=1,
+                       num_threads=num_threads):
+        table.slim_rows(&p, spans[span], spans[span + 1],
+                        scratch.base + threadid() * scratch.stride)
 
 
 def spmm(const int64_t[::1] indptr, const int32_t[::1] indices, const real[::1] values,

@@ -1,4 +1,4 @@
-"""The best columns of each row of a sparse product: item-item neighbours, and lists from them."""
+"""The best columns of each row of a product: item-item neighbours, and lists from them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _CALL_WORK = 2e8  # additions between looks for a KeyboardInterrupt, about 0.2 s
 
 def product_topk(
     a: sparse.csr_array,
-    b: sparse.csr_array,
+    b: sparse.csr_array | np.ndarray,
     n: int,
     *,
     rows: np.ndarray | None = None,
@@ -39,7 +39,7 @@ def product_topk(
     Parameters
     ----------
     a, b : canonical CSR of one floating dtype, int32 indices and int64 indptr
-        Fast where b's columns come by falling popularity.
+        Fast where b's columns come by falling popularity. b may be a C-contiguous array instead.
     n : int, at least 1
     rows : (lists,) int, optional
         The rows of a, and of `skip`, that lists are made for; by default one for each.
@@ -87,9 +87,13 @@ def product_topk(
     order, spans, calls = _plan(a, b)
     threads = resolve_num_threads(num_threads)
     lengths, entries = skip or (None, None)
+    if isinstance(b, np.ndarray):
+        b_indptr, b_indices, b_data = None, None, b.reshape(-1)
+    else:
+        b_indptr, b_indices, b_data = b.indptr, b.indices, b.data
     for begin, end in pairwise(calls):
         _product.product_topk(
-            a.indptr, a.indices, a.data, b.indptr, b.indices, b.data, names,
+            a.indptr, a.indices, a.data, b_indptr, b_indices, b_data, names,
             lengths, entries, banned, order, spans[begin : end + 1], ids, scores, failed,
             columns=b.shape[1], unsorted=unsorted, isa=current_isa(), num_threads=threads,
         )  # fmt: skip
@@ -101,9 +105,14 @@ def product_topk(
     return ids, scores
 
 
-def _plan(a: sparse.csr_array, b: sparse.csr_array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _plan(
+    a: sparse.csr_array, b: sparse.csr_array | np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Rows, those with most work first; cut into spans of similar work; and these into calls."""
-    meetings = np.diff(b.indptr)[a.indices]
+    if isinstance(b, np.ndarray):
+        meetings = np.full(len(a.indices), b.shape[1] // 8)  # which go by whole vectors
+    else:
+        meetings = np.diff(b.indptr)[a.indices]
     work = np.diff(np.append(0, np.cumsum(meetings))[a.indptr]) + 1000  # looking at a row at all
     order = most_work_first(work)
     spans, calls = cut(work[order], _SPAN_WORK), cut(work[order], _CALL_WORK)

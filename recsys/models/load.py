@@ -11,6 +11,7 @@ import numpy as np
 from recsys import checks
 from recsys.models import just_added
 from recsys.models.bpr import BPR
+from recsys.models.ease import EASE
 from recsys.models.explicit_als import ExplicitALS
 from recsys.models.explicit_sgd import ExplicitSGD
 from recsys.models.factor_model import FactorModel
@@ -18,15 +19,17 @@ from recsys.models.files import matrix_from_arrays, named, read_model_file
 from recsys.models.ids import Vocabulary
 from recsys.models.implicit_als import ImplicitALS
 from recsys.models.item_neighbors import ItemNeighbors
+from recsys.models.item_weights import ItemWeights
 from recsys.models.logistic_mf import LogisticMF
+from recsys.models.slim import SLIM
 
 logger = logging.getLogger("recsys")
 
-MODELS = (BPR, ExplicitALS, ExplicitSGD, ImplicitALS, ItemNeighbors, LogisticMF)
+MODELS = (BPR, EASE, ExplicitALS, ExplicitSGD, ImplicitALS, ItemNeighbors, LogisticMF, SLIM)
 _CLASSES = {cls.__name__: cls for cls in MODELS}
 
 
-def load(source: Any, *, verify: bool = False) -> FactorModel | ItemNeighbors:
+def load(source: Any, *, verify: bool = False) -> FactorModel | ItemWeights:
     """A model that `save` wrote, ready to recommend.
 
     Parameters

@@ -227,10 +227,10 @@ class Model(metaclass=ABCMeta):
             Row numbers of the training matrix; ids, one or several, of a model that was fitted on
             Interactions. This goes for users and items everywhere, also where ids are integers.
         user_items : scipy sparse matrix or array, or Interactions, optional
-            What counts as seen instead of the training matrix, and to `ItemNeighbors` as the
-            history: a matrix of the same shape, or one row for each of `users`. Of Interactions,
-            for a model that speaks ids, entries of items it does not know are left out, and the
-            log says how many.
+            What counts as seen instead of the training matrix, and to `ItemNeighbors`, `EASE` and
+            `SLIM` as the history: a matrix of the same shape, or one row for each of `users`. Of
+            Interactions, for a model that speaks ids, entries of items it does not know are left
+            out, and the log says how many.
         N : int, default 10
             Length of each list, at most the number of items or 1000.
         filter_seen : bool, default True
@@ -261,8 +261,8 @@ class Model(metaclass=ABCMeta):
         -------
         ids : ndarray of int32, shape (N,) for a single user, else (n, N)
             Best first; of items with equal scores the one with the higher id first. A user with
-            fewer than N items left has -1 in the places that stay empty. `ItemNeighbors` has
-            no score for an item without a neighbour in the history, and never lists it.
+            fewer than N items left has -1 in the places that stay empty. `ItemNeighbors`, `EASE`
+            and `SLIM` never list an item that nothing in the history has a weight for.
         scores : ndarray of the model's dtype, same shape
             -inf in empty places. The same for a user alone and among others.
             Of a model that speaks ids both are an `IdLists`, which has ``to_frame()`` besides: its

@@ -114,8 +114,8 @@ def _check_history(name: str, model: Model) -> None:
     history = model.history
     if not history:
         raise ValueError(
-            f"{name} has no history: call fit(user_items) first. ItemNeighbors never has one, as "
-            "it does not learn in iterations"
+            f"{name} has no history: call fit(user_items) first. ItemNeighbors never has one, nor "
+            "have EASE and SLIM, as they do not learn in iterations"
         )
     if all(entry.loss is None and entry.validation is None for entry in history):
         raise ValueError(

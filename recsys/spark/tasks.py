@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +12,7 @@ import pyarrow as pa
 from recsys import distributed
 from recsys.distributed import ITEM, USER, CheckpointError, Place, Problem, split
 from recsys.distributed.mesh import PeerGaveUpError
+from recsys.memory import available_memory
 from recsys.spark.store import ArrowStore
 
 
@@ -152,22 +152,3 @@ def lists(factors: np.ndarray) -> pa.ListArray:
 def matrix(features: pa.Array, f: int) -> np.ndarray:
     """What `lists` made, with no nulls in it."""
     return np.ascontiguousarray(features.flatten().to_numpy(), np.float32).reshape(-1, f)
-
-
-def available_memory() -> int:
-    """Bytes that this machine, or its container, has left."""
-    left = 1 << 62
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        left = next(
-            int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")
-        )
-    except (OSError, StopIteration):  # another system than Linux
-        return left
-    try:
-        folder = Path("/sys/fs/cgroup")
-        limit = (folder / "memory.max").read_text().strip()
-        used = int((folder / "memory.current").read_text())
-    except (OSError, ValueError):
-        return left
-    return left if limit == "max" else min(left, max(int(limit) - used, 1))

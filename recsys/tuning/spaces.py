@@ -12,6 +12,8 @@ import numpy as np
 
 from recsys.models import (
     BPR,
+    EASE,
+    SLIM,
     ExplicitALS,
     ExplicitSGD,
     ImplicitALS,
@@ -54,6 +56,13 @@ SPACES: dict[type[Model], dict[str, Any]] = {
         "normalize_rows": [True, False],
         "K1": (0.3, 300.0, "log"),
         "B": (0.0, 1.0),
+    },
+    EASE: {"regularization": (5.0, 3000.0, "log")},
+    SLIM: {
+        "k": (50, 400, "log"),
+        "l1_regularization": (0.01, 10.0, "log"),
+        "regularization": (3.0, 1000.0, "log"),
+        "nonnegative": [True, False],
     },
     ExplicitALS: {
         "regularization": (0.01, 0.3, "log"),

@@ -137,7 +137,7 @@ def test_without_its_packages():
     )
 
 
-@pytest.mark.parametrize("typed, ends", [("item", ["item-neighbors"]), ("", 7)])
+@pytest.mark.parametrize("typed, ends", [("item", ["item-neighbors"]), ("", 9)])
 def test_completion_of_models(typed, ends):
     from recsys.cli.parameters import begun
 

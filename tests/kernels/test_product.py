@@ -67,6 +67,16 @@ def test_rows_with_more_additions_than_are_gone_over_again(isa, dtype):
     assert_equals_reference(args, isa)
 
 
+@pytest.mark.parametrize("columns", [1, 17, 64, 65, 2051])
+@pytest.mark.parametrize("left_out", [False, True])
+def test_a_dense_matrix(isa, dtype, columns, left_out):
+    args = arguments(dtype, rows=9, middle=20, columns=columns, left_out=left_out)
+    parts = (args[f"b_{name}"] for name in ("data", "indices", "indptr"))
+    dense = sparse.csr_array(tuple(parts), (20, columns)).toarray()
+    args |= {"b_indptr": None, "b_indices": None, "b_data": dense.reshape(-1)}
+    assert_equals_reference(args, isa)
+
+
 def test_same_bits_for_any_number_of_threads(dtype):
     a = csr.canonical(sparse.random_array((300, 90), density=0.1, rng=0), np.dtype(dtype))
     b = csr.canonical(sparse.random_array((90, 500), density=0.2, rng=1), np.dtype(dtype))
@@ -77,6 +87,9 @@ def test_same_bits_for_any_number_of_threads(dtype):
     exact = np.sort((a.astype(float) @ b.astype(float)).toarray())[:, ::-1][:, :10]
     listed = expected[0] >= 0
     np.testing.assert_allclose(expected[1][listed], exact[listed], rtol=1e-5)
+    dense = product_topk(a, b.toarray(), 10, num_threads=3)
+    np.testing.assert_array_equal(dense[0], expected[0])
+    np.testing.assert_allclose(dense[1], expected[1], rtol=1e-5)
     loose = product_topk(a, b, 10, unsorted=True)
     np.testing.assert_array_equal(np.sort(loose[0]), np.sort(expected[0]))
 

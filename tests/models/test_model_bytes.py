@@ -5,10 +5,9 @@ import json
 
 import numpy as np
 import pytest
-from every_model import EVERY, MODELS, counts, learned, trained
+from every_model import EVERY, FACTORS, counts, learned, trained
 
 import recsys
-from recsys import ItemNeighbors
 from recsys.models.files import read_model_file, write_model_file
 from recsys.models.least_squares import LeastSquaresModel
 
@@ -24,7 +23,7 @@ def test_without_history(name, tmp_path):
         again.recommend([0, 3])
     for got, want in zip(again.recommend([4, 0], counts()), model.recommend([4, 0]), strict=True):
         np.testing.assert_array_equal(got, want)
-    if MODELS[name][0] is not ItemNeighbors:
+    if name in FACTORS:
         unseen = again.recommend([0, 3], filter_seen=False)[0]
         np.testing.assert_array_equal(unseen, model.recommend([0, 3], filter_seen=False)[0])
         with pytest.raises(recsys.NotFittedError, match="no training matrix is remembered"):

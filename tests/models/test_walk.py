@@ -10,6 +10,7 @@ from scipy import sparse
 
 import recsys
 from recsys.kernels import _als, _lmf, _product, _sgd, _topk
+from recsys.models.item_weights import ItemWeights
 from recsys.models.load import MODELS
 
 MOST_CLASSES = {  # object among them
@@ -18,7 +19,9 @@ MOST_CLASSES = {  # object among them
     "ExplicitSGD": 6,
     "BPR": 5,
     "LogisticMF": 5,
-    "ItemNeighbors": 3,
+    "ItemNeighbors": 4,
+    "EASE": 4,
+    "SLIM": 4,
 }
 MOST_FILES = 6
 ROOT = Path(recsys.__file__).parent
@@ -76,6 +79,8 @@ def test_fit_by_alternation(monkeypatch, solver, bias):
         ("BPR", _sgd, "bpr_cells"),
         ("LogisticMF", _lmf, "lmf_rows"),
         ("ItemNeighbors", _product, "product_topk"),
+        ("EASE", _product, "spmm"),
+        ("SLIM", _product, "slim_rows"),
     ],
 )
 def test_fit(monkeypatch, name, module, kernel):
@@ -93,14 +98,15 @@ def test_recommend(monkeypatch, cls, ids, fold_in):
         rows, columns = data.nonzero()
         data = recsys.Interactions.from_arrays([f"u{r}" for r in rows], columns, data.data)
     model = cls().fit(data)
-    module = _product if cls is recsys.ItemNeighbors else _topk
+    items = issubclass(cls, ItemWeights)
+    module = _product if items else _topk
     users = data.users if ids else np.arange(30)
     history = data if fold_in else None
 
     def call():
         model.recommend(users, history, N=3, fold_in=fold_in)
 
-    kernel = "product_topk" if cls is recsys.ItemNeighbors else "topk"
+    kernel = "product_topk" if items else "topk"
     for way in files_on_the_way(monkeypatch, module, kernel, call):
         assert len(way) <= MOST_FILES and len(set(way)) == len(way), way
         assert way[0] == "models/model.py"

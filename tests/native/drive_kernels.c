@@ -446,13 +446,15 @@ static void drive_product(const recsys_table *table, int is_double, int64_t colu
                           int64_t n) {
     enum { HEIGHT = 5, MIDDLE = 30, BELOW = 40 };
     const int64_t size = is_double ? 8 : 4;
+    const int dense = n == columns && length % 2; /* a B that is */
     recsys_product p = {.columns = columns};
     int32_t *of_a, *of_b;
     p.a_indptr = random_rows(HEIGHT, length, MIDDLE, &of_a);
     p.b_indptr = random_rows(MIDDLE, BELOW, columns, &of_b);
     p.a_indices = of_a, p.b_indices = of_b;
     p.a_data = reals(HEIGHT * length, is_double, -1, 1);
-    p.b_data = reals(MIDDLE * BELOW, is_double, -1, 1);
+    p.b_data = reals(MIDDLE * (dense ? columns : BELOW), is_double, -1, 1);
+    if (dense) p.b_indptr = NULL, p.b_indices = NULL;
     int32_t *names = exactly(4 * columns, 4);
     for (int64_t c = 0; c < columns; c++) names[c] = (int32_t)(columns - 1 - c);
     if (columns % 2) p.names = names;
@@ -472,6 +474,41 @@ static void drive_product(const recsys_table *table, int is_double, int64_t colu
     }
     for (int64_t r = 0; r < HEIGHT; r++) check(!out.failed[r], "product", columns);
     for (int64_t k = 0; k < bytes; k++) check(!scratch[k], "product's scratch", columns);
+    free_arrays();
+}
+
+/* Regressions on up to `most` candidates, of which some items have fewer. */
+static void drive_slim(const recsys_table *table, int is_double, int64_t most) {
+    enum { ITEMS = 7, USERS = 30, EACH = 11 };
+    const int64_t size = is_double ? 8 : 4;
+    recsys_slim p = {.most = most, .users = USERS, .l1 = 0.1, .l2 = 0.5, .tolerance = 1e-3};
+    int32_t *users;
+    p.indptr = random_rows(ITEMS, EACH, USERS, &users);
+    p.indices = users;
+    p.values = reals(ITEMS * EACH, is_double, -1, 1);
+    int32_t *order = exactly(4 * ITEMS, 4), *candidates = exactly(4 * ITEMS * most, 4);
+    for (int64_t i = 0; i < ITEMS; i++) {
+        order[i] = (int32_t)(ITEMS - 1 - i);
+        for (int64_t c = 0; c < most; c++) {
+            candidates[i * most + c] = c < i ? (int32_t)(i - 1 - c) : RECSYS_NO_ID;
+        }
+    }
+    p.order = order, p.candidates = candidates;
+    p.longest = ITEMS * EACH; /* as the last item and its candidates have, if `most` allows */
+    p.sweeps = 20, p.nonnegative = most % 2;
+    make_arrays_read_only();
+    p.weights = exactly(size * ITEMS * most, (size_t)size);
+    p.failed = exactly(ITEMS, 1);
+    memset(p.weights, 0, (size_t)(size * ITEMS * most));
+    memset(p.failed, 0, ITEMS);
+    const int64_t bytes = table->slim_scratch_bytes(USERS, most, p.longest);
+    char *scratch = exactly(bytes, 64);
+    memset(scratch, 0, USERS * 8); /* the heads, which have to come so */
+    table->slim_rows(&p, 0, 3, scratch);
+    table->slim_rows(&p, 3, ITEMS, scratch);
+    check(all_finite(p.weights, ITEMS * most, is_double), "slim_rows", most);
+    for (int64_t i = 0; i < ITEMS; i++) check(p.failed[i] < 2, "slim_rows", most);
+    for (int64_t k = 0; k < USERS * 8; k++) check(!scratch[k], "slim's heads", most);
     free_arrays();
 }
 
@@ -502,6 +539,8 @@ int main(int argc, char **argv) {
     for (size_t h = 0; table && h < sizeof HEIGHTS / sizeof *HEIGHTS; h++) {
         drive_product(table, is_double, HEIGHTS[h], 3, 7);
         drive_product(table, is_double, HEIGHTS[h], 200, HEIGHTS[h]);
+        drive_product(table, is_double, HEIGHTS[h], 3, HEIGHTS[h]);
+        drive_slim(table, is_double, HEIGHTS[h] < 200 ? HEIGHTS[h] : 40);
     }
     printf("sanitized kernels, %s %s: %s\n", argv[1], argv[2],
            table ? "clean" : "not run, this CPU lacks the instruction set");

@@ -9,6 +9,7 @@ from .lmf import lmf_rows
 from .nonnegative import als_nonnegative_rows
 from .product import product_topk, spmm
 from .ratings import ratings_cells
+from .slim import slim_rows
 from .topk import topk
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "product_topk",
     "ratings_cells",
     "rotate",
+    "slim_rows",
     "spmm",
     "topk",
 ]

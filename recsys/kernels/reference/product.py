@@ -29,7 +29,8 @@ def product_topk(
 ):
     """Write the lists of the rows r in ``order[spans[0]:spans[-1]]`` of the product of A and B.
 
-    A (rows x m) and B (m x `columns`) in CSR; names (columns,) or None: what lists call a column;
+    A (rows x m) and B (m x `columns`) in CSR; or B dense, its rows one after the other in b_data,
+    where b_indptr and b_indices are None; names (columns,) or None: what lists call a column;
     skip_indptr (rows + 1,) and skip_indices or None: names left out of a row's list, ascending;
     banned or None: 1 for names left out of all. ids and scores (rows, n), which come filled with -1
     and -inf; failed (rows,): becomes 1 where a listed score is not finite.
@@ -38,6 +39,9 @@ def product_topk(
     without a score, or with a score of exactly 0, is never listed.
     """
     names = np.arange(columns) if names is None else names
+    if b_indptr is None:
+        b_indptr = np.arange(len(b_data) // columns + 1) * columns
+        b_indices = np.tile(np.arange(columns), len(b_data) // columns)
     for row in order[spans[0] : spans[-1]]:
         sums = np.zeros(columns)
         for k in range(a_indptr[row], a_indptr[row + 1]):
