@@ -6,6 +6,7 @@ from .als import Sweep, fold_in, half_sweep, normal_matrix
 from .bpr import EpochSums, PairwiseFoldIn, PairwiseSGD, Rates, epoch_key
 from .config import current_isa, show_config, use_isa
 from .factors import Factors, Workspace
+from .hybrid import FeatureRows, HybridOptions, HybridSGD, LearnedFeatures, Samples
 from .lmf import Fixed, Learned, LmfSide, lmf_half_sweep, lmf_sides, row_keys
 from .nonnegative import nonnegative_fold_in, nonnegative_half_sweep
 from .objective import objective
@@ -28,14 +29,19 @@ __all__ = [
     "Entries",
     "EpochSums",
     "Factors",
+    "FeatureRows",
     "Fixed",
+    "HybridOptions",
+    "HybridSGD",
     "Learned",
+    "LearnedFeatures",
     "LmfSide",
     "NormOrder",
     "PairwiseFoldIn",
     "PairwiseSGD",
     "Rates",
     "RatingSGD",
+    "Samples",
     "Side",
     "Solved",
     "Sweep",
