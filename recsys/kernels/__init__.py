@@ -7,6 +7,7 @@ from .bpr import EpochSums, PairwiseFoldIn, PairwiseSGD, Rates, epoch_key
 from .config import current_isa, show_config, use_isa
 from .factors import Factors, Workspace
 from .feature_prior import FeaturePrior
+from .hybrid import FeatureRows, HybridOptions, HybridSGD, LearnedFeatures, Samples
 from .inverse import BLOCK, dense_gramian, invert, sparse_times_dense
 from .lmf import Fixed, Learned, LmfSide, lmf_half_sweep, lmf_sides, row_keys
 from .nonnegative import nonnegative_fold_in, nonnegative_half_sweep
@@ -33,8 +34,12 @@ __all__ = [
     "EpochSums",
     "Factors",
     "FeaturePrior",
+    "FeatureRows",
     "Fixed",
+    "HybridOptions",
+    "HybridSGD",
     "Learned",
+    "LearnedFeatures",
     "LmfSide",
     "NormOrder",
     "PairwiseFoldIn",
@@ -42,6 +47,7 @@ __all__ = [
     "Prior",
     "Rates",
     "RatingSGD",
+    "Samples",
     "Side",
     "Solved",
     "Sweep",
