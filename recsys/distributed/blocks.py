@@ -40,35 +40,35 @@ def first_blocks(n_blocks: int, world: int) -> np.ndarray:
 
 
 def split(
-    own: np.ndarray, other: np.ndarray, values: np.ndarray, n_blocks: int, world: int, most: int
+    rows: np.ndarray, columns: np.ndarray, values: np.ndarray, n_blocks: int, world: int, most: int
 ) -> Iterator[tuple[int, bytes]]:
-    """Entries for the ranks that hold their `own` keys: (rank, bytes that `build` takes).
+    """Entries for the ranks that hold the rows: (rank, bytes that `build` takes).
 
     Parameters
     ----------
-    own, other : (n,) int64
+    rows, columns : (n,) int64
         Keys of the rows and of the columns.
     values : (n,) float32
     n_blocks, world : int
-        Blocks of the side of `own`, and ranks.
+        Blocks of the side of the rows, and ranks.
     most : int
         Entries in one piece.
     """
     ranks = np.searchsorted(first_blocks(n_blocks, world), np.arange(n_blocks), "right") - 1
-    rank = ranks.astype(np.int16 if world <= 1 << 15 else np.int32)[block_of(own, n_blocks)]
+    rank = ranks.astype(np.int16 if world <= 1 << 15 else np.int32)[block_of(rows, n_blocks)]
     order = np.argsort(rank, kind="stable")
     cuts = np.searchsorted(rank, np.arange(world + 1), sorter=order)
     for r in range(world):
         for begin in range(cuts[r], cuts[r + 1], most):
             at = order[begin : min(begin + most, cuts[r + 1])]
-            yield r, own[at].tobytes() + other[at].tobytes() + values[at].tobytes()
+            yield r, rows[at].tobytes() + columns[at].tobytes() + values[at].tobytes()
 
 
 class Entries(NamedTuple):
-    """Of one side: own and other keys, int64, and values, float32."""
+    """Of one side: keys of rows and of columns, int64, and values, float32."""
 
-    own: np.ndarray
-    other: np.ndarray
+    rows: np.ndarray
+    columns: np.ndarray
     values: np.ndarray
 
     @classmethod
@@ -174,8 +174,8 @@ def build(entries: Entries, rank: int, world: int, n_blocks: int, n_other_blocks
     order of arrival.
     """
     firsts = first_blocks(n_blocks, world)
-    keys, row, blocks = _ranked(entries.own, n_blocks)
-    columns, column, column_blocks = _ranked(entries.other, n_other_blocks)
+    keys, row, blocks = _ranked(entries.rows, n_blocks)
+    columns, column, column_blocks = _ranked(entries.columns, n_other_blocks)
     counts = _sorted(entries.values, row, column, (len(keys), len(columns)))
     other_firsts = first_blocks(n_other_blocks, world)
     needs = np.searchsorted(column_blocks, other_firsts)

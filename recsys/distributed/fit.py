@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import struct
+import time
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
@@ -19,7 +20,7 @@ from recsys._version import __version__
 from recsys.distributed import handshake
 from recsys.distributed.blocks import ENTRY_BYTES, Entries, Held, build
 from recsys.distributed.mesh import Mesh
-from recsys.distributed.rank import ITEM, USER, Problem, Rank, Told
+from recsys.distributed.rank import ITEM, USER, Problem, Rank, Report
 
 logger = logging.getLogger("recsys")
 
@@ -86,7 +87,7 @@ class Fitted(NamedTuple):
 
     keys: tuple[np.ndarray, np.ndarray]
     factors: tuple[np.ndarray, np.ndarray]
-    told: Told
+    report: Report
 
 
 def fit(
@@ -126,15 +127,15 @@ def fit(
             "isa": kernels.current_isa(),
             "checkpoints": _complete(place, place.rank),
         }
-        told = [json.loads(text) for text in place.all_gather(json.dumps(hello))]
-        _check_versions([each["version"] for each in told])
-        addresses = [each["address"] for each in told]
+        greetings = [json.loads(text) for text in place.all_gather(json.dumps(hello))]
+        _check_versions([each["version"] for each in greetings])
+        addresses = [each["address"] for each in greetings]
         peers = handshake.connect(listener, place.rank, addresses, place.secret)
         hosts = [f"{host}:{port}" for host, port in addresses]
         mesh = Mesh(place.rank, place.world, peers, hosts)
-        isa = min((each["isa"] for each in told), key=_rank_of_isa)
+        isa = min((each["isa"] for each in greetings), key=_rank_of_isa)
         with kernels.use_isa(isa) if isa != kernels.current_isa() else nullcontext():
-            resumed = set.intersection(*(set(each["checkpoints"]) for each in told))
+            resumed = set.intersection(*(set(each["checkpoints"]) for each in greetings))
             fitted = _fit(place, mesh, pieces, n_blocks, problem, max(resumed, default=0))
     except BaseException as error:
         if mesh is not None:
@@ -154,6 +155,7 @@ def _fit(
     problem: Problem,
     done: int,
 ) -> Fitted:
+    began = time.perf_counter()
     users, items = (
         _build(place, pieces[side], n_blocks[side], n_blocks[1 - side], problem)
         for side in (USER, ITEM)
@@ -161,6 +163,7 @@ def _fit(
     held = users, items
     _check_memory(place, held, problem, n_blocks)
     rank = Rank(mesh, held, problem, place.num_threads)
+    rank.report.since(began, "blocks")
     if done:
         _restore(place, done, rank.factors)
         logger.info("rank %d goes on from iteration %d", place.rank, done)
@@ -173,7 +176,7 @@ def _fit(
     factors = rank.run(done, after)
     if place.store is not None and place.rank == 0:
         place.store.clear()
-    return Fitted((users.keys, items.keys), (factors[USER], factors[ITEM]), rank.told)
+    return Fitted((users.keys, items.keys), (factors[USER], factors[ITEM]), rank.report)
 
 
 # ---- before it begins --------------------------------------------------------------------------
@@ -181,9 +184,9 @@ def _fit(
 
 def _check_versions(versions: list[str]) -> None:
     if len(set(versions)) > 1:
-        found = ", ".join(f"{each} on {versions.count(each)}" for each in sorted(set(versions)))
+        counts = ", ".join(f"{each} on {versions.count(each)}" for each in sorted(set(versions)))
         raise ValueError(
-            f"the workers have different versions of recsys ({found}): install the same wheel of "
+            f"the workers have different versions of recsys ({counts}): install the same wheel of "
             "recsys-engine everywhere"
         )
 
@@ -206,9 +209,9 @@ def memory_of(held: Sequence[Held], problem: Problem) -> int:
     what it receives of the other side, and again as much as the largest block needs of that."""
     wire = 2 if problem.half else 4
     entries = sum(side.counts.nnz for side in held)
-    own = sum(len(side.keys) for side in held)
+    rows = sum(len(side.keys) for side in held)
     needed = [int(side.needs[-1]) for side in held]
-    return 12 * entries + problem.factors * (4 * own + wire * sum(needed) + 4 * max(needed))
+    return 12 * entries + problem.factors * (4 * rows + wire * sum(needed) + 4 * max(needed))
 
 
 def _check_memory(

@@ -72,8 +72,8 @@ class Problem:
 
 
 @dataclass
-class Told:
-    """What a rank tells of its fit."""
+class Report:
+    """What a rank reports of its fit."""
 
     first: int = 0  # iterations that a checkpoint had
     seconds: list[float] = field(default_factory=list)  # of each iteration
@@ -136,7 +136,7 @@ class Rank:
         self, mesh: Mesh, held: tuple[Held, Held], problem: Problem, num_threads: int
     ) -> None:
         self.mesh, self.held, self.problem, self.num_threads = mesh, held, problem, num_threads
-        self.told = Told()
+        self.report = Report()
         blocks = self._everywhere([len(side.cuts) - 1 for side in held])
         self.block_counts = [[int(count) for count in blocks[:, side]] for side in (USER, ITEM)]
         self.rows = self._everywhere([len(side.keys) for side in held]).sum(axis=0).astype(np.int64)
@@ -178,22 +178,22 @@ class Rank:
         after : callable, optional
             Called after each iteration with its number and the factors, which it must not change.
         """
-        self.told.first = done
+        self.report.first = done
         for number in range(done + 1, self.problem.iterations + 1):
             began = time.perf_counter()
             self._half_sweep(USER, None)
             loss = np.zeros((len(self.held[USER].cuts) - 1, 1)) if self.problem.loss else None
             self._half_sweep(ITEM, loss)
             if loss is not None:
-                self.told.losses.append(self._total(loss))
-            self.told.seconds.append(time.perf_counter() - began)
+                self.report.losses.append(self._total(loss))
+            self.report.seconds.append(time.perf_counter() - began)
             if self.mesh.rank == 0:
-                losses = self.told.losses
-                said = f", loss {losses[-1]:.9g}" if losses else ""
-                logger.info("iteration %d: %.3g s%s", number, self.told.seconds[-1], said)
+                losses = self.report.losses
+                ending = f", loss {losses[-1]:.9g}" if losses else ""
+                logger.info("iteration %d: %.3g s%s", number, self.report.seconds[-1], ending)
             if after:
                 after(number, self.factors)
-        self.told.bytes_sent = self.mesh.bytes_sent
+        self.report.bytes_sent = self.mesh.bytes_sent
         self._everywhere([0])  # nobody is done before all are
         return self.factors
 
@@ -204,18 +204,18 @@ class Rank:
         that are solved become what the objective has of them, and of the fixed side on rank 0."""
         solved, clock = 1 - fixed, time.perf_counter()
         eigenvalues, basis = self._spectrum(fixed)
-        clock = self.told.since(clock, "gramian")
+        clock = self.report.since(clock, "gramian")
         kernels.rotate(self.factors[fixed], basis, self.num_threads)
         if self.problem.cg_steps:  # where the rows start from
             kernels.rotate(self.factors[solved], basis, self.num_threads)
-        clock = self.told.since(clock, "rotate")
+        clock = self.report.since(clock, "rotate")
         self._send_rows(fixed)
-        clock = self.told.since(clock, "exchange")
+        clock = self.report.since(clock, "exchange")
         for part in self.parts[solved]:
             entries = self._solve(part, solved, eigenvalues, losses is not None)
             if losses is not None:
                 losses[part.number] = entries + self._other_cells(part.rows, eigenvalues)
-        self.told.since(clock, "solve")
+        self.report.since(clock, "solve")
 
     def _spectrum(self, side: int) -> tuple[np.ndarray, np.ndarray]:
         """Of the Gramian of all rows of a side."""
@@ -269,7 +269,7 @@ class Rank:
             at = slice(begin, begin + _PIECE_ROWS)
             taken = received[part.columns[at]]
             fixed[at][: len(taken)] = from_half(taken) if self.problem.half else taken
-        told = kernels.solve_rows(
+        solved_rows = kernels.solve_rows(
             part.side,
             fixed,
             self.factors[solved][part.rows],
@@ -278,9 +278,9 @@ class Rank:
             loss=loss,
             num_threads=self.num_threads,
         )
-        self.told.retried += told.retried
-        self.told.jittered += told.jittered
-        return told.entries_loss
+        self.report.retried += solved_rows.retried
+        self.report.jittered += solved_rows.jittered
+        return solved_rows.entries_loss
 
     # ---- the objective -------------------------------------------------------------------------
 
@@ -305,12 +305,11 @@ class Rank:
         return float(self.mesh.from_first(total)[0])
 
     def _everywhere(self, numbers: list[int]) -> np.ndarray:
-        """(world, numbers): what each rank has said."""
-        mine, world = np.array(numbers, np.float64), self.mesh.world
-        told = np.zeros((world, world, len(numbers)))
-        told[self.mesh.rank, self.mesh.rank] = mine
-        summed = self.mesh.sum_to_first(told[self.mesh.rank][np.newaxis], [1] * world)
-        return self.mesh.from_first(told[0] if summed is None else summed)
+        """(world, numbers): the numbers of each rank."""
+        world, table = self.mesh.world, np.zeros((self.mesh.world, len(numbers)))
+        table[self.mesh.rank] = numbers
+        summed = self.mesh.sum_to_first(table[np.newaxis], [1] * world)
+        return self.mesh.from_first(table if summed is None else summed)
 
 
 def _blocks(held: Held) -> list[slice]:

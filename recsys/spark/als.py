@@ -190,14 +190,14 @@ class ALS(Estimator, ALSParams, MoreParams, DefaultParamsReadable, DefaultParams
         level = self.getFinalStorageLevel() if self.isSet("finalStorageLevel") else None
         stored = stage.storage_level(level, layout.workers > 1)
         try:
-            fitted, told = stage.fit(prepared.entries, settings, stored)
+            fitted, report = stage.fit(prepared.entries, settings, stored)
             factors = [_by_id(fitted, prepared, side, stored) for side in (USER, ITEM)]
         finally:
             for table in prepared.ids:
                 if table is not None:
                     table.unpersist()
         users, items = factors
-        model = ALSModel(self.getRank(), users, items, Summary.of(told))
+        model = ALSModel(self.getRank(), users, items, Summary.of(report))
         for name in _OF_THE_MODEL:
             model.set(model.getParam(name), value_of(self, name))
         return model

@@ -47,10 +47,10 @@ class Summary(NamedTuple):
     spent: dict[str, float]
 
     @classmethod
-    def of(cls, told: dict[str, Any]) -> Summary:
+    def of(cls, report: dict[str, Any]) -> Summary:
         return cls(
-            told["seconds"], told["losses"], told["first"], told["retried"], told["jittered"],
-            told["bytes_sent"], told["spent"],
+            report["seconds"], report["losses"], report["first"], report["retried"],
+            report["jittered"], report["bytes_sent"], report["spent"],
         )  # fmt: skip
 
 
@@ -136,8 +136,8 @@ class ALSModel(Model, ALSModelParams, MLReadable):
 
     def _some(self, dataset: DataFrame, column: str, what: str, factors: DataFrame) -> DataFrame:
         id_type(dataset, column, what)
-        ids = dataset.select(dataset[column].alias("wanted")).distinct()
-        return factors.join(ids, factors["id"] == ids["wanted"], "left_semi")
+        ids = dataset.select(dataset[column].alias("some")).distinct()
+        return factors.join(ids, factors["id"] == ids["some"], "left_semi")
 
     def _lists(
         self, queries: DataFrame, listed: DataFrame, n: int, what: str, of: str

@@ -42,7 +42,7 @@ _DEFINITE = {
 
 
 def fit(entries: DataFrame, settings: Settings, level: StorageLevel) -> tuple[DataFrame, dict]:
-    """Factors by (side, key), stored on the executors, and what rank 0 tells of the fit.
+    """Factors by (side, key), stored on the executors, and what rank 0 reports of the fit.
 
     Raises
     ------
@@ -62,13 +62,13 @@ def fit(entries: DataFrame, settings: Settings, level: StorageLevel) -> tuple[Da
             .persist(level)
         )
         # What is lost of them, copies and all, is made again: not so after a local checkpoint
-        told = [json.loads(row["log"]) for row in fitted.where("log is not null").collect()]
-    told.sort(key=lambda each: each["rank"])
-    failed = [each for each in told if "error" in each]
+        reports = [json.loads(row["log"]) for row in fitted.where("log is not null").collect()]
+    reports.sort(key=lambda each: each["rank"])
+    failed = [each for each in reports if "error" in each]
     if failed:
         worst = min(failed, key=lambda each: each["error"] not in _DEFINITE)
         raise _DEFINITE.get(worst["error"], RuntimeError)(worst["message"])
-    return fitted, told[0]
+    return fitted, reports[0]
 
 
 # ---- before the stage --------------------------------------------------------------------------

@@ -56,8 +56,8 @@ def _cut(
     table = pa.Table.from_batches(batches)
     users, items, values = (column.to_numpy() for column in table.columns)
     ranks, sides, data = [], [], []
-    for side, (own, other) in enumerate(((users, items), (items, users))):
-        for rank, piece in split(own, other, values, n_blocks[side], world, most):
+    for side, (rows, columns) in enumerate(((users, items), (items, users))):
+        for rank, piece in split(rows, columns, values, n_blocks[side], world, most):
             ranks.append(rank)
             sides.append(side)
             data.append(piece)
@@ -101,11 +101,11 @@ def work(
     )
     try:
         pieces = _pieces(batches)
-        keys, factors, told = distributed.fit(place, pieces, settings.n_blocks, settings.problem)
+        keys, factors, report = distributed.fit(place, pieces, settings.n_blocks, settings.problem)
     except (CheckpointError, FloatingPointError, MemoryError, PeerGaveUpError, ValueError) as error:
         yield _log({"rank": rank, "error": type(error).__name__, "message": str(error)})
         return
-    yield _log({"rank": rank, **vars(told)})
+    yield _log({"rank": rank, **vars(report)})
     for side in (USER, ITEM):
         for begin in range(0, len(keys[side]), most):
             at = slice(begin, begin + most)

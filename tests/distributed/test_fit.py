@@ -48,7 +48,7 @@ def test_objective_is_that_of_one_process(kind):
     told = problem(loss=True, **KINDS[kind])
     fitted = fit_in_threads(*entries(), (3, 2), 2, told)
     x, y, loss = alone(*entries(), told)
-    assert fitted.told.losses[-1] == pytest.approx(loss, rel=1e-6)
+    assert fitted.report.losses[-1] == pytest.approx(loss, rel=1e-6)
     scores = fitted.factors[0] @ fitted.factors[1].T
     np.testing.assert_allclose(scores, x @ y.T, atol=2e-3 * np.abs(x @ y.T).max())
 
@@ -95,9 +95,9 @@ def test_bfloat16_on_the_wire():
     told = problem(loss=True)
     whole = fit_in_threads(*entries(), (4, 4), 2, told)
     half = fit_in_threads(*entries(), (4, 4), 2, problem(loss=True, half=True))
-    assert half.told.losses[-1] == pytest.approx(whole.told.losses[-1], rel=2e-3)
+    assert half.report.losses[-1] == pytest.approx(whole.report.losses[-1], rel=2e-3)
     assert bits(half) == bits(fit_in_threads(*entries(), (4, 4), 3, problem(half=True)))
-    assert half.told.bytes_sent < 0.7 * whole.told.bytes_sent
+    assert half.report.bytes_sent < 0.7 * whole.report.bytes_sent
     values = np.float32([1, -1, 0, 1e30, 1 + 2**-9, 1 + 3 * 2**-9, np.pi])
     assert np.all(np.abs(from_half(to_half(values)) - values) <= np.abs(values) / 256)
     assert from_half(to_half(values))[4] == 1  # a tie, to even
@@ -113,7 +113,7 @@ def test_a_fit_goes_on_from_its_last_checkpoint_with_the_same_bits(kind):
     # one rank had not written its last one when it was lost
     del store.files["rank-1-of-2-iteration-6.factors"]
     again = fit_in_threads(*entries(), (4, 4), 2, told, store=store, every=2)
-    assert again.told.first == 4 and bits(again) == bits(whole)
+    assert again.report.first == 4 and bits(again) == bits(whole)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_a_rank_that_dies_is_an_error_everywhere(monkeypatch):
     solve = Rank._half_sweep
 
     def dies(self, *args):
-        if self.mesh.rank == 1 and len(self.told.seconds) == 1:
+        if self.mesh.rank == 1 and len(self.report.seconds) == 1:
             self.mesh.close()
             raise SystemExit("killed")
         solve(self, *args)
@@ -149,7 +149,7 @@ def test_a_rank_that_gives_up_says_why(monkeypatch):
     solve = Rank._half_sweep
 
     def fails(self, *args):
-        if self.mesh.rank == 2 and len(self.told.seconds) == 1:
+        if self.mesh.rank == 2 and len(self.report.seconds) == 1:
             raise FloatingPointError("row 7 has no finite solution")
         solve(self, *args)
 
@@ -240,4 +240,4 @@ def test_blocks_without_rows():
     told = problem(factors=2, loss=True)
     one = fit_in_threads(users, items, values, (9, 9), 1, told)
     assert bits(fit_in_threads(users, items, values, (9, 9), 6, told)) == bits(one)
-    assert one.told.losses[-1] == pytest.approx(alone(users, items, values, told)[2], rel=1e-5)
+    assert one.report.losses[-1] == pytest.approx(alone(users, items, values, told)[2], rel=1e-5)

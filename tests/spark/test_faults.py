@@ -58,7 +58,7 @@ def slow(monkeypatch):
                 def waits(self, fixed, losses):
                     clock.sleep(seconds)
                     half_sweep(self, fixed, losses)
-                    number = len(self.told.seconds) + self.told.first
+                    number = len(self.report.seconds) + self.report.first
                     Path(folder, f"rank-{self.mesh.rank}").write_text(str(number))
 
                 Rank._half_sweep = waits
