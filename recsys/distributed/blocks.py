@@ -11,7 +11,7 @@ depends on which rank holds it.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -124,20 +124,36 @@ class Held:
         before = np.concatenate([[0], np.cumsum(counted)])[self.counts.indptr]
         return regularization * np.diff(before).astype(np.float64)
 
+    def row_means(self) -> np.ndarray:
+        """Of |r|, (rows,) float32; 1 where all are 0."""
+        indptr = self.counts.indptr
+        sizes = np.abs(self.counts.data, dtype=np.float64)
+        means = np.add.reduceat(sizes, indptr[:-1]) / np.diff(indptr) if len(sizes) else sizes
+        return np.where(means > 0, means, 1.0).astype(np.float32)
+
     def parts(
-        self,
-        signed: Callable[[sparse.csr_array], sparse.csr_array] | None,
-        lambdas: np.ndarray,
-        w0: float,
+        self, matrix: sparse.csr_array, lambdas: np.ndarray, w0: float, ratings: bool
     ) -> list[Part]:
-        """The blocks; `signed` makes signed confidences of counts, None says that these are
-        ratings."""
-        matrix = self.counts if signed is None else signed(self.counts)
+        """The blocks, of signed confidences in the place of counts, or of ratings."""
         return [
-            _part(number, matrix, slice(begin, end), lambdas, w0, signed is None)
+            _part(number, matrix, slice(begin, end), lambdas, w0, ratings)
             for number, (begin, end) in enumerate(pairwise(self.cuts))
             if begin < end
         ]
+
+
+def divided(counts: sparse.csr_array, by: np.ndarray) -> sparse.csr_array:
+    """Each entry by a number of its own."""
+    data = (counts.data / by.astype(np.float64)).astype(counts.data.dtype)
+    return csr.assemble(data, counts.indices, counts.indptr, counts.shape)
+
+
+def mean_sums(signed: sparse.csr_array, rows: slice, ratings: bool) -> tuple[float, float, int]:
+    """Of the entries of a block: targets by weight, weights, and how many there are."""
+    data = signed.data[signed.indptr[rows.start] : signed.indptr[rows.stop]].astype(np.float64)
+    if ratings:
+        return float(data.sum()), float(len(data)), len(data)
+    return float(data.sum(where=data > 0)), float(np.abs(data).sum()), len(data)
 
 
 def _part(

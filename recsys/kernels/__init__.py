@@ -7,7 +7,8 @@ from .bpr import EpochSums, PairwiseFoldIn, PairwiseSGD, Rates, epoch_key
 from .config import current_isa, show_config, use_isa
 from .factors import Factors, Workspace
 from .lmf import Fixed, Learned, LmfSide, lmf_half_sweep, lmf_sides, row_keys
-from .nonnegative import nonnegative_fold_in, nonnegative_half_sweep
+from .momentum import Momentum
+from .nonnegative import nonnegative_fold_in, nonnegative_half_sweep, nonnegative_rows
 from .objective import objective
 from .paths import row_paths
 from .prior import pull
@@ -16,7 +17,7 @@ from .ratings import RatingSGD
 from .reference.rng import draw
 from .rows import on_line, padded
 from .sides import Side, make_side, make_sides, scaled_lambda
-from .solve import Solved, gramian, rotate, solve_rows, spectrum
+from .solve import Solved, column_sums, gramian, rotate, solve_rows, spectrum
 from .spans import query_blocks
 from .spectral import spectral_start
 from .threads import resolve_num_threads, single_threaded_blas, threads_in_words
@@ -31,6 +32,7 @@ __all__ = [
     "Fixed",
     "Learned",
     "LmfSide",
+    "Momentum",
     "NormOrder",
     "PairwiseFoldIn",
     "PairwiseSGD",
@@ -40,6 +42,7 @@ __all__ = [
     "Solved",
     "Sweep",
     "Workspace",
+    "column_sums",
     "current_isa",
     "draw",
     "epoch_key",
@@ -52,6 +55,7 @@ __all__ = [
     "make_sides",
     "nonnegative_fold_in",
     "nonnegative_half_sweep",
+    "nonnegative_rows",
     "norm_order",
     "normal_matrix",
     "norms",

@@ -16,7 +16,6 @@ from recsys import checks, csr, kernels
 from recsys.csr import TrainingMatrix
 from recsys.interactions import Features
 from recsys.models import growth, ids, one_side
-from recsys.models.acceleration import Momentum
 from recsys.models.factor_model import FactorModel
 from recsys.models.feature_methods import both_or_factors
 from recsys.models.training import Iteration, Step, Trainer, check_size, drawn, start, warn
@@ -384,7 +383,7 @@ class AlternatingTrainer:
                 np.abs(factors, out=factors)
         self.current = Both(*map(kernels.Factors, (users, items), biases))
         self.spare: Both | None = None
-        self.momentum = Momentum(self.dtype) if model.acceleration else None
+        self.momentum = kernels.Momentum(self.dtype) if model.acceleration else None
 
     def state(self) -> dict[str, Any]:
         users, items = self.current

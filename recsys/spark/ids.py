@@ -117,8 +117,8 @@ def _check(
         if f"{what} fraction" in aggregates and totals[f"{what} fraction"]:
             raise ValueError(
                 f"{what}={name!r} has fractions in {totals[f'{what} fraction']} of "
-                f"{totals['count']} rows, {totals[f'{what} example']} for one; ids are integers, strings "
-                "or dates: cast it"
+                f"{totals['count']} rows, {totals[f'{what} example']} for one; ids are integers, "
+                "strings or dates: cast it"
             )
     if totals["bad"]:
         raise ValueError(

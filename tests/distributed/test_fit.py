@@ -4,7 +4,7 @@ import threading
 
 import numpy as np
 import pytest
-from distributed_problem import alone, entries, problem
+from distributed_problem import LOG, alone, entries, problem
 
 from recsys.distributed import Place, fit
 from recsys.distributed.fit import memory_of
@@ -17,6 +17,19 @@ KINDS = {
     "cg": {"cg_steps": 3, "iterations": 8},
     "ratings": {"signed": None, "unobserved_weight": 0.0, "init_scale": 1.0},
     "weight": {"unobserved_weight": 0.3},
+    "mean": {"by_user_mean": True, "signed": LOG},
+    "momentum": {"acceleration": True, "iterations": 9},
+    "cg momentum": {"acceleration": True, "iterations": 9, "cg_steps": 2},
+    "biases": {"bias": True, "unobserved_weight": 0.3, "acceleration": True, "iterations": 7},
+    "biased ratings": {
+        "signed": None,
+        "unobserved_weight": 0.0,
+        "init_scale": 1.0,
+        "bias": True,
+        "cg_steps": 3,
+    },
+    "nonnegative": {"nonnegative": True, "acceleration": True, "iterations": 7},
+    "nonnegative and biases": {"nonnegative": True, "bias": True},
 }
 
 
@@ -48,12 +61,13 @@ def test_objective_is_that_of_one_process(kind):
     told = problem(loss=True, **KINDS[kind])
     fitted = fit_in_threads(*entries(), (3, 2), 2, told)
     x, y, loss = alone(*entries(), told)
-    assert fitted.report.losses[-1] == pytest.approx(loss, rel=1e-6)
+    assert fitted.report.losses[-1] == pytest.approx(loss, rel=1e-5 if told.nonnegative else 1e-6)
+    assert told.nonnegative == (min(each[:, :8].min() for each in fitted.factors) >= 0)
     scores = fitted.factors[0] @ fitted.factors[1].T
     np.testing.assert_allclose(scores, x @ y.T, atol=2e-3 * np.abs(x @ y.T).max())
 
 
-@pytest.mark.parametrize("kind", ["exact", "cg", "ratings"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_same_bits_for_any_number_of_ranks(kind):
     told = problem(**KINDS[kind])
     users, items, values = entries()
@@ -103,7 +117,7 @@ def test_bfloat16_on_the_wire():
     assert from_half(to_half(values))[4] == 1  # a tie, to even
 
 
-@pytest.mark.parametrize("kind", ["exact", "cg"])
+@pytest.mark.parametrize("kind", ["exact", "cg momentum", "biases", "nonnegative"])
 def test_a_fit_goes_on_from_its_last_checkpoint_with_the_same_bits(kind):
     told = problem(**KINDS[kind] | {"iterations": 7})
     whole = fit_in_threads(*entries(), (4, 4), 2, told)

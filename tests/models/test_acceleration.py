@@ -9,7 +9,7 @@ from scipy import sparse
 
 from recsys import ExplicitALS, ImplicitALS
 from recsys.kernels import Factors
-from recsys.models.acceleration import Momentum
+from recsys.kernels import Momentum
 
 PLAIN = {"acceleration": False}
 VARIANTS = {
