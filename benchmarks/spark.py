@@ -81,8 +81,15 @@ def session(args: argparse.Namespace):
 
 
 def blas(spark) -> str:
-    """The class that MLlib's native calls go to; JNIBLAS: a library of the system."""
-    return spark._jvm.org.apache.spark.ml.linalg.BLAS.nativeBLAS().getClass().getSimpleName()
+    """The class that MLlib's linear algebra goes to; JNIBLAS is a library of the system."""
+    from py4j.protocol import Py4JJavaError
+
+    netlib = spark._jvm.dev.ludovic.netlib.blas
+    try:
+        found = netlib.NativeBLAS.getInstance()
+    except Py4JJavaError:  # MLlib then does the same
+        found = netlib.JavaBLAS.getInstance()
+    return found.getClass().getSimpleName()
 
 
 def write_twin(path: Path, matrix) -> None:

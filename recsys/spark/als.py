@@ -23,7 +23,7 @@ logger = logging.getLogger("recsys")
 
 _OF_THE_MODEL = (
     "userCol", "itemCol", "predictionCol", "coldStartStrategy", "blockSize", "implicitPrefs",
-    "alpha", "regParam",
+    "alpha", "regParam", "confidence", "epsilon", "unobservedWeight", "bias", "nonnegative",
 )  # fmt: skip
 _SEED_BITS = 63
 
@@ -57,7 +57,7 @@ class ALS(Estimator, ALSParams, MoreParams, DefaultParamsReadable, DefaultParams
         "": 1.0 everywhere. Entries of one user and item are added up.
     seed : int, default a hash of the name of the class
     nonnegative : bool, default False
-        True is refused.
+        Factors are not negative; rows are then solved by coordinate descent, whatever `solver` is.
     checkpointInterval : int, default 10
         Iterations; -1: none.
     intermediateStorageLevel : str
@@ -71,12 +71,17 @@ class ALS(Estimator, ALSParams, MoreParams, DefaultParamsReadable, DefaultParams
     cgSteps : int, default 3
     confidence : {"linear", "log", "scaled"}, default "linear"
         As in `recsys.ImplicitALS`.
-    epsilon : float, default 1.0
-        Of "log".
+    epsilon : float, optional
+        The count at which "log" bends; unset: each user's own mean.
     unobservedWeight : float, default 1.0
         With `implicitPrefs`.
     regularizationExponent : float, optional
         As in `recsys.ImplicitALS`; unset: MLlib's.
+    bias : bool, default False
+        Users and items have biases, and all scores a mean in common; see `ALSModel.userFactors`.
+    acceleration : bool, default False
+        Momentum, as in `recsys.ImplicitALS`: about half the iterations lead to the same objective,
+        which is computed for it.
     numWorkers, threadsPerWorker : int, optional
         Tasks that fit together, and threads of each.
     checkpointDir : str, optional
@@ -112,9 +117,11 @@ class ALS(Estimator, ALSParams, MoreParams, DefaultParamsReadable, DefaultParams
         solver: str = "cholesky",
         cgSteps: int = 3,
         confidence: str = "linear",
-        epsilon: float = 1.0,
+        epsilon: float | None = None,
         unobservedWeight: float = 1.0,
         regularizationExponent: float | None = None,
+        bias: bool = False,
+        acceleration: bool = False,
         numWorkers: int | None = None,
         threadsPerWorker: int | None = None,
         checkpointDir: str | None = None,
@@ -160,6 +167,8 @@ class ALS(Estimator, ALSParams, MoreParams, DefaultParamsReadable, DefaultParams
     setEpsilon = setter("epsilon")
     setUnobservedWeight = setter("unobservedWeight")
     setRegularizationExponent = setter("regularizationExponent")
+    setBias = setter("bias")
+    setAcceleration = setter("acceleration")
     setNumWorkers = setter("numWorkers")
     setThreadsPerWorker = setter("threadsPerWorker")
     setCheckpointDir = setter("checkpointDir")
@@ -199,7 +208,9 @@ class ALS(Estimator, ALSParams, MoreParams, DefaultParamsReadable, DefaultParams
         users, items = factors
         model = ALSModel(self.getRank(), users, items, Summary.of(report))
         for name in _OF_THE_MODEL:
-            model.set(model.getParam(name), value_of(self, name))
+            if self.isDefined(name):
+                model.set(model.getParam(name), value_of(self, name))
+        model.set(model.mean, report["mean"])
         return model
 
     def _problem(self) -> Problem:
@@ -207,9 +218,10 @@ class ALS(Estimator, ALSParams, MoreParams, DefaultParamsReadable, DefaultParams
             return value_of(self, name)
 
         implicit = value("implicitPrefs")
+        by_user_mean = implicit and value("confidence") == "log" and value("epsilon") is None
         signed = functools.partial(
             signed_confidence, scheme=value("confidence"), alpha=value("alpha"),
-            epsilon=value("epsilon"),
+            epsilon=value("epsilon") or 1.0,  # counts come divided by the mean
         )  # fmt: skip
         return Problem(
             factors=value("rank"),
@@ -219,7 +231,11 @@ class ALS(Estimator, ALSParams, MoreParams, DefaultParamsReadable, DefaultParams
             exponent=value("regularizationExponent"),
             unobserved_weight=value("unobservedWeight") if implicit else 0.0,
             signed=signed if implicit else None,
+            by_user_mean=by_user_mean,
             cg_steps=value("cgSteps") if value("solver") == "cg" else 0,
+            bias=value("bias"),
+            nonnegative=value("nonnegative"),
+            acceleration=value("acceleration"),
             init_scale=0.1 if implicit else 1.0,
             half=value("wire") == "bfloat16",
             loss=value("computeLoss"),

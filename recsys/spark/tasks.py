@@ -109,7 +109,19 @@ def work(
     for side in (USER, ITEM):
         for begin in range(0, len(keys[side]), most):
             at = slice(begin, begin + most)
-            yield _rows(side, keys[side][at], factors[side][at])
+            rows = factors[side][at]
+            if settings.problem.bias:
+                rows = _with_bias(side, rows, report.mean)
+            yield _rows(side, keys[side][at], rows)
+
+
+def _with_bias(side: int, rows: np.ndarray, mean: float) -> np.ndarray:
+    """[x, b + mean, 1] of users' [x, b], [y, 1, b] of items': their products are scores."""
+    factors, bias = rows[:, :-1], rows[:, -1]
+    columns = (bias + np.float32(mean), 1) if side == USER else (1, bias)
+    return np.column_stack(
+        [factors, *(np.broadcast_to(np.float32(c), bias.shape) for c in columns)]
+    )
 
 
 def _pieces(batches: Iterator[pa.RecordBatch]) -> tuple[list, list]:
