@@ -8,12 +8,13 @@ from typing import Any
 
 from pyspark import keyword_only
 from pyspark.ml.base import Estimator
-from pyspark.ml.util import DefaultParamsReadable, DefaultParamsWritable
+from pyspark.ml.util import DefaultParamsReadable, MLWritable, MLWriter
 from pyspark.sql import DataFrame
 
 from recsys.distributed import ITEM, USER, Problem
 from recsys.models.confidence import signed_confidence
 from recsys.spark import params, stage
+from recsys.spark.files import ParamsWriter
 from recsys.spark.ids import Prepared, prepare
 from recsys.spark.model import ALSModel, Summary
 from recsys.spark.params import ALSParams, MoreParams, setter, value_of
@@ -28,7 +29,7 @@ _OF_THE_MODEL = (
 _SEED_BITS = 63
 
 
-class ALS(Estimator, ALSParams, MoreParams, DefaultParamsReadable, DefaultParamsWritable):
+class ALS(Estimator, ALSParams, MoreParams, DefaultParamsReadable, MLWritable):
     """Alternating least squares on a Spark cluster.
 
     Takes the place of `pyspark.ml.recommendation.ALS`, whose Params it has under their names and
@@ -174,6 +175,10 @@ class ALS(Estimator, ALSParams, MoreParams, DefaultParamsReadable, DefaultParams
     setCheckpointDir = setter("checkpointDir")
     setWire = setter("wire")
     setComputeLoss = setter("computeLoss")
+
+    def write(self) -> MLWriter:
+        """Saves the Params."""
+        return ParamsWriter(self)
 
     def _fit(self, dataset: DataFrame) -> ALSModel:
         params.check(self)

@@ -18,6 +18,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from recsys import kernels
+from recsys.spark.stage import slots
 from recsys.spark.tasks import matrix
 
 _TILE = 1 << 15  # items that are looked at together
@@ -87,10 +88,9 @@ def best(
 
 def _tasks(queries: DataFrame, f: int) -> int:
     """As many as run at a time, more for more queries than these can hold, fewer for few."""
-    spark = queries.sparkSession
-    slots = spark.range(1 << 16).selectExpr("spark_partition_id()").distinct().count()
+    at_a_time, _ = slots(queries.sparkSession)
     count = queries.count()
-    worthwhile = min(slots, -(-count // _TASK_QUERIES))
+    worthwhile = min(at_a_time, -(-count // _TASK_QUERIES))
     return max(1, worthwhile, -(-count * 4 * f // _TASK_BYTES))
 
 

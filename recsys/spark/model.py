@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from pyspark.ml.base import Model
 from pyspark.ml.param import Param, Params, TypeConverters
-from pyspark.ml.util import DefaultParamsReader, DefaultParamsWriter, MLReadable, MLReader, MLWriter
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.ml.util import MLReadable, MLReader, MLWriter
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from recsys import ImplicitALS, checks
@@ -16,6 +16,7 @@ from recsys.distributed import ITEM, USER
 from recsys.interactions import Ids
 from recsys.models import internal
 from recsys.spark import lists
+from recsys.spark.files import ModelReader, ModelWriter
 from recsys.spark.ids import id_type
 from recsys.spark.params import ALSModelParams, SchemeParams, cold_start, setter, value_of
 
@@ -249,14 +250,14 @@ class ALSModel(Model, ALSModelParams, SchemeParams, MLReadable):
 
     def write(self) -> MLWriter:
         """Saves in MLlib's layout: metadata, userFactors, itemFactors."""
-        return _Writer(self)
+        return ModelWriter(self)
 
     def save(self, path: str) -> None:
         self.write().save(path)
 
     @classmethod
     def read(cls) -> MLReader:
-        return _Reader()
+        return ModelReader(cls)
 
 
 def _collected(factors: DataFrame, width: int) -> tuple[list, np.ndarray]:
@@ -264,32 +265,3 @@ def _collected(factors: DataFrame, width: int) -> tuple[list, np.ndarray]:
     features = table.column("features").combine_chunks()
     values = features.flatten().to_numpy()
     return table.column("id").to_pylist(), np.ascontiguousarray(values).reshape(-1, width)
-
-
-class _Writer(MLWriter):
-    def __init__(self, model: ALSModel) -> None:
-        super().__init__()
-        self.model = model
-
-    def saveImpl(self, path: str) -> None:
-        spark = self.model.userFactors.sparkSession
-        DefaultParamsWriter.saveMetadata(
-            self.model, path, spark, extraMetadata={"rank": self.model.rank}
-        )
-        mode = "overwrite" if self.shouldOverwrite else "error"
-        self.model.userFactors.write.mode(mode).parquet(f"{path}/userFactors")
-        self.model.itemFactors.write.mode(mode).parquet(f"{path}/itemFactors")
-
-
-class _Reader(MLReader):
-    def load(self, path: str) -> ALSModel:
-        spark = SparkSession.active()
-        metadata = DefaultParamsReader.loadMetadata(path, spark)
-        model = ALSModel(
-            int(metadata["rank"]),
-            spark.read.parquet(f"{path}/userFactors"),
-            spark.read.parquet(f"{path}/itemFactors"),
-        )
-        model._resetUid(metadata["uid"])
-        DefaultParamsReader.getAndSetParams(model, metadata)
-        return model

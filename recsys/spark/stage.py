@@ -79,18 +79,18 @@ def layout(
 ) -> Layout:
     """How many tasks; ValueError where Spark could not run them all at the same time."""
     _check_barriers(spark)
-    slots, is_local = _slots(spark)
+    at_a_time, is_local = slots(spark)
     cpus = int(_setting(spark, "spark.task.cpus", "1"))
     if workers is None:
         # in one process one task with all its threads has nobody to send factors to
-        workers = 1 if is_local else min(slots, max(n_blocks))
-        threads = threads or (slots if is_local else cpus)
-    elif workers > slots:
+        workers = 1 if is_local else min(at_a_time, max(n_blocks))
+        threads = threads or (at_a_time if is_local else cpus)
+    elif workers > at_a_time:
         raise ValueError(
-            f"numWorkers={workers}, but Spark can run only {slots} tasks at a time here: lower it, "
-            "or add executors"
+            f"numWorkers={workers}, but Spark can run only {at_a_time} tasks at a time here: lower "
+            "it, or add executors"
         )
-    return Layout(workers, threads or (max(1, slots // workers) if is_local else cpus))
+    return Layout(workers, threads or (max(1, at_a_time // workers) if is_local else cpus))
 
 
 def _check_barriers(spark: SparkSession) -> None:
@@ -115,7 +115,7 @@ def _setting(spark: SparkSession, name: str, default: str) -> str:
     return str(spark.conf.get(name, default))
 
 
-def _slots(spark: SparkSession) -> tuple[int, bool]:
+def slots(spark: SparkSession) -> tuple[int, bool]:
     """Tasks that can run at the same time, and whether all of Spark is one process."""
     master = _setting(spark, "spark.master", "")
     is_local = master == "local" or master.startswith("local[")
