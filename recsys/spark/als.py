@@ -51,7 +51,7 @@ class ALS(Estimator, ALSParams, MoreParams, DefaultParamsReadable, MLWritable):
         No more tasks fit together than there are blocks of users or items.
     implicitPrefs : bool, default False
     alpha : float, default 1.0
-        Confidence is 1 + alpha |r|; r <= 0 is a preference of 0.
+        Confidence is ``1 + alpha |r|``; ``r <= 0`` is a preference of 0.
     userCol, itemCol : str, default "user" and "item"
         Integers, strings, dates or another type of single values.
     ratingCol : str, default "rating"
