@@ -139,15 +139,17 @@ class System:
         self, side: kernels.Side, fixed: np.ndarray, out: np.ndarray, shared: Shared, loss: bool
     ) -> kernels.Solved:
         """Solve the rows of a block against what was sent of the fixed side, (columns, sent)."""
-        offsets = {}
-        if self.bias:
-            offsets = {"offsets": fixed[:, self.width], "common": shared.common}
-        options = {"loss": loss, "num_threads": self.num_threads}
+        offsets = fixed[:, self.width] if self.bias else None
+        common = shared.common if self.bias else None
         if self.nonnegative:
-            return kernels.nonnegative_rows(side, fixed, out, shared.axes, **offsets, **options)
+            return kernels.nonnegative_rows(
+                side, fixed, out, shared.axes, offsets=offsets, common=common, loss=loss,
+                num_threads=self.num_threads,
+            )  # fmt: skip
         return kernels.solve_rows(
-            side, fixed, out, shared.eigenvalues, cg_steps=self.cg_steps, **offsets, **options
-        )
+            side, fixed, out, shared.eigenvalues, offsets=offsets, common=common,
+            cg_steps=self.cg_steps, loss=loss, num_threads=self.num_threads,
+        )  # fmt: skip
 
     def other_cells(self, solved: np.ndarray, shared: Shared) -> float:
         """What the objective has of solved rows, not yet turned back, beside stored entries:

@@ -170,16 +170,15 @@ class _Running:
 
     def add(self, tile: pa.Table) -> None:
         items = _features(tile, self.f)
-        options = {"order": kernels.norm_order(items, kernels.norms(items)), "num_threads": 1}
+        order = kernels.norm_order(items, kernels.norms(items))
         skip = self._skipped(_one(tile.column("id").combine_chunks()))
-        if skip is not None:
-            options["skip"] = skip
         for begin in range(0, len(self.queries), self.block_size):
             at = slice(begin, begin + self.block_size)
             queries = self.queries[at]
-            if skip is not None:
-                options["skip_rows"] = np.arange(begin, begin + len(queries))
-            rows, scores = kernels.topk(queries, items, self.n, **options)
+            skip_rows = None if skip is None else np.arange(begin, begin + len(queries))
+            rows, scores = kernels.topk(
+                queries, items, self.n, order=order, skip=skip, skip_rows=skip_rows, num_threads=1
+            )
             places = np.where(rows < 0, -1, rows + self.count)
             both = np.concatenate([self.scores[at], scores], axis=1)
             which = np.concatenate([self.places[at], places], axis=1)

@@ -274,7 +274,9 @@ def test_models_and_estimators_are_saved(biased, als, factors, tmp_path):
     scores = here.recommend(users[4], N=3, filter_seen=False)[1]
     assert scores == pytest.approx(np.sort(x[4] @ y.T)[:-4:-1], rel=1e-4)
     row = loaded.transform(biased.userFactors.limit(1).selectExpr("id user", "1 item")).first()
-    assert row.prediction == pytest.approx(float(x[users.index(row.user)] @ y[items.index(1)]), rel=1e-4)
+    assert row.prediction == pytest.approx(
+        float(x[users.index(row.user)] @ y[items.index(1)]), rel=1e-4
+    )
     als(rank=5, solver="cg").save(str(tmp_path / "als"))
     again = ALS.load(str(tmp_path / "als"))
     assert again.getRank() == 5 and again.getOrDefault("solver") == "cg"
