@@ -84,7 +84,8 @@ class ALS(Estimator, ALSParams, MoreParams, DefaultParamsReadable, MLWritable):
         Momentum, as in `recsys.ImplicitALS`: about half the iterations lead to the same objective,
         which is computed for it.
     numWorkers, threadsPerWorker : int, optional
-        Tasks that fit together, and threads of each.
+        Tasks that fit together, and threads of each, for which Spark sets aside as many cores
+        where it can (standalone, YARN, Kubernetes).
     checkpointDir : str, optional
         Unset: that of `SparkContext.setCheckpointDir`.
     wire : {"float32", "bfloat16"}, default "float32"
@@ -199,7 +200,7 @@ class ALS(Estimator, ALSParams, MoreParams, DefaultParamsReadable, MLWritable):
         )
         logger.info(
             "ALS on Spark learns from %s entries, in %d tasks with %d threads each",
-            f"{prepared.rows:,}", *layout,
+            f"{prepared.rows:,}", layout.workers, layout.threads,
         )  # fmt: skip
         level = self.getFinalStorageLevel() if self.isSet("finalStorageLevel") else None
         stored = stage.storage_level(level, layout.workers > 1)

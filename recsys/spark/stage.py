@@ -57,7 +57,7 @@ def fit(entries: DataFrame, settings: Settings, level: StorageLevel) -> tuple[Da
         fitted = (
             pieces.repartitionById(world, "rank")
             .select("side", "data")
-            .mapInArrow(worker(settings), SCHEMA, barrier=True)
+            .mapInArrow(worker(settings), SCHEMA, barrier=True, **_profile(settings.layout.cores))
             .repartition(max(settings.n_blocks), "side", "key")
             .persist(level)
         )
@@ -81,6 +81,9 @@ def layout(
     _check_barriers(spark)
     at_a_time, is_local = slots(spark)
     cpus = int(_setting(spark, "spark.task.cpus", "1"))
+    cores = threads if threads != cpus and _schedules_by_stage(spark) else None
+    if cores is not None:
+        at_a_time = max(1, at_a_time * cpus // cores)
     if workers is None:
         # in one process one task with all its threads has nobody to send factors to
         workers = 1 if is_local else min(at_a_time, max(n_blocks))
@@ -90,7 +93,22 @@ def layout(
             f"numWorkers={workers}, but Spark can run only {at_a_time} tasks at a time here: lower "
             "it, or add executors"
         )
-    return Layout(workers, threads or (max(1, at_a_time // workers) if is_local else cpus))
+    default = max(1, at_a_time // workers) if is_local else cpus
+    return Layout(workers, threads or default, cores)
+
+
+def _schedules_by_stage(spark: SparkSession) -> bool:
+    """Whether tasks of one stage may take more cores than those of others."""
+    return _setting(spark, "spark.master", "").startswith(("spark://", "yarn", "k8s://"))
+
+
+def _profile(cores: int | None) -> dict[str, Any]:
+    """What `mapInArrow` is told of the cores of a task."""
+    if cores is None:
+        return {}
+    from pyspark.resource import ResourceProfileBuilder, TaskResourceRequests
+
+    return {"profile": ResourceProfileBuilder().require(TaskResourceRequests().cpus(cores)).build}
 
 
 def _check_barriers(spark: SparkSession) -> None:

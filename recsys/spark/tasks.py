@@ -17,10 +17,11 @@ from recsys.spark.store import ArrowStore
 
 
 class Layout(NamedTuple):
-    """How many tasks fit together, with how many threads each; 0: all there are."""
+    """How many tasks fit together, and with what."""
 
     workers: int
-    threads: int
+    threads: int  # of each; 0: all there are
+    cores: int | None = None  # that Spark sets aside for each; None: spark.task.cpus
 
 
 class Settings(NamedTuple):
