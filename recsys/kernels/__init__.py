@@ -10,7 +10,8 @@ from .feature_prior import FeaturePrior
 from .hybrid import FeatureRows, HybridOptions, HybridSGD, LearnedFeatures, Samples
 from .inverse import BLOCK, dense_gramian, invert, sparse_times_dense
 from .lmf import Fixed, Learned, LmfSide, lmf_half_sweep, lmf_sides, row_keys
-from .nonnegative import nonnegative_fold_in, nonnegative_half_sweep
+from .momentum import Momentum
+from .nonnegative import nonnegative_fold_in, nonnegative_half_sweep, nonnegative_rows
 from .objective import objective
 from .paths import row_paths
 from .prior import Prior
@@ -20,7 +21,7 @@ from .reference.rng import draw
 from .rows import on_line, padded
 from .sides import Side, make_side, make_sides, scaled_lambda
 from .slim import candidates, slim
-from .solve import Solved, gramian, rotate, solve_rows, spectrum
+from .solve import Solved, column_sums, gramian, rotate, solve_rows, spectrum
 from .spans import query_blocks
 from .spectral import spectral_start
 from .threads import resolve_num_threads, single_threaded_blas, threads_in_words
@@ -41,6 +42,7 @@ __all__ = [
     "Learned",
     "LearnedFeatures",
     "LmfSide",
+    "Momentum",
     "NormOrder",
     "PairwiseFoldIn",
     "PairwiseSGD",
@@ -53,6 +55,7 @@ __all__ = [
     "Sweep",
     "Workspace",
     "candidates",
+    "column_sums",
     "current_isa",
     "dense_gramian",
     "draw",
@@ -67,6 +70,7 @@ __all__ = [
     "make_sides",
     "nonnegative_fold_in",
     "nonnegative_half_sweep",
+    "nonnegative_rows",
     "norm_order",
     "normal_matrix",
     "norms",

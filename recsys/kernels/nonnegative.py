@@ -17,6 +17,7 @@ from .config import kernel_options
 from .factors import Factors, Workspace
 from .rows import whole_lines
 from .sides import Side, make_side, scaled_lambda
+from .solve import Solved
 from .spans import slices
 from .threads import single_threaded_blas
 
@@ -120,6 +121,46 @@ def nonnegative_fold_in(
     if not system.unbounded:
         return Factors(solved)
     return Factors(np.ascontiguousarray(solved[:, :-1]), np.ascontiguousarray(solved[:, -1]))
+
+
+def nonnegative_rows(
+    side: Side,
+    fixed: np.ndarray,
+    out: np.ndarray,
+    gram: np.ndarray,
+    *,
+    offsets: np.ndarray | None = None,
+    common: np.ndarray | None = None,
+    loss: bool = False,
+    num_threads: int = 0,
+) -> Solved:
+    """Solve every row of `side`, a part of the data, as `solve_rows` does.
+
+    Parameters
+    ----------
+    side, loss, num_threads
+        As in `solve_rows`.
+    fixed : (columns, f or more) array
+        Of the columns; with `offsets` [y_i, 1, t_i] or more.
+    out : (rows, f) array of the same dtype
+        Where coordinate descent starts; becomes the solution. With `offsets` its last column is a
+        bias, which may be negative.
+    gram : (f, f) float64
+        The Gramian of **all** that is held fixed.
+    offsets, common
+        As in `solve_rows`, but for the axes, which are the factors' own.
+
+    Raises
+    ------
+    FloatingPointError
+        As in `solve_rows`.
+    """
+    if not side.n_rows:
+        return Solved(0.0 if loss else None, 0, 0)
+    system = _System(gram, fixed, offsets, common, int(offsets is not None))
+    row_loss = np.zeros(side.n_rows) if loss else None
+    _solve(side, system, out, row_loss, kernel_options(num_threads))
+    return Solved(float(row_loss.sum()) if loss else None, 0, 0)
 
 
 def _system(side: Side, fixed: Factors, mean: float, options: dict[str, Any]) -> _System:

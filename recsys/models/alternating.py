@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from recsys import checks, kernels
-from recsys.models.acceleration import Momentum
 from recsys.models.joint import Priors
 from recsys.models.training import Iteration, Step, check_size, drawn, start, warn
 
@@ -138,7 +137,7 @@ class AlternatingTrainer:
                 np.abs(factors, out=factors)
         self.current = Both(*map(kernels.Factors, (users, items), biases))
         self.spare: Both | None = None
-        self.momentum = Momentum(self.dtype) if model.acceleration else None
+        self.momentum = kernels.Momentum(self.dtype) if model.acceleration else None
         rows = {
             name: (np.diff(side.indptr), side.regularization)
             for name, side in zip(("users", "items"), self.sides, strict=True)

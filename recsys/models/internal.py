@@ -144,6 +144,7 @@ def start_from(
     *,
     user_biases: np.ndarray | None = None,
     item_biases: np.ndarray | None = None,
+    mean: float = 0.0,
 ) -> None:
     """Have a model answer by these factors, and go on from them when it is fitted with
     `warm_start`.
@@ -155,6 +156,8 @@ def start_from(
     user_factors, item_factors : array, shapes (n_users, factors) and (n_items, factors)
         Shared, not copied, where they are C-contiguous and of the model's dtype.
     user_biases, item_biases : array, shapes (n_users,) and (n_items,), optional
+    mean : float, default 0.0
+        What all scores have in common, beside biases.
 
     Raises
     ------
@@ -162,7 +165,7 @@ def start_from(
         A parameter or an array is not as described; the model is unchanged then.
     """
     dtype = model._check_parameters()
-    state: dict[str, Any] = {}
+    state: dict[str, Any] = {"_mean": float(mean)}
     sides = (("user", user_factors, user_biases), ("item", item_factors, item_biases))
     for noun, factors, biases in sides:
         state[f"_{noun}_factors"] = checks.factor_matrix(f"{noun}_factors", factors, dtype)
