@@ -215,8 +215,8 @@ class ALSModel(Model, ALSModelParams, SchemeParams, MLReadable):
 
         Its factors are collected here: 4 bytes a factor of every user and item. What the model was
         trained on is not, so that lists have to be asked for with ``filter_seen=False``, or with
-        the entries of their users. The regularization of the two differs, see "Coming from Spark
-        ALS".
+        the entries of their users. Who is folded in has `regParam` as its lambda, not multiplied by
+        the number of entries, see "Coming from Spark ALS".
 
         Raises
         ------
@@ -232,6 +232,7 @@ class ALSModel(Model, ALSModelParams, SchemeParams, MLReadable):
         model = ImplicitALS(
             self.rank, alpha=self.getOrDefault(self.alpha) or 1.0, bias=bias,
             confidence=self.getOrDefault(self.confidence), epsilon=value_of(self, "epsilon"),
+            regularization=self.getOrDefault(self.regParam),
             unobserved_weight=self.getOrDefault(self.unobservedWeight),
             nonnegative=self.getOrDefault(self.nonnegative),
         )  # fmt: skip
