@@ -136,7 +136,8 @@ class BPR(FactorModel):
         Source of the initial factors and of what is drawn. An int gives the same model every time.
     feature_regularization : float or None, default None
         kappa > 0, how many rows' worth of evidence stands against a feature; used where `fit` is
-        given features. None: by cross-validation, and ``feature_regularization_`` says what.
+        given features, to which regularization then draws in the second half of the epochs (see
+        ``docs/features.md``). None: by cross-validation, and ``feature_regularization_`` says what.
 
     Attributes
     ----------

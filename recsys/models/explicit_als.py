@@ -83,7 +83,8 @@ class ExplicitALS(RatingModel, LeastSquaresModel):
         Source of the initial factors. An int gives the same model every time.
     feature_regularization : float or None, default None
         kappa > 0, how many rows' worth of evidence stands against a feature; used where `fit` is
-        given features. None: by cross-validation, and ``feature_regularization_`` says what.
+        given features, with which the model is trained then (see ``docs/features.md``). None: by
+        cross-validation after two iterations, and ``feature_regularization_`` says what.
 
     Attributes
     ----------

@@ -129,9 +129,9 @@ class FactorModel(Model):
             are folded in first. By default, and on a model not fitted yet, training starts fresh.
         item_features, user_features : Features, optional
             What is known of items, of users, by id; without ids row k is column (row) k of the
-            matrix. After the last iteration factors, and biases, are regressed on them, and those
-            without entries get what is expected by their features: new ones become part of the
-            model. See ``docs/features.md``. Ctrl-C leaves a model without.
+            matrix. ALS and BPR are trained with them, of other models factors and biases are
+            regressed on them in the end; those without entries get what is expected by features,
+            new ones become part of the model. See ``docs/features.md``. Ctrl-C: without.
 
         Returns
         -------

@@ -115,7 +115,8 @@ class ImplicitALS(LeastSquaresModel):
         With `acceleration` that is done in any case.
     feature_regularization : float or None, default None
         kappa > 0, how many rows' worth of evidence stands against a feature; used where `fit` is
-        given features. None: by cross-validation, and ``feature_regularization_`` says what.
+        given features, with which the model is trained then (see ``docs/features.md``). None: by
+        cross-validation after two iterations, and ``feature_regularization_`` says what.
 
     Attributes
     ----------
@@ -320,7 +321,8 @@ class ImplicitALS(LeastSquaresModel):
         return scores + items.biases + (nobody.biases[0] + self._mean)
 
     def objective(self, user_items: Any) -> float:
-        """The objective on a matrix, over all its cells, at the present factors and parameters.
+        """The objective on a matrix, over all its cells, at the present factors and parameters;
+        without what features add to it.
 
         Parameters
         ----------

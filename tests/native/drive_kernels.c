@@ -143,19 +143,16 @@ static const situation SITUATIONS[] = {
 static void drive_als(const recsys_table *table, int is_double, int64_t f, const situation *s) {
     recsys_als p = {.factors = f, .cg_steps = s->cg_steps, .floor = 1e-9, .tolerance = 1e-6};
     make_matrix(&p);
-    p.confidence = reals(ENTRIES, is_double, s->least, s->most);
-    p.ratings = s->ratings;
+    p.confidence = reals(ENTRIES, is_double, s->least, s->most), p.ratings = s->ratings;
     p.stride = s->offsets ? f / 16 * 16 + 16 : f; /* with room for the offsets, or none */
     p.fixed = reals(COLUMNS * p.stride, is_double, -1, 1);
     if (s->offsets) {
         p.offsets = (const char *)p.fixed + f * (is_double ? 8 : 4);
         p.offsets_step = p.stride;
-        p.common = reals(f, is_double, -1, 1);
     }
-    if (s->spread != 0) { /* rows have means of their own */
-        p.common = reals(ROWS * f, is_double, -1, 1);
-        p.common_stride = f;
-    }
+    if (s->spread != 0) p.common_stride = f; /* rows have means of their own */
+    const int64_t commons = s->spread != 0 ? ROWS * f : f;
+    if (s->offsets || s->spread != 0) p.common = reals(commons, is_double, -1, 1);
     /* over the largest eigenvalue of any such Gramian: dislikes leave the systems definite */
     double *eigenvalues = reals(f, 1, COLUMNS * f, 2 * COLUMNS * f);
     if (s->regularization == 0) eigenvalues[f - 1] = 0; /* no part in the solution */
@@ -267,14 +264,10 @@ static void drive_sgd(const recsys_table *table, int is_double, int64_t f, int k
                     .n_items = ITEMS,
                     .negatives = 1 + kind % 3,
                     .rate = 0.05,
-                    .reg_user = 0.01,
-                    .reg_positive = 0.01,
-                    .reg_negative = 0.01,
-                    .key = 7,
                     .candidates = 1,
-                    .margin = 1,
                     .adaptive_share = 0.2,
                     .frozen = kind == BPR_FROZEN};
+    p.reg_user = p.reg_positive = p.reg_negative = 0.01, p.key = 7, p.margin = 1;
     p.weights = reals(count, is_double, 0.5, 1.5);
     if (kind == BPR_POPULAR) {
         uint32_t *keep = exactly(4 * ITEMS, 4);
@@ -290,11 +283,9 @@ static void drive_sgd(const recsys_table *table, int is_double, int64_t f, int k
     }
     if (kind == BPR_HARD || kind == BPR_WARP) p.candidates = TRIALS;
     if (kind == BPR_WARP) p.warp = 1, p.rank_weights = reals(TRIALS, 1, 0.1, 1);
-    if (kind % 2) {
-        p.x_mean = reals(USERS * stride, is_double, -1, 1);
-        p.y_mean = reals(ITEMS * stride, is_double, -1, 1);
-        p.b_mean = reals(ITEMS, is_double, -1, 1);
-    }
+    if (kind % 2) p.x_mean = reals(USERS * stride, is_double, -1, 1);
+    if (kind % 2) p.y_mean = reals(ITEMS * stride, is_double, -1, 1);
+    if (kind % 2) p.b_mean = reals(ITEMS, is_double, -1, 1);
     make_arrays_read_only();
     p.x = reals(USERS * stride, is_double, -1, 1);
     p.y = reals(ITEMS * stride, is_double, -1, 1);
