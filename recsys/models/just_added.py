@@ -63,7 +63,8 @@ def read(
         return {}
     if header["added_by"] not in SIDES:
         raise ValueError(f"it says that {header['added_by']!r} were added")
-    parts = (arrays[f"added_{name}"] for name in ("data", "indices", "indptr"))
-    entries = csr.assemble(*parts, tuple(header["added_shape"]))
+    data, indices, indptr = (arrays[f"added_{name}"] for name in ("data", "indices", "indptr"))
+    n_users, n_items = header["added_shape"]
+    entries = csr.assemble(data, indices, indptr, (n_users, n_items))
     entries = csr.canonical(entries, may_be_empty=True, name="what was added last")
     return {"_just_added": JustAdded(header["added_by"], matrix, entries)}

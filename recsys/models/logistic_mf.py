@@ -58,7 +58,8 @@ class LogisticMF(FactorModel):
 
     Biases start where users and items independent of each other would have them, so that factors
     have only the rest to explain: b_i at log((C_i + c) / (mean of C_i + c)), C_i being the sum of
-    the confidences of an item's likes and c their mean; b_u alike, plus log(sum C / cells).
+    the confidences of an item's likes and c their mean; b_u alike, plus log(sum C / cells). In
+    `partial_fit` those of all users and items move as far as that does.
 
     Parameters
     ----------

@@ -133,13 +133,43 @@ def test_divergence_before_and_after_training():
         fitted(dtype=np.float32).set_params(learning_rate=1e39).fold_in(plays())
 
 
-def test_a_loaded_model_continues_with_steps_as_large_as_the_first(tmp_path):
-    model = fitted()
-    model.save(tmp_path / "model")
-    loaded, whole = recsys.load(tmp_path / "model"), fitted(iterations=4)
+@pytest.mark.parametrize("history", [True, False])
+def test_a_loaded_model_continues(tmp_path, history):
+    """As if there had been no file; without everybody's history with steps as large as the
+    first."""
+    model, whole = fitted(), fitted(iterations=4)
+    model.save(tmp_path / "model", history=history)
+    loaded = recsys.load(tmp_path / "model")
     loaded.set_params(iterations=1).fit(plays(), warm_start=True)
     change, usual = (m.item_biases - model.item_biases for m in (loaded, whole))
-    assert len(loaded.history) == 4 and np.abs(change).mean() > np.abs(usual).mean()
+    assert len(loaded.history) == 4
+    if history:
+        np.testing.assert_array_equal(loaded.user_factors, whole.user_factors)
+    else:
+        assert np.abs(change).mean() > np.abs(usual).mean()
+
+
+def test_sums_of_another_shape_in_a_file(tmp_path):
+    model, path = fitted(), tmp_path / "model"
+    model._squares = (model._squares[0], (model._squares[1][0][:3], model._squares[1][1]))
+    model.save(path)
+    with pytest.raises(ValueError, match=r"item_factors_squares has shape \(3, "):
+        recsys.load(path)
+
+
+def test_biases_go_with_the_data():
+    """Those of a day's rows, and of newcomers, are moved by what the start of a training makes of
+    the data before and now; what was learned besides stays theirs."""
+    known = plays()
+    known.eliminate_zeros()  # SciPy drops them from sums
+    day = sparse.csr_array(([4.0, 2.0], ([0, 40], [1, 1])), shape=(41, 30))
+    grown = sparse.csr_array(sparse.vstack([known, sparse.csr_array((1, 30))]) + day)
+    model, then, now = fitted(known), fitted(known, iterations=0), fitted(grown, iterations=0)
+    before, others = model.user_biases.copy(), np.arange(1, 40)
+    model.partial_fit(day, rounds=1)
+    moved = (now.user_biases[:40] - then.user_biases)[others]
+    assert np.abs(moved).min() > 0
+    np.testing.assert_allclose(model.user_biases[others] - before[others], moved, atol=1e-9)
 
 
 TINY = {
