@@ -218,23 +218,23 @@ INLINE vec hybrid_rate(const recsys_hybrid *p, vec squares, vec momentum) {
 INLINE double hybrid_rates(const recsys_hybrid *p, const recsys_featured *side, int64_t row,
                            int64_t *count) {
     vec sum = splat(0);
-    double rest = 0;
-    const int64_t whole = (p->factors + 1) / W, end = hybrid_end(side, row);
+    double last = 0;
+    const int64_t whole = (p->factors + 1) / W, rest = p->factors + 1 - whole * W;
+    const int64_t end = hybrid_end(side, row);
     for (int64_t at = hybrid_begin(side, row); at < end; at++) {
         const int64_t feature = hybrid_feature(side, at);
         const real *squares = sgd_row(side->squares, feature, p->stride);
         const real *momentum = p->adadelta ? sgd_row(side->momentum, feature, p->stride) : squares;
-        for (int64_t v = 0; v <= whole; v++) {
-            const vec rate = hybrid_rate(p, load(squares + v * W), load(momentum + v * W));
-            if (v < whole) {
-                sum += rate;
-                continue;
-            }
-            for (int64_t l = 0; l < p->factors + 1 - whole * W; l++) rest += (double)rate[l];
+        for (int64_t v = 0; v < whole; v++) {
+            sum += hybrid_rate(p, load(squares + v * W), load(momentum + v * W));
+        }
+        if (rest > 0) {
+            const vec rates = hybrid_rate(p, load(squares + whole * W), load(momentum + whole * W));
+            for (int64_t l = 0; l < rest; l++) last += (double)rates[l];
         }
         *count += p->factors + 1;
     }
-    return (double)sum_vec(sum) + rest;
+    return (double)sum_vec(sum) + last;
 }
 
 static double hybrid_mean_rate(const recsys_hybrid *p, const hybrid_step *s) {

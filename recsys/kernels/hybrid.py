@@ -20,6 +20,7 @@ from .threads import resolve_num_threads
 
 _BATCH = 64  # samples whose gradients are worked out together, of many
 _BATCHES = 256  # at least: of few samples fewer are taken together
+_SHARE = 16  # samples of a batch at least for each thread: less is not worth waiting for each other
 _SPAN_ENTRIES = 4096  # of features, that a thread sums at a time
 _STRETCHES = 16  # parts of an epoch, between which Ctrl-C is heard and rows are summed anew
 
@@ -219,6 +220,11 @@ class HybridSGD:
         num_threads: int,
     ) -> int:
         options, users, items = self._options, self._users, self._items
+        batch = max(1, min(_BATCH, len(samples.users) // _BATCHES))
+        # Threads that have no processor of their own only keep the others waiting.
+        threads = min(resolve_num_threads(num_threads), resolve_num_threads(0))
+        if not options.hogwild:
+            threads = max(1, min(threads, batch // _SHARE))
         return hybrid_steps(
             users.values, users.squares, users.momentum, *users.arrays,
             items.values, items.squares, items.momentum, *items.arrays,
@@ -226,11 +232,11 @@ class HybridSGD:
             *self._stored, self._pool, self._rank_weights, scales,
             factors=users.learned.embeddings.shape[1], loss=LOSSES[options.loss],
             rate=options.rate, key=key, begin=begin, end=end,
-            batch=max(1, min(_BATCH, len(samples.users) // _BATCHES)), k=options.k,
+            batch=batch, k=options.k,
             n=options.n if options.loss == "warp-kos" else 0, rho=options.rho,
             epsilon=options.epsilon, user_alpha=users.alpha, item_alpha=items.alpha,
             hogwild=options.hogwild and not (users.alpha or items.alpha),
-            isa=current_isa(), num_threads=resolve_num_threads(num_threads),
+            isa=current_isa(), num_threads=threads,
         )  # fmt: skip
 
     def _unscale(self, scales: np.ndarray) -> None:

@@ -1,4 +1,4 @@
-"""``python -m recsys.compat.implicit script.py``"""
+"""``python -m recsys.compat.implicit script.py``, and the same of lightfm."""
 
 import os
 import subprocess
@@ -35,10 +35,10 @@ except ModuleNotFoundError:
 """
 
 
-def run(*arguments, cwd):
+def run(*arguments, cwd, package="implicit"):
     environment = os.environ | {"PYTHONPATH": os.environ.get("PYTHONPATH", "")}
     environment.pop("PYTHONSAFEPATH", None)  # a module may be in the current folder
-    command = [sys.executable, "-m", "recsys.compat.implicit", *arguments]
+    command = [sys.executable, "-m", f"recsys.compat.{package}", *arguments]
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
 
 
@@ -103,3 +103,31 @@ def test_what_a_program_raises_comes_through(tmp_path):
     done = run("program.py", cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr.rstrip().splitlines()[-1].startswith("ValueError: No CUDA")
+
+
+LIGHTFM = """
+import pickle
+import numpy as np
+import lightfm
+import lightfm.data
+from lightfm import LightFM
+from lightfm.cross_validation import random_train_test_split
+from lightfm.datasets import fetch_movielens
+from lightfm.evaluation import precision_at_k
+import scipy.sparse as sp
+
+model = LightFM(loss="warp", random_state=0)
+model.fit(sp.coo_matrix(np.eye(6, dtype=np.float32)))
+ours = pickle.dumps(model, protocol=2)
+old = ours.replace(b"recsys.compat.lightfm.lightfm\\n", b"lightfm.lightfm\\n")
+assert b"recsys" not in old
+assert np.array_equal(pickle.loads(old).item_biases, model.item_biases)
+print("ran on", type(model).__module__, lightfm.__version__)
+"""
+
+
+def test_an_unchanged_program_of_lightfm(tmp_path):
+    (tmp_path / "program.py").write_text(LIGHTFM)
+    done = run("program.py", cwd=tmp_path, package="lightfm")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "ran on recsys.compat.lightfm.lightfm 1.17\n"
