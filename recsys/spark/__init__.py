@@ -13,6 +13,14 @@ except ImportError as error:
         f"recsys.spark needs {error.name}: pip install 'recsys-engine[spark]'"
     ) from None
 
+from pyspark.sql import DataFrame
+
+if not hasattr(DataFrame, "repartitionById"):
+    raise ImportError(
+        f"recsys.spark needs pyspark 4.1 or later, and this is {pyspark.__version__}: "
+        "pip install 'recsys-engine[spark]'"
+    )
+
 from recsys.spark.als import ALS
 from recsys.spark.model import ALSModel, Summary
 
