@@ -67,8 +67,9 @@ def tune(
     values of those before; the first five at random. The very first is the model with its own
     defaults, so that tuning does not lose to not tuning; in a space of your own, with those that
     lie in it. Those after it, of `ImplicitALS`, are settings that were good on other data. What was
-    tried before is not trained again: it is in the table once more, in no time. A trial counts with its best iteration. It is given up ("pruned") where, after five
-    that were completed, its best value so far is below the median of theirs at the same iteration.
+    tried before is not trained again: it is in the table once more, in no time. A trial counts with
+    its best iteration. It is given up ("pruned") where, after five that were completed, its best
+    value so far is below the median of theirs at the same iteration.
 
     Parameters
     ----------

@@ -11,13 +11,23 @@ from every_model import counts, learned
 from optuna import logging as optuna_logging
 
 import recsys
-from recsys import BPR, ExplicitALS, ExplicitSGD, ImplicitALS, ItemNeighbors, NumericalWarning
+from recsys import (
+    BPR,
+    EASE,
+    SLIM,
+    ExplicitALS,
+    ExplicitSGD,
+    ImplicitALS,
+    ItemNeighbors,
+    NumericalWarning,
+)
 from recsys.evaluation import evaluate, random_split
 from recsys.models.item_weights import ItemWeights
 from recsys.tuning import SPACES, tune
 from recsys.tuning.spaces import CORNERS
 
 SMALL = {"factors": 4}
+NO_FACTORS = (EASE, SLIM, ItemNeighbors)
 QUIET = {"show_progress": False}
 
 
@@ -26,7 +36,7 @@ def split(least=1):
 
 
 def search(model_class=ImplicitALS, *, fixed=None, **options):
-    own = {} if issubclass(model_class, ItemWeights) else SMALL
+    own = {} if model_class in NO_FACTORS else SMALL
     return tune(model_class, *split(), **{"fixed": {**own, **(fixed or {})}, **QUIET, **options})
 
 
@@ -76,9 +86,7 @@ def test_the_model_is_trained_on_all_there_is(model_class):
 def test_the_first_trial_is_the_model_as_it_is(model_class):
     """Also where its defaults are outside the space."""
     model, fixed = model_class(), {"random_state": 5}
-    result = search(
-        model_class, trials=2, fixed={} if issubclass(model_class, ItemWeights) else fixed
-    )
+    result = search(model_class, trials=2, fixed={} if model_class in NO_FACTORS else fixed)
     first, second = result.trials
     assert first.params == {name: model._in_effect(name) for name in SPACES[model_class]}
     assert all(result.axes[name].holds(value) for name, value in second.params.items())
