@@ -125,7 +125,7 @@ def main() -> None:
     print(machine_line(facts))
     peers = not options.no_peers and bool(installed(["implicit"]))
     measured = {}
-    for name in quality_data.READERS:
+    for name in (each for each in quality_data.READERS if each not in quality_data.MORE):
         data = quality_data.load(name, options.folder)
         if data is None:
             continue

@@ -4,7 +4,10 @@ Data sets are .npz files in FOLDER/hybrid, each split in advance: a part of each
 out (warm), and a part of the items of which all events are held out (cold). Cold items are ranked
 among cold test items, warm ones among those trained on. What is chosen is chosen by the sum of
 NDCG@20 on the validation parts: the coding of features and, of the tuned ALS, weight and
-regularization. The strength of the ridge is what cross-validation finds, in all of them.
+regularization. The strength of features is what cross-validation finds, in all of them. Each ALS is
+measured twice, trained with features and given them afterwards, at the same setting.
+
+Where there are features of users, those without events are listed all trained items.
 
     python benchmarks/features.py ../shared/data --update-docs
     python benchmarks/features.py ../shared/data --data lastfm-2k --quick
@@ -16,6 +19,7 @@ import argparse
 import copy
 import itertools
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,11 +46,12 @@ DATA = ("citeulike-a", "ml-1m", "lastfm-2k")
 CODINGS = ("count", "idf")
 K = 20
 MIXED = "ImplicitALS, tuned"  # whose lists of old and new items are measured
+AFTERWARDS = ", features afterwards"
 BOOSTS = (1.0, 2.0, 3.0)
 FREQUENCY = {"confidence": "scaled", "alpha": 1.0, "regularization_exponent": 1.0}
 TUNED = [
     {**FREQUENCY, "unobserved_weight": w0, "regularization": regularization}
-    for w0, regularization in itertools.product((0.01, 0.03, 0.1), (0.01, 0.03))
+    for w0, regularization in ((0.1, 0.01), (0.1, 0.003), (0.03, 0.01), (0.01, 0.03), (0.01, 0.003))
 ]
 MODELS: dict[str, tuple[type, list[dict[str, Any]]]] = {
     "ImplicitALS": (recsys.ImplicitALS, [{}]),
@@ -65,6 +70,8 @@ class Split(NamedTuple):
     parts: dict[str, sp.csr_matrix]
     cold: dict[str, np.ndarray]  # the items of "valid" and of "test"
     codings: dict[str, Features]
+    users: Features | None  # of users, of whom those in `cold_users` have no events
+    cold_users: np.ndarray | None
 
 
 def load(name: str, folder: Path) -> Split | None:
@@ -76,10 +83,14 @@ def load(name: str, folder: Path) -> Split | None:
         names = ("train", "valid", "test", "cold_valid", "cold_test", "item_features")
         parts = {part: _matrix(file, part) for part in names}
         cold = {part: file[f"cold_{part}_items"] for part in ("valid", "test")}
+        people = cold_users = None
+        if "user_test_indptr" in file:
+            parts["user_test"], cold_users = _matrix(file, "user_test"), file["cold_test_users"]
+            people = Features.from_csr(_matrix(file, "user_features"))
     described = parts.pop("item_features")
     described.data = np.log1p(described.data)  # how many users gave a tag
     codings = {weight: Features.from_csr(described, weight=weight) for weight in CODINGS}
-    return Split(name, parts, cold, codings)
+    return Split(name, parts, cold, codings, people, cold_users)
 
 
 def _matrix(file: Any, part: str) -> sp.csr_matrix:
@@ -98,37 +109,67 @@ def measured(model: Any, split: Split, part: str) -> dict[str, float]:
 
 
 def _ndcg(model: Any, split: Split, part: str, **options: Any) -> float:
-    train, test = split.parts["train"], split.parts[part]
-    result = evaluate(model, train, test, "ndcg", K, options=options, show_progress=False)
+    test, known = split.parts[part], split.parts["train"]
+    if part == "test":  # what was held out to choose by is known then
+        known = known + split.parts["valid"]
+    result = evaluate(model, known, test, "ndcg", K, options=options, show_progress=False)
     return float(result.mean[f"ndcg@{K}"])
 
 
 def best_of(
-    cls: type, settings: list[dict[str, Any]], split: Split, options: dict[str, Any]
+    cls: type,
+    settings: list[dict[str, Any]],
+    split: Split,
+    options: dict[str, Any],
+    codings: Iterable[str] = CODINGS,
+    afterwards: bool = False,
 ) -> tuple[Row, Any]:
     """The setting and coding with the best lists of what is held out for validation, measured on
     the test parts, and the model."""
     best: tuple[Row, Any] = ({"judged": -1.0}, None)
-    for setting in settings:
+    for setting, coding in itertools.product(settings, codings):
         model = cls(**{**options, **setting})
-        model.fit(split.parts["train"], show_progress=False)
-        training = sum(entry.seconds for entry in model.history)
-        model.set_params(**{"epochs" if "epochs" in model.get_params() else "iterations": 0})
-        for coding, features in split.codings.items():
-            began = time.perf_counter()
-            known = {"item_features": features, "warm_start": True}
-            model.fit(split.parts["train"], show_progress=False, **known)
-            row = {
-                "setting": setting,
-                "coding": coding,
-                "strength": model.feature_regularization_["items"],
-                "training_seconds": training,
-                "ridge_seconds": time.perf_counter() - began,
-                "judged": sum(measured(model, split, "valid").values()),
-            }
-            if row["judged"] > best[0]["judged"]:
-                best = row, copy.copy(model)
+        began = time.perf_counter()
+        _fit(model, split, afterwards, item_features=split.codings[coding])
+        row = {
+            "setting": setting,
+            "coding": coding,
+            "strength": model.feature_regularization_["items"],
+            "seconds": time.perf_counter() - began,
+            "iteration_seconds": float(np.median([each.seconds for each in model.history])),
+            "judged": sum(measured(model, split, "valid").values()),
+        }
+        if row["judged"] > best[0]["judged"]:
+            best = row, copy.copy(model)
     return {**best[0], **measured(best[1], split, "test")}, best[1]
+
+
+def _fit(model: Any, split: Split, afterwards: bool, **features: Features) -> None:
+    train = split.parts["train"]
+    if not afterwards:
+        model.fit(train, show_progress=False, **features)
+        return
+    model.fit(train, show_progress=False)
+    model.set_params(iterations=0).fit(train, warm_start=True, show_progress=False, **features)
+
+
+def strangers(split: Split, setting: dict[str, Any], options: dict[str, Any]) -> Row:
+    """NDCG@20 of users without events: by what most have, and by their features."""
+    train, test = split.parts["train"], split.parts["user_test"]
+    popular = np.asarray(train.sum(axis=0)).reshape(-1)
+    ideal = np.cumsum(1 / np.log2(np.arange(2, K + 2)))
+    found = []
+    for user in split.cold_users:
+        own = test.indices[test.indptr[user] : test.indptr[user + 1]]
+        hits = np.isin(np.argsort(-popular, kind="stable")[:K], own)
+        found.append((hits / np.log2(np.arange(2, K + 2))).sum() / ideal[min(K, len(own)) - 1])
+    row: Row = {"popularity": float(np.mean(found))}
+    for name, afterwards in (("joint", False), ("afterwards", True)):
+        model = recsys.ImplicitALS(**{**options, **setting})
+        _fit(model, split, afterwards, user_features=split.users)
+        result = evaluate(model, train, test, "ndcg", K, show_progress=False)
+        row[name] = float(result.mean[f"ndcg@{K}"])
+    return row
 
 
 def mixed(model: Any, split: Split) -> list[dict[str, float]]:
@@ -174,9 +215,16 @@ def rows_of(split: Split, options: dict[str, Any], quick: bool) -> list[Row]:
     rows: list[Row] = [{"model": "TF-IDF profile", **measured(Profile(split), split, "test")}]
     for name, (cls, settings) in MODELS.items():
         row, model = best_of(cls, settings[:1] if quick else settings, split, options)
-        lists = {"mixed": mixed(model, split)} if name == MIXED else {}
-        rows.append({"model": name, **row, **lists})
+        rows.append({"model": name, **row})
+        if name == MIXED:
+            rows[-1]["mixed"] = mixed(model, split)
+            if split.users is not None:
+                rows[-1]["strangers"] = strangers(split, row["setting"], options)
         print(split.name, rows[-1], flush=True)
+        if cls is recsys.ImplicitALS:
+            same = [row["setting"]], split, options, [row["coding"]]
+            rows.append({"model": name + AFTERWARDS, **best_of(cls, *same, afterwards=True)[0]})
+            print(split.name, rows[-1], flush=True)
     return rows
 
 
@@ -200,6 +248,17 @@ def table(results: dict[str, list[Row]]) -> str:
         markdown_table(["model", *results], body)
         + "\n\nLists of trained and new items together, of the tuned ALS:\n\n"
         + markdown_table(["data", "new_item_boost", "NDCG@20", "new items"], lists)
+        + "".join(_strangers_line(data, rows) for data, rows in results.items())
+    )
+
+
+def _strangers_line(data: str, rows: list[Row]) -> str:
+    found = next(row for row in rows if row["model"] == MIXED).get("strangers")
+    if found is None:
+        return ""
+    return (
+        f"\n\nUsers of {data} without events, NDCG@20: {found['popularity']:.3f} by popularity, "
+        f"{found['joint']:.3f} by their features, {found['afterwards']:.3f} by features afterwards."
     )
 
 

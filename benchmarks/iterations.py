@@ -52,7 +52,7 @@ from harness import (
 from quality_data import Data
 
 from recsys import ExplicitALS, ImplicitALS, csr, evaluation, plots
-from recsys.models.least_squares import AlternatingTrainer
+from recsys.models.alternating import AlternatingTrainer
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -68,10 +68,6 @@ SHOWN = (4, 5, 6, 7, 8, 10)  # iterations of a default fit after which lists are
 PLAIN_SHOWN = (8, 15)  # and of a plain one
 METRIC = "ndcg@20"
 REGULARIZATION = 0.01  # of `losses`: implicit's default
-
-# Further files of the folder, as ones: whatever their values, an entry is an event.
-MORE = ("anime", "bookcrossing", "citeulike-a", "electronics", "retailrocket", "steam")
-NAMES = (*quality_data.ALL_NAMES, *MORE)
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "defaults": {},
@@ -95,23 +91,6 @@ WAYS = {
 
 
 # ---- lists -------------------------------------------------------------------------------------
-
-
-def load(name: str, folder: Path, scale: float) -> Data | None:
-    """One of NAMES; None where it is not there."""
-    if name not in MORE:
-        return quality_data.load(name, folder, scale)
-    path = folder / f"{name}.npz"
-    if not path.exists():
-        print(f"{path.name} is not in {folder}: left out")
-        return None
-    with np.load(path) as data:
-        part = "train_" if "train_indptr" in data else ""
-        indptr, indices = (data[f"{part}{each}"] for each in ("indptr", "indices"))
-        events = sp.csr_array((np.ones(len(indices), np.float32), indices, indptr), data["shape"])
-    events = csr.canonical(events, np.dtype(np.float32))
-    parts = evaluation.random_split(events, quality_data.HELD_OUT, random_state=quality_data.SEED)
-    return Data(name, *map(sp.csr_array, parts))
 
 
 def worth(data: Data, iterations: int, after: tuple[int, ...], **options: Any) -> dict[str, Any]:
@@ -234,14 +213,18 @@ def main_lists(options: argparse.Namespace) -> None:
         write_report(output, machine=facts, experiments=experiments)
 
     for name in options.data:
-        data = load(name, options.folder, options.scale)
+        data = quality_data.load(name, options.folder, options.scale)
         if data is None:
             continue
         print(name, flush=True)
         keep(name, measure_lists(data.inner(), options))
     if (ratings := measure_ratings(options.folder, options)) is not None:
         keep("ratings", {"reached": ratings})
-    ordered = {name: experiments[name] for name in (*NAMES, "ratings") if name in experiments}
+    ordered = {
+        name: experiments[name]
+        for name in (*quality_data.ALL_NAMES, "ratings")
+        if name in experiments
+    }
     if not ordered:
         raise SystemExit(f"none of the data sets is in {options.folder}")
     measured = days(each["measured"] for each in ordered.values())
@@ -360,7 +343,9 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     commands = parser.add_subparsers(required=True)
     lists = commands.add_parser("lists", help="what lists are worth, and how soon")
-    quality_data.add_options(lists, "CPU, number of threads, scale and seeds", data=NAMES)
+    quality_data.add_options(
+        lists, "CPU, number of threads, scale and seeds", data=quality_data.ALL_NAMES
+    )
     add_seed(lists)
     add_threads(lists)
     lists.add_argument("--seeds", type=int, default=3, help="fits of each; default: 3")

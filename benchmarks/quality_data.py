@@ -8,11 +8,14 @@ ml-1m
     Ratings of 4 and 5, as ones; a random fifth of them is held out (seed 0).
 lastfm-15k
     Listened or not, all ones, a thousand artists; a random fifth is held out. Of defaults.py alone.
+anime, bookcrossing, citeulike-a, electronics, retailrocket, steam
+    Events, all ones whatever their values; a random fifth is held out. Of defaults.py,
+    iterations.py and rule.py.
 lastfm-360k
     Plays of a random share of the users of lastfm-360K where `recsys.datasets` finds it or can
     download it; of its synthetic twin, of that scale, elsewhere. A random fifth is held out.
 
-The first four are files of a folder, whose arrays `FILES` names; none of them is part of recsys.
+All but the last are files of a folder, whose arrays `FILES` names; none of them is part of recsys.
 """
 
 from __future__ import annotations
@@ -40,6 +43,7 @@ FILES = {
     "ml-1m": "user, item, rating",
     "lastfm-15k": "shape, indptr, indices",
 }
+MORE = ("anime", "bookcrossing", "citeulike-a", "electronics", "retailrocket", "steam")
 
 
 class Data(NamedTuple):
@@ -87,11 +91,12 @@ def movielens(path: Path) -> Data:
     return _split("ml-1m", sp.csr_array((np.ones(len(at[0]), np.float32), at)))
 
 
-def lastfm_binary(path: Path) -> Data:
+def as_ones(path: Path) -> Data:
     with np.load(path) as data:
-        ones = np.ones(len(data["indices"]), np.float32)
-        listened = sp.csr_array((ones, data["indices"], data["indptr"]), data["shape"])
-    return _split("lastfm-15k", listened)
+        part = "train_" if "train_indptr" in data else ""
+        indptr, indices = (data[f"{part}{each}"] for each in ("indptr", "indices"))
+        events = sp.csr_array((np.ones(len(indices), np.float32), indices, indptr), data["shape"])
+    return _split(path.stem, csr.canonical(events, np.dtype(np.float32)))
 
 
 def lastfm_large(scale: float) -> Data:
@@ -118,10 +123,11 @@ READERS: dict[str, Callable[[Path], Data]] = {
     "lastfm-2k": lastfm,
     "gowalla": gowalla,
     "ml-1m": movielens,
-    "lastfm-15k": lastfm_binary,
+    "lastfm-15k": as_ones,
+    **dict.fromkeys(MORE, as_ones),
 }
 ALL_NAMES = (*READERS, "lastfm-360k")
-NAMES = tuple(name for name in ALL_NAMES if name != "lastfm-15k")  # of the leaderboard
+NAMES = ("lastfm-2k", "gowalla", "ml-1m", "lastfm-360k")  # of the leaderboard
 
 
 def add_options(parser: argparse.ArgumentParser, same: str, **parts: Iterable[str]) -> None:

@@ -1,13 +1,18 @@
 """MLlib's ALS and recsys.spark's on the same frame, in turns, in one Spark application.
 
-    python benchmarks/spark.py --scale 0.02 --master 'local-cluster[2,1,2048]'
+    python benchmarks/spark.py --scale 0.1 --master 'local-cluster[2,1,2048]'
 
-Prints one JSON line a measurement: seconds an iteration (from the difference between fits of few
-and of many iterations, which leaves out reading and building), whole fits from a Parquet file to
-stored factors, and recommendForAllUsers. At --scale 1 the data is the whole synthetic twin of
-lastfm-360K; smaller ones keep a share of its users, and say less about the whole: what does not
-grow with the data weighs more. MLlib is several times faster where it finds a native BLAS
-(libblas.so.3) than as pip installs it: look at what it logs before you compare.
+Prints one JSON line a measurement, and the table of docs/spark.md at the end: seconds an iteration,
+whole fits from a Parquet file to stored factors, the making of blocks, recommendForAllUsers,
+iterations in this process with as many threads, and what the driver's two processes took more of
+memory than for a fit of a thousand entries. At --scale 1 the data is the whole synthetic twin of
+lastfm-360K; smaller ones are smaller twins, and say less about the whole: what does not grow with
+the data weighs more.
+
+MLlib's seconds an iteration are the difference between fits of few and of many iterations; ours are
+what the tasks themselves measure. MLlib is several times faster where it finds a native BLAS, of
+the name libblas.so.3 (install libopenblas0-pthread, or name its folder in LD_LIBRARY_PATH), than as
+pip installs it; the first line says which it has.
 """
 
 from __future__ import annotations
@@ -19,6 +24,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -28,22 +34,31 @@ SETTINGS = {
     "spark.ui.showConsoleProgress": "false",
     "spark.sql.shuffle.partitions": "8",
     "spark.driver.host": "127.0.0.1",
+    "spark.executorEnv.OPENBLAS_NUM_THREADS": "1",  # MLlib has a task a core
 }
+N = 10
+ALPHA = 20.0
+BARS = {
+    "iteration": 12, "fit": 6, "blocks": 20, "lists": 10, "in process": 0.7, "driver": 200,
+}  # fmt: skip
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--scale", type=float, default=0.02, help="share of the twin's users")
+    parser.add_argument("--scale", type=float, default=0.1, help="size of the twin")
     parser.add_argument("--master", default="local-cluster[2,1,2048]")
     parser.add_argument("--driver-memory", default="3g")
     parser.add_argument("--factors", type=int, default=64)
     parser.add_argument("--blocks", type=int, default=2)
-    parser.add_argument("--few", type=int, default=1, help="iterations of the shorter fit")
-    parser.add_argument("--many", type=int, default=4, help="iterations of the longer fit")
+    parser.add_argument("--few", type=int, default=2, help="iterations of the shorter fit")
+    parser.add_argument("--many", type=int, default=10, help="iterations of the longer fit")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--only", choices=["recsys", "mllib"])
     parser.add_argument("--no-lists", action="store_true")
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.many <= args.few:
+        parser.error(f"--many {args.many} must be more than --few {args.few}")
+    return args
 
 
 def session(args: argparse.Namespace):
@@ -51,34 +66,43 @@ def session(args: argparse.Namespace):
 
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
-    builder = SparkSession.builder.master(args.master).config(
-        "spark.driver.memory", args.driver_memory
-    )
+    options = SETTINGS | {"spark.driver.memory": args.driver_memory}
     if args.master.startswith("local-cluster"):
-        megabytes = args.master.rstrip("]").split(",")[-1]
-        builder = builder.config("spark.executor.memory", f"{megabytes}m")
-    for name, value in SETTINGS.items():
+        options["spark.executor.memory"] = args.master.rstrip("]").split(",")[-1] + "m"
+    for name in ("LD_LIBRARY_PATH", "PYTHONPATH"):
+        if name in os.environ:
+            options[f"spark.executorEnv.{name}"] = os.environ[name]
+    builder = SparkSession.builder.master(args.master)
+    for name, value in options.items():
         builder = builder.config(name, value)
     spark = builder.getOrCreate()
     spark.sparkContext.setLogLevel("ERROR")
     return spark
 
 
-def write_twin(path: Path, scale: float) -> int:
+def blas(spark) -> str:
+    """The class that MLlib's linear algebra goes to; JNIBLAS is a library of the system."""
+    from py4j.protocol import Py4JJavaError
+
+    netlib = spark._jvm.dev.ludovic.netlib.blas
+    try:
+        found = netlib.NativeBLAS.getInstance()
+    except Py4JJavaError:  # MLlib then does the same
+        found = netlib.JavaBLAS.getInstance()
+    return found.getClass().getSimpleName()
+
+
+def write_twin(path: Path, matrix) -> None:
     import pyarrow as pa
     from pyarrow import parquet
 
-    from recsys import datasets
-
-    matrix = datasets.lastfm360k_twin().user_items
-    matrix = matrix[: int(matrix.shape[0] * scale)].tocoo()
+    matrix = matrix.tocoo()
     columns = {
         "user": matrix.row.astype(np.int32),
         "item": matrix.col.astype(np.int32),
         "rating": np.log1p(matrix.data).astype(np.float32),
     }
     parquet.write_table(pa.table(columns), path, row_group_size=1 << 18)
-    return matrix.nnz
 
 
 def contenders(only: str | None) -> dict:
@@ -90,54 +114,159 @@ def contenders(only: str | None) -> dict:
     return both if only is None else {only: both[only]}
 
 
+def cpu_seconds() -> float:
+    """Of this process and all that descend from it: where Spark's executors are on this machine,
+    a measure that other programs disturb less than they do the clock."""
+    parents, seconds = {}, {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+        except OSError:  # it has ended
+            continue
+        parents[int(folder.name)] = int(fields[1])
+        seconds[int(folder.name)] = sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
+    def is_ours(pid: int) -> bool:
+        while pid in parents and pid != os.getpid():
+            pid = parents[pid]
+        return pid == os.getpid()
+
+    return sum(spent for pid, spent in seconds.items() if is_ours(pid))
+
+
+class Clock:
+    """Seconds and CPU seconds since it was made."""
+
+    def __init__(self) -> None:
+        self.began = time.perf_counter(), cpu_seconds()
+
+    def read(self) -> tuple[float, float]:
+        return time.perf_counter() - self.began[0], cpu_seconds() - self.began[1]
+
+
 def fit(cls, args: argparse.Namespace, frame, iterations: int):
-    """Seconds until both sides are stored, and the model."""
-    began = time.perf_counter()
+    """Seconds, and CPU seconds, until both sides are stored, and the model."""
+    clock = Clock()
     estimator = cls(
-        rank=args.factors, maxIter=iterations, regParam=0.5, alpha=20.0, implicitPrefs=True, seed=0,
-        numUserBlocks=args.blocks, numItemBlocks=args.blocks,
+        rank=args.factors, maxIter=iterations, regParam=0.5, alpha=ALPHA, implicitPrefs=True,
+        seed=0, numUserBlocks=args.blocks, numItemBlocks=args.blocks,
     )  # fmt: skip
     model = estimator.fit(frame)
     model.userFactors.count(), model.itemFactors.count()
-    return time.perf_counter() - began, model
+    return *clock.read(), model
+
+
+def lists(model) -> tuple[float, float]:
+    clock = Clock()
+    model.recommendForAllUsers(N).write.format("noop").mode("overwrite").save()
+    return clock.read()
+
+
+def in_process(args: argparse.Namespace, matrix, threads: int) -> list[float]:
+    """Seconds of plain iterations, without Spark."""
+    from recsys import ImplicitALS
+
+    model = ImplicitALS(
+        args.factors, iterations=args.few + 2, alpha=ALPHA, confidence="linear", random_state=0,
+        acceleration=False, init="random", compute_loss=False, num_threads=threads,
+    )  # fmt: skip
+    model.fit(matrix, show_progress=False)
+    return [each.seconds for each in model.history[1:]]
+
+
+def driver_peak(spark) -> float:
+    """MB that the driver's two processes have held at most, since they began."""
+    java = spark._jvm.java.lang.ProcessHandle.current().pid()
+    peak = 0
+    for process in ("self", java):
+        lines = Path(f"/proc/{process}/status").read_text().splitlines()
+        peak += next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+    return peak / 1024
 
 
 def say(**fields) -> None:
-    print(json.dumps(fields), flush=True)
+    rounded = {k: round(v, 3) if isinstance(v, float) else v for k, v in fields.items()}
+    print(json.dumps(rounded | {"load": round(os.getloadavg()[0], 1)}), flush=True)
+
+
+def one_round(args: argparse.Namespace, frame, measured: dict) -> None:
+    for name, cls in contenders(args.only).items():
+        few, few_cpu, _ = fit(cls, args, frame, args.few)
+        many, many_cpu, model = fit(cls, args, frame, args.many)
+        more = args.many - args.few
+        results = {"fit": many, "fit cpu": many_cpu, "by difference": (many - few) / more}
+        results["iteration cpu"] = (many_cpu - few_cpu) / more
+        results["iteration"] = results["by difference"]
+        summary = getattr(model, "summary", None)
+        if summary is not None:
+            results["iteration"] = statistics.median(summary.seconds[1:])
+            results |= {step: seconds for step, seconds in summary.spent.items()}
+        if not args.no_lists:
+            results["lists"], results["lists cpu"] = lists(model)
+        say(contender=name, few=few, **results)
+        for what, seconds in results.items():
+            measured[name, what].append(seconds)
+
+
+def table(measured: dict, args: argparse.Namespace) -> list[str]:
+    """In Markdown; what was not measured is left out."""
+    seconds = {key: statistics.median(values) for key, values in measured.items()}
+    rows = [
+        "| | MLlib | recsys | ratio | at least | of CPU seconds |", "|---|---|---|---|---|---|"
+    ]  # fmt: skip
+    for what, words in {
+        "iteration": "an iteration, s",
+        "fit": f"from a Parquet file to stored factors, {args.many} iterations, s",
+        "lists": f"recommendForAllUsers({N}), s",
+    }.items():
+        if {(name, what) for name in ("mllib", "recsys")} <= set(seconds):
+            (a, b), (c, d) = (
+                [seconds[name, each] for name in ("mllib", "recsys")]
+                for each in (what, f"{what} cpu")
+            )
+            rows.append(
+                f"| {words} | {a:.3g} | {b:.3g} | {a / b:.1f} | {BARS[what]} "
+                f"| {c:.3g} / {d:.3g} = {c / d:.1f} |"
+            )
+    if ("recsys", "iteration") in seconds:
+        here, spark = seconds["in process", "iteration"], seconds["recsys", "iteration"]
+        rows += [
+            f"| an iteration in one process, s | {here:.3g} | {spark:.3g} | {here / spark:.2f} "
+            f"| {BARS['in process']} | |",
+            f"| blocks, s | | {seconds['recsys', 'blocks']:.3g} | | at most {BARS['blocks']} | |",
+            f"| the driver's processes, MB more | | {seconds['driver', 'recsys']:.0f} | "
+            f"| at most {BARS['driver']} | |",
+        ]
+    return rows
 
 
 def main() -> None:
     args = arguments()
+    from recsys import datasets
+
+    matrix = datasets.lastfm360k_twin(args.scale).user_items
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "twin.parquet")
-        entries = write_twin(path, args.scale)
+        write_twin(path, matrix)
         spark = session(args)
         frame = spark.read.parquet(str(path))
-        measured: dict[str, dict] = {}
-        say(entries=entries, scale=args.scale, master=args.master, factors=args.factors,
-            load=os.getloadavg()[0])  # fmt: skip
-        for name, cls in contenders(args.only).items():  # what starts with the first fit
+        say(entries=matrix.nnz, shape=matrix.shape, master=args.master, factors=args.factors,
+            blas=blas(spark))  # fmt: skip
+        measured: dict[tuple[str, str], list[float]] = defaultdict(list)
+        for cls in contenders(args.only).values():  # what starts with the first fit
             fit(cls, args, frame.limit(1000), 1)
-            measured[name] = {"iteration": [], "fit": [], "lists": []}
+        small = driver_peak(spark)
+        if args.only != "mllib":
+            fit(contenders("recsys")["recsys"], args, frame, args.few)
+            measured["driver", "recsys"].append(driver_peak(spark) - small)
+            threads = spark.sparkContext.defaultParallelism
         for _ in range(args.rounds):
-            for name, cls in contenders(args.only).items():
-                few, _ = fit(cls, args, frame, args.few)
-                many, model = fit(cls, args, frame, args.many)
-                found = measured[name]
-                say(contender=name, few=round(few, 3), many=round(many, 3), load=os.getloadavg()[0])
-                found["fit"].append(many)
-                found["iteration"].append((many - few) / (args.many - args.few))
-                told = getattr(model, "summary", None)
-                if told is not None:  # what the tasks themselves have measured
-                    found.setdefault("iteration_in_tasks", []).extend(told.seconds[1:])
-                if not args.no_lists:
-                    began = time.perf_counter()
-                    lists = model.recommendForAllUsers(10)
-                    lists.write.format("noop").mode("overwrite").save()
-                    found["lists"].append(time.perf_counter() - began)
-        for name, found in measured.items():
-            seconds = {k: round(statistics.median(v), 3) for k, v in found.items() if v}
-            say(contender=name, iterations=args.many, load=os.getloadavg()[0], **seconds)
+            one_round(args, frame, measured)
+            if args.only != "mllib":
+                seconds = in_process(args, matrix, threads)
+                say(contender="in process", threads=threads, iteration=statistics.median(seconds))
+                measured["in process", "iteration"] += seconds
+        print("\n".join(table(measured, args)))
         spark.stop()
 
 

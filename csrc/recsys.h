@@ -46,7 +46,8 @@ typedef struct {
     int64_t ratings;        /* whether `confidence` holds ratings */
     const void *offsets;    /* (columns,) real: what is added to a column's scores, or NULL */
     int64_t offsets_step;   /* reals from one column's to the next's */
-    const void *common;     /* (factors,) real: -w0 offsets' fixed, or NULL as `offsets` */
+    const void *common;     /* (rows or 1, factors) real: b_0 of a row, or NULL: 0 */
+    int64_t common_stride;  /* reals from one row's to the next's; 0: all rows have the same */
     const int32_t *order;   /* (rows,) the rows in the order they are to be solved */
     const void *fixed;      /* (columns, stride) real; past the factors anything finite */
     int64_t stride;
@@ -190,6 +191,9 @@ typedef struct {
     void *x;              /* (users, stride) real */
     void *y;              /* (items, stride) real */
     void *b;              /* (items,) real, or NULL: no biases */
+    const void *x_mean;   /* as x, or NULL: 0: what regularization draws x to */
+    const void *y_mean;   /* as y, likewise */
+    const void *b_mean;   /* as b, likewise */
     int64_t factors;
     int64_t stride;
     int64_t n_items;
@@ -225,6 +229,55 @@ typedef struct {
     double regularization;
 } recsys_ratings;
 
+/* How recsys_hybrid learns; csrc/kernels/hybrid.h says what each is. */
+typedef enum {
+    RECSYS_HYBRID_LOGISTIC,
+    RECSYS_HYBRID_BPR,
+    RECSYS_HYBRID_WARP,
+    RECSYS_HYBRID_KOS
+} recsys_hybrid_loss;
+
+/* One side of recsys_hybrid: rows that are weighted sums of features' rows. Those are embeddings
+ * with a bias behind, padded to whole cache lines; past the bias values are 0, others positive. */
+typedef struct {
+    const int64_t *indptr;  /* (rows + 1,), or NULL: row r is feature r */
+    const int32_t *indices; /* (nnz,) */
+    const void *weights;    /* (nnz,) real */
+    void *values;           /* (features, stride) real */
+    void *squares;          /* (features, stride) real: of gradients so far */
+    void *momentum;         /* (features, stride) real: of adadelta, squares of steps so far */
+    int64_t rows;
+    double alpha; /* regularization */
+    double scale; /* values are so many times too large */
+} recsys_featured;
+
+/* Stochastic gradient for users and items that have features (Kula 2015). */
+typedef struct {
+    recsys_featured user;
+    recsys_featured item;
+    const int32_t *users;          /* (samples,) in the order they are to be gone through */
+    const int32_t *items;          /* (samples,) */
+    const void *weights;           /* (samples,) real, or NULL: all 1 */
+    const uint8_t *liked;          /* (samples,) of the logistic loss: 1 or 0 */
+    const int64_t *stored_indptr;  /* (users + 1,) what is no negative of a user, ascending */
+    const int32_t *stored_indices; /* (stored,) */
+    const int32_t *pool; /* (pool_size,) of bpr: items, as often as they are to be drawn */
+    int64_t pool_size;
+    const void *screen;         /* (item rows, stride) real: rows of a while ago, or NULL */
+    const double *rank_weights; /* (max_sampled,) of warp, by the number of draws - 1 */
+    int64_t factors;
+    int64_t stride;
+    int64_t loss; /* a recsys_hybrid_loss */
+    int64_t adadelta;
+    int64_t max_sampled;
+    int64_t k; /* of warp-kos: the k-th best of n draws */
+    int64_t n; /* 0 for others */
+    double rate;
+    double rho;
+    double epsilon;
+    uint64_t key; /* of the epoch's random numbers */
+} recsys_hybrid;
+
 /* name, arguments. A kernel missing from the stamped sources is a compile error. */
 #define RECSYS_KERNELS(KERNEL)                                                                     \
     /* solve the rows order[begin:end] */                                                          \
@@ -258,6 +311,12 @@ typedef struct {
            (const recsys_bpr *problem, const recsys_cell *cell, double *sums, void *scratch))      \
     /* the steps of one cell; loss: the sum of squared errors before them */                       \
     KERNEL(ratings_cell, (const recsys_ratings *problem, const recsys_cell *cell, double *loss))   \
+    /* what the samples begin:end of a batch that begins at `first` want changed */                \
+    KERNEL(hybrid_gradients, (const recsys_hybrid *problem, int64_t begin, int64_t end,            \
+                              int64_t first, void *steps, void *scratch))                          \
+    /* changes every parts-th feature, from `part` on, by a batch of so many steps */              \
+    KERNEL(hybrid_updates, (const recsys_hybrid *problem, void *steps, int64_t count,              \
+                            int64_t part, int64_t parts))                                          \
     /* a step for each of the rows order[begin:end] */                                             \
     KERNEL(lmf_rows, (const recsys_lmf *problem, int64_t begin, int64_t end, void *scratch))
 
@@ -270,6 +329,11 @@ typedef struct {
     int64_t (*scratch_bytes)(int64_t factors, int64_t cg_steps, int64_t longest);
     int64_t (*product_scratch_bytes)(int64_t columns); /* of product_topk_rows, likewise */
     int64_t (*slim_scratch_bytes)(int64_t users, int64_t most, int64_t longest); /* of slim_rows */
+    int64_t (*hybrid_scratch_bytes)(int64_t factors, int64_t k); /* of hybrid_gradients, likewise */
+    int64_t (*hybrid_step_bytes)(int64_t factors);               /* of each of its steps */
+    /* a side's scale after a batch of so many steps */
+    double (*hybrid_scale)(const recsys_hybrid *problem, void *steps, int64_t count, double scale,
+                           double alpha);
     /* how als_rows solves a row of n entries; `below`: some have less confidence than w0 */
     recsys_row_path (*row_path)(int64_t n, int64_t factors, int64_t cg_steps, int below);
     int64_t lanes;

@@ -9,6 +9,7 @@
 #include "kernels/als_nonnegative.h"
 #include "kernels/bpr.h"
 #include "kernels/gram.h"
+#include "kernels/hybrid.h"
 #include "kernels/lmf.h"
 #include "kernels/product.h"
 #include "kernels/ratings.h"
@@ -42,6 +43,9 @@ const recsys_table TABLE(RECSYS_ISA, DTYPE) = {
     .scratch_bytes = scratch_bytes,
     .product_scratch_bytes = product_scratch_bytes,
     .slim_scratch_bytes = slim_scratch_bytes,
+    .hybrid_scratch_bytes = hybrid_scratch_bytes,
+    .hybrid_step_bytes = hybrid_step_bytes,
+    .hybrid_scale = hybrid_scale,
     .row_path = row_path,
     .lanes = W,
 };

@@ -7,6 +7,8 @@ Nothing is downloaded while building. A reader's browser loads MathJax, which se
 from the address that Sphinx gives by default.
 """
 
+from importlib.util import find_spec
+
 from recsys import __version__
 
 project = "recsys"
@@ -41,6 +43,8 @@ autodoc_typehints = "none"  # the docstrings have them, with shapes and dtypes
 autodoc_class_signature = "separated"
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True  # np.float32, not <class ...>
+# what classes have from pyspark is described there; pyarrow may be missing
+autodoc_mock_imports = ["pyspark"] + ["pyarrow"] * (find_spec("pyarrow") is None)
 numpydoc_show_class_members = False  # the templates list them
 
 # ---- the pages -----------------------------------------------------------------------------------

@@ -8,10 +8,18 @@ from scipy import sparse
 from recsys import csr
 from recsys.distributed import ITEM, USER, Problem
 from recsys.distributed.rank import start
-from recsys.kernels import Factors, half_sweep, make_side, objective
+from recsys.kernels import (
+    Factors,
+    Momentum,
+    half_sweep,
+    make_side,
+    nonnegative_half_sweep,
+    objective,
+)
 from recsys.models.confidence import signed_confidence
 
 LINEAR = partial(signed_confidence, scheme="linear", alpha=20.0, epsilon=None)
+LOG = partial(signed_confidence, scheme="log", alpha=20.0, epsilon=1.0)
 
 
 def entries(n=4000, n_users=300, n_items=120, seed=0):
@@ -35,7 +43,10 @@ def alone(users, items, values, told):
     (user_keys, u), (item_keys, i) = (np.unique(k, return_inverse=True) for k in (users, items))
     shape = len(user_keys), len(item_keys)
     counts = csr.canonical(sparse.coo_array((values, (u, i)), shape=shape).tocsr(), np.float32)
-    signed = counts if told.signed is None else told.signed(counts)
+    if told.by_user_mean:  # the scheme's own epsilon
+        signed = signed_confidence(counts, "log", 20.0, None)
+    else:
+        signed = counts if told.signed is None else told.signed(counts)
     matrices = signed, csr.transposed(signed)
     ratings = told.signed is None
     lambdas = [told.regularization * _counted(matrix, ratings) for matrix in matrices]
@@ -43,15 +54,52 @@ def alone(users, items, values, told):
         make_side(matrices[s], lambdas[s], lambdas[1 - s], told.unobserved_weight, ratings, None)
         for s in (USER, ITEM)
     ]
-    x, y = (
-        Factors(start(keys, side, told.factors, told.seed, told.init_scale))
-        for side, keys in enumerate((user_keys, item_keys))
-    )
-    options = {"solver": "cg" if told.cg_steps else "cholesky", "cg_steps": told.cg_steps or 3}
+    x, y = (_start(keys, side, told) for side, keys in enumerate((user_keys, item_keys)))
+    half = nonnegative_half_sweep
+    if not told.nonnegative:
+        half = partial(half_sweep, solver="cg" if told.cg_steps else "cholesky")
+    mean, momentum, before = _mean(signed, told), Momentum(np.dtype(np.float32)), None
+    half = partial(half, cg_steps=told.cg_steps or 3, mean=mean)
+
+    def iterate(users):
+        half(sides[ITEM], users, y, y)
+        half(sides[USER], y, x, x)
+        return objective(*sides, x, y, mean=mean)
+
     for _ in range(told.iterations):
-        half_sweep(sides[ITEM], x, y, y, **options)
-        half_sweep(sides[USER], y, x, x, **options)
-    return x.factors, y.factors, objective(*sides, x, y)
+        now = _copy(x)
+        if told.acceleration and momentum.weight:
+            momentum.extrapolate(now, before)
+            if momentum.rose(iterate(before)):
+                momentum.restart()
+                for old, new in zip(x, now, strict=True):
+                    if old is not None:
+                        old[...] = new
+        if not (told.acceleration and momentum.weight):
+            iterate(_copy(x))
+        momentum.made(objective(*sides, x, y, mean=mean))
+        before = now
+    loss = objective(*sides, x, y, mean=mean)
+    return *(side.factors if not told.bias else np.column_stack(side) for side in (x, y)), loss
+
+
+def _start(keys, side, told):
+    factors = start(keys, side, told.factors, told.seed, told.init_scale)
+    biases = np.zeros(len(keys), np.float32) if told.bias else None
+    return Factors(np.abs(factors) if told.nonnegative else factors, biases)
+
+
+def _copy(side):
+    return Factors(*(None if each is None else each.copy() for each in side))
+
+
+def _mean(signed, told):
+    if not told.bias:
+        return 0.0
+    if told.signed is None:
+        return float(signed.data.mean(dtype=np.float64))
+    others = told.unobserved_weight * (np.prod(signed.shape) - signed.nnz)
+    return signed.data[signed.data > 0].sum() / (np.abs(signed.data).sum() + others)
 
 
 def _counted(matrix, ratings):

@@ -7,7 +7,7 @@ from recsys.kernels.grid import make_grid
 from recsys.kernels.rows import padded
 
 
-def arguments(matrix, dtype, factors=16, bands=2, chances=None, seed=0, **options):
+def arguments(matrix, dtype, factors=16, bands=2, chances=None, seed=0, means=False, **options):
     random = np.random.default_rng(seed)
     liked = sparse.csr_array(matrix)
     liked.data = random.random(liked.nnz).astype(dtype) + dtype(0.5)
@@ -35,4 +35,9 @@ def arguments(matrix, dtype, factors=16, bands=2, chances=None, seed=0, **option
         "reg_negative": 0.01,
         "key": 99,
     }
+    if means:
+        args["x_mean"] = padded(normal(liked.shape[0], factors))
+        args["y_mean"] = padded(normal(liked.shape[1], factors))
+        args["b_mean"] = normal(liked.shape[1])
+        args |= {"reg_user": 0.3, "reg_positive": 0.2, "reg_negative": 0.1}
     return grid, args | options

@@ -17,7 +17,7 @@ ENDINGS = {".c", ".h", ".py", ".pyi", ".pyx", ".pxd"}
 ABOVE_MODELS = ("cli", "compat", "plots", "serving", "spark", "tuning")
 OF_ONE_CLASS = {"self", "cls", "twin"}  # a copy of self is a twin
 NAMED_TUPLE = {"_asdict", "_fields", "_make", "_replace"}
-PYSPARKS = {"_dummy", "_resetUid"}  # by which Params are made
+PYSPARKS = {"_dummy", "_resetUid", "_get_metadata_to_save"}  # by which Params are made and saved
 
 
 def test_floors():

@@ -1,6 +1,6 @@
 /* The half-sweep over a span of rows: which solver each row gets, and the loss.
  *
- *     n = 0                           x = 0, or what the offsets alone make
+ *     n = 0                           x = 0, or what offsets and mean alone make
  *     c >= w0, n small                batch   n^2 f + n^3 / 3      W rows at once
  *     c >= w0, n under 5 f / 8        wide    n^2 f + n^3 / 3
  *     otherwise                       primal  n f^2 + f^3 / 3      in groups where n is large
@@ -86,6 +86,9 @@ static void prefetch_next_rows(const recsys_als *p, int64_t at, int64_t end) {
         const int32_t row = p->order[at + W];
         prefetch_fixed(p, p->indptr[row], p->indptr[row + 1]);
         prefetch_bytes((const char *)solved_row(p, row), p->factors * REAL_BYTES);
+        if (p->common_stride) {
+            prefetch_bytes((const char *)common_row(p, row), p->factors * REAL_BYTES);
+        }
     }
     if (at + 1 < end) {
         const int32_t row = p->order[at + 1];

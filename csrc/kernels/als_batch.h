@@ -33,7 +33,7 @@ typedef struct {
     vec *p;       /* BATCH_ROWS: target */
     vec *e;       /* BATCH_ROWS: what x~_0 leaves of it */
     vec *k_p;     /* BATCH_ROWS: K p, then the right-hand side, then v, then a */
-    vec *start;   /* [factor]: x~_0, if there are offsets */
+    vec *start;   /* [factor]: x~_0, if there is b_0 */
     vec *inverse; /* BATCH_ROWS: reciprocals of the factor's diagonal */
     vec *trace;   /* 1: of S K S */
     real *scales; /* W rows of fp: d of each lane */
@@ -123,11 +123,11 @@ static void batch_pack(const recsys_als *p, const int32_t *rows, int64_t count, 
 }
 
 /* x~_0 of each lane. */
-static void batch_start(const recsys_als *p, int64_t count, const real *const scales[W],
-                        const batch_scratch *s) {
+static void batch_start(const recsys_als *p, const int32_t *rows, int64_t count,
+                        const real *const scales[W], const batch_scratch *s) {
     const real *commons[W], *own_scales[W];
     for (int64_t l = 0; l < W; l++) {
-        commons[l] = p->common;
+        commons[l] = common_row(p, rows[l < count ? l : 0]);
         own_scales[l] = l < count ? scales[l] : s->zeros;
     }
     rows_to_lanes(commons, own_scales, p->factors, (real *)s->start, W);
@@ -291,7 +291,7 @@ static void batch_solve(const recsys_als *p, const int32_t *rows, int64_t count,
     const real *scales[W] = {NULL};
     batch_scales(p, rows, count, &s, scales);
     batch_pack(p, rows, count, most, scales, &s);
-    if (p->common) batch_start(p, count, scales, &s);
+    if (p->common) batch_start(p, rows, count, scales, &s);
     *s.trace = splat(0);
     for (int64_t i = 0; i < blocks; i++) {
         for (int64_t j = 0; j < i; j++) batch_block(&s, f, i, j);

@@ -89,7 +89,7 @@ static void cg_pass(const recsys_als *p, int64_t row, const real *v, const real 
     const int64_t fp = padded(p->factors), begin = p->indptr[row], end = p->indptr[row + 1];
     for (int64_t j = 0; j < fp; j += W) {
         store(s->direction + j, load(scale + j) * load(v + j));
-        store(s->product + j, initial ? load_common(p, j / W) : splat(0));
+        store(s->product + j, initial ? load_common(p, row, j / W) : splat(0));
     }
     for (int64_t at = begin; at < end; at += s->panel_rows) {
         const int64_t count = min_i64(s->panel_rows, end - at);

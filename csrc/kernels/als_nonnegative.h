@@ -53,7 +53,7 @@ static void nonnegative_form(const recsys_als *p, int64_t row, const nonnegative
     memset(q->border, 0, (size_t)fp * sizeof(real));
     for (int64_t v = 0; v * W < fp; v++) {
         store(q->scale + v * W, splat(1));
-        store(q->b + v * W, load_common(p, v));
+        store(q->b + v * W, load_common(p, row, v));
     }
     prefetch_entries(p, begin, end);
     if (add_entries(p, begin, end, 1, 0, q)) add_entries(p, begin, end, -1, 0, q);

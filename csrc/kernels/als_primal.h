@@ -189,7 +189,7 @@ static void primal_solve(const recsys_als *p, const int32_t *rows, int64_t count
         scale_for(p, rows[l], own);
         memcpy(s.scale + l * fp, own->scale, (size_t)fp * sizeof(real));
         for (int64_t v = 0; v * W < fp; v++) {
-            store(s.b + l * fp + v * W, load(own->scale + v * W) * load_common(p, v));
+            store(s.b + l * fp + v * W, load(own->scale + v * W) * load_common(p, rows[l], v));
         }
         s.next[l] = p->indptr[rows[l]];
     }

@@ -1,14 +1,16 @@
 /* What every row solver shares: the scaling of a row, its entries, its scratch, its loss.
  *
  *     A_u = w0 Y'Y + sum_k (c_k - w0) y_k y_k' + lambda_u I
- *     b_u = b_0 + sum_k g_k y_k,    g_k = c_k p_k - (c_k - w0) t_k,    b_0 = -w0 sum_i t_i y_i
+ *     b_u = b_0u + sum_k g_k y_k,    g_k = c_k p_k - (c_k - w0) t_k
+ *     b_0u = -w0 sum_i t_i y_i + lambda_u m_u
  *
- * t_i is the column's offset: the part of a score t_i + x.y that is given, in all cells. Without
- * offsets t and b_0 are 0.
+ * t_i is the column's offset: the part of a score t_i + x.y that is given, in all cells. m_u is what
+ * the row's penalty, lambda_u |x_u - m_u|^2, draws it to. b_0 is `common` to all rows where there
+ * are no m_u, and 0 where there are no offsets either.
  * `fixed` is in its Gramian's eigenbasis, so w0 Y'Y + lambda_u I = diag(B_u), B = w0 L + lambda_u.
  * With d = B^-1/2 and z_k = d . y_k (elementwise), x = d . x~ where
  *
- *     (I + sum_k (c_k - w0) z_k z_k') x~ = d . b_0 + sum_k g_k z_k,     y_k . x = z_k . x~
+ *     (I + sum_k (c_k - w0) z_k z_k') x~ = d . b_0u + sum_k g_k z_k,    y_k . x = z_k . x~
  *
  * so that every solver below works on identity plus a sum over the row's own entries: positive
  * definite however small lambda is, and conjugate gradient on it is preconditioned by B.
@@ -88,9 +90,14 @@ INLINE als_entry read_entry(const recsys_als *p, int64_t k) {
     return e;
 }
 
-/* Vector number v of b_0. */
-INLINE vec load_common(const recsys_als *p, int64_t v) {
-    return p->common ? load_row(p->common, v, p->factors) : splat(0);
+/* The row's b_0; NULL: it is 0. */
+INLINE const real *common_row(const recsys_als *p, int64_t row) {
+    return p->common ? (const real *)p->common + row * p->common_stride : NULL;
+}
+
+/* Vector number v of it. */
+INLINE vec load_common(const recsys_als *p, int64_t row, int64_t v) {
+    return p->common ? load_row(common_row(p, row), v, p->factors) : splat(0);
 }
 
 INLINE const real *fixed_row(const recsys_als *p, int64_t k) {
@@ -136,7 +143,7 @@ static void empty_solve(const recsys_als *p, int64_t row, row_scratch *s) {
     scale_for(p, row, s);
     for (int64_t v = 0; v * W < p->factors; v++) {
         const vec scale = load(s->scale + v * W);
-        store_row(solved_row(p, row), v, p->factors, scale * scale * load_common(p, v));
+        store_row(solved_row(p, row), v, p->factors, scale * scale * load_common(p, row, v));
     }
     mark_if_not_finite(p, row);
 }

@@ -47,7 +47,7 @@ static int64_t wide_layout(char *base, int64_t f, wide_scratch *s) {
 static void sum_entries(const recsys_als *p, int64_t row, const real *weights, real *x) {
     const int64_t f = p->factors, begin = p->indptr[row], end = p->indptr[row + 1];
     const int64_t width = readable(p);
-    for (int64_t v = 0; v * W < f; v++) store(x + v * W, load_common(p, v));
+    for (int64_t v = 0; v * W < f; v++) store(x + v * W, load_common(p, row, v));
     for (int64_t k = begin; k < end; k++) {
         const real *y = fixed_row(p, k);
         const vec weight = splat(weights[k - begin]);

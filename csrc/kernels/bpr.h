@@ -6,6 +6,8 @@
  *     x_u += rate (z (y_i - y_j) - reg_u x_u),  y_i += rate (z x_u - reg_i y_i),
  *     y_j += rate (-z x_u - reg_j y_j),         biases alike, all from the values before the step
  *
+ * Where a row has a mean m, it is drawn there instead of to 0: - reg (y - m).
+ *
  * A step is 12 f FLOP and, where nothing is in cache, three rows read and written. Users come in
  * order, so that x_u is read from memory once for all of its steps in the cell; the items of a cell
  * are two of the grid's groups, few enough to stay in cache. One step at a time would wait for its
@@ -112,11 +114,42 @@ INLINE int32_t bpr_negative(const bpr_run *r, const bpr_visit *v, int own, uint6
 INLINE void prefetch_item(const recsys_bpr *p, int64_t item, int64_t vectors) {
     prefetch_bytes((const char *)sgd_row(p->y, item, p->stride), vectors * VECTOR_BYTES);
     if (p->b) __builtin_prefetch((const real *)p->b + item);
+    if (!p->y_mean) return;
+    const real *mean = (const real *)p->y_mean + item * p->stride;
+    prefetch_bytes((const char *)mean, vectors * VECTOR_BYTES);
 }
 
 INLINE real bpr_score(const recsys_bpr *p, const real *x, int64_t item, int64_t vectors) {
     const real score = dot_rows(x, sgd_row(p->y, item, p->stride), vectors);
     return p->b ? score + ((const real *)p->b)[item] : score;
+}
+
+/* row += by * its mean; the rest of what draws it there has been in the step. */
+INLINE void bpr_draw_to(real *row, const void *means, int64_t at, int64_t stride, real by,
+                        int64_t vectors) {
+    const real *mean = (const real *)means + at * stride;
+    FOR_VECTORS(v, vectors) store(row + v * W, load(row + v * W) + splat(by) * load(mean + v * W));
+}
+
+/* What the step has left out where rows have means. */
+INLINE void bpr_towards(const recsys_bpr *p, const bpr_step *s, real *x, real *yi, real *yj,
+                        int64_t vectors) {
+    const real rate = (real)p->rate, to_i = rate * (real)p->reg_positive;
+    const real to_j = rate * (real)p->reg_negative;
+    if (p->x_mean) {
+        bpr_draw_to(x, p->x_mean, s->visit->user, p->stride, rate * (real)p->reg_user, vectors);
+    }
+    if (p->frozen) return;
+    if (p->y_mean) {
+        bpr_draw_to(yi, p->y_mean, s->item, p->stride, to_i, vectors);
+        bpr_draw_to(yj, p->y_mean, s->other, p->stride, to_j, vectors);
+    }
+    if (p->b && p->b_mean) {
+        real *b = p->b;
+        const real *mean = p->b_mean;
+        b[s->item] += to_i * mean[s->item];
+        b[s->other] += to_j * mean[s->other];
+    }
 }
 
 /* x_u, y_i, y_j after a step of size z; frozen items stay. */
@@ -141,6 +174,7 @@ INLINE void bpr_update(const recsys_bpr *p, const bpr_step *s, real z, int64_t v
         b[s->item] = keep_i[0] * liked + step;
         b[s->other] = keep_j[0] * other - step;
     }
+    if (p->x_mean || p->y_mean) bpr_towards(p, s, x, yi, yj, vectors);
 }
 
 /* The candidates from number `begin` on, BPR_CHUNK at most, asked for; how many there are. */

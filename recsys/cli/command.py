@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 import recsys
 from recsys.cli.exit_status import BROKEN_PIPE, INTERRUPTED
+from recsys.cli.wording import as_typed
 
 # What the library raises where input, files or the machine are at fault, and not the program.
 EXPECTED = (ValueError, TypeError, LookupError, OSError, ImportError, ArithmeticError, MemoryError)
@@ -159,4 +160,6 @@ class _Lines(logging.Handler):
 
 
 def _write(kind: str, text: str) -> None:
-    tqdm.write(f"{kind}: {text}", file=sys.stderr)  # above a progress bar, if there is one
+    tqdm.write(
+        f"{kind}: {as_typed(text)}", file=sys.stderr
+    )  # above a progress bar, if there is one

@@ -18,9 +18,10 @@ from recsys.cli.output import AsJson, print_json, print_table
 from recsys.cli.parameters import KINDS, Parameters, begun
 from recsys.cli.splitting import PANEL, Share, Splitting
 from recsys.evaluation import Difference, Evaluation, HeldOut, compare
+from recsys.evaluation.unknown import with_strangers
 from recsys.interactions import Interactions
 from recsys.interactions.matching import in_rows
-from recsys.models import internal
+from recsys.models import growth, internal
 from recsys.models.model import Model
 
 METRICS, CUTS = ["precision", "recall", "map", "ndcg"], [10, 20]
@@ -146,7 +147,11 @@ def _measured(
     users = ids_like(test.users, model.users, "users")
     test = replace(test, users=users, items=ids_like(test.items, model.items, "items"))
     seen = internal.remembered(model).counts(np.dtype(np.float32))
-    matrix = in_rows(test, model.users, model.items, "the events to measure on")
+    known = model.users
+    if unknown is not None:
+        known = with_strangers(None, test, known)
+        seen = growth.widened(seen, (len(known), seen.shape[1]))
+    matrix = in_rows(test, known, model.items, "the events to measure on")
     new = csr.without(csr.canonical(matrix, may_be_empty=True, name="test"), seen)
     if not new.nnz:
         raise ValueError("all that there is to measure on was trained on; expected other events")
@@ -160,7 +165,7 @@ def _measured(
     )
     if evaluation.n_without_history:
         talk.say(f"{evaluation.n_without_history:,} users have no history, and are left out")
-    return Measured(evaluation, model.users.take(evaluation.users))
+    return Measured(evaluation, known.take(evaluation.users))
 
 
 def _differences(results: dict[str, Measured], talk: Talk) -> dict[str, dict[str, Difference]]:

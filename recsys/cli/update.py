@@ -33,21 +33,23 @@ def update(
 ) -> None:
     """Have a model learn from a day's events, of known and of new users and items.
 
+    Columns are called as in what the model was trained on, that of values too, unless named here.
+
     recsys update model.safetensors monday.csv -o model.safetensors
     """
     check_output(output, day)
     model = recsys.load(path)
     names = internal.id_names(model)
-    if names is None or not isinstance(model, FactorModel):
-        what = "knows no ids" if names is None else f"is an {type(model).__name__}"
+    if names is None:
         raise ValueError(
-            f"the model {what}, and cannot learn from events by id: train one with factors by "
+            "the model knows no ids, and cannot learn from events by id: train one by "
             "`recsys train`"
         )
-    columns = {"user": names[0], "item": names[1]}
+    columns = {"user": names[0], "item": names[1], "value": internal.value_name(model)}
+    options = _options(model, rounds)
     usual = Reading()
     for name, column in columns.items():
-        if getattr(reading, name) == getattr(usual, name):
+        if column is not None and getattr(reading, name) == getattr(usual, name):
             renamed: dict[str, Any] = {name: column}
             reading = replace(reading, **renamed)
     events = reading.events(day)
@@ -58,7 +60,7 @@ def update(
     )
     check_ids(events)
     before, began = internal.shape(model), time.perf_counter()
-    model.partial_fit(events, rounds=rounds)
+    model.partial_fit(events, **options)
     seconds = time.perf_counter() - began
     model.save(output, history=history)
     users, items = (new - old for new, old in zip(internal.shape(model), before, strict=True))
@@ -67,3 +69,14 @@ def update(
         print_json({**facts, **about(model), "seconds": seconds})
     elif not talk.quiet:
         print_facts({**facts, **about(model), "seconds": seconds, "model": repr(model)})
+
+
+def _options(model: Any, rounds: int | None) -> dict[str, Any]:
+    """What `partial_fit` is told beside the events."""
+    if isinstance(model, FactorModel):
+        return {"rounds": rounds}
+    if rounds is not None:
+        raise ValueError(
+            f"--rounds {rounds} is for models with factors; the model is an {type(model).__name__}"
+        )
+    return {}

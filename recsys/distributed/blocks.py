@@ -11,7 +11,7 @@ depends on which rank holds it.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -40,35 +40,35 @@ def first_blocks(n_blocks: int, world: int) -> np.ndarray:
 
 
 def split(
-    own: np.ndarray, other: np.ndarray, values: np.ndarray, n_blocks: int, world: int, most: int
+    rows: np.ndarray, columns: np.ndarray, values: np.ndarray, n_blocks: int, world: int, most: int
 ) -> Iterator[tuple[int, bytes]]:
-    """Entries for the ranks that hold their `own` keys: (rank, bytes that `build` takes).
+    """Entries for the ranks that hold the rows: (rank, bytes that `build` takes).
 
     Parameters
     ----------
-    own, other : (n,) int64
+    rows, columns : (n,) int64
         Keys of the rows and of the columns.
     values : (n,) float32
     n_blocks, world : int
-        Blocks of the side of `own`, and ranks.
+        Blocks of the side of the rows, and ranks.
     most : int
         Entries in one piece.
     """
     ranks = np.searchsorted(first_blocks(n_blocks, world), np.arange(n_blocks), "right") - 1
-    rank = ranks.astype(np.int16 if world <= 1 << 15 else np.int32)[block_of(own, n_blocks)]
+    rank = ranks.astype(np.int16 if world <= 1 << 15 else np.int32)[block_of(rows, n_blocks)]
     order = np.argsort(rank, kind="stable")
     cuts = np.searchsorted(rank, np.arange(world + 1), sorter=order)
     for r in range(world):
         for begin in range(cuts[r], cuts[r + 1], most):
             at = order[begin : min(begin + most, cuts[r + 1])]
-            yield r, own[at].tobytes() + other[at].tobytes() + values[at].tobytes()
+            yield r, rows[at].tobytes() + columns[at].tobytes() + values[at].tobytes()
 
 
 class Entries(NamedTuple):
-    """Of one side: own and other keys, int64, and values, float32."""
+    """Of one side: keys of rows and of columns, int64, and values, float32."""
 
-    own: np.ndarray
-    other: np.ndarray
+    rows: np.ndarray
+    columns: np.ndarray
     values: np.ndarray
 
     @classmethod
@@ -124,20 +124,36 @@ class Held:
         before = np.concatenate([[0], np.cumsum(counted)])[self.counts.indptr]
         return regularization * np.diff(before).astype(np.float64)
 
+    def row_means(self) -> np.ndarray:
+        """Of |r|, (rows,) float32; 1 where all are 0."""
+        indptr = self.counts.indptr
+        sizes = np.abs(self.counts.data, dtype=np.float64)
+        means = np.add.reduceat(sizes, indptr[:-1]) / np.diff(indptr) if len(sizes) else sizes
+        return np.where(means > 0, means, 1.0).astype(np.float32)
+
     def parts(
-        self,
-        signed: Callable[[sparse.csr_array], sparse.csr_array] | None,
-        lambdas: np.ndarray,
-        w0: float,
+        self, matrix: sparse.csr_array, lambdas: np.ndarray, w0: float, ratings: bool
     ) -> list[Part]:
-        """The blocks; `signed` makes signed confidences of counts, None says that these are
-        ratings."""
-        matrix = self.counts if signed is None else signed(self.counts)
+        """The blocks, of signed confidences in the place of counts, or of ratings."""
         return [
-            _part(number, matrix, slice(begin, end), lambdas, w0, signed is None)
+            _part(number, matrix, slice(begin, end), lambdas, w0, ratings)
             for number, (begin, end) in enumerate(pairwise(self.cuts))
             if begin < end
         ]
+
+
+def divided(counts: sparse.csr_array, by: np.ndarray) -> sparse.csr_array:
+    """Each entry by a number of its own."""
+    data = (counts.data / by.astype(np.float64)).astype(counts.data.dtype)
+    return csr.assemble(data, counts.indices, counts.indptr, counts.shape)
+
+
+def mean_sums(signed: sparse.csr_array, rows: slice, ratings: bool) -> tuple[float, float, int]:
+    """Of the entries of a block: targets by weight, weights, and how many there are."""
+    data = signed.data[signed.indptr[rows.start] : signed.indptr[rows.stop]].astype(np.float64)
+    if ratings:
+        return float(data.sum()), float(len(data)), len(data)
+    return float(data.sum(where=data > 0)), float(np.abs(data).sum()), len(data)
 
 
 def _part(
@@ -174,8 +190,8 @@ def build(entries: Entries, rank: int, world: int, n_blocks: int, n_other_blocks
     order of arrival.
     """
     firsts = first_blocks(n_blocks, world)
-    keys, row, blocks = _ranked(entries.own, n_blocks)
-    columns, column, column_blocks = _ranked(entries.other, n_other_blocks)
+    keys, row, blocks = _ranked(entries.rows, n_blocks)
+    columns, column, column_blocks = _ranked(entries.columns, n_other_blocks)
     counts = _sorted(entries.values, row, column, (len(keys), len(columns)))
     other_firsts = first_blocks(n_other_blocks, world)
     needs = np.searchsorted(column_blocks, other_firsts)

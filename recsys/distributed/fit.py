@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import struct
+import time
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
@@ -19,13 +20,14 @@ from recsys._version import __version__
 from recsys.distributed import handshake
 from recsys.distributed.blocks import ENTRY_BYTES, Entries, Held, build
 from recsys.distributed.mesh import Mesh
-from recsys.distributed.rank import ITEM, USER, Problem, Rank, Told
+from recsys.distributed.rank import ITEM, USER, Problem, Rank, Report
 
 logger = logging.getLogger("recsys")
 
 _ENTRY_MEMORY = 2 * ENTRY_BYTES + 24  # of an entry while blocks are built: as it came, and sorted
-_CHECKPOINT = struct.Struct("<8sIIQQ")  # magic, checksum of what follows, factors, users, items
-_MAGIC = b"recsysC1"
+_CHECKPOINT = struct.Struct("<8sIIQQ")  # magic, checksum of what follows, width, users, items
+_REMEMBERED = struct.Struct("<dd")  # what momentum remembers; arrays follow
+_MAGIC = b"recsysC2"
 _ISAS = ("baseline", "avx2", "avx512")  # each can do what those before it do
 
 
@@ -86,7 +88,7 @@ class Fitted(NamedTuple):
 
     keys: tuple[np.ndarray, np.ndarray]
     factors: tuple[np.ndarray, np.ndarray]
-    told: Told
+    report: Report
 
 
 def fit(
@@ -126,15 +128,15 @@ def fit(
             "isa": kernels.current_isa(),
             "checkpoints": _complete(place, place.rank),
         }
-        told = [json.loads(text) for text in place.all_gather(json.dumps(hello))]
-        _check_versions([each["version"] for each in told])
-        addresses = [each["address"] for each in told]
+        greetings = [json.loads(text) for text in place.all_gather(json.dumps(hello))]
+        _check_versions([each["version"] for each in greetings])
+        addresses = [each["address"] for each in greetings]
         peers = handshake.connect(listener, place.rank, addresses, place.secret)
         hosts = [f"{host}:{port}" for host, port in addresses]
         mesh = Mesh(place.rank, place.world, peers, hosts)
-        isa = min((each["isa"] for each in told), key=_rank_of_isa)
+        isa = min((each["isa"] for each in greetings), key=_rank_of_isa)
         with kernels.use_isa(isa) if isa != kernels.current_isa() else nullcontext():
-            resumed = set.intersection(*(set(each["checkpoints"]) for each in told))
+            resumed = set.intersection(*(set(each["checkpoints"]) for each in greetings))
             fitted = _fit(place, mesh, pieces, n_blocks, problem, max(resumed, default=0))
     except BaseException as error:
         if mesh is not None:
@@ -154,6 +156,7 @@ def _fit(
     problem: Problem,
     done: int,
 ) -> Fitted:
+    began = time.perf_counter()
     users, items = (
         _build(place, pieces[side], n_blocks[side], n_blocks[1 - side], problem)
         for side in (USER, ITEM)
@@ -161,19 +164,20 @@ def _fit(
     held = users, items
     _check_memory(place, held, problem, n_blocks)
     rank = Rank(mesh, held, problem, place.num_threads)
+    rank.report.since(began, "blocks")
     if done:
-        _restore(place, done, rank.factors)
+        _restore(place, done, rank)
         logger.info("rank %d goes on from iteration %d", place.rank, done)
 
-    def after(number: int, factors: list[np.ndarray]) -> None:
+    def after(number: int) -> None:
         due = place.every > 0 and number % place.every == 0 and number < problem.iterations
         if place.store is not None and due:
-            place.store.write(_name(place, number), _to_bytes(factors))
+            place.store.write(_name(place, number), _to_bytes(rank))
 
     factors = rank.run(done, after)
     if place.store is not None and place.rank == 0:
         place.store.clear()
-    return Fitted((users.keys, items.keys), (factors[USER], factors[ITEM]), rank.told)
+    return Fitted((users.keys, items.keys), (factors[USER], factors[ITEM]), rank.report)
 
 
 # ---- before it begins --------------------------------------------------------------------------
@@ -181,9 +185,9 @@ def _fit(
 
 def _check_versions(versions: list[str]) -> None:
     if len(set(versions)) > 1:
-        found = ", ".join(f"{each} on {versions.count(each)}" for each in sorted(set(versions)))
+        counts = ", ".join(f"{each} on {versions.count(each)}" for each in sorted(set(versions)))
         raise ValueError(
-            f"the workers have different versions of recsys ({found}): install the same wheel of "
+            f"the workers have different versions of recsys ({counts}): install the same wheel of "
             "recsys-engine everywhere"
         )
 
@@ -203,12 +207,20 @@ def _build(
 
 def memory_of(held: Sequence[Held], problem: Problem) -> int:
     """Bytes that a rank needs while it iterates: 12 an entry and side, the factors of its own rows,
-    what it receives of the other side, and again as much as the largest block needs of that."""
-    wire = 2 if problem.half else 4
+    what it receives of the other side, and again as much as the largest block needs of that.
+    Momentum takes the users twice, where rows are solved from where they are the items, too; biases
+    take rows once more, as they are sent."""
+    width, wire = problem.factors + problem.bias, 2 if problem.half else 4
     entries = sum(side.counts.nnz for side in held)
-    own = sum(len(side.keys) for side in held)
+    users, items = (len(side.keys) for side in held)
     needed = [int(side.needs[-1]) for side in held]
-    return 12 * entries + problem.factors * (4 * own + wire * sum(needed) + 4 * max(needed))
+    rows = users + items
+    if problem.acceleration:
+        rows += users + (items if problem.cg_steps or problem.nonnegative else 0)
+    if problem.bias:
+        width += 1
+        rows += 2 * max(users, items)
+    return 12 * entries + width * (4 * rows + wire * sum(needed) + 4 * max(needed))
 
 
 def _check_memory(
@@ -248,26 +260,32 @@ def _complete(place: Place, rank: int) -> list[int]:
     ]
 
 
-def _to_bytes(factors: Sequence[np.ndarray]) -> bytes:
-    users, items = factors
-    body = users.tobytes() + items.tobytes()
-    head = _CHECKPOINT.pack(_MAGIC, zlib.crc32(body), users.shape[1], len(users), len(items))
-    return head + body
+def _to_bytes(rank: Rank) -> bytes:
+    remembered = (0.0, 0.0) if rank.momentum is None else rank.momentum.state
+    body = _REMEMBERED.pack(*remembered) + b"".join(each.tobytes() for each in rank.state())
+    return _head(rank, body) + body
 
 
-def _restore(place: Place, number: int, factors: Sequence[np.ndarray]) -> None:
-    """What `_to_bytes` wrote, into `factors`."""
-    name = _name(place, number)
+def _head(rank: Rank, body: bytes | memoryview) -> bytes:
+    users, items = rank.factors
+    return _CHECKPOINT.pack(_MAGIC, zlib.crc32(body), users.shape[1], len(users), len(items))
+
+
+def _restore(place: Place, number: int, rank: Rank) -> None:
+    """What `_to_bytes` wrote, into the rank's state."""
+    name, arrays = _name(place, number), rank.state()
     data = place.store.read(name)
-    users, items = factors
-    head = _CHECKPOINT.pack(
-        _MAGIC, zlib.crc32(data[_CHECKPOINT.size :]), users.shape[1], len(users), len(items)
-    )
-    if data[: _CHECKPOINT.size] != head or len(data) != len(head) + users.nbytes + items.nbytes:
+    body = memoryview(data)[_CHECKPOINT.size :]
+    length = _REMEMBERED.size + sum(each.nbytes for each in arrays)
+    if data[: _CHECKPOINT.size] != _head(rank, body) or len(body) != length:
         raise ValueError(
             f"the checkpoint {os.path.basename(name)} does not belong to these entries or is "
             "damaged: empty the checkpoint folder and fit again"
         )
-    both = np.frombuffer(data, np.float32, users.size + items.size, len(head))
-    users[...] = both[: users.size].reshape(users.shape)
-    items[...] = both[users.size :].reshape(items.shape)
+    if rank.momentum is not None:
+        rank.momentum.state = _REMEMBERED.unpack_from(body)
+    numbers = np.frombuffer(body, np.float32, offset=_REMEMBERED.size)
+    for each, part in zip(
+        arrays, np.split(numbers, np.cumsum([each.size for each in arrays[:-1]])), strict=True
+    ):
+        each[...] = part.reshape(each.shape)

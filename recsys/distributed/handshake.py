@@ -151,8 +151,8 @@ class _Accepting:
         welcome = False
         try:
             hello = _exactly(stranger, _HELLO.size, until)
-            magic, other, wanted, world, _ = _HELLO.unpack(hello)
-            if (magic, wanted, world) != (_MAGIC, self.rank, self.world):
+            magic, other, addressee, world, _ = _HELLO.unpack(hello)
+            if (magic, addressee, world) != (_MAGIC, self.rank, self.world):
                 return
             if not self.rank < other < self.world:
                 return

@@ -45,8 +45,8 @@ def fit_in_threads(
     """
     sides = (users, items), (items, users)
     pieces: list[tuple[list, list]] = [([], []) for _ in range(world)]
-    for side, (own, other) in enumerate(sides):
-        for rank, piece in split(own, other, values, n_blocks[side], world, _MOST):
+    for side, (rows, columns) in enumerate(sides):
+        for rank, piece in split(rows, columns, values, n_blocks[side], world, _MOST):
             pieces[rank][side].append(piece)
     secret = os.urandom(32)
 
@@ -97,4 +97,4 @@ def _together(parts: list[Fitted]) -> Fitted:
         order = np.argsort(all_keys)
         keys.append(all_keys[order])
         factors.append(np.concatenate([part.factors[side] for part in parts])[order])
-    return Fitted((keys[0], keys[1]), (factors[0], factors[1]), parts[0].told)
+    return Fitted((keys[0], keys[1]), (factors[0], factors[1]), parts[0].report)

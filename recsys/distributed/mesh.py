@@ -120,15 +120,15 @@ class Mesh:
                     selector.register(peer, line.events(), line)
             self._run(selector)
 
-    def sum_to_first(self, mine: np.ndarray, counts: Sequence[int]) -> np.ndarray | None:
+    def sum_to_first(self, arrays: np.ndarray, counts: Sequence[int]) -> np.ndarray | None:
         """On rank 0 the sum of all ranks' (count, ...) float64 arrays over their first axis, one
         after the other by rank and place; None elsewhere."""
         if self.rank:
-            self.exchange({0: Outgoing.of(np.ascontiguousarray(mine))}, {})
+            self.exchange({0: Outgoing.of(np.ascontiguousarray(arrays))}, {})
             return None
-        parts = [mine, *(np.empty((count, *mine.shape[1:])) for count in counts[1:])]
+        parts = [arrays, *(np.empty((count, *arrays.shape[1:])) for count in counts[1:])]
         self.exchange({}, {rank: Incoming.of(parts[rank]) for rank in range(1, self.world)})
-        total = np.zeros(mine.shape[1:])
+        total = np.zeros(arrays.shape[1:])
         for part in parts:
             for each in part:
                 total += each
@@ -145,8 +145,8 @@ class Mesh:
 
     def give_up(self, reason: str) -> None:
         """Tell all others that there will be nothing more from here, and why."""
-        said = reason.encode()[:_LONGEST_REASON]
-        message = _HEADER.pack(_MAGIC, _END, 0, 0, len(said)) + said
+        text = reason.encode()[:_LONGEST_REASON]
+        message = _HEADER.pack(_MAGIC, _END, 0, 0, len(text)) + text
         for rank, peer in self._peers.items():
             if rank not in self._sending:  # it would be taken for the rest of what is on its way
                 with contextlib.suppress(OSError):  # it may be gone itself
@@ -164,12 +164,12 @@ class Mesh:
     # ---- one exchange --------------------------------------------------------------------------
 
     def _run(self, selector: selectors.BaseSelector) -> None:
-        heard = time.monotonic()
+        last_byte = time.monotonic()
         while selector.get_map():
             ready = selector.select(timeout=1.0)
             if ready:
-                heard = time.monotonic()
-            elif time.monotonic() - heard > self.silence:
+                last_byte = time.monotonic()
+            elif time.monotonic() - last_byte > self.silence:
                 waiting = sorted(key.data.rank for key in selector.get_map().values())
                 raise PeerError(
                     f"rank {self.rank} has heard nothing of ranks {waiting} for "
@@ -183,11 +183,11 @@ class Mesh:
                     if isinstance(error, PeerError):
                         raise
                     raise self.lost(line.rank, error) from None
-                wanted = line.events()
-                if not wanted:
+                waits_for = line.events()
+                if not waits_for:
                     selector.unregister(line.peer)
-                elif wanted != key.events:
-                    selector.modify(line.peer, wanted, line)
+                elif waits_for != key.events:
+                    selector.modify(line.peer, waits_for, line)
 
     def _message(self, rank: int, message: Outgoing) -> Iterator[memoryview]:
         yield memoryview(_HEADER.pack(_MAGIC, _DATA, self._number, message.checksum, message.size))
@@ -202,7 +202,7 @@ class Mesh:
         self.bytes_sent += message.size
         self._sending.discard(rank)
 
-    def check_header(self, rank: int, header: bytes, wanted: Incoming) -> str | None:
+    def check_header(self, rank: int, header: bytes, incoming: Incoming) -> str | None:
         """What is wrong with a header; raises where the rest of the message cannot tell more."""
         magic, kind, number, checksum, size = _HEADER.unpack(header)
         if magic != _MAGIC or kind not in (_DATA, _END):
@@ -211,11 +211,11 @@ class Mesh:
             if size > _LONGEST_REASON:
                 raise PeerError(f"rank {rank} on {self.hosts[rank]} sent what is no message")
             return "end"
-        if number != self._number or size != wanted.into.nbytes or checksum != wanted.checksum:
+        if number != self._number or size != incoming.into.nbytes or checksum != incoming.checksum:
             raise NotDeterministicError(
                 f"rank {rank} on {self.hosts[rank]} sent {size} bytes with checksum {checksum:08x} "
-                f"in exchange {number}; rank {self.rank} expected {wanted.into.nbytes} with "
-                f"{wanted.checksum:08x} in exchange {self._number}: they have read different "
+                f"in exchange {number}; rank {self.rank} expected {incoming.into.nbytes} with "
+                f"{incoming.checksum:08x} in exchange {self._number}: they have read different "
                 "entries. Reading the input twice must give the same rows: cache or checkpoint it, "
                 "or write it to a file, before fit"
             )
@@ -225,8 +225,8 @@ class Mesh:
 class _Receiving:
     """A message that is on its way in."""
 
-    def __init__(self, mesh: Mesh, rank: int, wanted: Incoming) -> None:
-        self.mesh, self.rank, self.wanted = mesh, rank, wanted
+    def __init__(self, mesh: Mesh, rank: int, incoming: Incoming) -> None:
+        self.mesh, self.rank, self.incoming = mesh, rank, incoming
         self.header = bytearray(_HEADER.size)
         self.left, self.in_header = memoryview(self.header), True
         self.reason: bytearray | None = None
@@ -253,8 +253,8 @@ class _Receiving:
 
     def _begin_body(self) -> None:
         self.in_header = False
-        if self.mesh.check_header(self.rank, bytes(self.header), self.wanted) is None:
-            self.left = self.wanted.into
+        if self.mesh.check_header(self.rank, bytes(self.header), self.incoming) is None:
+            self.left = self.incoming.into
         else:
             self.reason = bytearray(_HEADER.unpack(self.header)[-1])
             self.left = memoryview(self.reason)
@@ -275,8 +275,8 @@ class _Line:
         self.piece = memoryview(b"")
 
     def events(self) -> int:
-        wanted = selectors.EVENT_WRITE if self.sending is not None else 0
-        return wanted | (selectors.EVENT_READ if self.receiving is not None else 0)
+        events = selectors.EVENT_WRITE if self.sending is not None else 0
+        return events | (selectors.EVENT_READ if self.receiving is not None else 0)
 
     def proceed(self, events: int) -> None:
         if events & selectors.EVENT_READ and self.receiving.take(self.peer):

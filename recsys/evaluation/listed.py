@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,7 +11,7 @@ import numpy as np
 from recsys import csr
 from recsys.interactions.columns import Values, as_column
 from recsys.interactions.encode import Encoder
-from recsys.interactions.frames import read_frame
+from recsys.interactions.frames import names_of, read_frame
 from recsys.interactions.interactions import Interactions
 from recsys.kernels import query_blocks
 
@@ -20,6 +21,8 @@ from .results import Evaluation
 
 if TYPE_CHECKING:
     from scipy import sparse
+
+logger = logging.getLogger("recsys")
 
 
 def evaluate_lists(
@@ -57,7 +60,9 @@ def evaluate_lists(
         The columns of ids in all tables.
     rank, score : str, optional
         The column that orders a list: ranks, the lowest first, or scores, the highest first, of
-        which equals stay in the order of the rows. Neither: the order of the rows.
+        which equals stay in the order of the rows. Neither: a column named "rank", or else one
+        named "score", as ``to_frame()`` writes them, which the log names; in a table without, the
+        order of the rows.
     value : str, optional
         The column of values in `truth`.
     train : table, or Interactions, optional
@@ -88,6 +93,8 @@ def evaluate_lists(
     ):
         if name in names and given is None:
             raise ValueError(f"{name} goes by {needed}=..., and there is none")
+    if rank is None and score is None:
+        rank, score = _order(recommended, (user, item))
     read = _Read(user, item)
     read.add(truth, value, "truth")
     read.add(recommended, score if rank is None else rank, "recommended")
@@ -104,6 +111,21 @@ def evaluate_lists(
     if item_features is not None:
         vectors = _of_items(read, item_features[1], shape[1])
     return _measured(names, cuts, goal, ranked, held, vectors)
+
+
+def _order(recommended: Any, ids: tuple[str, str]) -> tuple[str | None, str | None]:
+    """The column that orders lists in a table that is given without saying so: of ranks, or of
+    scores."""
+    if isinstance(recommended, Interactions):
+        return None, None
+    try:
+        there = set(names_of(recommended)) - set(ids)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"recommended: {error}") from None
+    name = next((each for each in ("rank", "score") if each in there), None)
+    if name is not None:
+        logger.info("recommended: lists go by the column %r", name)
+    return (name, None) if name == "rank" else (None, name)
 
 
 class _Part(NamedTuple):

@@ -29,6 +29,7 @@ logger = logging.getLogger("recsys")
 
 Keys = Callable[[np.ndarray, np.ndarray], np.ndarray]  # of users (n,) and their items (n, m)
 NAMES = ("train", "test")  # what errors call the matrices
+_OF_ITEMS = ("items", "among", "filter_items")  # options of `recommend`
 _USERS = 1 << 12  # whose lists are made together,
 _PLACES = 1 << 22  # if they have no more places than this
 # What implicit gives items that are filtered; nothing that is scored gets that low.
@@ -90,15 +91,17 @@ def evaluate(
         across the longest cut, the model is asked for all who tie; `n_cut_ties` counts such users.
     unknown : {"error", "skip", "popular"}, optional
         What becomes of users who have no entry in `train`: an error, they are left out and
-        counted, or their lists are of the items that most users have in `train`. None: the
-        model is asked, whatever it says.
+        counted, or their lists are of the items that most users have in `train`. Of Interactions
+        these may be users whom only `test` knows, with row numbers after those of the others.
+        None: the model is asked, whatever it says.
     item_features : array or scipy sparse matrix, shape (n_items, d), optional
         What "diversity" goes by, a row an item of the model, or of `train` if the model has no
         ids. None: the model's `item_factors`.
     random_state : default 0
         Seed of random `ties`, as elsewhere in recsys.
     options : mapping, optional
-        Further arguments of ``model.recommend``, such as ``{"fold_in": True}``.
+        Further arguments of ``model.recommend``, such as ``{"fold_in": True}``. Items in them are
+        ids where those of the model or of `train` are.
     show_progress : bool, default True
         Show a progress bar where the output is a terminal or a notebook.
 
@@ -120,7 +123,12 @@ def evaluate(
     users, items = _ids_of(model)
     if items is None and isinstance(train, Interactions):
         items = train.items
-    train, test = pair_in_rows(train, test, NAMES, None if folds_in else users, items)
+    users = None if folds_in else users
+    if unknown is not None:
+        users = unknown_users.with_strangers(train, test, users)
+    train, test = pair_in_rows(train, test, NAMES, users, items)
+    if items is not None and options:
+        options = _in_columns(options, items)
     held_out = HeldOut(train, test, metrics, k, allow_overlap=allow_overlap, items=items)
     held_out.item_features = item_features
     return held_out.evaluate(
@@ -131,6 +139,13 @@ def evaluate(
         options=options,
         show_progress=show_progress,
     )
+
+
+def _in_columns(options: Mapping[str, Any], items: Ids) -> dict[str, Any]:
+    """The options of `recommend` with the numbers of items in place of their ids."""
+    named = {name: value for name, value in options.items() if name in _OF_ITEMS}
+    rows = {name: items.rows(value, name) for name, value in named.items() if value is not None}
+    return {**options, **rows}
 
 
 class HeldOut:

@@ -8,11 +8,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recsys import checks, kernels
+from recsys.interactions.ids import Ids
+from recsys.interactions.interactions import Interactions
 
 if TYPE_CHECKING:
     from scipy import sparse
 
 POLICIES = ("error", "skip", "popular")
+
+
+def with_strangers(train: Any, test: Any, users: Ids | None) -> Ids | None:
+    """The users there are, by default those of `train`, and after them those whom only `test`
+    has."""
+    if users is None and isinstance(train, Interactions):
+        users = train.users
+    if users is None or not isinstance(test, Interactions):
+        return users
+    wanted = test.users.take(np.arange(len(test.users)))
+    return users.extended(wanted[users.find(wanted, "users of test") < 0])
 
 
 def measured(train: sparse.csr_array, unknown: str | None) -> tuple[np.ndarray, int]:

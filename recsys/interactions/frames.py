@@ -165,6 +165,13 @@ def read_frame(
     return name if known else None, types, _batches(table, columns)
 
 
+def names_of(frame: Any) -> list[str]:
+    """The names of a table's columns; errors as `read_frame`."""
+    import narwhals.stable.v2 as nw
+
+    return list(_narwhals(nw, frame).collect_schema().names())
+
+
 def _type_of(series: Any) -> Any:
     return series.type if hasattr(series, "type") else series.dtype
 

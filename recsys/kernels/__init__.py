@@ -6,19 +6,22 @@ from .als import Sweep, fold_in, half_sweep, normal_matrix
 from .bpr import EpochSums, PairwiseFoldIn, PairwiseSGD, Rates, epoch_key
 from .config import current_isa, show_config, use_isa
 from .factors import Factors, Workspace
+from .feature_prior import FeaturePrior
+from .hybrid import FeatureRows, HybridOptions, HybridSGD, LearnedFeatures, Samples
 from .inverse import BLOCK, dense_gramian, invert, sparse_times_dense
 from .lmf import Fixed, Learned, LmfSide, lmf_half_sweep, lmf_sides, row_keys
-from .nonnegative import nonnegative_fold_in, nonnegative_half_sweep
+from .momentum import Momentum
+from .nonnegative import nonnegative_fold_in, nonnegative_half_sweep, nonnegative_rows
 from .objective import objective
 from .paths import row_paths
-from .prior import pull
+from .prior import Prior
 from .product import product_topk
 from .ratings import RatingSGD
 from .reference.rng import draw
 from .rows import on_line, padded
 from .sides import Side, make_side, make_sides, scaled_lambda
 from .slim import candidates, slim
-from .solve import Solved, gramian, rotate, solve_rows, spectrum
+from .solve import Solved, column_sums, gramian, rotate, solve_rows, spectrum
 from .spans import query_blocks
 from .spectral import spectral_start
 from .threads import resolve_num_threads, single_threaded_blas, threads_in_words
@@ -31,19 +34,28 @@ __all__ = [
     "Entries",
     "EpochSums",
     "Factors",
+    "FeaturePrior",
+    "FeatureRows",
     "Fixed",
+    "HybridOptions",
+    "HybridSGD",
     "Learned",
+    "LearnedFeatures",
     "LmfSide",
+    "Momentum",
     "NormOrder",
     "PairwiseFoldIn",
     "PairwiseSGD",
+    "Prior",
     "Rates",
     "RatingSGD",
+    "Samples",
     "Side",
     "Solved",
     "Sweep",
     "Workspace",
     "candidates",
+    "column_sums",
     "current_isa",
     "dense_gramian",
     "draw",
@@ -58,6 +70,7 @@ __all__ = [
     "make_sides",
     "nonnegative_fold_in",
     "nonnegative_half_sweep",
+    "nonnegative_rows",
     "norm_order",
     "normal_matrix",
     "norms",
@@ -66,7 +79,6 @@ __all__ = [
     "on_line",
     "padded",
     "product_topk",
-    "pull",
     "query_blocks",
     "resolve_num_threads",
     "rotate",

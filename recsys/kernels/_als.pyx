@@ -97,18 +97,25 @@ cdef void set_entries(native.recsys_als *problem, const int64_t[::1] indptr,
         problem.offsets_step = offsets.strides[0] // <int64_t>sizeof(real)
 
 
+cdef void set_common(native.recsys_als *problem, const real[:, ::1] common) noexcept:
+    """One row's right-hand side for all rows, or one for each."""
+    if common is not None:
+        problem.common = &common[0, 0]
+        problem.common_stride = common.shape[1] if common.shape[0] > 1 else 0
+
+
 def als_rows(const int64_t[::1] indptr, const int32_t[::1] indices, const real[::1] confidence,
              const int32_t[::1] order, const int64_t[::1] spans, const real[:, ::1] fixed,
              real[:, ::1] solved, const double[::1] eigenvalues,
              const double[::1] regularization, double unobserved_weight, double floor,
              double tolerance, int64_t cg_steps, uint8_t[::1] failed, double[::1] row_loss,
-             const real[:] offsets=None, const real[::1] common=None, bint ratings=False, *,
+             const real[:] offsets=None, const real[:, ::1] common=None, bint ratings=False, *,
              str isa, int num_threads):
     """Solve the rows order[spans[0]:spans[-1]] of one half-sweep; see reference.als.als_rows."""
     cdef const native.recsys_table *table = get_table(isa, real is double)
     cdef native.recsys_als problem
     set_entries(&problem, indptr, indices, confidence, ratings, fixed, offsets)
-    problem.common = &common[0] if offsets is not None else NULL
+    set_common(&problem, common)
     problem.order = &order[0]
     problem.solved = &solved[0, 0]
     problem.factors = solved.shape[1]
@@ -138,14 +145,14 @@ def als_nonnegative_rows(
         const int32_t[::1] order, const int64_t[::1] spans, const real[:, ::1] fixed,
         real[:, ::1] solved, const double[:, ::1] gram, const double[::1] regularization,
         double unobserved_weight, double tolerance, int64_t sweeps, uint8_t[::1] failed,
-        double[::1] row_loss, const real[:] offsets=None, const real[::1] common=None,
+        double[::1] row_loss, const real[:] offsets=None, const real[:, ::1] common=None,
         bint ratings=False, int64_t unbounded=0, *, str isa, int num_threads):
     """Solve the rows order[spans[0]:spans[-1]] by factors that are not negative; see
     reference.nonnegative.als_nonnegative_rows."""
     cdef const native.recsys_table *table = get_table(isa, real is double)
     cdef native.recsys_als problem
     set_entries(&problem, indptr, indices, confidence, ratings, fixed, offsets)
-    problem.common = &common[0] if offsets is not None else NULL
+    set_common(&problem, common)
     problem.order = &order[0]
     problem.solved = &solved[0, 0]
     problem.factors = solved.shape[1]

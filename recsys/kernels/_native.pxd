@@ -32,6 +32,7 @@ cdef extern from "recsys.h" nogil:
         const void *offsets
         int64_t offsets_step
         const void *common
+        int64_t common_stride
         const int32_t *order
         const void *fixed
         int64_t stride
@@ -154,6 +155,9 @@ cdef extern from "recsys.h" nogil:
         void *x
         void *y
         void *b
+        const void *x_mean
+        const void *y_mean
+        const void *b_mean
         int64_t factors
         int64_t stride
         int64_t n_items
@@ -186,6 +190,48 @@ cdef extern from "recsys.h" nogil:
         double rate
         double regularization
 
+    ctypedef enum recsys_hybrid_loss:
+        RECSYS_HYBRID_LOGISTIC
+        RECSYS_HYBRID_BPR
+        RECSYS_HYBRID_WARP
+        RECSYS_HYBRID_KOS
+
+    ctypedef struct recsys_featured:
+        const int64_t *indptr
+        const int32_t *indices
+        const void *weights
+        void *values
+        void *squares
+        void *momentum
+        int64_t rows
+        double alpha
+        double scale
+
+    ctypedef struct recsys_hybrid:
+        recsys_featured user
+        recsys_featured item
+        const int32_t *users
+        const int32_t *items
+        const void *weights
+        const uint8_t *liked
+        const int64_t *stored_indptr
+        const int32_t *stored_indices
+        const int32_t *pool
+        int64_t pool_size
+        const void *screen
+        const double *rank_weights
+        int64_t factors
+        int64_t stride
+        int64_t loss
+        int64_t adadelta
+        int64_t max_sampled
+        int64_t k
+        int64_t n
+        double rate
+        double rho
+        double epsilon
+        uint64_t key
+
     ctypedef struct recsys_table:
         void (*als_rows)(const recsys_als *, int64_t, int64_t, void *) noexcept nogil
         void (*als_nonnegative_rows)(
@@ -207,10 +253,18 @@ cdef extern from "recsys.h" nogil:
             const recsys_bpr *, const recsys_cell *, double *, void *) noexcept nogil
         void (*ratings_cell)(
             const recsys_ratings *, const recsys_cell *, double *) noexcept nogil
+        void (*hybrid_gradients)(
+            const recsys_hybrid *, int64_t, int64_t, int64_t, void *, void *) noexcept nogil
+        void (*hybrid_updates)(
+            const recsys_hybrid *, void *, int64_t, int64_t, int64_t) noexcept nogil
         void (*lmf_rows)(const recsys_lmf *, int64_t, int64_t, void *) noexcept nogil
         int64_t (*scratch_bytes)(int64_t, int64_t, int64_t) noexcept nogil
         int64_t (*product_scratch_bytes)(int64_t) noexcept nogil
         int64_t (*slim_scratch_bytes)(int64_t, int64_t, int64_t) noexcept nogil
+        int64_t (*hybrid_scratch_bytes)(int64_t, int64_t) noexcept nogil
+        int64_t (*hybrid_step_bytes)(int64_t) noexcept nogil
+        double (*hybrid_scale)(
+            const recsys_hybrid *, void *, int64_t, double, double) noexcept nogil
         recsys_row_path (*row_path)(int64_t, int64_t, int64_t, int) noexcept nogil
         int64_t lanes
 

@@ -35,6 +35,9 @@ def bpr_cells(
     spread: NDArray[_Real] | None = None,
     adaptive_share: float = 0,
     frozen: bool = False,
+    x_mean: NDArray[_Real] | None = None,
+    y_mean: NDArray[_Real] | None = None,
+    b_mean: NDArray[_Real] | None = None,
     isa: str,
     num_threads: int,
 ) -> None: ...

@@ -22,7 +22,9 @@ def bpr_cells(real[:, ::1] x, real[:, ::1] y, real[::1] b, const int32_t[::1] us
               const double[::1] rank_weights=None, double margin=1,
               const uint32_t[::1] alias_keep=None, const int32_t[::1] alias=None,
               const int32_t[:, ::1] ranking=None, const real[::1] spread=None,
-              double adaptive_share=0, bint frozen=False, str isa, int num_threads):
+              double adaptive_share=0, bint frozen=False, const real[:, ::1] x_mean=None,
+              const real[:, ::1] y_mean=None, const real[::1] b_mean=None, str isa,
+              int num_threads):
     """The steps of some cells, each of which is done in order; see reference/bpr.py."""
     cdef const native.recsys_table *table = get_table(isa, real is double)
     cdef native.recsys_bpr problem
@@ -33,6 +35,9 @@ def bpr_cells(real[:, ::1] x, real[:, ::1] y, real[::1] b, const int32_t[::1] us
     problem.x = &x[0, 0]
     problem.y = &y[0, 0]
     problem.b = &b[0] if b is not None else NULL
+    problem.x_mean = &x_mean[0, 0] if x_mean is not None else NULL
+    problem.y_mean = &y_mean[0, 0] if y_mean is not None else NULL
+    problem.b_mean = &b_mean[0] if b_mean is not None else NULL
     problem.factors = factors
     problem.stride = x.shape[1]
     problem.n_items = y.shape[0]

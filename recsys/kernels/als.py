@@ -20,6 +20,7 @@ from . import _als
 from .config import kernel_options
 from .factors import Factors, Workspace
 from .objective import gramian_of, ones_like, penalty
+from .prior import Drawn, Prior
 from .sides import Side, count_long, make_side, scaled_lambda
 from .solve import System, solve, spectrum
 from .threads import single_threaded_blas
@@ -47,6 +48,7 @@ def half_sweep(
     out: Factors,
     *,
     mean: float = 0.0,
+    prior: Drawn | None = None,
     workspace: Workspace | None = None,
     axes: np.ndarray | None = None,
     turned: bool = False,
@@ -70,6 +72,8 @@ def half_sweep(
         has.
     mean : float
         What all scores have in common, where there are biases.
+    prior : Prior or FeaturePrior, optional
+        What rows are drawn to, in the axes that `out` comes out in; else all to zero.
     workspace : Workspace, optional
         Memory to work in, which is otherwise allocated anew.
     axes : (f, f) array, optional
@@ -81,7 +85,8 @@ def half_sweep(
     solver : "cholesky" or "cg"
     cg_steps : int
     loss : bool
-        Also compute the objective over all cells, of all factors and biases.
+        Also compute the objective over all cells, of all factors and biases, with penalties as
+        without priors, see `FeaturePrior.penalty`.
     num_threads : int
         0: all that are available.
 
@@ -97,6 +102,7 @@ def half_sweep(
     workspace = workspace or Workspace.for_one(fixed, out)
     system = _System.of(side, fixed, fixed, mean, workspace, options)
     basis = system.basis if axes is None else axes @ system.basis
+    system = system.drawn_to(prior, basis, options)
     solved, sweep = _sweep(
         side, fixed, system, basis, start, out, workspace, solver, cg_steps, loss, options
     )
@@ -161,14 +167,15 @@ def fold_in(
     *,
     mean: float = 0.0,
     ratings: bool = False,
+    prior: Factors | None = None,
     start: Factors | None = None,
     cg_steps: int = 3,
 ) -> Factors:
     """Factors of rows that were not there in training, `fixed` held: exact, or from `start` by
     `cg_steps` steps of conjugate gradient.
 
-    Parameters are those of `make_sides` and `half_sweep`; what is returned has biases if `fixed`
-    has.
+    Parameters are those of `make_sides` and `half_sweep`, `prior` being what the rows are drawn to;
+    what is returned has biases if `fixed` has.
 
     Raises
     ------
@@ -185,6 +192,8 @@ def fold_in(
     side, gathered = _only_gathered(side, fixed)
     workspace = Workspace.for_one(gathered, out)
     system = _System.of(side, fixed, gathered, mean, workspace, options)
+    drawn_to = None if prior is None else Prior(prior, lambdas)
+    system = system.drawn_to(drawn_to, system.basis, options)
     solver = "cholesky" if start is None else "cg"
     solved, _ = _sweep(
         side, fixed, system, system.basis, start, out, workspace, solver, cg_steps, False, options
@@ -269,6 +278,13 @@ class _System:
             offsets[slice(None) if places is None else places] = offsets_of(gathered, mean)
         _als.rotate(gathered.factors, basis.astype(dtype), rotated, places, last=last, **options)
         return cls(gram, basis, System(eigenvalues, rotated, indices, offsets, common))
+
+    def drawn_to(self, prior: Drawn | None, basis: np.ndarray, options: dict[str, Any]) -> _System:
+        """With the means of a prior, which `basis` turns to the axes that rows are solved in."""
+        if prior is None:
+            return self
+        by_row = prior.on_the_right(basis, self.rows.common, options)
+        return dataclasses.replace(self, rows=dataclasses.replace(self.rows, by_row=by_row))
 
 
 def fixed_gramian(fixed: Factors, options: dict[str, Any]) -> np.ndarray:

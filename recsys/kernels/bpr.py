@@ -10,6 +10,7 @@ import numpy as np
 
 from . import _sgd
 from .config import current_isa
+from .factors import Factors
 from .grid import make_grid
 from .reference.rng import draw
 from .rows import padded
@@ -104,6 +105,16 @@ class PairwiseSGD:
             negatives=negatives, candidates=candidates, rank_weights=rank_weights, margin=margin,
         )  # fmt: skip
         self._adaptive_share = adaptive_share
+
+    def draw_to(self, users: Factors | None, items: Factors | None) -> None:
+        """Have regularization draw factors, and items' biases, here; None: to zero."""
+        item_at = np.argsort(self._grid.place)
+        biases = None if items is None else items.biases
+        self._options |= {
+            "x_mean": None if users is None else padded(users.factors),
+            "y_mean": None if items is None else padded(items.factors[item_at]),
+            "b_mean": None if biases is None else biases[item_at],
+        }
 
     def epoch(self, rates: Rates, key: int, num_threads: int = 0) -> EpochSums:
         """One pass over all entries.

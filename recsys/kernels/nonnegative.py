@@ -17,6 +17,7 @@ from .config import kernel_options
 from .factors import Factors, Workspace
 from .rows import whole_lines
 from .sides import Side, make_side, scaled_lambda
+from .solve import Solved
 from .spans import slices
 from .threads import single_threaded_blas
 
@@ -47,6 +48,7 @@ def nonnegative_half_sweep(
     out: Factors,
     *,
     mean: float = 0.0,
+    prior: None = None,
     workspace: Workspace | None = None,
     axes: np.ndarray | None = None,
     turned: bool = False,
@@ -63,6 +65,8 @@ def nonnegative_half_sweep(
     start : Factors or None
         Where coordinate descent starts; at zero where there is none. The solution is the same, but
         for the tolerance.
+    prior : None
+        What features say may be negative.
     workspace, axes, turned, cg_steps
         Not used: nothing is rotated here.
 
@@ -119,6 +123,46 @@ def nonnegative_fold_in(
     return Factors(np.ascontiguousarray(solved[:, :-1]), np.ascontiguousarray(solved[:, -1]))
 
 
+def nonnegative_rows(
+    side: Side,
+    fixed: np.ndarray,
+    out: np.ndarray,
+    gram: np.ndarray,
+    *,
+    offsets: np.ndarray | None = None,
+    common: np.ndarray | None = None,
+    loss: bool = False,
+    num_threads: int = 0,
+) -> Solved:
+    """Solve every row of `side`, a part of the data, as `solve_rows` does.
+
+    Parameters
+    ----------
+    side, loss, num_threads
+        As in `solve_rows`.
+    fixed : (columns, f or more) array
+        Of the columns; with `offsets` [y_i, 1, t_i] or more.
+    out : (rows, f) array of the same dtype
+        Where coordinate descent starts; becomes the solution. With `offsets` its last column is a
+        bias, which may be negative.
+    gram : (f, f) float64
+        The Gramian of **all** that is held fixed.
+    offsets, common
+        As in `solve_rows`, but for the axes, which are the factors' own.
+
+    Raises
+    ------
+    FloatingPointError
+        As in `solve_rows`.
+    """
+    if not side.n_rows:
+        return Solved(0.0 if loss else None, 0, 0)
+    system = _System(gram, fixed, offsets, common, int(offsets is not None))
+    row_loss = np.zeros(side.n_rows) if loss else None
+    _solve(side, system, out, row_loss, kernel_options(num_threads))
+    return Solved(float(row_loss.sum()) if loss else None, 0, 0)
+
+
 def _system(side: Side, fixed: Factors, mean: float, options: dict[str, Any]) -> _System:
     gram = fixed_gramian(fixed, options)
     if fixed.biases is None:
@@ -152,7 +196,7 @@ def _solve(
 ) -> None:
     """Solve every row."""
     failed = np.zeros(side.n_rows, np.uint8)
-    common = None if system.common is None else system.common.astype(solved.dtype)
+    common = None if system.common is None else system.common[np.newaxis].astype(solved.dtype)
     for spans in slices(side.spans, options["num_threads"]):
         _als.als_nonnegative_rows(
             side.indptr, side.indices, side.confidence, side.order, spans, system.fixed, solved,

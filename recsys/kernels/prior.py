@@ -1,66 +1,44 @@
-"""Rows whose penalty pulls them to a mean of their own instead of to zero."""
+"""Rows whose penalty draws them to means of their own instead of to zero: lambda_u |x_u - m_u|^2.
+
+Nothing but the right-hand side of a row's equations changes, by lambda_u m_u.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from .als import fixed_gramian
-from .config import kernel_options
+from . import _als
 from .factors import Factors
-from .sides import scaled_lambda
-from .threads import single_threaded_blas
-
-if TYPE_CHECKING:
-    from scipy import sparse
 
 
-@single_threaded_blas()
-def pull(
-    signed_confidence: sparse.csr_array,
-    fixed: Factors,
-    regularization: float,
-    regularization_exponent: float,
-    unobserved_weight: float,
-    means: np.ndarray,
-    num_threads: int = 0,
-    *,
-    ratings: bool = False,
-) -> np.ndarray:
-    """What `fold_in` gives less than it would with the penalty lambda_u |x_u - m_u|^2.
+class Drawn(Protocol):
+    """What rows are drawn to."""
 
-    A_u x_u = b_u + lambda_u m_u then, so that this is lambda_u A_u^-1 m_u. f^2 (n + f / 3) steps
-    for a row of n entries, in double: for the few rows that are learned one by one.
+    def on_the_right(
+        self, basis: np.ndarray, common: np.ndarray | None, options: dict[str, Any]
+    ) -> np.ndarray:
+        """(rows, width): lambda_u m_u in the axes of `basis`, and what all rows have."""
 
-    Parameters
-    ----------
-    signed_confidence, fixed, regularization, regularization_exponent, unobserved_weight
-        As in `fold_in`.
-    means : (rows, f) array
-        m_u; with one more column where there are biases.
-    ratings : bool, default False
-        Whether all entries have the confidence 1.
 
-    Returns
-    -------
-    (rows, f) array of float64, or one more column
-        The same bits for any number of threads.
-    """
-    lambdas = scaled_lambda(
-        signed_confidence, regularization, regularization_exponent, unobserved_weight
-    )
-    y = fixed.factors.astype(np.float64)
-    if fixed.biases is not None:
-        y = np.column_stack([y, np.ones(len(y))])
-    common = unobserved_weight * fixed_gramian(fixed, kernel_options(num_threads))
-    gained = np.zeros(means.shape)
-    for row in np.flatnonzero(lambdas > 0):
-        at = slice(*signed_confidence.indptr[row : row + 2])
-        values = signed_confidence.data[at].astype(np.float64)
-        weights = (np.ones(len(values)) if ratings else np.abs(values)) - unobserved_weight
-        met = y[signed_confidence.indices[at]]
-        # A_u = w0 Y'Y + sum_k (c_k - w0) y_k y_k' + lambda_u I
-        a = common + (met.T * weights) @ met + lambdas[row] * np.eye(len(common))
-        gained[row] = np.linalg.solve(a, lambdas[row] * means[row])
-    return gained
+class Prior(NamedTuple):
+    """Means that are known, and how strongly rows are drawn to them."""
+
+    means: Factors  # (rows, f), of the factors' dtype, and biases where the rows have such
+    weights: np.ndarray  # (rows,) float64: lambda_u; 0 where a row's penalty is that of zero
+
+    def on_the_right(
+        self, basis: np.ndarray, common: np.ndarray | None, options: dict[str, Any]
+    ) -> np.ndarray:
+        """See `Drawn`."""
+        means, biases = self.means
+        weights = self.weights.astype(means.dtype)
+        out = np.empty((len(means), len(basis)), means.dtype)
+        last = None if biases is None else biases * weights
+        scaled = out if last is None else np.empty_like(means)
+        np.multiply(means, weights[:, np.newaxis], out=scaled)
+        _als.rotate(scaled, basis.astype(means.dtype), out, last=last, **options)
+        if common is not None:
+            out += common.astype(means.dtype)
+        return out

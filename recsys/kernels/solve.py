@@ -34,6 +34,13 @@ class System:
     indices: np.ndarray  # (nnz,) int32
     offsets: np.ndarray | None = None  # (columns,): given parts of the scores, likewise in order
     common: np.ndarray | None = None  # (width,) float64: their part of every row's right-hand side
+    by_row: np.ndarray | None = None  # (rows, width): it, and what else a row has there by a prior
+
+    def on_the_right(self, dtype: np.dtype, rows: np.ndarray | None = None) -> np.ndarray | None:
+        """What rows, or some of them, have beside their entries: one row for all, or one each."""
+        if self.by_row is not None:
+            return (self.by_row if rows is None else self.by_row[rows]).astype(dtype, copy=False)
+        return None if self.common is None else self.common[np.newaxis].astype(dtype)
 
     @property
     def floor(self) -> float:
@@ -64,10 +71,20 @@ def spectrum(gram: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.maximum(eigenvalues[::-1], 0.0), np.ascontiguousarray(basis[:, ::-1])
 
 
-def rotate(x: np.ndarray, basis: np.ndarray, num_threads: int = 0) -> None:
-    """x @ basis in the place of x. x (rows, f), basis (f, f)."""
+def column_sums(x: np.ndarray, weights: np.ndarray, num_threads: int = 0) -> np.ndarray:
+    """weights'x, (f,) float64, likewise. x (rows, f), weights (rows,) of its dtype."""
+    if not len(x):
+        return np.zeros(x.shape[1])
+    return _als.column_sums(x, weights, **kernel_options(num_threads))
+
+
+def rotate(
+    x: np.ndarray, basis: np.ndarray, num_threads: int = 0, out: np.ndarray | None = None
+) -> None:
+    """x @ basis in the place of x, or in the first columns of `out`. x (rows, f), basis (f, f)."""
     if len(x):
-        _als.rotate(x, basis.astype(x.dtype), x, **kernel_options(num_threads))
+        turned = np.ascontiguousarray(basis, x.dtype)
+        _als.rotate(x, turned, x if out is None else out, **kernel_options(num_threads))
 
 
 def solve_rows(
@@ -76,6 +93,8 @@ def solve_rows(
     out: np.ndarray,
     eigenvalues: np.ndarray,
     *,
+    offsets: np.ndarray | None = None,
+    common: np.ndarray | None = None,
     cg_steps: int = 0,
     loss: bool = False,
     num_threads: int = 0,
@@ -86,12 +105,16 @@ def solve_rows(
     ----------
     side : Side
         Rows x the columns that any of them has; `placed_indices` are rows of `fixed`.
-    fixed : (columns, f) array
+    fixed : (columns, f or more) array
         Of the columns, rotated to the eigenbasis of the Gramian of **all** that is held fixed.
     out : (rows, f) array of the same dtype
         Becomes the solution; where conjugate gradient starts.
     eigenvalues : (f,) float64
         Of that Gramian, largest first; see `spectrum`.
+    offsets : (columns,) array of the same dtype, optional
+        Given parts t_i of the columns' scores.
+    common : (f,) float64, optional
+        What they add to every right-hand side, in the eigenbasis: -w0 sum_i t_i y_i.
     cg_steps : int, default 0
         0: exact.
     loss : bool
@@ -105,7 +128,7 @@ def solve_rows(
     """
     if not side.n_rows:
         return Solved(0.0 if loss else None, 0, 0)
-    system = System(eigenvalues, fixed, side.placed_indices)
+    system = System(eigenvalues, fixed, side.placed_indices, offsets, common)
     row_loss = np.zeros(side.n_rows) if loss else None
     told = solve(side, system, out, cg_steps, row_loss, kernel_options(num_threads))
     return Solved(float(row_loss.sum()) if loss else None, *told)
@@ -122,7 +145,7 @@ def solve(
     """Solve every row, in the eigenbasis; how many were solved again in double, and jittered."""
     failed = np.zeros(side.n_rows, dtype=np.uint8)
     with np.errstate(over="ignore"):  # rows that it makes infinite are solved in double
-        common = None if system.common is None else system.common.astype(solved.dtype)
+        common = system.on_the_right(solved.dtype)
     threads = options["num_threads"]
     all_spans = spans_for(side, solved.shape[1], cg_steps, threads)
     for spans in slices(all_spans, threads):
@@ -198,8 +221,8 @@ def _solve_in_double(
         indptr, column_of.astype(np.int32), side.confidence[entries].astype(np.float64),
         np.arange(len(rows), dtype=np.int32), np.arange(len(rows) + 1), y, solved,
         system.eigenvalues, lambdas, side.unobserved_weight, system.floor,
-        CG_TOLERANCE[solved.dtype], 0, failed, exact_loss, offsets, system.common, side.ratings,
-        **options,
+        CG_TOLERANCE[solved.dtype], 0, failed, exact_loss, offsets,
+        system.on_the_right(solved.dtype, rows), side.ratings, **options,
     )  # fmt: skip
     if row_loss is not None:
         row_loss[rows] = exact_loss

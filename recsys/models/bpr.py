@@ -9,7 +9,7 @@ import numpy as np
 
 from recsys import checks, csr, kernels
 from recsys.kernels import PairwiseFoldIn, PairwiseSGD, Rates
-from recsys.models import explanation
+from recsys.models import explanation, features
 from recsys.models.factor_model import FactorModel
 from recsys.models.gradient import GradientTrainer, all_finite, bands, check_epochs
 from recsys.models.growth import Rows
@@ -175,7 +175,8 @@ class BPR(FactorModel):
 
     _entry = PairwiseEpoch
     _iterations_name = "epochs"
-    _rounds = 5
+    _rounds = 10
+    _learns_features = True
 
     def __init__(
         self,
@@ -254,7 +255,7 @@ class BPR(FactorModel):
         checks.flag("weighted", self.weighted)
         return check_epochs(self)
 
-    def _in_effect(self, name: str) -> Any:
+    def _in_effect(self, name: str, counts: sparse.csr_array | None = None) -> Any:
         checks.choice("loss", self.loss, LOSSES)
         value = getattr(self, name)
         return _BY_LOSS[self.loss].get(name) if value is None else value
@@ -339,7 +340,9 @@ class BPR(FactorModel):
             raise FloatingPointError(f"folding in diverged: lower learning_rate, which is {rate:g}")
         return factors, None
 
-    def _learn_rows(self, counts: sparse.csr_array, new: Rows, touched: Rows, rounds: int) -> None:
+    def _learn_rows(
+        self, counts: Any, new: Rows, touched: Rows, rounds: int, before: Any = None
+    ) -> None:
         if len(new[0]):
             self._user_factors[new[0]] = self._folded(csr.take_rows(counts, new[0]))[0]
         liked = _liked(csr.take_rows(counts, touched[0]))
@@ -348,8 +351,11 @@ class BPR(FactorModel):
         users = touched[0]
         start = Start(self._user_factors[users], self._item_factors, None, self._item_biases)
         engine, done = self._engine(liked, start), len(self._history)
+        expected = features.expected_of(self, "users", users), features.expected_of(self, "items")
+        engine.draw_to(*expected)
         rate = self._in_effect("learning_rate") / (1 + self.learning_rate_decay * done)
         seed = int(checks.random_generator(self.random_state).integers(2**64, dtype=np.uint64))
+        seed = (seed + counts.nnz) % 2**64  # another one each day
         for number in range(done, done + rounds):
             self._epoch(engine, rate, kernels.epoch_key(seed, number))
         engine.learned((start.users, start.items, None, start.item_biases))

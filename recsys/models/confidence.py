@@ -111,7 +111,13 @@ def _called(scheme: Callable, counts: sparse.csr_array) -> np.ndarray:
     data, indices, indptr = counts.data.view(), counts.indices.view(), counts.indptr.view()
     for array in (data, indices, indptr):
         array.flags.writeable = False  # they may be the caller's own
-    values = np.asarray(scheme(csr.assemble(data, indices, indptr, counts.shape)))
+    try:
+        values = np.asarray(scheme(csr.assemble(data, indices, indptr, counts.shape)))
+    except NotImplementedError as error:  # what SciPy says of 1 + matrix
+        raise TypeError(
+            "the confidence function is given a sparse matrix of counts, of which SciPy says: "
+            f"{error}. Work on its entries: lambda counts: 1 + alpha * counts.data"
+        ) from error
     if values.dtype.kind not in "biuf":
         raise TypeError(
             "the confidence function must return an array of real numbers; got dtype "

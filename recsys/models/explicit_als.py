@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recsys import checks, kernels
-from recsys.models.least_squares import (
-    AlternatingIteration,
-    LeastSquaresModel,
-    check_alternating,
-)
+from recsys.models.alternating import AlternatingIteration, check_alternating
+from recsys.models.least_squares import LeastSquaresModel
 from recsys.models.ratings import RatingIteration, RatingModel
+from recsys.models.weights import Weights
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -118,6 +116,7 @@ class ExplicitALS(RatingModel, LeastSquaresModel):
     """
 
     _entry = ExplicitALSIteration
+    _learns_features = True
     compute_loss = True
 
     def __init__(
@@ -156,16 +155,17 @@ class ExplicitALS(RatingModel, LeastSquaresModel):
         self.feature_regularization = feature_regularization
 
     def _check_parameters(self) -> np.dtype:
+        checks.number("regularization", self.regularization, least=0)
         checks.flag("weighted_regularization", self.weighted_regularization)
         return check_alternating(self)
 
-    def _weights(self) -> tuple[float, float, float]:
-        return self.regularization, float(self.weighted_regularization), 0.0
+    def _weights(self) -> Weights:
+        return Weights(self.regularization, float(self.weighted_regularization), 0.0)
 
     def _signed(self, counts: sparse.csr_array) -> sparse.csr_array:
         return counts
 
-    def _mean_target(self, signed: sparse.csr_array) -> float:
+    def _mean_target(self, signed: sparse.csr_array, unobserved_weight: float) -> float:
         return float(np.mean(signed.data, dtype=np.float64))
 
     def _details(self, sweep: kernels.Sweep, entries: int) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from recsys.models.gradient import GradientTrainer, bands, check_epochs
 from recsys.models.least_squares import LeastSquaresModel
 from recsys.models.ratings import RatingIteration, RatingModel
 from recsys.models.training import Start
+from recsys.models.weights import Weights
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -146,8 +147,8 @@ class ExplicitSGD(RatingModel, LeastSquaresModel):
         checks.flag("bias", self.bias)
         return check_epochs(self)
 
-    def _weights(self) -> tuple[float, float, float]:
-        return self.regularization, 1.0, 0.0
+    def _weights(self) -> Weights:
+        return Weights(self.regularization, 1.0, 0.0)
 
     def _signed(self, counts: sparse.csr_array) -> sparse.csr_array:
         return counts

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recsys import csr, kernels
-from recsys.models import features
+from recsys.models import boost
 from recsys.models.ids import Lists
 from recsys.models.selection import Choice
 
@@ -48,6 +48,16 @@ def lists(
             num_threads=model.num_threads,
             **rows,
         )
+        if model._boost > 1:
+
+            def of_new(new: np.ndarray) -> Lists:
+                return model._topk(
+                    queries, model._once("plain", items, lambda: _scored(model)), N, among=new,
+                    skip=skip, banned=choice.banned, num_threads=model.num_threads, **rows,
+                )  # fmt: skip
+
+            new = model._features["items"].rows
+            lists, scores = boost.mended((lists, scores), new, model._boost, of_new, choice.among)
         if biases is not None:
             scores += (biases + biases.dtype.type(model._mean))[:, np.newaxis]
         elif model._mean:
@@ -66,15 +76,17 @@ def lists(
 
 def scored_items(model: Any) -> np.ndarray:
     """What items have that lists go by: factors, and their biases as one more column."""
-    factors, biases = model._factors("_item_factors"), model._item_biases
-
-    def scored() -> np.ndarray:
-        whole = factors if biases is None else np.column_stack([factors, biases])
-        return whole if model._boost == 1 else features.boosted(model, whole)
-
-    if biases is None and model._boost == 1:
+    factors = model._factors("_item_factors")
+    if model._boost != 1:
+        return model._once("scored", factors, lambda: boost.boosted(model, _scored(model)))
+    if model._item_biases is None:
         return factors
-    return model._once("scored", factors, scored)
+    return model._once("scored", factors, lambda: _scored(model))
+
+
+def _scored(model: Any) -> np.ndarray:
+    factors, biases = model._item_factors, model._item_biases
+    return factors if biases is None else np.column_stack([factors, biases])
 
 
 def norm_order(model: Any, n_users: int) -> kernels.NormOrder | None:

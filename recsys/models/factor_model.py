@@ -58,6 +58,7 @@ class FactorModel(Model):
     _topk = staticmethod(kernels.topk)  # another one where an index answers
     _ratings: ClassVar[bool] = False  # whether entries are ratings: later ones replace earlier ones
     _takes_prior: ClassVar[bool] = False  # whether single rows are learned by both
+    _learns_features: ClassVar[bool] = False  # whether training goes by features
     _rounds: ClassVar[int] = 1  # of a day's events
     _learned_besides: ClassVar[tuple[str, ...]] = ()  # what else belongs to rows, see `_placed`
 
@@ -184,7 +185,7 @@ class FactorModel(Model):
             columns, and new ones beyond them.
         y : None
         rounds : int, optional
-            How many times. None: 2 by least squares, 3 of `LogisticMF`, 5 of `BPR`.
+            How many times. None: 2 by least squares, 6 of `LogisticMF`, 10 of `BPR`.
 
         Returns
         -------
@@ -402,10 +403,11 @@ class FactorModel(Model):
         return False, False
 
     def _learn_rows(
-        self, counts: sparse.csr_array, new: growth.Rows, touched: growth.Rows, rounds: int
+        self, counts: Any, new: growth.Rows, touched: growth.Rows, rounds: int, before: Any = None
     ) -> None:
         """Learn new users and items, whose rows are zeros, from all that is known; then those that
-        are touched, so many times. Only asked of twins whose arrays are theirs to write to."""
+        are touched, so many times. `before` is what was known so far, if that is known. Only asked
+        of twins whose arrays are theirs to write to."""
         raise TypeError(f"{type(self).__name__} cannot learn newcomers or events: call fit")
 
     def _placed(self, users: np.ndarray, items: np.ndarray, dtype: np.dtype) -> dict[str, Any]:

@@ -90,7 +90,7 @@ def check_takes_both(model: Any) -> None:
             f"{type(model).__name__} learns single rows by their entries or by their features, and "
             "not by both: pass one of them"
         )
-    if not model.regularization:
+    if not model._weights().regularization:
         raise ValueError(
             "regularization=0 gives features no weight beside entries: pass one of them"
         )

@@ -25,6 +25,7 @@ def written(features: Mapping[str, SideFeatures]) -> tuple[dict[str, Any], dict[
             "schema": schema,
             "shape": known.matrix.shape,
             "strength": known.ridge.strength,
+            "joint": known.joint,
         }
         matrix = known.matrix
         parts = {f"schema_{name}": array for name, array in parts.items()} | {
@@ -85,4 +86,4 @@ def _side(
         raise ValueError(f"the features of {side} are not in line with the model")
     checks.factor_matrix("weights of features", weights, weights.dtype)
     ridge = Ridge(weights, constant, checks.number("strength", described["strength"], above=0))
-    return SideFeatures(schema, matrix, ridge, rows)
+    return SideFeatures(schema, matrix, ridge, rows, bool(described.get("joint", False)))

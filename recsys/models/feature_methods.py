@@ -105,6 +105,8 @@ def explain_features(model: Any, user: Any, item: Any, *, of: str = "items") -> 
     """
     checks.choice("word for of=", of, SIDES)
     vocabulary, shape = model._vocabulary(), model._known_shape()
+    if of == "items" and set(model._features) == {"users"}:
+        raise ValueError("the model knows features of users, and none of items: pass of='users'")
     row = checks.one_row_number("user", ids.to_rows(vocabulary, "users", user, "user"), shape[0])
     column = ids.to_rows(vocabulary, "items", item, "item")
     return by_features.explained(model, row, checks.one_row_number("item", column, shape[1]), of)

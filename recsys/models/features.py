@@ -3,12 +3,14 @@ entry tells of, whose factors are what that ridge expects."""
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from recsys import checks, csr, kernels
+from recsys import csr, kernels
 from recsys.interactions import Features, Ids
 from recsys.models import growth
 from recsys.models.ids import Vocabulary, joined
@@ -17,7 +19,12 @@ from recsys.models.ridge import Ridge, fit
 if TYPE_CHECKING:
     from scipy import sparse
 
+logger = logging.getLogger("recsys")
+
 SIDES = ("users", "items")
+# Of an entry, in both orientations and in the folds of cross-validation; of a weight in training
+_ENTRY_BYTES, _WEIGHT_BYTES = 60, 64
+_WIDE = 10  # columns for each row
 _OTHER = {"users": "items", "items": "users"}
 
 
@@ -41,12 +48,15 @@ class SideFeatures(NamedTuple):
         Of factors, and biases as one more column, in the model's dtype.
     rows : ndarray of int64
         Those of whom there are no entries, ascending.
+    joint : bool
+        Whether factors were trained together with the ridge.
     """
 
     schema: Any
     matrix: sparse.csr_array
     ridge: Ridge
     rows: np.ndarray
+    joint: bool
 
 
 def name_of(side: str) -> str:
@@ -72,6 +82,8 @@ def matched(
     TypeError, ValueError, KeyError
         They are no Features; ids where there are none or the other way round, or of another kind;
         none of a known user or item; a warm start from a model that has others.
+    MemoryError
+        Learning with so many takes more than the machine has.
     """
     found = {}
     for side, count in zip(SIDES, shape, strict=True):
@@ -84,6 +96,7 @@ def matched(
         check_kind(name_of(side), given)
         ids = None if vocabulary is None else vocabulary.side(side)
         found[side] = _in_rows(given, ids, count, side)
+        _check_size(name_of(side), given.matrix, model.factors)
     return found
 
 
@@ -122,11 +135,44 @@ def check_kind(name: str, given: Any) -> None:
         )
 
 
+def _check_size(name: str, matrix: sparse.csr_array, factors: int) -> None:
+    """Whether features fit into memory; if rows cannot tell them apart, the log says so."""
+    (count, columns), there = matrix.shape, physical_memory()
+    needed = _ENTRY_BYTES * matrix.nnz + _WEIGHT_BYTES * columns * (factors + 1)
+    if there is not None and needed > there:
+        raise MemoryError(
+            f"{name} have {matrix.nnz:,} entries in {columns:,} columns: learning with them takes "
+            f"about {needed / 1e9:.3g} GB, and the machine has {there / 1e9:.3g} GB. Keep fewer "
+            "columns (min_count=), or vectors of fewer dimensions"
+        )
+    if columns > _WIDE * count:
+        logger.warning(
+            "%s have %s columns for %s rows: most of them will say next to nothing. Raise "
+            "min_count, or lower the dimensions of vectors",
+            name, f"{columns:,}", f"{count:,}",
+        )  # fmt: skip
+
+
+def physical_memory() -> int | None:
+    """Bytes that the machine has; None where it does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
 def _check_can(model: Any) -> None:
     if getattr(model, "nonnegative", False):
         raise ValueError(
             "nonnegative=True cannot be fitted with features, as what they give may be negative: "
             "leave out one of the two"
+        )
+    times = getattr(model, model._iterations_name)
+    lambda_ = model._in_effect("regularization")  # None: chosen from the data, above 0
+    if model._learns_features and times and lambda_ is not None and not np.any(lambda_):
+        raise ValueError(
+            "regularization=0 gives features no weight in training: raise it, or give a model "
+            f"features after it, set_params({model._iterations_name}=0).fit(..., warm_start=True)"
         )
 
 
@@ -184,7 +230,8 @@ def without_newcomers(model: Any, vocabulary: Vocabulary | None, shape: tuple[in
 
 
 def learn(model: Any, features: Mapping[str, Matched]) -> None:
-    """Fit a trained model's ridges, and have it know the users and items of the features."""
+    """Have a trained model know users and items by features: by the ridges that it was trained
+    together with, where it has such, or else by those of its factors."""
     if not features:
         return
     shape, dtype = model._known_shape(), model._item_factors.dtype
@@ -203,19 +250,22 @@ def learn(model: Any, features: Mapping[str, Matched]) -> None:
     for side in features:
         there = {each: np.flatnonzero(lengths[each]) for each in SIDES}
         aligned = features[side].matrix
-        ridge = fit(
-            csr.take_rows(aligned, there[side]),
-            _targets(twin, side, there[side]),
-            _gramian(twin, side, there[_OTHER[side]]),
-            model.feature_regularization,
-        )
+        ridge = model._ridges.get(side)
+        if ridge is None:
+            ridge = fit(
+                csr.take_rows(aligned, there[side]),
+                _targets(twin, side, there[side]),
+                _gramian(twin, side, there[_OTHER[side]]),
+                model.feature_regularization,
+            )
         model._log(
             "knows %s by %d features: feature_regularization %g",
             side, aligned.shape[1], ridge.strength,
         )  # fmt: skip
         narrow = Ridge(ridge.weights.astype(dtype), ridge.constant.astype(dtype), ridge.strength)
         rows = np.flatnonzero(lengths[side] == 0)
-        sides[side] = SideFeatures(features[side].schema, aligned, narrow, rows)
+        joint = side in model._ridges
+        sides[side] = SideFeatures(features[side].schema, aligned, narrow, rows, joint)
     for side, known in sides.items():
         put(twin, side, known.rows, expected(known, csr.take_rows(known.matrix, known.rows), twin))
     vocabulary = model._ids
@@ -224,7 +274,7 @@ def learn(model: Any, features: Mapping[str, Matched]) -> None:
         vocabulary = vocabulary._replace(**new)
     growth.publish(
         model, twin, _training_matrix=csr.TrainingMatrix.of(counted), _ids=vocabulary,
-        _features=sides,
+        _features=sides, _ridges={},
     )  # fmt: skip
 
 
@@ -273,30 +323,21 @@ def expected(
     return factors, mean[:, width] if mean.shape[1] > width else None
 
 
+def expected_of(model: Any, side: str, rows: np.ndarray | None = None) -> kernels.Factors | None:
+    """What rows, or all, are drawn to in a model that was trained with features; None: to zero."""
+    known = model._features.get(side)
+    if known is None or not known.joint:
+        return None
+    rows = np.arange(len(arrays(model, side)[0])) if rows is None else rows
+    there = np.where(rows < known.matrix.shape[0], rows, -1)
+    return kernels.Factors(*expected(known, csr.take_rows(known.matrix, there), model))
+
+
 def of_side(model: Any, side: str) -> SideFeatures:
     """What the model knows by features; ValueError where it was fitted without."""
     if side not in model._features:
+        other = f". It knows such of {_OTHER[side]}" if _OTHER[side] in model._features else ""
         raise ValueError(
-            f"the model knows no features of {side}: fit with {name_of(side)}=... first"
+            f"the model knows no features of {side}: fit with {name_of(side)}=... first{other}"
         )
     return model._features[side]
-
-
-def boosting(model: Any, boost: Any) -> Any:
-    """The model, or a twin whose lists multiply what new items add to a score."""
-    if checks.number("new_item_boost", boost, above=0) == 1:
-        return model
-    if "items" not in model._features:
-        raise ValueError(
-            f"new_item_boost={boost:g} is for items that only features tell of, and the model "
-            "knows none: fit with item_features=..."
-        )
-    prepared = model._once(f"boosted by {boost!r}", model._item_factors, dict)
-    return model._twin(_boost=float(boost), _prepared=prepared)
-
-
-def boosted(model: Any, scored: np.ndarray) -> np.ndarray:
-    """What items have that lists go by, with that of new ones multiplied."""
-    out = scored.copy()
-    out[model._features["items"].rows] *= out.dtype.type(model._boost)
-    return out

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from recsys import checks, csr, kernels
+from recsys.models.joint import Priors
 from recsys.models.training import Start, Step, check_size, seeded_start, warn
 
 if TYPE_CHECKING:
     from scipy import sparse
+
+    from recsys.models.features import Matched
 
 SCHEDULES = ("deterministic", "hogwild")
 _NAMES = ("_user_factors", "_item_factors", "_user_biases", "_item_biases")
@@ -46,7 +50,9 @@ class Gradients(Protocol):
 
 class GradientTrainer:
     """Trains a factor model of which an epoch takes a step for each of `entries`, less their
-    `mean`, or several; see `training.Trainer` and `Gradients`."""
+    `mean`, or several; see `training.Trainer` and `Gradients`. Where the model learns with
+    features, in the second half of the epochs regularization draws rows to what these say, which
+    is learned after each epoch."""
 
     def __init__(self, model: Any, entries: sparse.csr_array, mean: float = 0.0) -> None:
         self.model, self.mean = model, mean
@@ -54,22 +60,36 @@ class GradientTrainer:
         self.engine: Any = None
         self.spare: Any = None
 
-    def start(self, continues: bool) -> None:
+    def start(self, continues: bool, features: Mapping[str, Matched]) -> None:
         entries = self.entries
+        lengths = {
+            "users": np.diff(entries.indptr),
+            "items": np.bincount(entries.indices, minlength=entries.shape[1]),
+        }
         self.seed, self.current = seeded_start(self.model, entries.shape, entries.dtype, continues)
         if not continues:  # nothing is going to be learned of these
-            self.current.users[np.diff(entries.indptr) == 0] = 0
-            items = np.bincount(entries.indices, minlength=entries.shape[1])
-            self.current.items[items == 0] = 0
+            self.current.users[lengths["users"] == 0] = 0
+            self.current.items[lengths["items"] == 0] = 0
+        self.priors = None
+        if features and self.model._learns_features:
+            rows = {side: (count, np.ones(len(count))) for side, count in lengths.items()}
+            plain = self.model.epochs // 2
+            self.priors = Priors(self.model, features, rows, plain, continues)
 
     def state(self) -> dict[str, Any]:
-        return {**dict(zip(_NAMES, self.current, strict=True)), "_mean": self.mean}
+        # No step makes W part of what is minimized: in the end it is the ridge of what was learned
+        ridges = dict.fromkeys(self.priors.ridges()) if self.priors else {}
+        learned = dict(zip(_NAMES, self.current, strict=True))
+        return {**learned, "_mean": self.mean, "_ridges": ridges}
 
     def step(self, number: int) -> Step:
         model = self.model
         if self.engine is None:
             self.engine = model._engine(self.entries, self.current)
             self.spare = Start(*(None if a is None else np.empty_like(a) for a in self.current))
+        if self.priors:
+            self.priors.iterate(_by_side(self.current))
+            self.engine.draw_to(self.priors.means("users"), self.priors.means("items"))
         first = model._in_effect("learning_rate")
         rate = first / (1 + model.learning_rate_decay * (number - 1))
         loss, details = model._epoch(self.engine, rate, kernels.epoch_key(self.seed, number))
@@ -80,12 +100,21 @@ class GradientTrainer:
                 "or regularization or init_scale if they are large"
             )
         self.current, self.spare, self.details = self.spare, self.current, details
+        if self.priors:
+            self.priors.learn(_by_side(self.current))
         return Step(self.state(), loss, {**details, "learning_rate": rate})
 
     def finish(self) -> None:
         doubts = self.model._doubts(self.details, self.entries)
         if doubts:
             warn(doubts)
+
+
+def _by_side(learned: Start) -> dict[str, kernels.Factors]:
+    return {
+        "users": kernels.Factors(learned.users, learned.user_biases),
+        "items": kernels.Factors(learned.items, learned.item_biases),
+    }
 
 
 def _less(counts: sparse.csr_array, mean: float) -> sparse.csr_array:

@@ -12,6 +12,7 @@ import numpy as np
 from recsys import checks, csr
 from recsys.csr import TrainingMatrix
 from recsys.interactions import Ids
+from recsys.models import just_added, newcomers
 from recsys.models.ids import Vocabulary
 
 if TYPE_CHECKING:
@@ -28,26 +29,20 @@ def learn_day(
 ) -> None:
     """Add events, in the rows and columns of the model and new ones beyond them, to what a
     FactorModel remembers, and learn what they touch."""
-    matrix, shape = model._remembered(), model._known_shape()
-    if events.shape[0] < shape[0] or events.shape[1] < shape[1]:
-        hint = ". It looks transposed: pass its .T" if events.shape == shape[::-1] else ""
-        raise ValueError(
-            f"the events have shape {events.shape}; expected at least {shape}: rows and columns "
-            f"are those of the model, and new ones come after them{hint}"
-        )
-    known = widened(matrix.counts(events.dtype), events.shape)
+    shape, before = model._known_shape(), model._remembered().counts(events.dtype)
     touched = np.flatnonzero(np.diff(events.indptr)), np.unique(events.indices)
-    rows = csr.take_rows(known, touched[0]), csr.take_rows(events, touched[0])
-    whole = csr.put_rows(known, touched[0], csr.merged(*rows, replaces=model._ratings))
+    added = events if model._ratings else just_added.without_counted(model, None, events)
+    whole = with_events(before, added, shape, replaces=model._ratings)
     users, items = (
         np.append(np.arange(old), np.full(count - old, -1))
         for old, count in zip(shape, events.shape, strict=True)
     )
+    unmet = newcomers.without_entries(model, widened(before, events.shape), touched)
+    users[unmet[0]] = items[unmet[1]] = -1
     twin = placed(model, (users, items), events.dtype)
     twin._training_matrix = TrainingMatrix.of(whole)
     new = np.flatnonzero(users < 0), np.flatnonzero(items < 0)
-    twin._learn_rows(whole, new, touched, rounds)
-    _tell_of_zeros(model, twin, whole, new)
+    twin._learn_rows(whole, new, touched, rounds, before)
     state = {
         "_training_matrix": twin._training_matrix,
         "_features": known_by_features(model._features, touched),
@@ -55,20 +50,21 @@ def learn_day(
     publish(model, twin, _ids=vocabulary, **state)
 
 
-def _tell_of_zeros(model: Any, twin: Any, whole: sparse.csr_array, new: Rows) -> None:
-    """Newcomers who only met each other: nothing leads from them to what is known."""
-    counts = np.diff(whole.indptr), np.bincount(whole.indices, minlength=whole.shape[1])
-    sides = zip(
-        ("users", "items"), (twin._user_factors, twin._item_factors), counts, new, strict=True
-    )
-    for side, factors, entries, rows in sides:
-        zeros = np.count_nonzero((entries[rows] > 0) & ~factors[rows].any(axis=1))
-        if zeros:
-            logger.warning(
-                "%s: %d new %s have events and factors of zero, so that their lists mean nothing: "
-                "they have nothing in common with what was known. Fit again with all events",
-                type(model).__name__, zeros, side,
-            )  # fmt: skip
+def with_events(
+    known: sparse.csr_array, events: sparse.csr_array, shape: tuple[int, int], *, replaces: bool
+) -> sparse.csr_array:
+    """What is known of `shape` users and items and the events added to it, which of ratings replace
+    older ones."""
+    if events.shape[0] < shape[0] or events.shape[1] < shape[1]:
+        hint = ". It looks transposed: pass its .T" if events.shape == shape[::-1] else ""
+        raise ValueError(
+            f"the events have shape {events.shape}; expected at least {shape}: rows and columns "
+            f"are those of the model, and new ones come after them{hint}"
+        )
+    known = widened(known, events.shape)
+    users = np.flatnonzero(np.diff(events.indptr))
+    rows = csr.take_rows(known, users), csr.take_rows(events, users)
+    return csr.put_rows(known, users, csr.merged(*rows, replaces=replaces))
 
 
 def continued(
@@ -102,8 +98,9 @@ def continued(
             "warm_start=False to start fresh, or set_params back"
         )
     places = _places(model, counts.shape, vocabulary)
-    if all(np.array_equal(p, np.arange(n)) for p, n in zip(places, model._known_shape(),
-                                                           strict=True)):  # fmt: skip
+    same = all(np.array_equal(p, np.arange(n)) for p, n in zip(places, model._known_shape(),
+                                                               strict=True))  # fmt: skip
+    if same and not len(newcomers.lost(model, counts)):
         return model
     twin = placed(model, places, dtype)
     twin._training_matrix = TrainingMatrix.of(counts)
@@ -114,9 +111,20 @@ def continued(
 
 
 def placed(model: Any, places: Rows, dtype: np.dtype) -> Any:
-    """A twin with factors of its own: row i is what row ``places[i]`` was, or zeros for -1."""
+    """A twin with factors of its own: row i is what row ``places[i]`` was, or zeros for -1; so are
+    its features."""
     state = model._placed(*places, dtype)
-    return model._twin(**state, _prepared={})
+    features = {
+        side: _features_placed(known, places[side == "items"])
+        for side, known in model._features.items()
+    }
+    return model._twin(**state, _features=features, _prepared={})
+
+
+def _features_placed(known: Any, rows: np.ndarray) -> Any:
+    there = np.where(rows < known.matrix.shape[0], rows, -1)
+    nobody = np.flatnonzero(np.isin(rows, known.rows))
+    return known._replace(matrix=csr.take_rows(known.matrix, there), rows=nobody)
 
 
 def taken(array: np.ndarray, rows: np.ndarray, dtype: np.dtype) -> np.ndarray:
@@ -166,23 +174,28 @@ def widened(matrix: sparse.csr_array, shape: tuple[int, int]) -> sparse.csr_arra
 
 def alternate(model: Any, counts: sparse.csr_array, new: Rows, touched: Rows, rounds: int) -> None:
     """Solve some users and then some items of a model by least squares, whose arrays are written
-    to: the new ones once, then those that are touched, `rounds` times."""
+    to: the new ones once, then those that are touched, `rounds` times. Items that nothing leads to
+    get a start of their own in between."""
     signed = model._signed(counts)
     by_item = csr.transposed(signed)
 
     def solve(noun: str, rows: np.ndarray, entries: sparse.csr_array, held: str) -> None:
         if not len(rows):
             return
-        solved = model._solve_rows(entries, held)
+        solved = model._solve_rows(entries, held, model._drawn_to(f"{noun}s", rows))
         getattr(model, f"_{noun}_factors")[rows] = solved.factors
         if solved.biases is not None:
             getattr(model, f"_{noun}_biases")[rows] = solved.biases
 
-    for (users, items), times in ((new, 1), (touched, rounds)):
+    def solve_both(users: np.ndarray, items: np.ndarray, times: int) -> None:
         of_users, of_items = csr.take_rows(signed, users), csr.take_rows(by_item, items)
         for _ in range(times):
             solve("user", users, of_users, "item")
             solve("item", items, of_items, "user")
+
+    solve_both(*new, 1)
+    newcomers.start_lost(model, counts)
+    solve_both(*touched, rounds)
 
 
 def _places(model: Any, shape: tuple[int, int], vocabulary: Vocabulary | None) -> Rows:

@@ -28,6 +28,7 @@ class Vocabulary(NamedTuple):
     names: tuple[str, str]
     frame_kind: str | None
     types: tuple[Any, Any] | None = None  # of the columns of ids in such a table
+    value: str | None = None  # what it calls how much an event counts
 
     @classmethod
     def of(cls, user_items: Any) -> Vocabulary | None:
@@ -36,13 +37,13 @@ class Vocabulary(NamedTuple):
             return None
         names = (user_items.names.user, user_items.names.item)
         table = user_items.frame_kind, user_items.id_types
-        return cls(user_items.users, user_items.items, names, *table)
+        return cls(user_items.users, user_items.items, names, *table, user_items.names.value)
 
     def header(self) -> dict[str, Any]:
         """For a model file; see `arrays`."""
         digests = {name: digest(array) for name, array in self.arrays().items()}
         table = {"frame_kind": self.frame_kind, "types": self.types and list(map(str, self.types))}
-        return {"ids": {"names": self.names, **table, "digests": digests}}
+        return {"ids": {"names": self.names, "value": self.value, **table, "digests": digests}}
 
     def arrays(self) -> dict[str, np.ndarray]:
         """For a model file; TypeError where ids are neither strings nor integers."""
@@ -76,7 +77,7 @@ class Vocabulary(NamedTuple):
         user, item = header["ids"]["names"]
         types = header["ids"].get("types")
         table = header["ids"]["frame_kind"], types and (str(types[0]), str(types[1]))
-        return cls(users, items, (user, item), *table)
+        return cls(users, items, (user, item), *table, header["ids"].get("value"))
 
     def side(self, side: str) -> Ids:
         """The ids of "users" or of "items"."""

@@ -8,17 +8,24 @@ import numpy as np
 
 from recsys import checks, csr, kernels
 from recsys.models import ids
+from recsys.models.alternating import check_alternating
 from recsys.models.confidence import SCHEMES, Scheme, signed_confidence
-from recsys.models.least_squares import LeastSquaresModel, check_alternating
+from recsys.models.least_squares import LeastSquaresModel, as_factors
 from recsys.models.selection import one_history
+from recsys.models.training import NotFittedError
+from recsys.models.weights import Parameters, Weights
+from recsys.models.weights import from_file as weights_from_file
 
 if TYPE_CHECKING:
     from scipy import sparse
 
-# docs/defaults.md has the experiment behind these two. Both solvers rank alike, so the default is
-# the exact one.
-DEFAULT_ALPHA = 20.0
-DEFAULT_REGULARIZATION = 80.0
+    from recsys.csr import TrainingMatrix
+
+# docs/defaults.md has the experiment behind it. Both solvers rank alike, so the default is the
+# exact one.
+DEFAULT_ALPHA = 1.0
+# By which name the parts of `Weights` are parameters
+_WEIGHTS = {"regularization": 0, "regularization_exponent": 1, "unobserved_weight": 2}
 # Standard deviation of an initial score's factors; a factor's own is this over sqrt(factors).
 DEFAULT_INIT_SCALE = 0.1
 
@@ -47,10 +54,10 @@ class ImplicitALS(LeastSquaresModel):
     ----------
     factors : int, default 64
         Number of latent factors f, at least 1.
-    regularization : float, default 80.0
-        lambda >= 0. It competes with the confidences: when they are scaled, scale it too. The
-        default is about 5 times the mean of the default confidences.
-    alpha : float, default 20.0
+    regularization : float or None, default None
+        lambda >= 0. None: it, w0 and nu are chosen from the data, see Notes. A number competes
+        with the confidences: when they are scaled, scale it too.
+    alpha : float, default 1.0
         Scale of the confidences, > 0.
     confidence : {"log", "linear", "scaled"} or callable, default "log"
         - "log": ``c = 1 + alpha log(1 + |r| / epsilon)``
@@ -60,24 +67,23 @@ class ImplicitALS(LeastSquaresModel):
           arrays and returns one confidence, >= 0, for each of its `data`; for instance
           ``lambda counts: 1 + 10 * np.sqrt(np.abs(counts.data))``.
 
-        The confidences of Hu, Koren and Volinsky are ``lambda counts: 1 + 40 * counts.data``, or
-        ``"linear"`` with ``alpha=40``; all else that defines their objective is the default.
+        The confidences of Hu, Koren and Volinsky are ``"linear"`` with ``alpha=40``; a number for
+        `regularization` makes the rest of their objective.
     epsilon : float or None, default None
         Count at which "log" bends, > 0. None takes each user's own mean ``|r|`` over stored
         entries, so that neither the unit of the counts nor heavy users matter.
-    unobserved_weight : float, default 1.0
-        w0 >= 0, the weight of cells without an entry.
-    regularization_exponent : float, default 0.0
+    unobserved_weight : float or None, default None
+        w0 >= 0, the weight of cells without an entry. None: 1 where `regularization` is given, and
+        else from the data.
+    regularization_exponent : float or None, default None
         nu in ``lambda_u = lambda (n_u + w0 n_items)^nu`` and ``lambda_i = lambda (n_i + w0
         n_users)^nu``, n the number of entries of the row or column. 0 is plain lambda; 1, with a
-        small w0 and lambda, is the setting of Rendle et al.
+        small w0 and lambda, is the setting of Rendle et al. None: 0 where `regularization` is
+        given, and else 1.
     bias : bool, default False
         Learn biases too: scores are ``mean + b_u + b_i + x_u . y_i`` in **all** cells, mean being
         that of p_ui weighted by w_ui, and ``lambda_u b_u^2``, ``lambda_i b_i^2`` are added. What
-        all users or items have in common then needs no factor. After 15 iterations without
-        `acceleration`, with all else at its default (docs/defaults.md), ``NDCG@10`` goes from
-        0.1112 to 0.1127 on gowalla, and from 0.2518 to 0.2433 on lastfm-2k; a fit takes about a
-        tenth longer.
+        all users or items have in common then needs no factor; a fit takes about a tenth longer.
     solver : {"cholesky", "cg"}, default "cholesky"
         Solve rows exactly, or by `cg_steps` steps of conjugate gradients from their last values.
     cg_steps : int, default 3
@@ -119,11 +125,21 @@ class ImplicitALS(LeastSquaresModel):
     user_biases, item_biases : ndarray, shapes (n_users,) and (n_items,), or None
     mean : float
         b_u, b_i and the mean of a model with `bias`; None and 0.0 without.
+    regularization_, regularization_exponent_, unobserved_weight_ : float
+        lambda, nu and w0 that the model has: given, or chosen by the last `fit`.
     history : list of AlternatingIteration
         Seconds, seconds of each half-sweep, momentum, loss and validation of each iteration.
 
     Notes
     -----
+    ``regularization=None``: of m users and n items that have entries, d the share of their cells
+    that is stored and c the mean confidence of these, ``w0 = c sqrt(d)``, ``nu = 1`` and ``lambda =
+    (1 / sqrt(m) + 1 / sqrt(n)) / 2``, by and large. As lambda is multiplied by about ``w0 n`` for
+    users and ``w0 m`` for items, this is half of ``c sqrt(d) (sqrt(m) + sqrt(n))`` in plain least
+    squares, the largest singular value of entries that are dealt out at random: regularization is
+    measured by the noise. `recsys.models.weights` has it in full, also for a w0 or nu that is
+    given. Each `fit` chooses anew, and says what in the log; `partial_fit` and the like keep it.
+
     `acceleration`: in the j-th iteration of a fit beta is ``(j - 1) / (j + 1)``, so that the first
     has no momentum. Where the objective rose, the iteration is taken back and made again with beta
     0, and momentum starts anew. So the objective never rises (but by rounding), as without. It
@@ -159,16 +175,18 @@ class ImplicitALS(LeastSquaresModel):
     array([1], dtype=int32)
     """
 
+    _learns_features = True
+
     def __init__(
         self,
         factors: int = 64,
         *,
-        regularization: float = DEFAULT_REGULARIZATION,
+        regularization: float | None = None,
         alpha: float = DEFAULT_ALPHA,
         confidence: Scheme = "log",
         epsilon: float | None = None,
-        unobserved_weight: float = 1.0,
-        regularization_exponent: float = 0.0,
+        unobserved_weight: float | None = None,
+        regularization_exponent: float | None = None,
         bias: bool = False,
         solver: str = "cholesky",
         cg_steps: int = 3,
@@ -215,6 +233,7 @@ class ImplicitALS(LeastSquaresModel):
         With `bias` the same holds of what the score has beyond s_i, the item's score for a user
         of the same lambda_u without entries: it is the sum over all stored entries k of
         ``(c_uk p_uk - (c_uk - w0) s_k) y_i' A_u^-1 y_k``, y_i and y_k with a 1 for the user's bias.
+        So it is where features say something of the user, which is then in s_i.
 
         Parameters
         ----------
@@ -232,7 +251,7 @@ class ImplicitALS(LeastSquaresModel):
         -------
         score : float
             The score of the item for the factors and bias `fold_in` gives the user: the sum of
-            what all entries contribute, listed or not, and with `bias` of s_i.
+            what all entries contribute, listed or not, and with `bias` or features of s_i.
         ids : ndarray of int32 (ids: int64 or objects), at most N
             Items that contribute (without `bias` those the user likes), the one that contributes
             most first.
@@ -243,7 +262,7 @@ class ImplicitALS(LeastSquaresModel):
         NotFittedError, IndexError, TypeError, ValueError
             As in `recommend`.
         """
-        vocabulary = self._vocabulary()
+        vocabulary, given = self._vocabulary(), user_items is not None
         user, user_items = ids.with_history(vocabulary, user, user_items, newcomers=True)
         item = ids.to_rows(vocabulary, "items", item, "item")
 
@@ -252,15 +271,16 @@ class ImplicitALS(LeastSquaresModel):
         column = checks.one_row_number("item", item, len(held.factors))
         checks.integer("N", N, 1)
         signed = self._signed(one_history(self, user, user_items))
+        drawn = self._of_strangers("users", 1) if given else self._drawn_in_training(user)
         if self.nonnegative:
             held = self._held_of_positive(signed, held)
         a = kernels.normal_matrix(signed, held, *self._weights(), self.num_threads)
         # minimum norm, as a row without regularization is solved
         pull = np.linalg.lstsq(a, _with_one(held, [column])[0], rcond=None)[0]
         values, nobody = signed.data.astype(np.float64), np.zeros(len(held.factors))
-        if held.biases is not None:
-            nobody = self._scores_without_entries(signed, held)
-        weights = np.abs(values) - self.unobserved_weight
+        if held.biases is not None or drawn is not None:
+            nobody = self._scores_without_entries(signed, held, drawn)
+        weights = np.abs(values) - self._weights().unobserved
         pushes = np.maximum(values, 0) - weights * nobody[signed.indices]
         columns, pushes = signed.indices[pushes != 0], pushes[pushes != 0]
         contributions = pushes * (_with_one(held, columns) @ pull)
@@ -281,17 +301,22 @@ class ImplicitALS(LeastSquaresModel):
         return kernels.Factors(np.ascontiguousarray(items.factors[:, positive]), items.biases)
 
     def _scores_without_entries(
-        self, signed: sparse.csr_array, items: kernels.Factors
+        self, signed: sparse.csr_array, items: kernels.Factors, drawn: np.ndarray | None
     ) -> np.ndarray:
-        """What the one user of `signed` would get for each item if it had no entries."""
+        """What the one user of `signed`, drawn to this, would get for each item without entries."""
         [lambda_] = kernels.scaled_lambda(signed, *self._weights())
         empty = csr.assemble(
             signed.data[:0], signed.indices[:0], np.zeros_like(signed.indptr), signed.shape
         )
-        nobody = kernels.fold_in(
-            empty, items, lambda_, 0.0, self.unobserved_weight, self.num_threads, mean=self._mean
-        )
+        nobody = prior = None if drawn is None else as_factors(drawn, items)
+        if prior is None or signed.nnz:
+            nobody = kernels.fold_in(
+                empty, items, lambda_, 0.0, self._weights().unobserved, self.num_threads,
+                mean=self._mean, prior=prior,
+            )  # fmt: skip
         scores = items.factors @ nobody.factors[0].astype(np.float64)
+        if items.biases is None:
+            return scores
         return scores + items.biases + (nobody.biases[0] + self._mean)
 
     def objective(self, user_items: Any) -> float:
@@ -335,21 +360,82 @@ class ImplicitALS(LeastSquaresModel):
             checks.choice("confidence", self.confidence, SCHEMES, also="a callable")
         if self.epsilon is not None:
             checks.number("epsilon", self.epsilon, above=0)
-        checks.number("unobserved_weight", self.unobserved_weight, least=0)
-        checks.number("regularization_exponent", self.regularization_exponent)
+        for name, least in (("regularization", 0), ("unobserved_weight", 0)):
+            if getattr(self, name) is not None:
+                checks.number(name, getattr(self, name), least=least)
+        if self.regularization_exponent is not None:
+            checks.number("regularization_exponent", self.regularization_exponent)
         return check_alternating(self)
 
     def _signed(self, counts: sparse.csr_array) -> sparse.csr_array:
         return signed_confidence(counts, self.confidence, self.alpha, self.epsilon)
 
-    def _weights(self) -> tuple[float, float, float]:
-        return self.regularization, self.regularization_exponent, self.unobserved_weight
+    @property
+    def regularization_(self) -> float:
+        """lambda, as given or as `fit` chose it."""
+        return self._weights().regularization
 
-    def _mean_target(self, signed: sparse.csr_array) -> float:
+    @property
+    def regularization_exponent_(self) -> float:
+        """nu, likewise."""
+        return self._weights().exponent
+
+    @property
+    def unobserved_weight_(self) -> float:
+        """w0, likewise."""
+        return self._weights().unobserved
+
+    def _to_file(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        header, arrays = super()._to_file()
+        return header | {"weights": self._fitted_weights}, arrays
+
+    def _from_file(
+        self,
+        header: dict[str, Any],
+        arrays: dict[str, np.ndarray],
+        training_matrix: TrainingMatrix | None,
+    ) -> dict[str, Any]:
+        state = super()._from_file(header, arrays, training_matrix)
+        return state | {"_fitted_weights": weights_from_file(header)}
+
+    def _in_effect(self, name: str, counts: sparse.csr_array | None = None) -> Any:
+        place = _WEIGHTS.get(name)
+        chosen = self.regularization is None
+        if place is None or (chosen and counts is None and self._fitted_weights is None):
+            return super()._in_effect(name)
+        weights = self._weights() if counts is None else self._weights_for(self._signed(counts))
+        return weights[place]
+
+    def _wanted_weights(self) -> Parameters:
+        return Parameters(*(getattr(self, name) for name in _WEIGHTS))
+
+    def _weights(self) -> Weights:
+        wanted = self._wanted_weights()
+        if wanted.regularization is not None:
+            return wanted.with_plain_lambda()
+        if self._fitted_weights is None:
+            raise NotFittedError(
+                "regularization=None is chosen from the data by fit, which this model has not "
+                "been through: pass regularization, or fit it"
+            )
+        return wanted.or_else(self._fitted_weights)
+
+    def _weights_for(self, signed: sparse.csr_array) -> Weights:
+        wanted = self._wanted_weights()
+        if wanted.regularization is not None:
+            return wanted.with_plain_lambda()
+        weights = wanted.by_data(signed)
+        self._log(
+            "takes regularization=%.4g, regularization_exponent=%g, unobserved_weight=%.4g",
+            *weights,
+        )
+        return weights
+
+    def _mean_target(self, signed: sparse.csr_array, unobserved_weight: float) -> float:
         """sum w p / sum w over all cells."""
         liked = float(np.sum(signed.data, where=signed.data > 0, dtype=np.float64))
         stored = float(np.sum(np.abs(signed.data), dtype=np.float64))
-        others = self.unobserved_weight * (signed.shape[0] * signed.shape[1] - signed.nnz)
+        others = unobserved_weight * (signed.shape[0] * signed.shape[1] - signed.nnz)
         return liked / (stored + others) if liked else 0.0
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from recsys.csr import TrainingMatrix
+from recsys.models import just_added
 from recsys.models.files import matrix_arrays
 
 
@@ -17,7 +18,9 @@ def model_file(model: Any, history: bool) -> tuple[dict[str, Any], dict[str, np.
     matrix = model._training_matrix
     if matrix is not None and history:
         header["seen_shape"] = matrix.shape
-        arrays |= matrix_arrays(matrix)
+        last, entries = just_added.written(model)
+        header |= last
+        arrays |= matrix_arrays(matrix) | entries | model._to_learn_on()
     elif matrix is not None:
         arrays["popularity"] = users_of_items(matrix)
     elif model._popularity is not None:

@@ -7,7 +7,7 @@ member of a model is used outside of this folder.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from recsys.models import factor_lists
 from recsys.models.factor_model import FactorModel
 from recsys.models.ids import Vocabulary
 from recsys.models.model import Model
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 # ---- parameters --------------------------------------------------------------------------------
 
@@ -38,9 +41,9 @@ def check_parameters(model: Model) -> np.dtype:
     return model._check_parameters()
 
 
-def in_effect(model: Model, name: str) -> Any:
-    """A parameter, or what it comes to where it is None."""
-    return model._in_effect(name)
+def in_effect(model: Model, name: str, counts: sparse.csr_array | None = None) -> Any:
+    """A parameter, or what it comes to where it is None: in the last fit, or on `counts`."""
+    return model._in_effect(name, counts)
 
 
 def json_parameters(model: Model) -> dict[str, Any]:
@@ -69,6 +72,12 @@ def shape(model: Model) -> tuple[int, int]:
 def id_names(model: Model) -> tuple[str, str] | None:
     """What the caller's table calls users and items; None of a model without ids."""
     return None if model._ids is None else model._ids.names
+
+
+def value_name(model: Model) -> str | None:
+    """What the caller's table calls how much an event counts; None where each counted as one, or
+    where there was no such table."""
+    return None if model._ids is None else model._ids.value
 
 
 def remembered(model: Model) -> TrainingMatrix:
@@ -135,6 +144,7 @@ def start_from(
     *,
     user_biases: np.ndarray | None = None,
     item_biases: np.ndarray | None = None,
+    mean: float = 0.0,
 ) -> None:
     """Have a model answer by these factors, and go on from them when it is fitted with
     `warm_start`.
@@ -146,6 +156,8 @@ def start_from(
     user_factors, item_factors : array, shapes (n_users, factors) and (n_items, factors)
         Shared, not copied, where they are C-contiguous and of the model's dtype.
     user_biases, item_biases : array, shapes (n_users,) and (n_items,), optional
+    mean : float, default 0.0
+        What all scores have in common, beside biases.
 
     Raises
     ------
@@ -153,7 +165,7 @@ def start_from(
         A parameter or an array is not as described; the model is unchanged then.
     """
     dtype = model._check_parameters()
-    state: dict[str, Any] = {}
+    state: dict[str, Any] = {"_mean": float(mean)}
     sides = (("user", user_factors, user_biases), ("item", item_factors, item_biases))
     for noun, factors, biases in sides:
         state[f"_{noun}_factors"] = checks.factor_matrix(f"{noun}_factors", factors, dtype)

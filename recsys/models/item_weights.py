@@ -11,7 +11,7 @@ import numpy as np
 from recsys import checks, csr, kernels
 from recsys.csr import TrainingMatrix
 from recsys.interactions.matching import in_rows
-from recsys.models import ids, strangers
+from recsys.models import growth, ids, strangers
 from recsys.models.ids import Lists, Vocabulary
 from recsys.models.meaning import check_not_full
 from recsys.models.model import Model
@@ -36,7 +36,15 @@ class ItemWeights(Model):
     _similarity: sparse.csr_array | None = None  # n_items x n_items: what similar_items lists
     _shape: tuple[int, int]
 
-    def fit(self, user_items: Any, y: None = None, *, show_progress: bool = True) -> Self:
+    def fit(
+        self,
+        user_items: Any,
+        y: None = None,
+        *,
+        show_progress: bool = True,
+        item_features: None = None,
+        user_features: None = None,
+    ) -> Self:
         """Learn what items say about each other.
 
         Parameters
@@ -49,6 +57,8 @@ class ItemWeights(Model):
         show_progress : bool, default True
             Show a progress bar where the output is a terminal or a notebook, of `EASE`; the others
             have nothing to show.
+        item_features, user_features : None
+            These models go by entries alone; models with factors take features.
 
         Returns
         -------
@@ -66,17 +76,70 @@ class ItemWeights(Model):
             `EASE` would take more memory than there is; nothing has been changed.
         """
         no_target(y)
+        self._check_no_features(item_features=item_features, user_features=user_features)
         dtype = self._check_parameters()
         vocabulary = Vocabulary.of(user_items)
         counts = csr.canonical(in_rows(user_items), dtype)
         check_not_full(counts)
+        remembered = TrainingMatrix.of(counts).copied(dtype)
+        self._learn(counts, remembered, vocabulary, show_progress)
+        return self
+
+    def partial_fit(self, events: Any, y: None = None, *, show_progress: bool = True) -> Self:
+        """Learn from a day's events, of users and items that are known and of new ones.
+
+        Adds the events to what is remembered and learns from all of it: what comes out is what
+        `fit` on all events together gives. An entry more changes what is known of its item, and
+        with it of nearly all others.
+
+        Parameters
+        ----------
+        events : Interactions, or scipy sparse matrix or array
+            New users and items come after those the model has. A matrix has the model's rows and
+            columns, and new ones beyond them.
+        y : None
+        show_progress : bool, default True
+            As in `fit`.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        NotFittedError, TypeError, ValueError, FloatingPointError, MemoryError
+            As in `fit`; nothing is remembered; a matrix is smaller than the model. Nothing is
+            changed then, nor by Ctrl-C.
+        """
+        no_target(y)
+        dtype, shape = self._check_parameters(), self._known_shape()
+        vocabulary, events = ids.with_newcomers(self._vocabulary(), events)
+        events = csr.canonical(events, dtype, name="events")
+        known = self._remembered().counts(dtype)
+        counts = growth.with_events(known, events, shape, replaces=False)
+        self._learn(counts, TrainingMatrix.of(counts), vocabulary, show_progress)
+        return self
+
+    def _check_no_features(self, **features: Any) -> None:
+        for name, value in features.items():
+            if value is not None:
+                raise TypeError(
+                    f"{type(self).__name__} takes no {name}, as it goes by entries alone: fit a "
+                    "model with factors, such as ImplicitALS"
+                )
+
+    def _learn(
+        self,
+        counts: sparse.csr_array,
+        remembered: TrainingMatrix,
+        vocabulary: Vocabulary | None,
+        show_progress: bool,
+    ) -> None:
         self._log_start(counts)
         began = time.perf_counter()
         state, found = self._learned(counts, show_progress)
-        remembered = TrainingMatrix.of(counts).copied(dtype)
         self._publish(state | {"_training_matrix": remembered, "_ids": vocabulary})
         self._log("has found %s in %.3g s", found, time.perf_counter() - began)
-        return self
 
     @abstractmethod
     def _learned(self, counts: sparse.csr_array, show_progress: bool) -> tuple[dict[str, Any], str]:

@@ -2,85 +2,39 @@
 
 from __future__ import annotations
 
-import functools
-import logging
-import time
 from abc import abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from recsys import checks, csr, kernels
-from recsys.csr import TrainingMatrix
 from recsys.interactions import Features
 from recsys.models import growth, ids, one_side
-from recsys.models.acceleration import Momentum
+from recsys.models.alternating import AlternatingIteration, AlternatingTrainer
 from recsys.models.factor_model import FactorModel
 from recsys.models.feature_methods import both_or_factors
-from recsys.models.training import Iteration, Step, Trainer, check_size, drawn, start, warn
+from recsys.models.just_added import JustAdded
+from recsys.models.training import Iteration, Trainer
+from recsys.models.weights import Weights
 
 if TYPE_CHECKING:
     from scipy import sparse
-
-logger = logging.getLogger("recsys")
-
-_VANISHED = 1e-4  # factors that tell apart what users like are nearly 1
-
-
-class Solver(NamedTuple):
-    """How the rows of a side are solved."""
-
-    half_sweep: Callable[..., kernels.Sweep]  # called as `kernels.half_sweep` is
-    starts: bool  # whether it starts from where the rows are
-
-
-SOLVERS = {
-    "cholesky": Solver(functools.partial(kernels.half_sweep, solver="cholesky"), starts=False),
-    "cg": Solver(functools.partial(kernels.half_sweep, solver="cg"), starts=True),
-}
-NONNEGATIVE = Solver(kernels.nonnegative_half_sweep, starts=True)  # whatever `solver` says
-
-
-STARTS = ("spectral", "random")
-
-
-@dataclass(frozen=True)
-class AlternatingIteration(Iteration):
-    """One entry of a model's `history`, see `Iteration`.
-
-    Attributes
-    ----------
-    user_seconds, item_seconds : float
-        Wall time of the half-sweeps of either side.
-    momentum : float
-        beta: the iteration started from Y + beta (Y - Y'), Y' the item factors one iteration
-        earlier; 0.0: from the item factors as they were.
-    taken_back : bool
-        Whether the iteration was made with momentum first, which raised the objective, and then
-        again without. `loss` and `momentum` are those of what counts, seconds those of both.
-    """
-
-    user_seconds: float
-    item_seconds: float
-    momentum: float
-    taken_back: bool
 
 
 class LeastSquaresModel(FactorModel):
     """A factor model of which each row is solved by least squares, the other side held: all rows
     in training, single ones later."""
 
+    regularization: float
     bias: bool
     nonnegative: bool = False  # a parameter of models whose trainer knows it
 
     _entry: ClassVar[type[Iteration]] = AlternatingIteration
 
-    # By which side entries were added, to what, and which
-    _just_added: tuple[str, TrainingMatrix, sparse.csr_array] | None = None
+    _just_added: JustAdded | None = None
     _rounds = 2
     _takes_prior = True
+    _fitted_weights: Weights | None = None
 
     # ---- what a model of this kind provides ----------------------------------------------------
 
@@ -89,10 +43,14 @@ class LeastSquaresModel(FactorModel):
         """Counts, users x items, as the kernels take them: whole users, at most all."""
 
     @abstractmethod
-    def _weights(self) -> tuple[float, float, float]:
-        """lambda, nu and w0, see `kernels.make_sides`."""
+    def _weights(self) -> Weights:
+        """Those of the present parameters, and of the last training what it chose."""
 
-    def _mean_target(self, signed: sparse.csr_array) -> float:
+    def _weights_for(self, signed: sparse.csr_array) -> Weights:
+        """Those that training on this is to have."""
+        return self._weights()
+
+    def _mean_target(self, signed: sparse.csr_array, unobserved_weight: float) -> float:
         """The mean of what scores are to be."""
         return 0.0
 
@@ -140,7 +98,8 @@ class LeastSquaresModel(FactorModel):
             return super().fold_in_items(item_users, item_features=item_features)
         item_users = ids.newcomers_entries(self._vocabulary(), "items", item_users)
 
-        return both_or_factors(self._new_items(item_users, None))
+        count = getattr(item_users, "shape", (0,))[0]
+        return both_or_factors(self._new_items(item_users, self._of_strangers("items", count)))
 
     def partial_fit_users(
         self,
@@ -216,35 +175,62 @@ class LeastSquaresModel(FactorModel):
         one_side.partial_fit(self, "items", items, *told)
 
     def _learn_rows(
-        self, counts: sparse.csr_array, new: growth.Rows, touched: growth.Rows, rounds: int
+        self, counts: Any, new: growth.Rows, touched: growth.Rows, rounds: int, before: Any = None
     ) -> None:
         growth.alternate(self, counts, new, touched, rounds)
 
     def _folded(self, rows: sparse.csr_array) -> kernels.Factors:
         self._check_parameters()
-        return self._solve_rows(self._signed(rows), "item")
+        return self._solve_rows(
+            self._signed(rows), "item", self._of_strangers("users", rows.shape[0])
+        )
 
     def _solve_rows(
         self, signed: sparse.csr_array, held: str, prior: np.ndarray | None = None
     ) -> kernels.Factors:
         """Factors and biases of rows against those of the other side, "user" or "item"; drawn to
-        `prior`, (rows, f) or (rows, f + 1), or to zero."""
-        fold_in = kernels.nonnegative_fold_in if self.nonnegative else kernels.fold_in
+        `prior`, (rows, f) or (rows, f + 1), or to zero. Rows without entries are their prior."""
         fixed = self._held(held)
-        solved = fold_in(
-            signed, fixed, *self._weights(), self.num_threads, mean=self._mean,
-            ratings=self._ratings,
-        )  # fmt: skip
-        if prior is None:
-            return solved
-        gained = kernels.pull(
-            signed, fixed, *self._weights(), prior, self.num_threads, ratings=self._ratings
+        rest: dict[str, Any] = {"mean": self._mean, "ratings": self._ratings}
+        if self.nonnegative:  # which no prior is for
+            return kernels.nonnegative_fold_in(
+                signed, fixed, *self._weights(), self.num_threads, **rest
+            )
+        drawn_to = None if prior is None else as_factors(prior, fixed)
+        solved = kernels.fold_in(
+            signed, fixed, *self._weights(), self.num_threads, prior=drawn_to, **rest
         )
-        width = solved.factors.shape[1]
-        solved.factors[...] += gained[:, :width]
-        if solved.biases is not None:
-            solved.biases[...] += gained[:, width]
+        if drawn_to is not None:  # nobody has seen them: that says nothing against them
+            empty = np.diff(signed.indptr) == 0
+            for array, means in zip(solved, drawn_to, strict=True):
+                if array is not None:
+                    array[empty] = means[empty]
         return solved
+
+    def _drawn_to(self, side: str, rows: np.ndarray) -> np.ndarray | None:
+        """What some rows are expected to be by their features, as `_solve_rows` takes it; -1: of
+        somebody without, who is drawn to zero where training was. None: nothing is known by
+        features."""
+        known = self._features.get(side)
+        if known is None or not self._weights().regularization:
+            return None
+        described = csr.take_rows(known.matrix, np.where(rows < known.matrix.shape[0], rows, -1))
+        expected = known.ridge.mean(described)
+        if not known.joint:
+            expected[np.diff(described.indptr) == 0] = 0
+        return expected
+
+    def _of_strangers(self, side: str, count: int) -> np.ndarray | None:
+        """The same of rows of whom there are entries alone: what training drew such to."""
+        known = self._features.get(side)
+        return self._drawn_to(side, np.full(count, -1)) if known and known.joint else None
+
+    def _drawn_in_training(self, user: int) -> np.ndarray | None:
+        """The same of a user the model knows."""
+        known = self._features.get("users")
+        if known is None or not (known.joint or user in known.rows):
+            return None
+        return self._drawn_to("users", np.array([user]))
 
     def _solved_near(self, side: str, entries: Any, prior: np.ndarray) -> kernels.Factors:
         """New users, or new items, of these entries, drawn to what features say of them."""
@@ -264,6 +250,11 @@ class LeastSquaresModel(FactorModel):
     def _held(self, noun: str) -> kernels.Factors:
         dtype = checks.floating_dtype(self.dtype)
         factors = np.asarray(self._factors(f"_{noun}_factors"), dtype)
+        if self.nonnegative and factors.min(initial=0) < 0:
+            raise ValueError(
+                f"nonnegative=True, and {noun}_factors has {factors.min():.3g}, from a training "
+                "without: fit again with warm_start=False"
+            )
         biases = getattr(self, f"_{noun}_biases")
         return kernels.Factors(factors, None if biases is None else np.asarray(biases, dtype))
 
@@ -311,174 +302,12 @@ class LeastSquaresModel(FactorModel):
         return self._remembered().counts(dtype)
 
 
-# ---- training ----------------------------------------------------------------------------------
-
-
-def check_alternating(model: Any) -> np.dtype:
-    """Check the parameters that all models trained by alternation have; returns the dtype."""
-    checks.number("regularization", model.regularization, least=0)
-    checks.flag("bias", model.bias)
-    checks.flag("nonnegative", model.nonnegative)
-    checks.choice("solver", model.solver, tuple(SOLVERS))
-    checks.integer("cg_steps", model.cg_steps, 1)
-    checks.integer("iterations", model.iterations, 0)
-    checks.flag("acceleration", model.acceleration)
-    checks.choice("init", model.init, STARTS)
-    return check_size(model)
-
-
-class Both(NamedTuple):
-    """All that is learned; biases are None in a model without."""
-
-    users: kernels.Factors
-    items: kernels.Factors
-
-    def like(self) -> Both:
-        """Arrays of the same shapes, not yet written."""
-        return Both(*map(_like, self))
-
-
-def _like(side: kernels.Factors) -> kernels.Factors:
-    factors, biases = side
+def as_factors(means: np.ndarray, like: kernels.Factors) -> kernels.Factors:
+    """Means with biases as one more column, in two arrays, where factors have biases."""
+    factors, biases = like
+    narrow = np.ascontiguousarray(means, dtype=factors.dtype)
+    if biases is None:
+        return kernels.Factors(narrow)
     return kernels.Factors(
-        kernels.on_line(factors.shape, factors.dtype),
-        None if biases is None else np.empty_like(biases),
+        np.ascontiguousarray(narrow[:, :-1]), np.ascontiguousarray(narrow[:, -1])
     )
-
-
-class AlternatingTrainer:
-    """Trains a `LeastSquaresModel` by half-sweeps, users first; see `training.Trainer`."""
-
-    def __init__(self, model: Any, counts: sparse.csr_array) -> None:
-        self.model, self.shape, self.dtype = model, counts.shape, counts.dtype
-        self.entries = counts.nnz
-        signed = model._signed(counts)
-        self.mean = model._mean_target(signed) if model.bias else 0.0
-        lambda_, nu, w0 = model._weights()
-        self.sides = kernels.make_sides(signed, lambda_, nu, w0, model._ratings)
-        # As they are now: what a callback sets is checked at the next fit
-        self.solver = NONNEGATIVE if model.nonnegative else SOLVERS[model.solver]
-        self.options = {
-            "mean": self.mean,
-            "cg_steps": model.cg_steps,
-            "num_threads": model.num_threads,
-        }
-        self.retried = self.jittered = 0
-        self._log_paths()
-
-    def start(self, continues: bool) -> None:
-        model = self.model
-        random = None if continues else checks.random_generator(model.random_state)
-        spectral = random is not None and model.init == "spectral"
-        users, items, *biases = start(
-            model, self.shape, self.dtype, random, draws_users=not spectral
-        )
-        if spectral:
-            found = kernels.spectral_start(
-                self.sides, users, items, mean=self.mean, num_threads=model.num_threads
-            )
-            rest = self.shape[1], model.factors - found  # for which there is no singular vector
-            items[:, found:] = drawn(random, rest, model, self.dtype)
-        if model.nonnegative and random is not None:
-            for factors in (users, items):
-                np.abs(factors, out=factors)
-        self.current = Both(*map(kernels.Factors, (users, items), biases))
-        self.spare: Both | None = None
-        self.momentum = Momentum(self.dtype) if model.acceleration else None
-
-    def state(self) -> dict[str, Any]:
-        users, items = self.current
-        return {
-            "_user_factors": users.factors,
-            "_item_factors": items.factors,
-            "_user_biases": users.biases,
-            "_item_biases": items.biases,
-            "_mean": self.mean,
-        }
-
-    def step(self, number: int) -> Step:
-        # `current` is what the model shows, or goes back to if this iteration is interrupted:
-        # everything is written to `spare`, which has the iteration before until then.
-        if self.spare is None:
-            self.spare = self.current.like()
-            self.workspace = kernels.Workspace.of(
-                self.sides, self.model.factors, self.model.bias, self.dtype
-            )
-        seconds = {"user_seconds": 0.0, "item_seconds": 0.0}
-        momentum, weight, taken_back = self.momentum, 0.0, False
-        if momentum and (weight := momentum.weight):
-            momentum.extrapolate(self.current.items, self.spare.items)
-            sweep = self._sweep_both(self.spare.items, seconds)
-            if taken_back := momentum.rose(sweep.loss):
-                momentum.restart()
-                weight = 0.0
-        if not weight:
-            sweep = self._sweep_both(self.current.items, seconds)
-        if momentum:
-            momentum.made(sweep.loss)
-        self.current, self.spare = self.spare, self.current
-        details = {**seconds, "momentum": weight, "taken_back": taken_back}
-        return Step(self.state(), sweep.loss, details | self.model._details(sweep, self.entries))
-
-    def _sweep_both(self, fixed: kernels.Factors, seconds: dict[str, float]) -> kernels.Sweep:
-        """Users against the items `fixed`, then items against these, into `spare`, of which `fixed`
-        may be a part; `seconds` are added to."""
-        now, new = self.current, self.spare
-        solver, half_sweep = self.solver, functools.partial(self.solver.half_sweep, **self.options)
-        begin = now if solver.starts else Both(None, None)  # where the rows are
-        user_side, item_side = self.sides
-        free = self.workspace
-        if fixed is not new.items:
-            free = free.or_else(new.items.factors)  # which are written last
-        turned = now.users.biases is None  # where a solver turns anything
-        loss = self.model.compute_loss or self.momentum is not None
-        began = time.perf_counter()
-        solved = half_sweep(user_side, fixed, begin.users, new.users, workspace=free, turned=turned)
-        middle = time.perf_counter()
-        sweep = half_sweep(
-            item_side, new.users, begin.items, new.items, workspace=self.workspace,
-            axes=solved.axes, loss=loss,
-        )  # fmt: skip
-        seconds["user_seconds"] += middle - began
-        seconds["item_seconds"] += time.perf_counter() - middle
-        self.retried += solved.retried + sweep.retried
-        self.jittered += solved.jittered + sweep.jittered
-        return sweep
-
-    def finish(self) -> None:
-        self._say_if_vanished()
-        if self.retried or self.jittered:
-            warn(
-                f"{self.retried} rows were solved again in double and {self.jittered} needed a "
-                "larger diagonal: their weights are too large, or the regularization too small, "
-                f"for {self.dtype}. Raise regularization, scale the weights down (alpha), "
-                "or use dtype=np.float64"
-            )
-
-    def _log_paths(self) -> None:
-        if not logger.isEnabledFor(logging.INFO):
-            return  # as it looks at every entry
-        model = self.model
-        if model.nonnegative:
-            model._log("solves users and items by coordinate descent: factors are not negative")
-            return
-        steps = model.cg_steps if self.solver.starts else 0
-        for noun, side in zip(("users", "items"), self.sides, strict=True):
-            paths = kernels.row_paths(side, model.factors + model.bias, steps)
-            counted = ", ".join(f"{count:,} {path}" for path, count in paths.items())
-            model._log("solves %s by %s: %s", noun, model.solver, counted)
-
-    def _say_if_vanished(self) -> None:
-        """Ratings may all be their mean and need no factors; counts need some."""
-        model, factors = self.model, self.current.items.factors
-        if model._ratings or model.bias or not model.iterations:
-            return
-        largest = max(factors.max(), -factors.min())
-        if largest < _VANISHED:
-            logger.warning(
-                "the factors have all but vanished (the largest is %.1g): regularization=%g is too "
-                "large for these counts, and lists mean nothing. Lower it; 2 to 6 times the mean "
-                "confidence of the entries is a good start",
-                largest,
-                model.regularization,
-            )

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from recsys import checks
+from recsys.models import just_added
 from recsys.models.bpr import BPR
 from recsys.models.ease import EASE
 from recsys.models.explicit_als import ExplicitALS
@@ -88,10 +89,14 @@ def _state(model: Any, header: dict[str, Any], arrays: dict[str, np.ndarray]) ->
         checks.integer("best_iteration", best, 1)
     if not isinstance(metric, str | None):
         raise TypeError(f"validation_metric must be a string; got {metric!r}")
-    return model._from_file(header, arrays, matrix) | {
-        "_training_matrix": matrix,
-        "_popularity": popularity,
-        "_history": tuple(model._entry(**entry) for entry in header["history"]),
-        "_best_iteration": best,
-        "_validation_metric": metric,
-    }
+    return (
+        model._from_file(header, arrays, matrix)
+        | just_added.read(header, arrays, matrix)
+        | {
+            "_training_matrix": matrix,
+            "_popularity": popularity,
+            "_history": tuple(model._entry(**entry) for entry in header["history"]),
+            "_best_iteration": best,
+            "_validation_metric": metric,
+        }
+    )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from recsys import checks, csr, kernels
+from recsys.csr import TrainingMatrix
 from recsys.kernels import Fixed, Learned, LmfSide
 from recsys.models import explanation
 from recsys.models.confidence import SCHEMES, Scheme, signed_confidence
@@ -18,12 +20,16 @@ from recsys.models.training import Step, check_size, seeded_start
 if TYPE_CHECKING:
     from scipy import sparse
 
+    from recsys.models.features import Matched
+
 # docs/defaults.md has the experiment behind the defaults. Larger learning rates learn faster, but
 # no better.
 
 # Training has got lost where the loss is that many times the loss of all scores being zero.
 _LOST = 10.0
 _FOLD_IN_SEED = 0
+_LEARNED = ("user_factors", "user_biases", "item_factors", "item_biases")
+_SQUARES = tuple(f"{name}_squares" for name in _LEARNED)  # in a model file
 
 
 class LogisticMF(FactorModel):
@@ -118,7 +124,7 @@ class LogisticMF(FactorModel):
     # Sums of squared gradients, (of factors, of biases) for users and items: how far AdaGrad is.
     _squares: tuple[tuple[np.ndarray, np.ndarray], ...] | None = None
     _learned_besides = ("_squares",)
-    _rounds = 3
+    _rounds = 6
 
     def __init__(
         self,
@@ -195,19 +201,21 @@ class LogisticMF(FactorModel):
         if item_biases is None:
             item_biases = np.zeros(len(items), dtype)
         fixed = self._once("fixed", self._item_factors, lambda: Fixed.of(items, item_biases))
-        solved = self._from_zero(self._signed(rows), fixed, self._user_biases)
+        known = self._user_biases
+        mean = 0.0 if known is None else known.mean(dtype=np.float64)
+        solved = self._from_zero(self._signed(rows), fixed, mean, _FOLD_IN_SEED)
         return solved.factors, solved.biases
 
     def _from_zero(
-        self, signed: sparse.csr_array, fixed: Fixed, known: np.ndarray | None
+        self, signed: sparse.csr_array, fixed: Fixed, biases: np.ndarray | float, seed: int
     ) -> Learned:
-        """Rows after `iterations` steps from zero factors and the mean of the `known` biases."""
+        """Rows after `iterations` steps from zero factors and these biases. All draw the same, so
+        that none depends on the others."""
         solved = Learned.of(np.zeros((signed.shape[0], self.factors), signed.dtype))
-        if known is not None:
-            solved.biases[:] = known.mean(dtype=np.float64)
+        solved.biases[:] = biases
         side = LmfSide.of(signed, self.negatives)
         for number in range(self.iterations):
-            keys = np.repeat(kernels.row_keys(_FOLD_IN_SEED, number, 1), signed.shape[0])
+            keys = np.repeat(kernels.row_keys(seed, number, 1), signed.shape[0])
             if not np.isfinite(self._half_sweep(side, fixed, solved, keys)):
                 raise FloatingPointError(
                     f"folding in diverged in step {number + 1}: lower learning_rate, which is "
@@ -215,27 +223,41 @@ class LogisticMF(FactorModel):
                 )
         return solved
 
-    def _learn_rows(self, counts: sparse.csr_array, new: Rows, touched: Rows, rounds: int) -> None:
+    def _learn_rows(
+        self, counts: Any, new: Rows, touched: Rows, rounds: int, before: Any = None
+    ) -> None:
         signed = self._signed(counts)
         by_side = signed, csr.transposed(signed)
-        parts = self._sides_learned()
+        parts, starts = self._sides_learned(), independent_biases(signed)
+        if before is not None and before.nnz:
+            for side, now, then in zip(
+                parts, starts, independent_biases(self._signed(before)), strict=True
+            ):
+                side.biases[: len(then)] += now[: len(then)] - then
         for at in (0, 1):
-            own, other, rows = parts[at], parts[1 - at], new[at]
+            own, other, rows, start = parts[at], parts[1 - at], new[at], starts[at]
             if len(rows):
-                old = np.delete(own.biases, rows)
+                others = np.setdiff1d(np.flatnonzero(np.diff(by_side[at].indptr)), rows)
+                beside = own.biases[others] - start[others]  # what was learned of them besides
                 entries = csr.take_rows(by_side[at], rows)
-                _put(own, rows, self._from_zero(entries, other.fixed(), old))
+                begin = start[rows] + (beside.mean() if len(beside) else 0.0)
+                _put(own, rows, self._from_zero(entries, other.fixed(), begin, counts.nnz))
         entries = [csr.take_rows(by_side[at], touched[at]) for at in (0, 1)]
-        for number in range(rounds):
-            for at in (0, 1):
-                self._step_of_rows(parts[at], parts[1 - at], entries[at], touched[at], number)
+        for number in range(2 * rounds):
+            at = number % 2
+            keys = kernels.row_keys(counts.nnz, number, len(touched[at]))  # other ones each day
+            self._step_of_rows(parts[at], parts[1 - at], entries[at], touched[at], keys)
 
     def _step_of_rows(
-        self, own: Learned, other: Learned, entries: sparse.csr_array, rows: np.ndarray, number: int
+        self,
+        own: Learned,
+        other: Learned,
+        entries: sparse.csr_array,
+        rows: np.ndarray,
+        keys: np.ndarray,
     ) -> None:
         """A step for some rows of one side, written to where they are."""
         solved = Learned(*(array[rows] for array in own))
-        keys = kernels.row_keys(_FOLD_IN_SEED, number, len(rows))
         side = LmfSide.of(entries, self.negatives)
         if not np.isfinite(self._half_sweep(side, other.fixed(), solved, keys)):
             raise FloatingPointError(
@@ -251,6 +273,28 @@ class LogisticMF(FactorModel):
                 tuple(taken(each, rows, dtype) for each in side)
                 for side, rows in zip(self._squares, (users, items), strict=True)
             )
+        return state
+
+    def _to_learn_on(self) -> dict[str, np.ndarray]:
+        if self._squares is None:
+            return {}
+        named = zip(_SQUARES, (each for side in self._squares for each in side), strict=True)
+        return dict(named)
+
+    def _from_file(
+        self,
+        header: dict[str, Any],
+        arrays: dict[str, np.ndarray],
+        training_matrix: TrainingMatrix | None,
+    ) -> dict[str, Any]:
+        state = super()._from_file(header, arrays, training_matrix)
+        if _SQUARES[0] in arrays:
+            known = (state[f"_{name}"] for name in _LEARNED)
+            squares = [
+                _squares_like(array, name, arrays[name])
+                for array, name in zip(known, _SQUARES, strict=True)
+            ]
+            state["_squares"] = tuple(squares[:2]), tuple(squares[2:])
         return state
 
     def _sides_learned(self) -> tuple[Learned, Learned]:
@@ -270,9 +314,27 @@ class LogisticMF(FactorModel):
         return users, items
 
 
+def _squares_like(array: np.ndarray, name: str, squares: np.ndarray) -> np.ndarray:
+    """Sums from a file, checked, for such an array of what is learned."""
+    if squares.shape != array.shape:
+        raise ValueError(f"{name} has shape {squares.shape}; expected {array.shape}")
+    rows = squares if squares.ndim == 2 else squares[:, np.newaxis]
+    return checks.factor_matrix(name, rows, array.dtype).reshape(array.shape)
+
+
 def _put(side: Learned, rows: np.ndarray, solved: Learned) -> None:
     for all_rows, some in zip(side, solved, strict=True):
         all_rows[rows] = some
+
+
+def independent_biases(signed: sparse.csr_array) -> tuple[np.ndarray, np.ndarray]:
+    """Biases, in double, of users and items that are independent of each other."""
+    likes = signed.astype(np.float64)
+    likes.data = np.maximum(likes.data, 0)
+    one = likes.data.sum() / max(1, np.count_nonzero(likes.data)) or 1.0
+    sums = likes.sum(axis=1) + one, likes.sum(axis=0) + one
+    users, items = (np.log(of_side / of_side.mean()) for of_side in sums)
+    return users + np.log(max(likes.data.sum(), one) / math.prod(likes.shape)), items
 
 
 def _squared(x: np.ndarray) -> float:
@@ -287,27 +349,18 @@ class LogisticTrainer:
         self.ahead: Learned | None = None
         self.spare: Any = None
 
-    def start(self, continues: bool) -> None:
+    def start(self, continues: bool, features: Mapping[str, Matched]) -> None:
         model, signed = self.model, self.signed
         self.seed, drawn = seeded_start(model, signed.shape, signed.dtype, continues)
         self.current = Learned.of(drawn.users), Learned.of(drawn.items)
         for side, biases in zip(self.current, drawn[2:], strict=True):
             side.biases[:] = biases
         if not continues:
-            self._start_biases()
+            for side, start in zip(self.current, independent_biases(signed), strict=True):
+                side.biases[:] = start
         elif model._squares is not None:
             for side, squares in zip(self.current, model._squares, strict=True):
                 side.squares[:], side.bias_squares[:] = squares
-
-    def _start_biases(self) -> None:
-        users, items = self.current
-        likes = self.signed.astype(np.float64)
-        likes.data = np.maximum(likes.data, 0)
-        one = likes.data.sum() / max(1, np.count_nonzero(likes.data)) or 1.0
-        for learned, axis in ((users, 1), (items, 0)):
-            sums = likes.sum(axis=axis) + one
-            learned.biases[:] = np.log(sums / sums.mean())
-        users.biases[:] += np.log(max(likes.data.sum(), one) / math.prod(likes.shape))
 
     def state(self) -> dict[str, Any]:
         return _state(*self.current)

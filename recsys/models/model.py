@@ -15,7 +15,7 @@ import numpy as np
 from recsys import checks, csr, kernels
 from recsys.csr import TrainingMatrix
 from recsys.interactions import Ids
-from recsys.models import features, ids, strangers
+from recsys.models import boost, ids, strangers
 from recsys.models.all_lists import blocks, together
 from recsys.models.display import as_json, model_html, parameters
 from recsys.models.features import SideFeatures
@@ -52,6 +52,7 @@ class Model(metaclass=ABCMeta):
     _ids: Vocabulary | None = None
     _training_matrix: TrainingMatrix | None = None
     _features: Mapping[str, SideFeatures] = MappingProxyType({})  # of "users", of "items"
+    _ridges: Mapping[str, Any] = MappingProxyType({})  # of a training; None: they come after it
     _boost: float = 1.0  # of what items add to scores that only features tell of
     _popularity: np.ndarray | None = None  # from a file without a training matrix
     _prepared: dict[str, Any]  # what a model keeps of its present state to answer faster
@@ -93,8 +94,8 @@ class Model(metaclass=ABCMeta):
         vars(self).update(params)
         return self
 
-    def _in_effect(self, name: str) -> Any:
-        """A parameter, or what it comes to where it is None."""
+    def _in_effect(self, name: str, counts: sparse.csr_array | None = None) -> Any:
+        """A parameter, or what it comes to where it is None: in the last fit, or on `counts`."""
         return getattr(self, name)
 
     @abstractmethod
@@ -253,7 +254,8 @@ class Model(metaclass=ABCMeta):
             error in any case.
         new_item_boost : float, default 1.0
             What the part of a score that is an item's, ``x_u . y_i + b_i``, is multiplied by
-            if only features tell of the item: lists by expected scores hardly have new ones.
+            if only features tell of the item: lists by expected scores hardly have new ones. More
+            than 1 leaves a part that is negative as it is.
 
         Returns
         -------
@@ -281,7 +283,7 @@ class Model(metaclass=ABCMeta):
             Factors are not finite, or so large that scores may not be.
         """
         vocabulary, users = self._vocabulary(), ids.listed(users)
-        lister, items = features.boosting(self, new_item_boost), chosen_items(items, among)
+        lister, items = boost.boosting(self, new_item_boost), chosen_items(items, among)
         if strangers.check(unknown):
             return strangers.recommend(
                 lister, users, user_items, N, unknown=unknown, filter_seen=filter_seen,
@@ -350,7 +352,7 @@ class Model(metaclass=ABCMeta):
         NotFittedError, IndexError, TypeError, ValueError, OSError
             As in `recommend` and `save`.
         """
-        vocabulary, lister = self._vocabulary(), features.boosting(self, new_item_boost)
+        vocabulary, lister = self._vocabulary(), boost.boosting(self, new_item_boost)
         strangers.check(unknown, LEAVING_OUT)
         n_items = self._known_shape()[1]
         items, filter_items = (
@@ -431,6 +433,10 @@ class Model(metaclass=ABCMeta):
         training_matrix: TrainingMatrix | None,
     ) -> dict[str, Any]:
         """What `_to_file` gave, checked, in terms of the model's attributes."""
+
+    def _to_learn_on(self) -> dict[str, np.ndarray]:
+        """What only those need who go on learning, for a model file with everybody's history."""
+        return {}
 
     def _with_history(self, rows: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:
         """Of which users there is something to go by: their rows, -1 for unknown ones, and how

@@ -9,7 +9,8 @@ import numpy as np
 from recsys import checks, csr, kernels
 from recsys.csr import TrainingMatrix
 from recsys.interactions import Interactions
-from recsys.models import feature_answers, growth, ids
+from recsys.models import feature_answers, growth, ids, just_added
+from recsys.models.just_added import JustAdded
 from recsys.models.meaning import as_ratings
 from recsys.models.training import NotFittedError
 
@@ -64,7 +65,7 @@ def partial_fit(
     if rows is not None:
         known = csr.keep(known, ~np.isin(_places(known, side), learned))
     elif not model._ratings:
-        added = _not_counted(model, side, added)
+        added = just_added.without_counted(model, side, added)
     at = np.flatnonzero(np.diff(added.indptr))
     pair = csr.take_rows(known, at), csr.take_rows(added, at)
     known = csr.put_rows(known, at, csr.merged(*pair, replaces=model._ratings))
@@ -77,6 +78,8 @@ def partial_fit(
             model, side, learned[: described.shape[0]], described
         )
         prior = feature_answers.prior(model, side, csr.take_rows(by_features[side].matrix, learned))
+    else:
+        prior = model._drawn_to(side, learned)
     if side == "users":
         solved = model._solve_rows(model._signed(csr.take_rows(known, learned)), "item", prior)
     else:
@@ -87,7 +90,7 @@ def partial_fit(
     both = (learned, nobody) if side == "users" else (nobody, learned)
     state["_features"] = growth.known_by_features(by_features, both)
     if rows is None:
-        state["_just_added"] = side, matrix, added
+        state["_just_added"] = JustAdded(side, matrix, added)
     model._publish(state | _with_rows(model, side[:-1], learned, solved, dtype))
 
 
@@ -134,22 +137,6 @@ def _in_place(
         whole = max(shape[0], count), shape[1]
         return csr.from_triples(entries.data, own, other, whole)
     return csr.from_triples(entries.data, other, own, (shape[0], max(shape[1], count)))
-
-
-def _not_counted(model: Any, side: str, added: sparse.csr_array) -> sparse.csr_array:
-    """Without the entries that the method for the other side has added right before: a day's
-    events are passed to both, and are to count once."""
-    if model._just_added is None:
-        return added
-    other, matrix, last = model._just_added
-    if other == side or matrix is not model._training_matrix:
-        return added
-    width, every = added.shape[1], slice(0, last.shape[0])
-    keys = csr.entry_keys(last, every, width)
-    wanted = csr.entry_keys(added, slice(0, added.shape[0]), width)
-    counted = csr.among(wanted, keys)
-    counted[counted] = last.data[np.searchsorted(keys, wanted[counted])] == added.data[counted]
-    return csr.keep(added, ~counted)
 
 
 def _with_rows(

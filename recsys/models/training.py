@@ -7,7 +7,7 @@ import math
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -82,8 +82,9 @@ class Trainer(Protocol):
     """Trains one model in arrays of its own, which it holds as long as that takes; states are in
     terms of FactorModel's attributes."""
 
-    def start(self, continues: bool) -> None:
-        """Have factors: copies of the model's own if it `continues`, else new ones."""
+    def start(self, continues: bool, features: Mapping[str, features.Matched]) -> None:
+        """Have factors: copies of the model's own if it `continues`, else new ones. Of users, or of
+        items, there may be features to learn with; `state` then tells "_ridges" of these."""
 
     def state(self) -> dict[str, Any]:
         """What is learned so far."""
@@ -146,6 +147,7 @@ def fit(
 ) -> None:
     """Train `model`, a FactorModel, as its `fit` says."""
     dtype = model._check_parameters()
+    checks.flag("warm_start", warm_start)
     if callback is not None and not callable(callback):
         raise TypeError(
             "callback must be a function of (iteration, seconds, loss); got "
@@ -177,7 +179,7 @@ def fit(
         trainer = loan.hand_over((present if continues else model)._trainer)
         del present
         began = time.perf_counter()
-        trainer.start(continues)
+        trainer.start(continues, matched)
         start_seconds = time.perf_counter() - began
         kept = {"_training_matrix": loan.matrix, "_ids": vocabulary, "_features": {}}
         _iterate(model, trainer, kept, history, start_seconds, judge, callback, show_progress)

@@ -216,6 +216,7 @@ class AnnIndex:
         filter_items: Any = None,
         items: Any = None,
         fold_in: bool = False,
+        unknown: str = "error",
     ) -> tuple[np.ndarray, np.ndarray]:
         """The N items with (nearly) the highest scores for each user.
 
@@ -238,10 +239,17 @@ class AnnIndex:
             filter_items=filter_items,
             items=items,
             fold_in=fold_in,
+            unknown=unknown,
         )
 
     def similar_items(
-        self, items: Any, N: int = 10, *, among: Any = None, filter_items: Any = None
+        self,
+        items: Any,
+        N: int = 10,
+        *,
+        among: Any = None,
+        filter_items: Any = None,
+        unknown: str = "error",
     ) -> tuple[np.ndarray, np.ndarray]:
         """The N items with (nearly) the highest cosine with each item, the item itself first.
 
@@ -250,7 +258,8 @@ class AnnIndex:
         """
         self._check_kind("similar", "similar_items")
         model = self._model if among is not None else self._answering()
-        return model.similar_items(items, N, among=among, filter_items=filter_items)
+        chosen = {"among": among, "filter_items": filter_items}
+        return model.similar_items(items, N, **chosen, unknown=unknown)
 
     def _check_kind(self, kind: str, method: str) -> None:
         if self.kind != kind:

@@ -14,6 +14,6 @@ except ImportError as error:
     ) from None
 
 from recsys.spark.als import ALS
-from recsys.spark.model import ALSModel
+from recsys.spark.model import ALSModel, Summary
 
-__all__ = ["ALS", "ALSModel"]
+__all__ = ["ALS", "ALSModel", "Summary"]

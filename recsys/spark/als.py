@@ -8,12 +8,13 @@ from typing import Any
 
 from pyspark import keyword_only
 from pyspark.ml.base import Estimator
-from pyspark.ml.util import DefaultParamsReadable, DefaultParamsWritable
+from pyspark.ml.util import DefaultParamsReadable, MLWritable, MLWriter
 from pyspark.sql import DataFrame
 
 from recsys.distributed import ITEM, USER, Problem
 from recsys.models.confidence import signed_confidence
 from recsys.spark import params, stage
+from recsys.spark.files import ParamsWriter
 from recsys.spark.ids import Prepared, prepare
 from recsys.spark.model import ALSModel, Summary
 from recsys.spark.params import ALSParams, MoreParams, setter, value_of
@@ -23,12 +24,12 @@ logger = logging.getLogger("recsys")
 
 _OF_THE_MODEL = (
     "userCol", "itemCol", "predictionCol", "coldStartStrategy", "blockSize", "implicitPrefs",
-    "alpha", "regParam",
+    "alpha", "regParam", "confidence", "epsilon", "unobservedWeight", "bias", "nonnegative",
 )  # fmt: skip
 _SEED_BITS = 63
 
 
-class ALS(Estimator, ALSParams, MoreParams, DefaultParamsReadable, DefaultParamsWritable):
+class ALS(Estimator, ALSParams, MoreParams, DefaultParamsReadable, MLWritable):
     """Alternating least squares on a Spark cluster.
 
     Takes the place of `pyspark.ml.recommendation.ALS`, whose Params it has under their names and
@@ -50,14 +51,14 @@ class ALS(Estimator, ALSParams, MoreParams, DefaultParamsReadable, DefaultParams
         No more tasks fit together than there are blocks of users or items.
     implicitPrefs : bool, default False
     alpha : float, default 1.0
-        Confidence is 1 + alpha |r|; r <= 0 is a preference of 0.
+        Confidence is ``1 + alpha |r|``; ``r <= 0`` is a preference of 0.
     userCol, itemCol : str, default "user" and "item"
         Integers, strings, dates or another type of single values.
     ratingCol : str, default "rating"
         "": 1.0 everywhere. Entries of one user and item are added up.
     seed : int, default a hash of the name of the class
     nonnegative : bool, default False
-        True is refused.
+        Factors are not negative; rows are then solved by coordinate descent, whatever `solver` is.
     checkpointInterval : int, default 10
         Iterations; -1: none.
     intermediateStorageLevel : str
@@ -71,14 +72,20 @@ class ALS(Estimator, ALSParams, MoreParams, DefaultParamsReadable, DefaultParams
     cgSteps : int, default 3
     confidence : {"linear", "log", "scaled"}, default "linear"
         As in `recsys.ImplicitALS`.
-    epsilon : float, default 1.0
-        Of "log".
+    epsilon : float, optional
+        The count at which "log" bends; unset: each user's own mean.
     unobservedWeight : float, default 1.0
         With `implicitPrefs`.
     regularizationExponent : float, optional
         As in `recsys.ImplicitALS`; unset: MLlib's.
+    bias : bool, default False
+        Users and items have biases, and all scores a mean in common; see `ALSModel.userFactors`.
+    acceleration : bool, default False
+        Momentum, as in `recsys.ImplicitALS`: about half the iterations lead to the same objective,
+        which is computed for it.
     numWorkers, threadsPerWorker : int, optional
-        Tasks that fit together, and threads of each.
+        Tasks that fit together, and threads of each, for which Spark sets aside as many cores
+        where it can (standalone, YARN, Kubernetes).
     checkpointDir : str, optional
         Unset: that of `SparkContext.setCheckpointDir`.
     wire : {"float32", "bfloat16"}, default "float32"
@@ -112,9 +119,11 @@ class ALS(Estimator, ALSParams, MoreParams, DefaultParamsReadable, DefaultParams
         solver: str = "cholesky",
         cgSteps: int = 3,
         confidence: str = "linear",
-        epsilon: float = 1.0,
+        epsilon: float | None = None,
         unobservedWeight: float = 1.0,
         regularizationExponent: float | None = None,
+        bias: bool = False,
+        acceleration: bool = False,
         numWorkers: int | None = None,
         threadsPerWorker: int | None = None,
         checkpointDir: str | None = None,
@@ -160,11 +169,17 @@ class ALS(Estimator, ALSParams, MoreParams, DefaultParamsReadable, DefaultParams
     setEpsilon = setter("epsilon")
     setUnobservedWeight = setter("unobservedWeight")
     setRegularizationExponent = setter("regularizationExponent")
+    setBias = setter("bias")
+    setAcceleration = setter("acceleration")
     setNumWorkers = setter("numWorkers")
     setThreadsPerWorker = setter("threadsPerWorker")
     setCheckpointDir = setter("checkpointDir")
     setWire = setter("wire")
     setComputeLoss = setter("computeLoss")
+
+    def write(self) -> MLWriter:
+        """Saves the Params."""
+        return ParamsWriter(self)
 
     def _fit(self, dataset: DataFrame) -> ALSModel:
         params.check(self)
@@ -185,21 +200,23 @@ class ALS(Estimator, ALSParams, MoreParams, DefaultParamsReadable, DefaultParams
         )
         logger.info(
             "ALS on Spark learns from %s entries, in %d tasks with %d threads each",
-            f"{prepared.rows:,}", *layout,
+            f"{prepared.rows:,}", layout.workers, layout.threads,
         )  # fmt: skip
         level = self.getFinalStorageLevel() if self.isSet("finalStorageLevel") else None
         stored = stage.storage_level(level, layout.workers > 1)
         try:
-            fitted, told = stage.fit(prepared.entries, settings, stored)
+            fitted, report = stage.fit(prepared.entries, settings, stored)
             factors = [_by_id(fitted, prepared, side, stored) for side in (USER, ITEM)]
         finally:
             for table in prepared.ids:
                 if table is not None:
                     table.unpersist()
         users, items = factors
-        model = ALSModel(self.getRank(), users, items, Summary.of(told))
+        model = ALSModel(self.getRank(), users, items, Summary.of(report))
         for name in _OF_THE_MODEL:
-            model.set(model.getParam(name), value_of(self, name))
+            if self.isDefined(name):
+                model.set(model.getParam(name), value_of(self, name))
+        model.set(model.mean, report["mean"])
         return model
 
     def _problem(self) -> Problem:
@@ -207,9 +224,10 @@ class ALS(Estimator, ALSParams, MoreParams, DefaultParamsReadable, DefaultParams
             return value_of(self, name)
 
         implicit = value("implicitPrefs")
+        by_user_mean = implicit and value("confidence") == "log" and value("epsilon") is None
         signed = functools.partial(
             signed_confidence, scheme=value("confidence"), alpha=value("alpha"),
-            epsilon=value("epsilon"),
+            epsilon=value("epsilon") or 1.0,  # counts come divided by the mean
         )  # fmt: skip
         return Problem(
             factors=value("rank"),
@@ -219,7 +237,11 @@ class ALS(Estimator, ALSParams, MoreParams, DefaultParamsReadable, DefaultParams
             exponent=value("regularizationExponent"),
             unobserved_weight=value("unobservedWeight") if implicit else 0.0,
             signed=signed if implicit else None,
+            by_user_mean=by_user_mean,
             cg_steps=value("cgSteps") if value("solver") == "cg" else 0,
+            bias=value("bias"),
+            nonnegative=value("nonnegative"),
+            acceleration=value("acceleration"),
             init_scale=0.1 if implicit else 1.0,
             half=value("wire") == "bfloat16",
             loss=value("computeLoss"),

@@ -96,34 +96,36 @@ def _check(
     dataset: DataFrame, names: tuple[str, str], whats: tuple[str, str], value: Any, rating: str
 ) -> int:
     """One look at all entries; how many there are."""
-    asked = {"count": F.count(F.lit(1)), "bad": F.count_if(~_finite(value))}
+    aggregates = {"count": F.count(F.lit(1)), "bad": F.count_if(~_finite(value))}
     for name, what in zip(names, whats, strict=True):
-        asked[f"{what} null"] = F.count_if(dataset[name].isNull())
+        aggregates[f"{what} null"] = F.count_if(dataset[name].isNull())
         if _is_fractional(dataset, name):
             fraction = dataset[name].isNotNull() & ~_whole(dataset[name])
-            asked[f"{what} fraction"] = F.count_if(fraction)
-            asked[f"{what} example"] = F.max(F.when(fraction, dataset[name].cast("string")))
-    found = dataset.agg(*(expression.alias(name) for name, expression in asked.items())).first()
-    if not found["count"]:
+            aggregates[f"{what} fraction"] = F.count_if(fraction)
+            aggregates[f"{what} example"] = F.max(F.when(fraction, dataset[name].cast("string")))
+    totals = dataset.agg(
+        *(expression.alias(name) for name, expression in aggregates.items())
+    ).first()
+    if not totals["count"]:
         raise ValueError("the frame is empty: there is nothing to fit")
     for name, what in zip(names, whats, strict=True):
-        if found[f"{what} null"]:
+        if totals[f"{what} null"]:
             raise ValueError(
-                f"{what}={name!r} is null in {found[f'{what} null']} of {found['count']} rows: "
+                f"{what}={name!r} is null in {totals[f'{what} null']} of {totals['count']} rows: "
                 f"drop them, dataset.dropna(subset=[{name!r}])"
             )
-        if f"{what} fraction" in asked and found[f"{what} fraction"]:
+        if f"{what} fraction" in aggregates and totals[f"{what} fraction"]:
             raise ValueError(
-                f"{what}={name!r} has fractions in {found[f'{what} fraction']} of {found['count']} "
-                f"rows, {found[f'{what} example']} for one; ids are integers, strings or dates: "
-                "cast it"
+                f"{what}={name!r} has fractions in {totals[f'{what} fraction']} of "
+                f"{totals['count']} rows, {totals[f'{what} example']} for one; ids are integers, "
+                "strings or dates: cast it"
             )
-    if found["bad"]:
+    if totals["bad"]:
         raise ValueError(
-            f"ratingCol={rating!r} is null, NaN or infinite in {found['bad']} of {found['count']} "
-            "rows: drop or fill them"
+            f"ratingCol={rating!r} is null, NaN or infinite in {totals['bad']} of "
+            f"{totals['count']} rows: drop or fill them"
         )
-    return int(found["count"])
+    return int(totals["count"])
 
 
 def _finite(value: Any) -> Any:

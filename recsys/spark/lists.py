@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from recsys import kernels
+from recsys.spark.stage import slots
 from recsys.spark.tasks import matrix
 
 _TILE = 1 << 15  # items that are looked at together
@@ -53,9 +55,10 @@ def best(
     Parameters
     ----------
     queries, listed : DataFrame
-        id, features.
+        id, features; of queries, if there is such a column, skip: array of ids not to be listed.
     n : int
     f : int
+        Of features.
     names : (str, str)
     block_size : int
         Queries whose lists are made together.
@@ -85,10 +88,9 @@ def best(
 
 def _tasks(queries: DataFrame, f: int) -> int:
     """As many as run at a time, more for more queries than these can hold, fewer for few."""
-    spark = queries.sparkSession
-    slots = spark.range(1 << 16).selectExpr("spark_partition_id()").distinct().count()
+    at_a_time, _ = slots(queries.sparkSession)
     count = queries.count()
-    worthwhile = min(slots, -(-count // _TASK_QUERIES))
+    worthwhile = min(at_a_time, -(-count // _TASK_QUERIES))
     return max(1, worthwhile, -(-count * 4 * f // _TASK_BYTES))
 
 
@@ -158,6 +160,9 @@ class _Running:
     def __init__(self, queries: pa.Table, n: int, f: int, block_size: int) -> None:
         self.ids, self.n, self.f, self.block_size = queries.column("id"), n, f, block_size
         self.queries = _features(queries, f)
+        self.skip = (
+            _one(queries.column("skip").combine_chunks()) if queries.num_columns > 2 else None
+        )
         self.places = np.full((len(self.queries), n), -1, np.int64)
         self.scores = np.full((len(self.queries), n), -np.inf, np.float32)
         self.listed: list[pa.ChunkedArray] = []
@@ -166,9 +171,14 @@ class _Running:
     def add(self, tile: pa.Table) -> None:
         items = _features(tile, self.f)
         order = kernels.norm_order(items, kernels.norms(items))
+        skip = self._skipped(_one(tile.column("id").combine_chunks()))
         for begin in range(0, len(self.queries), self.block_size):
             at = slice(begin, begin + self.block_size)
-            rows, scores = kernels.topk(self.queries[at], items, self.n, order=order, num_threads=1)
+            queries = self.queries[at]
+            skip_rows = None if skip is None else np.arange(begin, begin + len(queries))
+            rows, scores = kernels.topk(
+                queries, items, self.n, order=order, skip=skip, skip_rows=skip_rows, num_threads=1
+            )
             places = np.where(rows < 0, -1, rows + self.count)
             both = np.concatenate([self.scores[at], scores], axis=1)
             which = np.concatenate([self.places[at], places], axis=1)
@@ -177,6 +187,17 @@ class _Running:
             self.places[at] = np.take_along_axis(which, kept, axis=1)
         self.listed.append(tile.column("id"))
         self.count += len(items)
+
+    def _skipped(self, ids: pa.Array) -> tuple[np.ndarray, np.ndarray] | None:
+        """Of a tile with these ids, what is not to be listed, as rows of `kernels.topk`."""
+        if self.skip is None:
+            return None
+        lengths = pc.fill_null(pc.list_value_length(self.skip), 0).to_numpy()
+        places = pc.fill_null(pc.index_in(self.skip.flatten(), ids), -1).to_numpy()
+        rows = np.repeat(np.arange(len(lengths)), lengths)[places >= 0]
+        pairs = np.unique(rows * len(ids) + places[places >= 0])
+        indptr = np.searchsorted(pairs, np.arange(len(lengths) + 1) * len(ids))
+        return indptr.astype(np.int64), (pairs % len(ids)).astype(np.int32)
 
     def lists(self, names: tuple[str, str]) -> Iterator[pa.RecordBatch]:
         ids = pa.chunked_array([chunk for column in self.listed for chunk in column.chunks])

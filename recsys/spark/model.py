@@ -7,16 +7,18 @@ from typing import Any, NamedTuple
 import numpy as np
 from pyspark.ml.base import Model
 from pyspark.ml.param import Param, Params, TypeConverters
-from pyspark.ml.util import DefaultParamsReader, DefaultParamsWriter, MLReadable, MLReader, MLWriter
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.ml.util import MLReadable, MLReader, MLWriter
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from recsys import ImplicitALS, checks
+from recsys.distributed import ITEM, USER
 from recsys.interactions import Ids
 from recsys.models import internal
 from recsys.spark import lists
+from recsys.spark.files import ModelReader, ModelWriter
 from recsys.spark.ids import id_type
-from recsys.spark.params import ALSModelParams, cold_start, setter
+from recsys.spark.params import ALSModelParams, SchemeParams, cold_start, setter, value_of
 
 
 class Summary(NamedTuple):
@@ -27,7 +29,9 @@ class Summary(NamedTuple):
     seconds : list of float
         Of each iteration, since the last checkpoint that was gone on from.
     losses : list of float
-        The objective after each, with `computeLoss`.
+        The objective after each, with `computeLoss` or `acceleration`.
+    momentum : list of float
+        beta of each, with `acceleration`; 0: without, or taken back.
     resumed : int
         Iterations that came from a checkpoint.
     retried, jittered : int
@@ -40,6 +44,7 @@ class Summary(NamedTuple):
 
     seconds: list[float]
     losses: list[float]
+    momentum: list[float]
     resumed: int
     retried: int
     jittered: int
@@ -47,21 +52,22 @@ class Summary(NamedTuple):
     spent: dict[str, float]
 
     @classmethod
-    def of(cls, told: dict[str, Any]) -> Summary:
+    def of(cls, report: dict[str, Any]) -> Summary:
         return cls(
-            told["seconds"], told["losses"], told["first"], told["retried"], told["jittered"],
-            told["bytes_sent"], told["spent"],
+            report["seconds"], report["losses"], report["momentum"], report["first"],
+            report["retried"], report["jittered"], report["bytes_sent"], report["spent"],
         )  # fmt: skip
 
 
-class ALSModel(Model, ALSModelParams, MLReadable):
+class ALSModel(Model, ALSModelParams, SchemeParams, MLReadable):
     """What `ALS.fit` returns; takes the place of `pyspark.ml.recommendation.ALSModel`.
 
     Attributes
     ----------
     rank : int
     userFactors, itemFactors : DataFrame
-        id, of the type of the column it came from, and features, array<float>.
+        id, of the type of the column it came from, and features, array<float>: with `bias`
+        [x, b_u + mean, 1] of users and [y, 1, b_i] of items, so that scores are inner products.
     summary : Summary or None
         None of a model that was loaded.
     """
@@ -72,6 +78,13 @@ class ALSModel(Model, ALSModelParams, MLReadable):
     alpha = Param(Params._dummy(), "alpha", "of the fit", typeConverter=TypeConverters.toFloat)
     regParam = Param(
         Params._dummy(), "regParam", "of the fit", typeConverter=TypeConverters.toFloat
+    )
+
+    mean = Param(
+        Params._dummy(), "mean", "of all scores, with bias", typeConverter=TypeConverters.toFloat
+    )
+    nonnegative = Param(
+        Params._dummy(), "nonnegative", "of the fit", typeConverter=TypeConverters.toBoolean
     )
 
     def __init__(
@@ -85,6 +98,9 @@ class ALSModel(Model, ALSModelParams, MLReadable):
         self._setDefault(
             userCol="user", itemCol="item", predictionCol="prediction", coldStartStrategy="nan"
         )
+        self._setDefault(
+            confidence="linear", unobservedWeight=1.0, bias=False, mean=0.0, nonnegative=False
+        )
         self.rank, self.summary = rank, summary
         self.userFactors, self.itemFactors = userFactors, itemFactors
 
@@ -93,6 +109,11 @@ class ALSModel(Model, ALSModelParams, MLReadable):
     setColdStartStrategy = setter("coldStartStrategy")
     setPredictionCol = setter("predictionCol")
     setBlockSize = setter("blockSize")
+
+    @property
+    def _width(self) -> int:
+        """Numbers in `features`."""
+        return self.rank + (2 if self.getOrDefault(self.bias) else 0)
 
     # ---- scores --------------------------------------------------------------------------------
 
@@ -108,45 +129,84 @@ class ALSModel(Model, ALSModelParams, MLReadable):
             table = factors.select(F.col("id").alias(f"{alias}_id"), F.col("features").alias(alias))
             condition = scored[column] == table[f"{alias}_id"]
             scored = scored.join(table, condition, "left").drop(f"{alias}_id")
-        score = lists.dot(self.rank)(F.col("__user"), F.col("__item"))
+        score = lists.dot(self._width)(F.col("__user"), F.col("__item"))
         answer = scored.withColumn(name, score).drop("__user", "__item")
         return answer.where(~F.isnan(F.col(name))) if drop else answer
 
     # ---- lists ---------------------------------------------------------------------------------
 
-    def recommendForAllUsers(self, numItems: int) -> DataFrame:
-        """The best items of every user: (userCol, recommendations), the latter an array of
-        (itemCol, rating), best first."""
-        return self._lists(self.userFactors, self.itemFactors, numItems, "numItems", "user")
+    def recommendForAllUsers(self, numItems: int, exclude: DataFrame | None = None) -> DataFrame:
+        """The best items of every user.
 
-    def recommendForAllItems(self, numUsers: int) -> DataFrame:
+        Parameters
+        ----------
+        numItems : int
+            At least 1; a list is shorter where there are fewer items.
+        exclude : DataFrame, optional
+            Pairs, in columns `userCol` and `itemCol`, that are not to be listed: what the model was
+            fitted on, say. Those that it does not know are of no effect.
+
+        Returns
+        -------
+        DataFrame
+            (userCol, recommendations), the latter an array of (itemCol, rating), best first.
+
+        Raises
+        ------
+        TypeError, ValueError
+            `numItems` is not an integer of at least 1; a column is missing or of a type that no id
+            is of.
+        """
+        return self._lists(self.userFactors, USER, numItems, "numItems", exclude)
+
+    def recommendForAllItems(self, numUsers: int, exclude: DataFrame | None = None) -> DataFrame:
         """The best users of every item, likewise."""
-        return self._lists(self.itemFactors, self.userFactors, numUsers, "numUsers", "item")
+        return self._lists(self.itemFactors, ITEM, numUsers, "numUsers", exclude)
 
-    def recommendForUserSubset(self, dataset: DataFrame, numItems: int) -> DataFrame:
+    def recommendForUserSubset(
+        self, dataset: DataFrame, numItems: int, exclude: DataFrame | None = None
+    ) -> DataFrame:
         """As `recommendForAllUsers`, of the users in a column `userCol`, each once; those that the
         model does not know are left out."""
         some = self._some(dataset, self.getUserCol(), "userCol", self.userFactors)
-        return self._lists(some, self.itemFactors, numItems, "numItems", "user")
+        return self._lists(some, USER, numItems, "numItems", exclude)
 
-    def recommendForItemSubset(self, dataset: DataFrame, numUsers: int) -> DataFrame:
+    def recommendForItemSubset(
+        self, dataset: DataFrame, numUsers: int, exclude: DataFrame | None = None
+    ) -> DataFrame:
         """As `recommendForAllItems`, of the items in a column `itemCol`."""
         some = self._some(dataset, self.getItemCol(), "itemCol", self.itemFactors)
-        return self._lists(some, self.userFactors, numUsers, "numUsers", "item")
+        return self._lists(some, ITEM, numUsers, "numUsers", exclude)
 
     def _some(self, dataset: DataFrame, column: str, what: str, factors: DataFrame) -> DataFrame:
         id_type(dataset, column, what)
-        ids = dataset.select(dataset[column].alias("wanted")).distinct()
-        return factors.join(ids, factors["id"] == ids["wanted"], "left_semi")
+        ids = dataset.select(dataset[column].alias("some")).distinct()
+        return factors.join(ids, factors["id"] == ids["some"], "left_semi")
 
     def _lists(
-        self, queries: DataFrame, listed: DataFrame, n: int, what: str, of: str
+        self, queries: DataFrame, of: int, n: int, what: str, exclude: DataFrame | None
     ) -> DataFrame:
         checks.integer(what, n, 1)
         names = self.getUserCol(), self.getItemCol()
-        if of == "item":
-            names = names[::-1]
-        return lists.best(queries, listed, n, self.rank, names, self.getBlockSize())
+        listed = self.itemFactors
+        if of == ITEM:
+            names, listed = names[::-1], self.userFactors
+        if exclude is not None:
+            queries = self._without(queries, listed, exclude, names)
+        return lists.best(queries, listed, n, self._width, names, self.getBlockSize())
+
+    def _without(
+        self, queries: DataFrame, listed: DataFrame, exclude: DataFrame, names: tuple[str, str]
+    ) -> DataFrame:
+        """Queries with an array of what they are not to be given."""
+        for name in names:
+            id_type(exclude, name, "exclude")
+        kinds = [side.schema["id"].dataType for side in (queries, listed)]
+        of, skip = (exclude[name].cast(kind) for name, kind in zip(names, kinds, strict=True))
+        pairs = exclude.select(of.alias("of"), skip.alias("skip")).dropna()
+        arrays = pairs.groupBy("of").agg(F.collect_list("skip").alias("skip"))
+        joined = queries.join(arrays, queries["id"] == arrays["of"], "left")
+        return joined.select("id", "features", "skip")
 
     # ---- elsewhere -----------------------------------------------------------------------------
 
@@ -168,12 +228,21 @@ class ALSModel(Model, ALSModelParams, MLReadable):
                 "only models with implicitPrefs=True become a recsys.ImplicitALS; of this one read "
                 "userFactors and itemFactors"
             )
-        sides = [_collected(factors, self.rank) for factors in (self.userFactors, self.itemFactors)]
+        bias, mean = self.getOrDefault(self.bias), self.getOrDefault(self.mean)
         model = ImplicitALS(
-            self.rank, alpha=self.getOrDefault(self.alpha) or 1.0, confidence="linear"
-        )
-        (users, x), (items, y) = sides
-        internal.start_from(model, x, y)
+            self.rank, alpha=self.getOrDefault(self.alpha) or 1.0, bias=bias,
+            confidence=self.getOrDefault(self.confidence), epsilon=value_of(self, "epsilon"),
+            unobserved_weight=self.getOrDefault(self.unobservedWeight),
+            nonnegative=self.getOrDefault(self.nonnegative),
+        )  # fmt: skip
+        sides = (self.userFactors, self.itemFactors)
+        (users, x), (items, y) = (_collected(each, self._width) for each in sides)
+        if bias:
+            x, y, f = x.astype(np.float64), y.astype(np.float64), self.rank
+            biases = {"user_biases": x[:, f] - mean, "item_biases": y[:, f + 1], "mean": mean}
+            internal.start_from(model, x[:, :f], y[:, :f], **biases)
+        else:
+            internal.start_from(model, x, y)
         internal.name_rows(
             model, Ids.of(users), Ids.of(items), (self.getUserCol(), self.getItemCol())
         )
@@ -181,47 +250,18 @@ class ALSModel(Model, ALSModelParams, MLReadable):
 
     def write(self) -> MLWriter:
         """Saves in MLlib's layout: metadata, userFactors, itemFactors."""
-        return _Writer(self)
+        return ModelWriter(self)
 
     def save(self, path: str) -> None:
         self.write().save(path)
 
     @classmethod
     def read(cls) -> MLReader:
-        return _Reader()
+        return ModelReader(cls)
 
 
-def _collected(factors: DataFrame, rank: int) -> tuple[list, np.ndarray]:
+def _collected(factors: DataFrame, width: int) -> tuple[list, np.ndarray]:
     table = factors.orderBy("id").toArrow().combine_chunks()
     features = table.column("features").combine_chunks()
     values = features.flatten().to_numpy()
-    return table.column("id").to_pylist(), np.ascontiguousarray(values).reshape(-1, rank)
-
-
-class _Writer(MLWriter):
-    def __init__(self, model: ALSModel) -> None:
-        super().__init__()
-        self.model = model
-
-    def saveImpl(self, path: str) -> None:
-        spark = self.model.userFactors.sparkSession
-        DefaultParamsWriter.saveMetadata(
-            self.model, path, spark, extraMetadata={"rank": self.model.rank}
-        )
-        mode = "overwrite" if self.shouldOverwrite else "error"
-        self.model.userFactors.write.mode(mode).parquet(f"{path}/userFactors")
-        self.model.itemFactors.write.mode(mode).parquet(f"{path}/itemFactors")
-
-
-class _Reader(MLReader):
-    def load(self, path: str) -> ALSModel:
-        spark = SparkSession.active()
-        metadata = DefaultParamsReader.loadMetadata(path, spark)
-        model = ALSModel(
-            int(metadata["rank"]),
-            spark.read.parquet(f"{path}/userFactors"),
-            spark.read.parquet(f"{path}/itemFactors"),
-        )
-        model._resetUid(metadata["uid"])
-        DefaultParamsReader.getAndSetParams(model, metadata)
-        return model
+    return table.column("id").to_pylist(), np.ascontiguousarray(values).reshape(-1, width)

@@ -11,7 +11,7 @@ from pyspark.ml.recommendation import _ALSParams as ALSParams
 
 from recsys import checks
 
-__all__ = ["ALSModelParams", "ALSParams", "MoreParams", "setter", "value_of"]
+__all__ = ["ALSModelParams", "ALSParams", "MoreParams", "SchemeParams", "setter", "value_of"]
 
 STORAGE_LEVELS = (
     "NONE", "DISK_ONLY", "DISK_ONLY_2", "DISK_ONLY_3", "MEMORY_ONLY", "MEMORY_ONLY_2",
@@ -23,28 +23,43 @@ def _param(name: str, doc: str, convert: Callable[[Any], Any]) -> Any:
     return Param(Params._dummy(), name, doc, typeConverter=convert)
 
 
-class MoreParams(Params):
-    """What pyspark's ALS does not have."""
+class SchemeParams(Params):
+    """What pyspark's ALS does not have, and a model remembers."""
 
-    solver = _param(
-        "solver", "'cholesky' (exact) or 'cg' (conjugate gradient)", TypeConverters.toString
-    )
-    cgSteps = _param("cgSteps", "steps of conjugate gradient, >= 1", TypeConverters.toInt)
     confidence = _param(
         "confidence",
         "with implicitPrefs: 'linear' (1 + alpha |r|, as MLlib), 'log' (1 + alpha log(1 + |r| / "
         "epsilon)) or 'scaled' (alpha |r|)",
         TypeConverters.toString,
     )
-    epsilon = _param("epsilon", "count at which 'log' bends, > 0", TypeConverters.toFloat)
+    epsilon = _param(
+        "epsilon",
+        "count at which 'log' bends, > 0; unset: each user's mean",
+        TypeConverters.toFloat,
+    )
     unobservedWeight = _param(
         "unobservedWeight", "weight of cells without an entry, >= 0", TypeConverters.toFloat
     )
+    bias = _param("bias", "users and items have biases", TypeConverters.toBoolean)
+
+
+class MoreParams(SchemeParams):
+    """What pyspark's ALS does not have."""
+
+    solver = _param(
+        "solver", "'cholesky' (exact) or 'cg' (conjugate gradient)", TypeConverters.toString
+    )
+    cgSteps = _param("cgSteps", "steps of conjugate gradient, >= 1", TypeConverters.toInt)
     regularizationExponent = _param(
         "regularizationExponent",
         "nu: lambda = regParam (n + unobservedWeight columns)^nu; unset: regParam times the "
         "entries over 0 of a user or item, as MLlib",
         TypeConverters.toFloat,
+    )
+    acceleration = _param(
+        "acceleration",
+        "momentum: fewer iterations to the same objective, which is computed for it",
+        TypeConverters.toBoolean,
     )
     numWorkers = _param(
         "numWorkers", "tasks that fit together; unset: as many as there are", TypeConverters.toInt
@@ -67,8 +82,8 @@ class MoreParams(Params):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self._setDefault(
-            solver="cholesky", cgSteps=3, confidence="linear", epsilon=1.0, unobservedWeight=1.0,
-            wire="float32", computeLoss=False,
+            solver="cholesky", cgSteps=3, confidence="linear", unobservedWeight=1.0, bias=False,
+            acceleration=False, wire="float32", computeLoss=False,
         )  # fmt: skip
 
 
@@ -95,11 +110,6 @@ def check(params: Params) -> None:
     def value(name: str) -> Any:
         return value_of(params, name)
 
-    if value("nonnegative"):
-        raise NotImplementedError(
-            "nonnegative=True is not supported on Spark: fit recsys.ImplicitALS(nonnegative=True) "
-            "in one process, or keep pyspark.ml.recommendation.ALS for this"
-        )
     for name, least in {"rank": 1, "maxIter": 0, "numUserBlocks": 1, "numItemBlocks": 1}.items():
         checks.integer(name, value(name), least)
     for name in ("cgSteps", "blockSize"):
@@ -112,13 +122,18 @@ def check(params: Params) -> None:
         checks.integer("checkpointInterval (or -1: no checkpoints)", interval, 1)
     checks.number("regParam", value("regParam"), least=0)
     checks.number("alpha", value("alpha"), least=0)
-    checks.number("epsilon", value("epsilon"), above=0)
+    if value("epsilon") is not None:
+        checks.number("epsilon", value("epsilon"), above=0)
     checks.number("unobservedWeight", value("unobservedWeight"), least=0)
     if value("regularizationExponent") is not None:
         checks.number("regularizationExponent", value("regularizationExponent"))
     checks.choice("solver", value("solver"), ("cholesky", "cg"))
     checks.choice("confidence", value("confidence"), ("linear", "log", "scaled"))
     checks.choice("wire", value("wire"), ("float32", "bfloat16"))
+    if value("bias") and value("wire") == "bfloat16":
+        raise ValueError(
+            "wire='bfloat16' is too coarse for biases: leave wire at 'float32', or bias at False"
+        )
     cold_start(value("coldStartStrategy"))
     for name in ("intermediateStorageLevel", "finalStorageLevel"):
         checks.choice(name, value(name), STORAGE_LEVELS)

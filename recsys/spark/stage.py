@@ -42,7 +42,7 @@ _DEFINITE = {
 
 
 def fit(entries: DataFrame, settings: Settings, level: StorageLevel) -> tuple[DataFrame, dict]:
-    """Factors by (side, key), stored on the executors, and what rank 0 tells of the fit.
+    """Factors by (side, key), stored on the executors, and what rank 0 reports of the fit.
 
     Raises
     ------
@@ -57,18 +57,18 @@ def fit(entries: DataFrame, settings: Settings, level: StorageLevel) -> tuple[Da
         fitted = (
             pieces.repartitionById(world, "rank")
             .select("side", "data")
-            .mapInArrow(worker(settings), SCHEMA, barrier=True)
+            .mapInArrow(worker(settings), SCHEMA, barrier=True, **_profile(settings.layout.cores))
             .repartition(max(settings.n_blocks), "side", "key")
             .persist(level)
         )
         # What is lost of them, copies and all, is made again: not so after a local checkpoint
-        told = [json.loads(row["log"]) for row in fitted.where("log is not null").collect()]
-    told.sort(key=lambda each: each["rank"])
-    failed = [each for each in told if "error" in each]
+        reports = [json.loads(row["log"]) for row in fitted.where("log is not null").collect()]
+    reports.sort(key=lambda each: each["rank"])
+    failed = [each for each in reports if "error" in each]
     if failed:
         worst = min(failed, key=lambda each: each["error"] not in _DEFINITE)
         raise _DEFINITE.get(worst["error"], RuntimeError)(worst["message"])
-    return fitted, told[0]
+    return fitted, reports[0]
 
 
 # ---- before the stage --------------------------------------------------------------------------
@@ -79,18 +79,36 @@ def layout(
 ) -> Layout:
     """How many tasks; ValueError where Spark could not run them all at the same time."""
     _check_barriers(spark)
-    slots, is_local = _slots(spark)
+    at_a_time, is_local = slots(spark)
     cpus = int(_setting(spark, "spark.task.cpus", "1"))
+    cores = threads if threads != cpus and _schedules_by_stage(spark) else None
+    if cores is not None:
+        at_a_time = max(1, at_a_time * cpus // cores)
     if workers is None:
         # in one process one task with all its threads has nobody to send factors to
-        workers = 1 if is_local else min(slots, max(n_blocks))
-        threads = threads or (slots if is_local else cpus)
-    elif workers > slots:
+        workers = 1 if is_local else min(at_a_time, max(n_blocks))
+        threads = threads or (at_a_time if is_local else cpus)
+    elif workers > at_a_time:
         raise ValueError(
-            f"numWorkers={workers}, but Spark can run only {slots} tasks at a time here: lower it, "
-            "or add executors"
+            f"numWorkers={workers}, but Spark can run only {at_a_time} tasks at a time here: lower "
+            "it, or add executors"
         )
-    return Layout(workers, threads or (max(1, slots // workers) if is_local else cpus))
+    default = max(1, at_a_time // workers) if is_local else cpus
+    return Layout(workers, threads or default, cores)
+
+
+def _schedules_by_stage(spark: SparkSession) -> bool:
+    """Whether tasks of one stage may take more cores than those of others."""
+    return _setting(spark, "spark.master", "").startswith(("spark://", "yarn", "k8s://"))
+
+
+def _profile(cores: int | None) -> dict[str, Any]:
+    """What `mapInArrow` is told of the cores of a task."""
+    if cores is None:
+        return {}
+    from pyspark.resource import ResourceProfileBuilder, TaskResourceRequests
+
+    return {"profile": ResourceProfileBuilder().require(TaskResourceRequests().cpus(cores)).build}
 
 
 def _check_barriers(spark: SparkSession) -> None:
@@ -115,7 +133,7 @@ def _setting(spark: SparkSession, name: str, default: str) -> str:
     return str(spark.conf.get(name, default))
 
 
-def _slots(spark: SparkSession) -> tuple[int, bool]:
+def slots(spark: SparkSession) -> tuple[int, bool]:
     """Tasks that can run at the same time, and whether all of Spark is one process."""
     master = _setting(spark, "spark.master", "")
     is_local = master == "local" or master.startswith("local[")

@@ -17,10 +17,11 @@ from recsys.spark.store import ArrowStore
 
 
 class Layout(NamedTuple):
-    """How many tasks fit together, with how many threads each; 0: all there are."""
+    """How many tasks fit together, and with what."""
 
     workers: int
-    threads: int
+    threads: int  # of each; 0: all there are
+    cores: int | None = None  # that Spark sets aside for each; None: spark.task.cpus
 
 
 class Settings(NamedTuple):
@@ -56,8 +57,8 @@ def _cut(
     table = pa.Table.from_batches(batches)
     users, items, values = (column.to_numpy() for column in table.columns)
     ranks, sides, data = [], [], []
-    for side, (own, other) in enumerate(((users, items), (items, users))):
-        for rank, piece in split(own, other, values, n_blocks[side], world, most):
+    for side, (rows, columns) in enumerate(((users, items), (items, users))):
+        for rank, piece in split(rows, columns, values, n_blocks[side], world, most):
             ranks.append(rank)
             sides.append(side)
             data.append(piece)
@@ -101,15 +102,27 @@ def work(
     )
     try:
         pieces = _pieces(batches)
-        keys, factors, told = distributed.fit(place, pieces, settings.n_blocks, settings.problem)
+        keys, factors, report = distributed.fit(place, pieces, settings.n_blocks, settings.problem)
     except (CheckpointError, FloatingPointError, MemoryError, PeerGaveUpError, ValueError) as error:
         yield _log({"rank": rank, "error": type(error).__name__, "message": str(error)})
         return
-    yield _log({"rank": rank, **vars(told)})
+    yield _log({"rank": rank, **vars(report)})
     for side in (USER, ITEM):
         for begin in range(0, len(keys[side]), most):
             at = slice(begin, begin + most)
-            yield _rows(side, keys[side][at], factors[side][at])
+            rows = factors[side][at]
+            if settings.problem.bias:
+                rows = _with_bias(side, rows, report.mean)
+            yield _rows(side, keys[side][at], rows)
+
+
+def _with_bias(side: int, rows: np.ndarray, mean: float) -> np.ndarray:
+    """[x, b + mean, 1] of users' [x, b], [y, 1, b] of items': their products are scores."""
+    factors, bias = rows[:, :-1], rows[:, -1]
+    columns = (bias + np.float32(mean), 1) if side == USER else (1, bias)
+    return np.column_stack(
+        [factors, *(np.broadcast_to(np.float32(c), bias.shape) for c in columns)]
+    )
 
 
 def _pieces(batches: Iterator[pa.RecordBatch]) -> tuple[list, list]:

@@ -166,7 +166,8 @@ def tune(
     settings = {"random_state": random_state, "prune": prune, **task.settings()}
     settings["space"] = _space_as_json(optuna, axes)
     file = None if study is None else StudyFile(Path(study), settings, axes)
-    starts = [start_of(task.model({}), space, axes), *corners_of(model_class, space, axes)]
+    start = start_of(task.model({}), space, axes, task.train)
+    starts = [start, *corners_of(model_class, space, axes)]
     search = Search(optuna, task, axes, starts, random_state, prune, file)
     search.run(trials, timeout, callback, show_progress)
     best = best_of(search.trials, task.metric)

@@ -25,15 +25,15 @@ from recsys.models.display import shown
 from recsys.models.model import Model
 
 if TYPE_CHECKING:
-    pass
+    from scipy import sparse
 
 # What costs time in proportion (factors, iterations, negatives of LogisticMF) is left to the user.
 # A space need not hold the model's defaults: a search in it begins with them all the same.
 SPACES: dict[type[Model], dict[str, Any]] = {
     # The setting of Rendle et al. (2022), whose best values lie closest together among data sets
     ImplicitALS: {
-        "unobserved_weight": (0.0003, 1.0, "log"),
-        "regularization": (0.001, 0.05, "log"),
+        "unobserved_weight": (0.0003, 2.0, "log"),
+        "regularization": (0.001, 0.1, "log"),
         "regularization_exponent": [1.0],
         "alpha": (0.3, 10.0, "log"),
         "bias": [False, True],
@@ -151,10 +151,11 @@ def axes_of(
 
 
 def start_of(
-    usual: Model, space: str | Mapping[str, Any], axes: Mapping[str, Axis]
+    usual: Model, space: str | Mapping[str, Any], axes: Mapping[str, Axis], train: sparse.csr_array
 ) -> dict[str, Any]:
-    """What the first trial has: the defaults, of a space of one's own those that it holds."""
-    defaults = {name: internal.in_effect(usual, name) for name in axes}
+    """What the first trial has: the defaults on these data, of a space of one's own those that it
+    holds."""
+    defaults = {name: internal.in_effect(usual, name, train) for name in axes}
     whole = isinstance(space, str)
     return {name: value for name, value in defaults.items() if whole or axes[name].holds(value)}
 

@@ -14,12 +14,16 @@ def hybrid(tmp_path):
     whole = sp.csr_matrix(kinds & (rng.random(kinds.shape) < 0.8)).tocoo()
     part = rng.choice(["train", "valid", "test"], whole.nnz, p=[0.6, 0.2, 0.2]).astype("U12")
     part[whole.col >= 35], part[whole.col >= 40] = "cold_valid", "cold_test"
+    part[whole.row >= 56] = "user_test"
     described = sp.csr_matrix(np.eye(3)[np.arange(45) % 3])
+    people = sp.csr_matrix(np.eye(3)[np.argmax(kinds[:, :3], axis=1)])
     arrays = {"cold_valid_items": np.arange(35, 40), "cold_test_items": np.arange(40, 45)}
-    for name in ("train", "valid", "test", "cold_valid", "cold_test", "item_features"):
+    arrays["cold_test_users"] = np.arange(56, 60)
+    parts = {"item_features": described, "user_features": people}
+    for name in ("train", "valid", "test", "cold_valid", "cold_test", "user_test", *parts):
         ours = part == name
         entries = np.ones(ours.sum()), (whole.row[ours], whole.col[ours])
-        matrix = described if name == "item_features" else sp.csr_matrix(entries, whole.shape)
+        matrix = parts.get(name, sp.csr_matrix(entries, whole.shape))
         arrays |= {f"{name}_indices": matrix.indices, f"{name}_indptr": matrix.indptr}
         arrays[f"{name}_shape"] = matrix.shape
     (tmp_path / "hybrid").mkdir()
@@ -37,6 +41,9 @@ def test_whole_run(run, hybrid):
         assert 0 < rows[name]["cold"] <= 1 and 0 < rows[name]["warm"] <= 1
     # Five items of three kinds: at random 0.6 or so.
     assert rows["ImplicitALS"]["cold"] > 0.9 and rows["TF-IDF profile"]["cold"] > 0.9
+    assert rows["ImplicitALS, features afterwards"]["cold"] > 0.9
+    strangers = rows["ImplicitALS, tuned"]["strangers"]
+    assert 0 < strangers["joint"] <= 1 and "Users of lastfm-2k without events" in done.stdout
     plain, boosted, _ = rows["ImplicitALS, tuned"]["mixed"]
     assert plain["share"] <= boosted["share"]
     assert "| lastfm-2k | 2 " in done.stdout.replace("  ", " ")

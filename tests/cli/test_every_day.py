@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import recsys
@@ -28,6 +29,28 @@ def test_update(as_json, folder):
     assert as_json("recommend", "m.safetensors", "--user", "zoe", "-N", 1)[0]["user"] == "zoe"
 
 
+def test_values_are_in_the_column_trained_on(recsys_, folder):
+    before = recsys.load("model.safetensors")
+    recsys_("update", "model.safetensors", day(folder), "-o", "m.safetensors")
+    gained = recsys.load("m.safetensors").training_matrix.sum() - before.training_matrix.sum()
+    assert gained == 3 + 2 + 1
+    both = {"user": ["ann", "zoe"], "artist": ["Abba", "Wire"]}
+    recsys.ImplicitALS(2, random_state=0).fit(
+        Interactions.from_frame(pd.DataFrame(both), "user", "artist")
+    ).save("ones.safetensors")  # each event was one
+    recsys_("update", "ones.safetensors", day(folder), "-o", "m.safetensors")
+    assert recsys.load("m.safetensors").training_matrix.sum() == 2 + 3
+
+
+def test_neighbours_learn_a_day(recsys_, folder):
+    recsys_("update", "neighbors.safetensors", day(folder), "-o", "m.safetensors")
+    want = recsys.load("neighbors.safetensors")
+    want.partial_fit(Interactions.from_csv("day.csv", "user", "artist", "plays"))
+    found = recsys.load("m.safetensors")
+    np.testing.assert_array_equal(found.similarity.toarray(), want.similarity.toarray())
+    assert list(found.users)[-1] == "zoe"
+
+
 def test_bad_days(error, folder):
     line = ("update", "model.safetensors")
     assert "day.csv" in error(*line, day(folder, ""), "-o", "m.safetensors")
@@ -35,7 +58,15 @@ def test_bad_days(error, folder):
     assert "plays" in message and "'x'" in message
     message = error("update", "numbers.safetensors", day(folder), "-o", "m.safetensors")
     assert "knows no ids" in message
-    assert "ItemNeighbors" in error("update", "neighbors.safetensors", "day.csv", "-o", "m")
+    assert "there are no events" in error(*line, day(folder, ""), "-o", "m.safetensors")
+    (folder / "day.csv").write_text("user,artist\nzoe,Wire\n", encoding="utf-8")
+    assert "no column 'plays'" in error(*line, "day.csv", "-o", "m.safetensors")
+    integers = pd.DataFrame({"user": [1, 2], "artist": [3, 4], "plays": [1, 1]})
+    integers.to_parquet(folder / "integers.parquet")
+    message = error(*line, "integers.parquet", "-o", "m.safetensors")
+    assert "users holds 1 (int), of another kind" in message
+    message = error("update", "neighbors.safetensors", day(folder), "--rounds", 2, "-o", "m")
+    assert "--rounds 2 is for models with factors; the model is an ItemNeighbors" in message
 
 
 def test_strangers(as_json, recsys_, error):
@@ -70,6 +101,12 @@ def test_users_without_a_history_are_measured_as_asked(recsys_, error, folder):
     done = recsys_(*line, "--unknown", "skip", "--json")
     assert json.loads(done.stdout)["models"]["few.safetensors"]["n_users"] == 1
     assert "1 users have no history, and are left out" in done.stderr
+    (folder / "test.csv").write_text("user,item\nann,Abba\neve,Wire\nkim,Abba\n", encoding="utf-8")
+    done = recsys_(*line, "--unknown", "popular", "--json")  # eve and kim are in test alone
+    assert json.loads(done.stdout)["models"]["few.safetensors"]["n_users"] == 3
+    done = recsys_(*line, "--unknown", "skip", "--json")
+    assert "2 users have no history, and are left out" in done.stderr
+    assert "2 users with test items" in error(*line, "--unknown", "error")
 
 
 @pytest.mark.parametrize("command", ["train", "update"])
@@ -81,7 +118,9 @@ def test_without_history(recsys_, folder, error, command):
     recsys_(*lines[command], "--no-history", "-o", "m.safetensors")
     assert recsys.load("m.safetensors").training_matrix is None
     line = ("recommend", "m.safetensors", "--user", "ann")
-    assert "no training matrix is remembered" in error(*line)
+    message = error(*line)
+    assert "no training matrix is remembered" in message and "user_items" not in message
+    assert "--histories FILE, or --keep-seen where" in message and "--no-history has" in message
     assert recsys_(*line, "--keep-seen").stdout
 
 

@@ -4,7 +4,7 @@ import threading
 
 import numpy as np
 import pytest
-from distributed_problem import alone, entries, problem
+from distributed_problem import LOG, alone, entries, problem
 
 from recsys.distributed import Place, fit
 from recsys.distributed.fit import memory_of
@@ -17,6 +17,19 @@ KINDS = {
     "cg": {"cg_steps": 3, "iterations": 8},
     "ratings": {"signed": None, "unobserved_weight": 0.0, "init_scale": 1.0},
     "weight": {"unobserved_weight": 0.3},
+    "mean": {"by_user_mean": True, "signed": LOG},
+    "momentum": {"acceleration": True, "iterations": 9},
+    "cg momentum": {"acceleration": True, "iterations": 9, "cg_steps": 2},
+    "biases": {"bias": True, "unobserved_weight": 0.3, "acceleration": True, "iterations": 7},
+    "biased ratings": {
+        "signed": None,
+        "unobserved_weight": 0.0,
+        "init_scale": 1.0,
+        "bias": True,
+        "cg_steps": 3,
+    },
+    "nonnegative": {"nonnegative": True, "acceleration": True, "iterations": 7},
+    "nonnegative and biases": {"nonnegative": True, "bias": True},
 }
 
 
@@ -48,12 +61,13 @@ def test_objective_is_that_of_one_process(kind):
     told = problem(loss=True, **KINDS[kind])
     fitted = fit_in_threads(*entries(), (3, 2), 2, told)
     x, y, loss = alone(*entries(), told)
-    assert fitted.told.losses[-1] == pytest.approx(loss, rel=1e-6)
+    assert fitted.report.losses[-1] == pytest.approx(loss, rel=1e-5 if told.nonnegative else 1e-6)
+    assert told.nonnegative == (min(each[:, :8].min() for each in fitted.factors) >= 0)
     scores = fitted.factors[0] @ fitted.factors[1].T
     np.testing.assert_allclose(scores, x @ y.T, atol=2e-3 * np.abs(x @ y.T).max())
 
 
-@pytest.mark.parametrize("kind", ["exact", "cg", "ratings"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_same_bits_for_any_number_of_ranks(kind):
     told = problem(**KINDS[kind])
     users, items, values = entries()
@@ -95,15 +109,15 @@ def test_bfloat16_on_the_wire():
     told = problem(loss=True)
     whole = fit_in_threads(*entries(), (4, 4), 2, told)
     half = fit_in_threads(*entries(), (4, 4), 2, problem(loss=True, half=True))
-    assert half.told.losses[-1] == pytest.approx(whole.told.losses[-1], rel=2e-3)
+    assert half.report.losses[-1] == pytest.approx(whole.report.losses[-1], rel=2e-3)
     assert bits(half) == bits(fit_in_threads(*entries(), (4, 4), 3, problem(half=True)))
-    assert half.told.bytes_sent < 0.7 * whole.told.bytes_sent
+    assert half.report.bytes_sent < 0.7 * whole.report.bytes_sent
     values = np.float32([1, -1, 0, 1e30, 1 + 2**-9, 1 + 3 * 2**-9, np.pi])
     assert np.all(np.abs(from_half(to_half(values)) - values) <= np.abs(values) / 256)
     assert from_half(to_half(values))[4] == 1  # a tie, to even
 
 
-@pytest.mark.parametrize("kind", ["exact", "cg"])
+@pytest.mark.parametrize("kind", ["exact", "cg momentum", "biases", "nonnegative"])
 def test_a_fit_goes_on_from_its_last_checkpoint_with_the_same_bits(kind):
     told = problem(**KINDS[kind] | {"iterations": 7})
     whole = fit_in_threads(*entries(), (4, 4), 2, told)
@@ -113,7 +127,7 @@ def test_a_fit_goes_on_from_its_last_checkpoint_with_the_same_bits(kind):
     # one rank had not written its last one when it was lost
     del store.files["rank-1-of-2-iteration-6.factors"]
     again = fit_in_threads(*entries(), (4, 4), 2, told, store=store, every=2)
-    assert again.told.first == 4 and bits(again) == bits(whole)
+    assert again.report.first == 4 and bits(again) == bits(whole)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +146,7 @@ def test_a_rank_that_dies_is_an_error_everywhere(monkeypatch):
     solve = Rank._half_sweep
 
     def dies(self, *args):
-        if self.mesh.rank == 1 and len(self.told.seconds) == 1:
+        if self.mesh.rank == 1 and len(self.report.seconds) == 1:
             self.mesh.close()
             raise SystemExit("killed")
         solve(self, *args)
@@ -149,7 +163,7 @@ def test_a_rank_that_gives_up_says_why(monkeypatch):
     solve = Rank._half_sweep
 
     def fails(self, *args):
-        if self.mesh.rank == 2 and len(self.told.seconds) == 1:
+        if self.mesh.rank == 2 and len(self.report.seconds) == 1:
             raise FloatingPointError("row 7 has no finite solution")
         solve(self, *args)
 
@@ -240,4 +254,4 @@ def test_blocks_without_rows():
     told = problem(factors=2, loss=True)
     one = fit_in_threads(users, items, values, (9, 9), 1, told)
     assert bits(fit_in_threads(users, items, values, (9, 9), 6, told)) == bits(one)
-    assert one.told.losses[-1] == pytest.approx(alone(users, items, values, told)[2], rel=1e-5)
+    assert one.report.losses[-1] == pytest.approx(alone(users, items, values, told)[2], rel=1e-5)

@@ -52,6 +52,32 @@ def test_graded_ndcg_by_hand():
         USER_METRICS["ndcg_exponential"](judge([[0]], sp.csr_array([[500.0]])), 1)
 
 
+# ---- the order of lists ------------------------------------------------------------------------
+
+
+def test_lists_go_by_rank_or_score_where_there_are_such_columns(caplog):
+    lists = pd.DataFrame(
+        {"user": "u", "item": list("abc"), "score": [1.0, 3.0, 2.0], "rank": [3, 2, 1]}
+    )
+    truth = pd.DataFrame({"user": ["u"], "item": ["c"]})
+
+    def place(table, **options):
+        found = [evaluate_lists(table, truth, k, "recall", **options) for k in (1, 2, 3)]
+        return 4 - int(sum(each.mean[f"recall@{k}"] for k, each in enumerate(found, 1)))
+
+    with caplog.at_level("INFO", logger="recsys"):
+        assert place(lists) == 1  # by rank
+        assert place(lists.drop(columns="rank")) == 2  # by score
+        assert place(lists[["user", "item"]]) == 3
+    said = {record.getMessage() for record in caplog.records}
+    assert said == {f"recommended: lists go by the column '{name}'" for name in ("rank", "score")}
+    assert place(lists, score="score") == 2
+    assert place(lists.rename(columns={"item": "rank", "rank": "x"}).assign(item=list("abc"))[
+        ["user", "item", "score"]]) == 2  # fmt: skip
+    with pytest.raises(TypeError, match="recommended: expected a pandas"):
+        evaluate_lists([1, 2], truth, 1, "recall")
+
+
 # ---- diversity ---------------------------------------------------------------------------------
 
 

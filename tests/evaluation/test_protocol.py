@@ -8,9 +8,9 @@ import pytest
 import scipy.sparse as sp
 
 import recsys
-from recsys import Interactions, evaluation
+from recsys import ImplicitALS, Interactions, ItemNeighbors, evaluation
 from recsys.evaluation import OVERALL_METRICS, USER_METRICS, evaluate, protocol
-from recsys.interactions import Ids
+from recsys.interactions.ids import IdKindError, Ids
 
 
 class Dense:
@@ -257,6 +257,40 @@ def test_users_without_a_history():
         of(model, train, test, metrics="recall", k=1, unknown="x")
     with pytest.raises(ValueError, match="so nobody is measured"):
         of(model, sp.csr_matrix((4, 4)), test, metrics="recall", k=1, unknown="skip")
+
+
+def test_strangers_of_test_are_answered_as_asked():
+    train = Interactions.from_arrays(["a", "a", "b"], ["p", "q", "p"])
+    test = Interactions.from_arrays(["b", "x", "y", "y"], ["q", "p", "q", "new"])
+    model = ItemNeighbors(k=2, weighting=None).fit(train, show_progress=False)
+    options = {"metrics": "recall", "k": 1, "show_progress": False}
+    assert evaluate(model, train, test, **options).users.tolist() == [1]
+    found = evaluate(model, train, test, **options, unknown="popular")  # x and y get p
+    assert found.users.tolist() == [1, 2, 3] and found.n_without_history == 0
+    assert found.per_user["recall@1"].tolist() == [1, 1, 0]
+    found = evaluate(model, train, test, **options, unknown="skip")
+    assert found.users.tolist() == [1] and found.n_without_history == 2
+    with pytest.raises(ValueError, match="2 users with test items have no entry in train"):
+        evaluate(model, train, test, **options, unknown="error")
+    with pytest.raises(IdKindError, match="users of test holds 1"):
+        evaluate(model, train, Interactions.from_arrays([1], ["q"]), **options, unknown="skip")
+
+
+def test_items_in_options_are_ids_where_there_are_such():
+    train = Interactions.from_arrays(["a", "a", "b", "c"], ["p", "q", "p", "r"])
+    test = Interactions.from_arrays(["b"], ["q"])
+    model = ImplicitALS(2, random_state=0).fit(train, show_progress=False)
+    options = {"metrics": "recall", "k": 1, "show_progress": False}
+    for name, items, hit in (("among", ["q"], 1), ("items", ["r"], 0), ("filter_items", "q", 0)):
+        found = evaluate(model, train, test, **options, options={name: items})
+        assert found.mean["recall@1"] == hit
+        rows = {name: np.atleast_1d(model.items.rows(items))}
+        plain = model.without_ids(), train.user_items, test.aligned(model.users, model.items)
+        assert of(*plain[:2], plain[2].user_items, options=rows).mean == pytest.approx(
+            evaluate(model, train, test, options={name: items}, show_progress=False).mean
+        )
+    with pytest.raises(KeyError, match="among not known: 'z'"):
+        evaluate(model, train, test, **options, options={"among": ["z"]})
 
 
 def test_ties_across_the_cut_are_counted():

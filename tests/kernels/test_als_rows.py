@@ -47,7 +47,7 @@ def arguments(
         "failed": np.zeros(matrix.shape[0], np.uint8),
         "row_loss": np.zeros(matrix.shape[0]),
         "offsets": t,
-        "common": (-w0 * (t.astype(np.float64) @ y)).astype(dtype) if offsets else None,
+        "common": (-w0 * (t.astype(np.float64) @ y))[np.newaxis].astype(dtype) if offsets else None,
     }
 
 
@@ -95,6 +95,26 @@ def test_offsets_equal_reference(isa, dtype, case, f, w0):
     np.testing.assert_allclose(
         got["row_loss"], expected["row_loss"], rtol=5 * TOLERANCE[dtype], atol=5e-3
     )
+
+
+@pytest.mark.parametrize("case", ["every length", "mixed", "nothing stored", "long"])
+@pytest.mark.parametrize("f", [1, 17, 65])
+@pytest.mark.parametrize("offsets", [False, True])
+def test_means_equal_reference(isa, dtype, case, f, offsets):
+    args = arguments(CASES[case](), f, dtype, w0=0.3, exponent=0.5, offsets=offsets)
+    means = np.random.default_rng(1).standard_normal(args["solved"].shape).astype(dtype)
+    drawn = args["regularization"][:, np.newaxis].astype(dtype) * means
+    args["common"] = drawn if args["common"] is None else drawn + args["common"]
+    got = solve(_als.als_rows, args, isa=isa, num_threads=2)
+    expected = by_twin(args)
+    assert not got["failed"].any()
+    off = {"rtol": 5 * TOLERANCE[dtype], "atol": 5 * TOLERANCE[dtype]}  # it may cancel the entries
+    np.testing.assert_allclose(got["solved"], expected["solved"], **off)
+    np.testing.assert_allclose(
+        got["row_loss"], expected["row_loss"], rtol=5 * TOLERANCE[dtype], atol=5e-3
+    )
+    converged = solve(_als.als_rows, {**args, "cg_steps": CONVERGED}, isa=isa, num_threads=2)
+    np.testing.assert_allclose(converged["solved"], expected["solved"], **off)
 
 
 @pytest.mark.parametrize("case", ["every length", "many short", "mixed", "long"])

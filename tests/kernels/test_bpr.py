@@ -41,6 +41,9 @@ OPTIONS = {
     "several": {"negatives": 7},
     "hardest": {"candidates": 11},
     "warp": {"rank_weights": RANK_WEIGHTS, "candidates": 3, "margin": 0.5},
+    "means": {"means": True},
+    "means, frozen": {"means": True, "frozen": True},
+    "means, no biases": {"means": True, "b": None, "rank_weights": RANK_WEIGHTS, "candidates": 3},
     "warp of several": {"rank_weights": RANK_WEIGHTS, "candidates": 3, "negatives": 2, "b": None},
 }
 

@@ -76,7 +76,8 @@ def test_equals_twin(isa, dtype, case, f):
         "gram": y.factors.T.astype(np.float64) @ y.factors, "regularization": side.regularization,
         "unobserved_weight": 0.5, "tolerance": 1e-9, "sweeps": 2000,
         "failed": np.zeros(side.n_rows, np.uint8), "row_loss": np.full(side.n_rows, np.nan),
-        "offsets": offsets, "common": -dtype(0.5) * (offsets @ y.factors), "unbounded": f // 17,
+        "offsets": offsets, "common": -dtype(0.5) * (offsets @ y.factors)[np.newaxis],
+        "unbounded": f // 17,
     }  # fmt: skip
     written = ("solved", "failed", "row_loss")
     own = {name: args[name].copy() for name in written}

@@ -8,8 +8,7 @@ from every_model import counts, learned
 from scipy import sparse
 
 from recsys import ExplicitALS, ImplicitALS
-from recsys.kernels import Factors
-from recsys.models.acceleration import Momentum
+from recsys.kernels import Factors, Momentum
 
 PLAIN = {"acceleration": False}
 VARIANTS = {

@@ -25,7 +25,7 @@ from every_model import (
 from scipy import sparse
 
 from recsys import BPR, NotFittedError, NumericalWarning, kernels
-from recsys.models.least_squares import SOLVERS
+from recsys.models.alternating import SOLVERS
 
 every = pytest.mark.parametrize("name", EVERY)
 factors = pytest.mark.parametrize("name", FACTORS)

@@ -132,3 +132,8 @@ def test_wide_spread_warns_in_float32_only():
     signed_confidence(counts_of(data, [0, 4], dtype=F64), "linear", 40.0, None)
     signed_confidence(counts_of(data, [0, 4], dtype=F32), "log", 40.0, None)
     signed_confidence(counts_of([0, 0, 0, 1e9], [0, 4], dtype=F32), "scaled", 1.0, None)
+
+
+def test_a_function_of_the_matrix_itself(counts):
+    with pytest.raises(TypeError, match=r"SciPy says: .*lambda counts: 1 \+ alpha \* counts.data"):
+        signed_confidence(counts, lambda matrix: 1 + matrix, 1.0, None)

@@ -74,8 +74,8 @@ def test_ids_are_matched():
         plays.users,
         [f"i{n}" for n in range(ITEMS, ITEMS + NEW)],
     )
-    among = model.items.rows(list(cold.items))
-    found = evaluate(model, plays, cold, "ndcg", 10, options={"among": among}, show_progress=False)
+    options = {"among": list(cold.items)}
+    found = evaluate(model, plays, cold, "ndcg", 10, options=options, show_progress=False)
     assert found.mean["ndcg@10"] > 0.8
     nearest, _ = model.similar_items("i41", N=5)
     assert {int(each[1:]) % 4 for each in nearest} == {1}
@@ -192,7 +192,7 @@ def test_new_items_are_boosted():
     listed, boosted = model.recommend(0, N=ITEMS + NEW, filter_seen=False, new_item_boost=3.0)
     by_item, by_item_boosted = np.empty(len(plain)), np.empty(len(plain))
     by_item[plain], by_item_boosted[listed] = scores, boosted
-    factor = np.where(np.arange(ITEMS + NEW) < ITEMS, 1, 3)
+    factor = np.where((np.arange(ITEMS + NEW) < ITEMS) | (by_item < 0), 1, 3)
     np.testing.assert_allclose(by_item_boosted, by_item * factor, atol=1e-6)
     every, _ = model.recommend_all(N=4, new_item_boost=3.0, among=np.arange(30, 60))
     assert (every >= 30).all()
@@ -332,3 +332,26 @@ def test_a_trained_model_gets_features_without_training():
     model.fit(matrix, item_features=features(of_items), warm_start=True, show_progress=False)
     np.testing.assert_array_equal(model.item_factors[:ITEMS], before)
     assert model.item_factors.shape == (ITEMS + NEW, 6) and len(model.history) == 7
+
+
+def test_a_day_keeps_what_features_say():
+    """The rows it touches are drawn to what is expected of them: |x - m|^2 in place of |x|^2."""
+    likes, _, of_items = tastes()
+    options = {"factors": 3, "random_state": 0, "regularization": 5.0, "dtype": np.float64}
+    model = ImplicitALS(**options, confidence="linear", alpha=1.0)
+    plays = sparse.csr_array(likes[:, :ITEMS])
+    model.fit(plays, item_features=features(of_items), show_progress=False)
+    new, users, shape = ITEMS + 3, np.array([2, 8]), (USERS, ITEMS + NEW + 1)
+    day = sparse.csr_array((np.ones(3), ([*users, 8], [new, new, ITEMS + NEW])), shape=shape)
+    mean = model.item_factors[new].copy()  # nothing else is known of it
+    model.partial_fit(day, rounds=1)
+    for item, m, who in ((new, mean, users), (ITEMS + NEW, np.zeros(3), users[1:])):
+        x, own = model.user_factors, model.user_factors[who]
+        a = x.T @ x + own.T @ own + 5 * np.eye(3)  # c = 2 where there is an entry, else 1
+        want = m + np.linalg.solve(a, 2 * own.sum(axis=0) - (a - 5 * np.eye(3)) @ m)
+        np.testing.assert_allclose(model.item_factors[item], want, atol=1e-8)
+    assert model.item_features.matrix.shape[0] == ITEMS + NEW + 1
+    told = model.explain_features(0, new)
+    assert told.score == pytest.approx(model.score(0, new)) and len(told.names) == 1
+    with pytest.raises(ValueError, match=r"no features of users.*It knows such of items"):
+        model.explain_features(0, new, of="users")

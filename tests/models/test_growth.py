@@ -1,13 +1,15 @@
 """A day's events, and trainings that go on with newcomers: each event counts once, what is known of
 others stays, and the rest is what the definitions say."""
 
+import io
+
 import numpy as np
 import pytest
 from every_model import FACTORS, counts, fitted, learned, make, more, trained
 from in_ids import interactions, item, user
 from scipy import sparse
 
-from recsys import ImplicitALS, Interactions
+from recsys import ImplicitALS, Interactions, load
 
 SHAPE = (43, 32)  # three new users, two new items
 ROWS = np.array([0, 5, 5, 41, 41, 42])
@@ -30,6 +32,11 @@ def with_the_day(ratings=False):
     for row, column, value in zip(ROWS, COLUMNS, VALUES, strict=True):
         table[row, column] = value if ratings else value + table[row, column]
     return table
+
+
+def _of_user_42():
+    """What leads from user 42, and so from item 31, to the others."""
+    return sparse.csr_array(([4.0], ([42], [2])), shape=SHAPE).toarray()
 
 
 def solved(held, row):
@@ -62,8 +69,9 @@ def test_rounds_are_half_sweeps_over_what_is_touched():
     model = fitted("ImplicitALS", **SIMPLE)
     x, y = np.zeros((43, 5)), np.zeros((32, 5))
     x[:40], y[:30] = model.user_factors, model.item_factors
-    model.partial_fit(a_day(), rounds=2)
-    table = with_the_day()
+    day = sparse.csr_array(a_day() + _of_user_42())
+    table = with_the_day() + _of_user_42()
+    model.partial_fit(day, rounds=2)
     for users, items in (([40, 41, 42], [30, 31]), *[(set(ROWS), set(COLUMNS))] * 2):
         for u in users:
             x[u] = solved(y, table[u])
@@ -155,6 +163,8 @@ def test_days_that_cannot_be(name):
          lambda: ids.partial_fit(a_day_of("integer"))),
         (ValueError, "rounds must be at least 1", lambda: model.partial_fit(a_day(), rounds=0)),
         (ValueError, "holds nan", lambda: model.partial_fit(a_day() * np.nan)),
+        (TypeError, "warm_start must be True or False; got 'yes'",
+         lambda: model.fit(counts(), warm_start="yes")),
         (ValueError, "no user_factors yet", lambda: make(name).partial_fit(a_day())),
     ):  # fmt: skip
         with pytest.raises((error, KeyError) if "kind" in message else error, match=message):
@@ -196,7 +206,7 @@ def test_a_warm_start_with_newcomers_anywhere(name):
 
 def test_a_warm_start_folds_newcomers_in():
     model = fitted("ImplicitALS", **SIMPLE)
-    x, y, table = np.zeros((43, 5)), np.zeros((32, 5)), with_the_day()
+    x, y, table = np.zeros((43, 5)), np.zeros((32, 5)), with_the_day() + _of_user_42()
     x[:40], y[:30] = model.user_factors, model.item_factors
     model.set_params(iterations=0).fit(sparse.csr_array(table), warm_start=True)
     for u in range(40, 43):
@@ -214,7 +224,7 @@ def test_an_interrupted_warm_start_with_newcomers_changes_nothing(monkeypatch):
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("recsys.models.least_squares.AlternatingTrainer.step", stop)
+    monkeypatch.setattr("recsys.models.alternating.AlternatingTrainer.step", stop)
     with pytest.raises(KeyboardInterrupt):
         model.fit(interactions("string", counts(50, 40)), warm_start=True, show_progress=False)
     assert learned(model) == before and len(model.users) == 40
@@ -237,13 +247,102 @@ def test_another_dtype_comes_into_effect_for_all_that_is_learned():
         assert model.recommend(0)[1].dtype == np.float64
 
 
-def test_newcomers_who_only_meet_each_other_are_told_of(caplog):
-    events = Interactions.from_arrays(["u", "u", "v", "w"], ["a", "b", "b", "c"], [3, 1, 2, 4])
-    model = ImplicitALS(2, regularization=0.1, random_state=0).fit(events, show_progress=False)
-    with caplog.at_level("WARNING", logger="recsys"):
-        model.partial_fit(Interactions.from_arrays(["v"], ["a"], [1]))
-        assert not caplog.records
-        model.partial_fit(Interactions.from_arrays(["x", "y"], ["d", "d"], [5, 5]))
-    said = [record.getMessage() for record in caplog.records]
-    assert ["2 new users" in said[0], "1 new items" in said[1], len(said)] == [True, True, 2]
-    assert not model.user_factors[-2:].any()
+ISLAND = (list("xxyyyzzzww"), list("ababcabcac"), np.full(10, 5.0))
+
+
+@pytest.mark.parametrize("name", [each for each in FACTORS if not each.startswith("ExplicitALS")])
+def test_newcomers_who_only_meet_each_other_are_learned(name):
+    model = make(name).fit(interactions("string"), show_progress=False)
+    held = model.item_factors.copy()
+    model.partial_fit(Interactions.from_arrays(*ISLAND))
+    if name != "ExplicitSGD":  # ratings which are all their mean need no factors
+        assert model.user_factors[-4:].any(axis=1).all() and model.item_factors[-3:].any()
+    assert (model.item_factors[:30] == held).mean() >= (0 if name.startswith("BPR") else 1)
+
+
+@pytest.mark.parametrize("nonnegative", [False, True])
+def test_an_island_is_learned_nearly_as_if_there_were_nothing_else(nonnegative):
+    options, island = {**SIMPLE, "nonnegative": nonnegative}, Interactions.from_arrays(*ISLAND)
+    alone = ImplicitALS(20, random_state=0, **options).fit(island, show_progress=False)
+    model = fitted("ImplicitALS", interactions("string"), factors=20, **options)
+    again = make("ImplicitALS", factors=20, **options)
+    again.fit(interactions("string"), show_progress=False).partial_fit(island, rounds=30)
+    model.partial_fit(island, rounds=30)
+    assert learned(model) == learned(again)
+    assert model.score("x", "a") == pytest.approx(alone.score("x", "a"), abs=0.15)
+    assert model.score("x", "c") > 0.5 and (model.user_factors.min() >= 0) == nonnegative
+
+
+def test_a_warm_start_frees_those_who_were_left_at_zero():
+    """As a model has them that was saved by a version before this."""
+    old, island = interactions("string"), Interactions.from_arrays(*ISLAND)
+    model = fitted("ImplicitALS", old, **SIMPLE)
+    factors = [np.concatenate([model.user_factors, np.zeros((4, 5))]),
+               np.concatenate([model.item_factors, np.zeros((3, 5))])]  # fmt: skip
+    model.partial_fit(island)
+    model.user_factors, model.item_factors = factors
+    model.fit(old.concat(island), warm_start=True, show_progress=False)
+    assert model.recommend("x", N=1)[0].tolist() == ["c"]
+
+
+# ---- neighbours --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["ItemNeighbors", "ItemNeighbors bm25"])
+def test_a_day_of_neighbours_is_a_fit_on_all(name):
+    want, model = fitted(name, sparse.csr_array(with_the_day())), trained(name)
+    assert model.partial_fit(a_day()) is model
+    assert learned(model) == learned(want)
+    assert (model.training_matrix != want.training_matrix).nnz == 0
+    by_id = make(name).fit(interactions("string"), show_progress=False)
+    by_id.partial_fit(a_day_of("string"))
+    everything = make(name).fit(interactions("string").concat(a_day_of("string")))
+    assert learned(by_id) == learned(everything)
+    assert list(by_id.users) == list(everything.users)
+    before = learned(by_id)
+    for error, message, call in (
+        (ValueError, "speaks ids of 42 users", lambda: by_id.partial_fit(a_day())),
+        (ValueError, "at least .*looks transposed",
+         lambda: model.partial_fit(sparse.csr_array(a_day().T))),
+        (ValueError, "has no neighbors yet", lambda: make(name).partial_fit(a_day())),
+        (TypeError, "takes no item_features",
+         lambda: model.fit(counts(), item_features=np.ones((30, 2)))),
+    ):  # fmt: skip
+        with pytest.raises(error, match=message):
+            call()
+    assert learned(by_id) == before
+
+
+# ---- files in between --------------------------------------------------------------------------
+
+
+def saved(model):
+    file = io.BytesIO()
+    model.save(file)
+    return load(file.getvalue())
+
+
+@pytest.mark.parametrize("name", [*FACTORS, "ItemNeighbors"])
+def test_a_day_after_a_file_is_as_without(name):
+    model = trained(name)
+    again = saved(model).partial_fit(a_day())
+    assert learned(again)[0] == learned(model.partial_fit(a_day()))[0]
+
+
+def test_what_one_side_has_added_no_other_method_adds_again():
+    day = sparse.csr_array(([2.0, 1.0], ([3, 5], [4, 9])), shape=(40, 30))
+    of_user = sparse.csr_array(([2.0], ([0], [4])), shape=(1, 30))
+    of_item = sparse.csr_array(([2.0], ([0], [3])), shape=(1, 40))
+    for method, who, events in (("users", [3], of_user), ("items", [4], of_item)):
+        for between in (lambda model: model, saved):
+            model = trained("ImplicitALS")
+            before = model.training_matrix.toarray()
+            getattr(model, f"partial_fit_{method}")(who, events=events)
+            model = between(model).partial_fit(day)
+            assert model.training_matrix[3, 4] == before[3, 4] + 2
+            assert model.training_matrix[5, 9] == before[5, 9] + 1
+            model.partial_fit(day)  # the same once more is another day
+            assert model.training_matrix[3, 4] == before[3, 4] + 4
+    small = io.BytesIO()
+    model.save(small, history=False)
+    assert load(small.getvalue())._just_added is None

@@ -7,9 +7,9 @@ from dense_als import Dense, plays
 from scipy import sparse
 
 from recsys import ImplicitALS, NotFittedError, NumericalWarning
-from recsys.models.least_squares import SOLVERS
+from recsys.models.alternating import SOLVERS
 
-SMALL = {"factors": 5, "iterations": 3, "random_state": 1, "regularization": 2.0}
+SMALL = {"alpha": 20.0, "factors": 5, "iterations": 3, "random_state": 1, "regularization": 2.0}
 
 
 def state(model):

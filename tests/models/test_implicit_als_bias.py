@@ -28,7 +28,7 @@ def fitted(counts, **changed):
 
 def cells(model, counts):
     """Weights and preferences of all cells, confidence="linear"."""
-    weights = np.full(counts.shape, float(model.unobserved_weight))
+    weights = np.full(counts.shape, model.unobserved_weight_)
     rows = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
     weights[rows, counts.indices] = 1 + model.alpha * np.abs(counts.data)
     return weights, (counts.toarray() > 0).astype(np.float64)

@@ -10,7 +10,7 @@ import pytest
 from scipy import sparse
 
 from recsys import ImplicitALS
-from recsys.models.least_squares import SOLVERS
+from recsys.models.alternating import SOLVERS
 
 PARAMS = {"factors": 6, "regularization": 1.0, "random_state": 0, "compute_loss": True}
 

@@ -82,3 +82,16 @@ def test_ratings_too(counts):
 def test_nonnegative_is_a_flag(counts):
     with pytest.raises(TypeError, match="nonnegative"):
         ImplicitALS(nonnegative="yes").fit(counts, show_progress=False)
+
+
+def test_negative_factors_of_a_training_without():
+    matrix = sp.random_array((30, 20), density=0.3, rng=np.random.default_rng(0), format="csr")
+    model = ImplicitALS(4, regularization=0.1, random_state=0).fit(matrix, show_progress=False)
+    before = model.user_factors.copy()
+    model.set_params(nonnegative=True)
+    for learn in (model.fold_in, model.partial_fit):
+        with pytest.raises(ValueError, match=r"item_factors has -.*fit again"):
+            learn(matrix)
+    np.testing.assert_array_equal(model.user_factors, before)
+    model.fit(matrix, warm_start=True, show_progress=False)
+    assert min(model.user_factors.min(), model.item_factors.min()) >= 0

@@ -65,7 +65,7 @@ def test_fit_by_alternation(monkeypatch, solver, bias):
         assert way == [
             "models/factor_model.py",
             "models/training.py",
-            "models/least_squares.py",
+            "models/alternating.py",
             "kernels/als.py",
             "kernels/solve.py",
         ]

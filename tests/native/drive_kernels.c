@@ -152,6 +152,10 @@ static void drive_als(const recsys_table *table, int is_double, int64_t f, const
         p.offsets_step = p.stride;
         p.common = reals(f, is_double, -1, 1);
     }
+    if (s->spread != 0) { /* rows have means of their own */
+        p.common = reals(ROWS * f, is_double, -1, 1);
+        p.common_stride = f;
+    }
     /* over the largest eigenvalue of any such Gramian: dislikes leave the systems definite */
     double *eigenvalues = reals(f, 1, COLUMNS * f, 2 * COLUMNS * f);
     if (s->regularization == 0) eigenvalues[f - 1] = 0; /* no part in the solution */
@@ -286,6 +290,11 @@ static void drive_sgd(const recsys_table *table, int is_double, int64_t f, int k
     }
     if (kind == BPR_HARD || kind == BPR_WARP) p.candidates = TRIALS;
     if (kind == BPR_WARP) p.warp = 1, p.rank_weights = reals(TRIALS, 1, 0.1, 1);
+    if (kind % 2) {
+        p.x_mean = reals(USERS * stride, is_double, -1, 1);
+        p.y_mean = reals(ITEMS * stride, is_double, -1, 1);
+        p.b_mean = reals(ITEMS, is_double, -1, 1);
+    }
     make_arrays_read_only();
     p.x = reals(USERS * stride, is_double, -1, 1);
     p.y = reals(ITEMS * stride, is_double, -1, 1);

@@ -358,3 +358,25 @@ def test_a_missing_library(backend, extra, monkeypatch):
     monkeypatch.setitem(sys.modules, "usearch.index", None)
     with pytest.raises(ImportError, match=rf"pip install 'recsys-engine\[{extra}\]'"):
         AnnIndex.build(random_model(), backend)
+
+
+def test_strangers_are_answered_as_by_the_model(backend):
+    model = random_model()
+    data = recsys.Interactions.from_csr(
+        model.training_matrix, [f"u{n}" for n in range(50)], [f"i{n}" for n in range(400)]
+    )
+    model.fit(data, show_progress=False)
+    kinds = {kind: exhaustive(model, backend, kind) for kind in ("recommend", "similar")}
+    for word in ("skip", "popular"):
+        for index, method, names in (
+            (kinds["recommend"], "recommend", ["u3", "eve", "u4"]),
+            (kinds["similar"], "similar_items", ["i3", "x", "i4"]),
+        ):
+            found = getattr(index, method)(names, N=5, unknown=word)
+            expected = getattr(model, method)(names, N=5, unknown=word)
+            assert_same(found, expected)
+            assert found.unknown.tolist() == [False, True, False]
+    with pytest.raises(KeyError, match="users not known: 'eve'"):
+        kinds["recommend"].recommend("eve")
+    with pytest.raises(ValueError, match="unknown word for unknown= 'leave'"):
+        kinds["recommend"].recommend("eve", unknown="leave")

@@ -34,7 +34,13 @@ def spark(tmp_path_factory):
 
     os.environ.update(PYSPARK_PYTHON=sys.executable, SPARK_LOCAL_IP="127.0.0.1")
     folder = tmp_path_factory.mktemp("spark")
+    short_lived = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"  # most of a test was compiling Java
     options = {
+        "spark.driver.extraJavaOptions": short_lived,
+        "spark.executor.extraJavaOptions": short_lived,
+        "spark.sql.codegen.wholeStage": "false",
+        "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+        "spark.sql.adaptive.enabled": "false",
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.sql.shuffle.partitions": "2",
@@ -60,15 +66,20 @@ def spark(tmp_path_factory):
 def events(spark):
     """Integer ids, counts of 1 to 5, in memory."""
     import numpy as np
+    import pyarrow as pa
 
     rng = np.random.default_rng(0)
     n = 4000
-    columns = rng.integers(0, 300, n), rng.zipf(1.3, n) % 120, rng.integers(1, 6, n) * 1.0
-    rows = sorted({(u, i): (u, i, r) for u, i, r in zip(*map(list, columns), strict=True)}.values())
-    frame = spark.createDataFrame(
-        [(int(u), int(i), float(r)) for u, i, r in rows], "user int, item int, rating float"
-    ).repartition(2)
-    return frame.cache()
+    pairs, first = np.unique(
+        np.column_stack([rng.integers(0, 300, n), rng.zipf(1.3, n) % 120]),
+        axis=0, return_index=True,
+    )  # fmt: skip
+    columns = {
+        "user": pairs[:, 0].astype(np.int32),
+        "item": pairs[:, 1].astype(np.int32),
+        "rating": rng.integers(1, 6, n)[first].astype(np.float32),
+    }
+    return spark.createDataFrame(pa.table(columns)).repartition(2).cache()
 
 
 @pytest.fixture(scope="session")
@@ -89,6 +100,14 @@ def als():
 @pytest.fixture(scope="session")
 def model(als, events):
     return als(computeLoss=True).fit(events)
+
+
+@pytest.fixture(scope="session")
+def biased(als, events):
+    """With all that a model can have beside."""
+    return als(
+        bias=True, nonnegative=True, acceleration=True, confidence="log", maxIter=5, regParam=2.0
+    ).fit(events)
 
 
 @pytest.fixture(scope="session")

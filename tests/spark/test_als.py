@@ -1,5 +1,7 @@
 """`recsys.spark.ALS` in the place of pyspark's: Params, objective, ids, bad input, pipelines."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -52,7 +54,7 @@ def test_params_are_those_of_pyspark_with_their_defaults(spark, als):
 @pytest.mark.parametrize(
     "params, said",
     [
-        ({"nonnegative": True}, "nonnegative=True is not supported"),
+        ({"bias": True, "wire": "bfloat16"}, "too coarse for biases"),
         ({"rank": 0}, "rank must be at least 1"),
         ({"maxIter": -1}, "maxIter must be at least 0"),
         ({"regParam": -1.0}, "regParam must be"),
@@ -113,14 +115,27 @@ def test_one_task_gives_the_same_bits(events, als, model, factors):
 def test_further_params(events, als):
     losses = {}
     for name, params in {
-        "cg": {"solver": "cg"},
-        "log": {"confidence": "log"},
-        "half": {"wire": "bfloat16"},
-        "weight": {"unobservedWeight": 0.1, "regularizationExponent": 1.0, "regParam": 0.002},
+        "cg": {"solver": "cg", "wire": "bfloat16"},
+        "weight": {
+            "unobservedWeight": 0.1,
+            "regularizationExponent": 1.0,
+            "regParam": 0.002,
+            "confidence": "log",
+            "epsilon": 2.0,
+        },
     }.items():
         losses[name] = als(computeLoss=True, **params).fit(events).summary.losses
     assert all(each[-1] < each[0] for each in losses.values())
-    assert len({each[-1] for each in losses.values()}) == 4
+    assert losses["cg"][-1] != losses["weight"][-1]
+
+
+def test_biases_signs_and_momentum(biased, factors):
+    summary = biased.summary
+    assert all(b <= a for a, b in pairwise(summary.losses)) and max(summary.momentum) > 0
+    (_, x), (_, y) = factors(biased)
+    assert x.shape[1] == y.shape[1] == 10 and min(x[:, :8].min(), y[:, :8].min()) == 0
+    assert (x[:, 9] == 1).all() and (y[:, 8] == 1).all() and y[:, 9].std() > 1e-3
+    assert x[:, 8].mean() == pytest.approx(biased.getOrDefault("mean"), abs=0.2)
 
 
 def test_entries_of_one_pair_are_added_up_and_signs_are_kept(spark, als, factors):
@@ -223,17 +238,45 @@ def test_lists_of_some(spark, model):
         spark.createDataFrame([(1,)], "item int"), 2).collect()} == {1}  # fmt: skip
 
 
-def test_models_and_estimators_are_saved(model, als, factors, tmp_path):
+def test_what_is_known_is_not_listed(spark, events, biased, factors):
+    (users, x), (items, y) = factors(biased)
+    scores = x @ y.T
+    for row in events.collect():
+        scores[users.index(row.user), items.index(row.item)] = -np.inf
+    some = spark.createDataFrame([(user,) for user in users[:9]], "user int")
+    known = events.selectExpr("cast(user as string) user", "cast(item as bigint) item")
+    lists = biased.recommendForUserSubset(some, 5, exclude=known).collect()
+    assert sorted(row.user for row in lists) == users[:9]
+    for row in lists:
+        best = np.sort(scores[users.index(row.user)])[:-6:-1]
+        assert [pair.rating for pair in row.recommendations] == pytest.approx(best, rel=1e-5)
+    nobody = biased.recommendForItemSubset(events.limit(1), 300, exclude=events).first()
+    known_to = events.where(f"item = {nobody.item}").count()
+    assert len(nobody.recommendations) == len(users) - known_to
+    with pytest.raises(ValueError, match="exclude='item': there is no such column"):
+        biased.recommendForAllUsers(5, exclude=events.drop("item"))
+
+
+def test_models_and_estimators_are_saved(biased, als, factors, tmp_path):
     from recsys.spark import ALS, ALSModel
 
     folder = str(tmp_path / "model")
-    model.save(folder)
+    biased.save(folder)
     with pytest.raises(Exception, match="exist"):
-        model.save(folder)
-    model.write().overwrite().save(folder)
+        biased.save(folder)
+    biased.write().overwrite().save(folder)
     loaded = ALSModel.load(folder)
-    assert bits(factors(loaded)) == bits(factors(model))
-    assert loaded.rank == 8 and loaded.uid == model.uid and loaded.getUserCol() == "user"
+    assert bits(factors(loaded)) == bits(factors(biased))
+    assert loaded.rank == 8 and loaded.uid == biased.uid and loaded.getUserCol() == "user"
+    (users, x), (items, y) = factors(biased)
+    here = loaded.to_recsys()
+    assert (here.bias, here.nonnegative, here.confidence, here.epsilon) == (True, True, "log", None)
+    scores = here.recommend(users[4], N=3, filter_seen=False)[1]
+    assert scores == pytest.approx(np.sort(x[4] @ y.T)[:-4:-1], rel=1e-4)
+    row = loaded.transform(biased.userFactors.limit(1).selectExpr("id user", "1 item")).first()
+    assert row.prediction == pytest.approx(
+        float(x[users.index(row.user)] @ y[items.index(1)]), rel=1e-4
+    )
     als(rank=5, solver="cg").save(str(tmp_path / "als"))
     again = ALS.load(str(tmp_path / "als"))
     assert again.getRank() == 5 and again.getOrDefault("solver") == "cg"

@@ -58,7 +58,7 @@ def slow(monkeypatch):
                 def waits(self, fixed, losses):
                     clock.sleep(seconds)
                     half_sweep(self, fixed, losses)
-                    number = len(self.told.seconds) + self.told.first
+                    number = len(self.report.seconds) + self.report.first
                     Path(folder, f"rank-{self.mesh.rank}").write_text(str(number))
 
                 Rank._half_sweep = waits
@@ -167,6 +167,20 @@ def test_settings_that_forbid_barrier_stages_are_named(spark, events, als, monke
         )
         with pytest.raises(ValueError, match=name):
             als().fit(events)
+
+
+def test_threads_of_a_task_are_cores_where_spark_can_say_so(spark, monkeypatch):
+    from recsys.spark import stage
+
+    blocks = 4, 4
+    assert stage.layout(spark, None, 2, blocks) == (2, 2, None)  # two executors of one core
+    monkeypatch.setattr(
+        stage, "_setting", lambda _, name, default: "yarn" if name == "spark.master" else default
+    )
+    assert stage.layout(spark, None, None, blocks) == (2, 1, None)
+    assert stage.layout(spark, None, 2, blocks) == (1, 2, 2)
+    with pytest.raises(ValueError, match="only 1 tasks at a time"):
+        stage.layout(spark, 2, 2, blocks)
 
 
 def test_checkpoints_lie_where_spark_says(spark, events, als, tmp_path, monkeypatch):

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import importlib
-import sys
-from collections.abc import Sequence
-from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec
-from importlib.util import spec_from_loader
-from types import ModuleType
+
+from recsys.compat.binding import bind_package
 
 _OURS = __name__.rpartition(".")[0]
 # Functions, which programs name in their settings, "implicit.als.AlternatingLeastSquares". Classes
@@ -25,39 +21,10 @@ _FACTORIES = {
 }
 
 
-class _Alias(MetaPathFinder, Loader):
-    """Finds ``implicit.x`` and gives the module ``recsys.compat.implicit.x``, the same object."""
-
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        top, _, rest = fullname.partition(".")
-        if top != "implicit" or importlib.util.find_spec(_ours(rest)) is None:
-            return None
-        return spec_from_loader(fullname, self, is_package=True)
-
-    def create_module(self, spec: ModuleSpec) -> ModuleType:
-        module = importlib.import_module(_ours(spec.name.partition(".")[2]))
-        self.spec = module.__spec__
-        return module
-
-    def exec_module(self, module: ModuleType) -> None:
-        module.__spec__ = self.spec  # its own again, not that of the alias
-
-
 def bind() -> None:
     """From here on ``import implicit`` and ``import implicit.anything`` give this package."""
-    if not any(isinstance(finder, _Alias) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _Alias())
-    for name in [name for name in sys.modules if name.partition(".")[0] == "implicit"]:
-        if not sys.modules[name].__name__.startswith(_OURS):
-            del sys.modules[name]
-    importlib.import_module("implicit")
+    bind_package("implicit", _OURS)
     for name, factories in _FACTORIES.items():
-        module = importlib.import_module(_ours(name))
+        module = importlib.import_module(f"{_OURS}.{name}")
         for factory in factories:
             getattr(module, factory).__module__ = f"implicit.{name}"
-
-
-def _ours(rest: str) -> str:
-    return f"{_OURS}.{rest}" if rest else _OURS

@@ -5,6 +5,7 @@ They are the specification; the tests hold the kernels to them.
 
 from .als import als_loss, als_rows, column_sums, gramian, rotate
 from .bpr import bpr_cells
+from .hybrid import hybrid_steps
 from .lmf import lmf_rows
 from .nonnegative import als_nonnegative_rows
 from .product import product_topk, spmm
@@ -19,6 +20,7 @@ __all__ = [
     "bpr_cells",
     "column_sums",
     "gramian",
+    "hybrid_steps",
     "lmf_rows",
     "product_topk",
     "ratings_cells",

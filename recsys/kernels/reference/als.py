@@ -71,10 +71,13 @@ def als_rows(
                     + sum_k [c_k (p_k - t_k - y_k.x)^2 - w0 (t_k + y_k.x)^2]
 
     over the columns i and the row's entries k, where t is `offsets` (zeros by default). Their part
-    in the right-hand side of every row's equations, -w0 sum_i t_i y_i, is given as `common`:
+    in the right-hand side of every row's equations, -w0 sum_i t_i y_i, is given as the one row of
+    `common`:
 
         (w0 diag(eigenvalues) + lambda_u I + sum_k (c_k - w0) y_k y_k') x
-            = common + sum_k (c_k p_k - (c_k - w0) t_k) y_k
+            = common_u + sum_k (c_k p_k - (c_k - w0) t_k) y_k
+
+    With a row for each, to which lambda_u m_u may be added, the penalty is lambda_u |x - m_u|^2.
 
     exactly when `cg_steps` is 0, else after `cg_steps` steps of conjugate gradient from `solved`,
     preconditioned by B = w0 diag(eigenvalues) + lambda_u I (fewer when the residual, in the norm of
@@ -90,7 +93,8 @@ def als_rows(
     """
     fixed = fixed[:, : solved.shape[1]]
     offsets = np.zeros(len(fixed)) if offsets is None else np.asarray(offsets, dtype=np.float64)
-    common = np.zeros(fixed.shape[1]) if common is None else np.asarray(common, dtype=np.float64)
+    common = np.zeros((1, fixed.shape[1])) if common is None else common.astype(np.float64)
+    common = np.broadcast_to(common, (len(indptr) - 1, fixed.shape[1]))
     for u in order[spans[0] : spans[-1]]:
         entries = slice(indptr[u], indptr[u + 1])
         y = np.asarray(fixed[indices[entries]], dtype=np.float64)
@@ -102,7 +106,7 @@ def als_rows(
 
         scale = np.where(used, 1 / np.sqrt(np.where(used, b, 1)), 0)
         z = y * scale
-        right = scale * common + z.T @ pull
+        right = scale * common[u] + z.T @ pull
         if cg_steps == 0 or len(c) == 0:
             a = (z.T * weight) @ z
             failed[u] |= not np.trace(a) <= 0.125 / np.finfo(solved.dtype).eps

@@ -54,6 +54,9 @@ def bpr_cells(
     spread=None,
     adaptive_share=0.0,
     frozen=False,
+    x_mean=None,
+    y_mean=None,
+    b_mean=None,
     isa=None,
     num_threads=1,
 ):
@@ -74,7 +77,8 @@ def bpr_cells(
 
     all from the values before it, s of those before the steps done together. With `frozen` only x
     is learned, each row as if it were alone: entries are numbered anew, and no step is done
-    together with those of others.
+    together with those of others. Where there are `x_mean`, `y_mean` or `b_mean`, of the shapes of
+    x, y and b, regularization draws there: - reg_user (x_u - x_mean_u), and so on.
     j is drawn uniformly; or by `alias_keep` and `alias`, alias tables within each group; or by
     `ranking` (factors, n_items), each group's items by falling y_k, `spread` (factors,) and
     `adaptive_share` (Rendle and Freudenthaler, WSDM 2014). With `candidates` > 1 it is the one of
@@ -175,15 +179,19 @@ def _score(problem, user, item):
 
 def _update(problem, user, i, j, z):
     x, y, b, rate = problem["x"], problem["y"], problem["b"], problem["rate"]
+    x_mean, y_mean, b_mean = (
+        np.zeros(1 if array is None else len(array)) if problem[name] is None else problem[name]
+        for name, array in (("x_mean", x), ("y_mean", y), ("b_mean", b))
+    )
     own, liked, other = x[user].copy(), y[i].copy(), y[j].copy()
-    x[user] += rate * (z * (liked - other) - problem["reg_user"] * own)
+    x[user] += rate * (z * (liked - other) - problem["reg_user"] * (own - x_mean[user]))
     if problem["frozen"]:
         return
-    y[i] += rate * (z * own - problem["reg_positive"] * liked)
-    y[j] += rate * (-z * own - problem["reg_negative"] * other)
+    y[i] += rate * (z * own - problem["reg_positive"] * (liked - y_mean[i]))
+    y[j] += rate * (-z * own - problem["reg_negative"] * (other - y_mean[j]))
     if b is not None:
-        b[i] += rate * (z - problem["reg_positive"] * b[i])
-        b[j] += rate * (-z - problem["reg_negative"] * b[j])
+        b[i] += rate * (z - problem["reg_positive"] * (b[i] - b_mean[i]))
+        b[j] += rate * (-z - problem["reg_negative"] * (b[j] - b_mean[j]))
 
 
 def _negative(problem, cell, step, counter):

@@ -41,7 +41,8 @@ def als_nonnegative_rows(
     """
     fixed = np.asarray(fixed[:, : solved.shape[1]], dtype=np.float64)
     offsets = np.zeros(len(fixed)) if offsets is None else np.asarray(offsets, dtype=np.float64)
-    common = np.zeros(fixed.shape[1]) if common is None else np.asarray(common, dtype=np.float64)
+    common = np.zeros((1, fixed.shape[1])) if common is None else common.astype(np.float64)
+    common = np.broadcast_to(common, (len(indptr) - 1, fixed.shape[1]))
     least = np.zeros(solved.shape[1])
     least[len(least) - unbounded :] = -np.inf
     for u in order[spans[0] : spans[-1]]:
@@ -50,7 +51,7 @@ def als_nonnegative_rows(
         c, target = _entries(confidence[entries], ratings)
         weight = c - unobserved_weight
         a = unobserved_weight * gram + (y.T * weight) @ y + regularization[u] * np.eye(len(least))
-        b = common + y.T @ (c * target - weight * offsets[indices[entries]])
+        b = common[u] + y.T @ (c * target - weight * offsets[indices[entries]])
         x, converged = _descend(a, b, solved[u], least, tolerance, sweeps)
         solved[u] = x
         failed[u] |= not (converged and np.all(np.isfinite(solved[u])))

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from recsys.kernels import Factors
+from .factors import Factors
 
 _BLOCK = 1 << 11  # rows that stay in cache between the steps of a computation
 
@@ -32,6 +32,15 @@ class Momentum:
         self._eps = float(np.finfo(dtype).eps)
         self._made = 0  # iterations since the start, or since momentum was lost
         self._loss = np.inf  # after the last iteration
+
+    @property
+    def state(self) -> tuple[float, float]:
+        """All that it remembers."""
+        return float(self._made), float(self._loss)
+
+    @state.setter
+    def state(self, state: tuple[float, float]) -> None:
+        self._made, self._loss = int(state[0]), float(state[1])
 
     @property
     def weight(self) -> float:

@@ -1,0 +1,262 @@
+"""Training by half-sweeps of least squares: users against items, then items against these users."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from recsys import checks, kernels
+from recsys.models.joint import Priors
+from recsys.models.training import Iteration, Step, check_size, drawn, start, warn
+
+if TYPE_CHECKING:
+    from scipy import sparse
+
+    from recsys.models.features import Matched
+
+logger = logging.getLogger("recsys")
+
+_PLAIN = 2  # iterations before features take part
+_VANISHED = 1e-4  # factors that tell apart what users like are nearly 1
+
+
+class Solver(NamedTuple):
+    """How the rows of a side are solved."""
+
+    half_sweep: Callable[..., kernels.Sweep]  # called as `kernels.half_sweep` is
+    starts: bool  # whether it starts from where the rows are
+
+
+SOLVERS = {
+    "cholesky": Solver(functools.partial(kernels.half_sweep, solver="cholesky"), starts=False),
+    "cg": Solver(functools.partial(kernels.half_sweep, solver="cg"), starts=True),
+}
+NONNEGATIVE = Solver(kernels.nonnegative_half_sweep, starts=True)  # whatever `solver` says
+
+
+STARTS = ("spectral", "random")
+
+
+@dataclass(frozen=True)
+class AlternatingIteration(Iteration):
+    """One entry of a model's `history`, see `Iteration`.
+
+    Attributes
+    ----------
+    user_seconds, item_seconds : float
+        Wall time of the half-sweeps of either side.
+    feature_seconds : float
+        Wall time of learning what features say, where the fit has such.
+    momentum : float
+        beta: the iteration started from Y + beta (Y - Y'), Y' the item factors one iteration
+        earlier; 0.0: from the item factors as they were.
+    taken_back : bool
+        Whether the iteration was made with momentum first, which raised the objective, and then
+        again without. `loss` and `momentum` are those of what counts, seconds those of both.
+    """
+
+    user_seconds: float
+    item_seconds: float
+    feature_seconds: float
+    momentum: float
+    taken_back: bool
+
+
+def check_alternating(model: Any) -> np.dtype:
+    """Check the parameters that all models trained by alternation have; returns the dtype."""
+    checks.flag("bias", model.bias)
+    checks.flag("nonnegative", model.nonnegative)
+    checks.choice("solver", model.solver, tuple(SOLVERS))
+    checks.integer("cg_steps", model.cg_steps, 1)
+    checks.integer("iterations", model.iterations, 0)
+    checks.flag("acceleration", model.acceleration)
+    checks.choice("init", model.init, STARTS)
+    return check_size(model)
+
+
+class Both(NamedTuple):
+    """All that is learned; biases are None in a model without."""
+
+    users: kernels.Factors
+    items: kernels.Factors
+
+    def like(self) -> Both:
+        """Arrays of the same shapes, not yet written."""
+        return Both(*map(_like, self))
+
+
+def _like(side: kernels.Factors) -> kernels.Factors:
+    factors, biases = side
+    return kernels.Factors(
+        kernels.on_line(factors.shape, factors.dtype),
+        None if biases is None else np.empty_like(biases),
+    )
+
+
+class AlternatingTrainer:
+    """Trains a `LeastSquaresModel` by half-sweeps, users first; see `training.Trainer`."""
+
+    def __init__(self, model: Any, counts: sparse.csr_array) -> None:
+        self.model, self.shape, self.dtype = model, counts.shape, counts.dtype
+        self.entries = counts.nnz
+        signed = model._signed(counts)
+        self.weights = model._weights_for(signed)
+        self.mean = model._mean_target(signed, self.weights.unobserved) if model.bias else 0.0
+        self.sides = kernels.make_sides(signed, *self.weights, model._ratings)
+        # As they are now: what a callback sets is checked at the next fit
+        self.solver = NONNEGATIVE if model.nonnegative else SOLVERS[model.solver]
+        self.options = {
+            "mean": self.mean,
+            "cg_steps": model.cg_steps,
+            "num_threads": model.num_threads,
+        }
+        self.retried = self.jittered = 0
+        self._log_paths()
+
+    def start(self, continues: bool, features: Mapping[str, Matched]) -> None:
+        model = self.model
+        random = None if continues else checks.random_generator(model.random_state)
+        spectral = random is not None and model.init == "spectral"
+        users, items, *biases = start(
+            model, self.shape, self.dtype, random, draws_users=not spectral
+        )
+        if spectral:
+            found = kernels.spectral_start(
+                self.sides, users, items, mean=self.mean, num_threads=model.num_threads
+            )
+            rest = self.shape[1], model.factors - found  # for which there is no singular vector
+            items[:, found:] = drawn(random, rest, model, self.dtype)
+        if model.nonnegative and random is not None:
+            for factors in (users, items):
+                np.abs(factors, out=factors)
+        self.current = Both(*map(kernels.Factors, (users, items), biases))
+        self.spare: Both | None = None
+        self.momentum = kernels.Momentum(self.dtype) if model.acceleration else None
+        rows = {
+            name: (np.diff(side.indptr), side.regularization)
+            for name, side in zip(("users", "items"), self.sides, strict=True)
+        }
+        self.priors = Priors(model, features, rows, _PLAIN, continues)
+        for side, learned in self._by_side(self.current).items():
+            learned.factors[self.priors.empty(side)] = 0  # these have been what features say
+
+    def state(self) -> dict[str, Any]:
+        users, items = self.current
+        return {
+            "_user_factors": users.factors,
+            "_item_factors": items.factors,
+            "_user_biases": users.biases,
+            "_item_biases": items.biases,
+            "_mean": self.mean,
+            "_ridges": self.priors.ridges(),
+            "_fitted_weights": self.weights,
+        }
+
+    def step(self, number: int) -> Step:
+        # `current` is what the model shows, or goes back to if this iteration is interrupted:
+        # everything is written to `spare`, which has the iteration before until then.
+        if self.spare is None:
+            self.spare = self.current.like()
+            self.workspace = kernels.Workspace.of(
+                self.sides, self.model.factors, self.model.bias, self.dtype
+            )
+        seconds = {"user_seconds": 0.0, "item_seconds": 0.0, "feature_seconds": 0.0}
+        momentum, weight, taken_back = self.momentum, 0.0, False
+        self._timed(seconds, self.priors.iterate, self._by_side(self.current))
+        if momentum and (weight := momentum.weight):
+            momentum.extrapolate(self.current.items, self.spare.items)
+            sweep = self._sweep_both(self.spare.items, seconds)
+            if taken_back := momentum.rose(sweep.loss):
+                momentum.restart()
+                self.priors.go_back()
+                weight = 0.0
+        if not weight:
+            sweep = self._sweep_both(self.current.items, seconds)
+        if momentum:
+            momentum.made(sweep.loss)
+        self.current, self.spare = self.spare, self.current
+        details = {**seconds, "momentum": weight, "taken_back": taken_back}
+        return Step(self.state(), sweep.loss, details | self.model._details(sweep, self.entries))
+
+    def _sweep_both(self, fixed: kernels.Factors, seconds: dict[str, float]) -> kernels.Sweep:
+        """Users against the items `fixed`, then items against these, into `spare`, of which `fixed`
+        may be a part; `seconds` are added to."""
+        now, new = self.current, self.spare
+        solver, half_sweep = self.solver, functools.partial(self.solver.half_sweep, **self.options)
+        begin = now if solver.starts else Both(None, None)  # where the rows are
+        user_side, item_side = self.sides
+        free = self.workspace
+        if fixed is not new.items:
+            free = free.or_else(new.items.factors)  # which are written last
+        turned = now.users.biases is None  # where a solver turns anything
+        loss = self.model.compute_loss or self.momentum is not None
+        began = time.perf_counter()
+        solved = half_sweep(
+            user_side, fixed, begin.users, new.users, prior=self.priors.of("users"),
+            workspace=free, turned=turned,
+        )  # fmt: skip
+        middle = time.perf_counter()
+        sweep = half_sweep(
+            item_side, new.users, begin.items, new.items, prior=self.priors.of("items"),
+            workspace=self.workspace, axes=solved.axes, loss=loss,
+        )  # fmt: skip
+        seconds["user_seconds"] += middle - began
+        seconds["item_seconds"] += time.perf_counter() - middle
+        self.retried += solved.retried + sweep.retried
+        self.jittered += solved.jittered + sweep.jittered
+        self._timed(seconds, self.priors.learn, self._by_side(new))
+        return replace(sweep, loss=sweep.loss + self.priors.penalty()) if loss else sweep
+
+    @staticmethod
+    def _by_side(both: Both) -> dict[str, kernels.Factors]:
+        return {"users": both.users, "items": both.items}
+
+    @staticmethod
+    def _timed(seconds: dict[str, float], call: Callable[..., None], *arguments: Any) -> None:
+        began = time.perf_counter()
+        call(*arguments)
+        seconds["feature_seconds"] += time.perf_counter() - began
+
+    def finish(self) -> None:
+        self._say_if_vanished()
+        if self.retried or self.jittered:
+            warn(
+                f"{self.retried} rows were solved again in double and {self.jittered} needed a "
+                "larger diagonal: their weights are too large, or the regularization too small, "
+                f"for {self.dtype}. Raise regularization, scale the weights down (alpha), "
+                "or use dtype=np.float64"
+            )
+
+    def _log_paths(self) -> None:
+        if not logger.isEnabledFor(logging.INFO):
+            return  # as it looks at every entry
+        model = self.model
+        if model.nonnegative:
+            model._log("solves users and items by coordinate descent: factors are not negative")
+            return
+        steps = model.cg_steps if self.solver.starts else 0
+        for noun, side in zip(("users", "items"), self.sides, strict=True):
+            paths = kernels.row_paths(side, model.factors + model.bias, steps)
+            counted = ", ".join(f"{count:,} {path}" for path, count in paths.items())
+            model._log("solves %s by %s: %s", noun, model.solver, counted)
+
+    def _say_if_vanished(self) -> None:
+        """Ratings may all be their mean and need no factors; counts need some."""
+        model, factors = self.model, self.current.items.factors
+        if model._ratings or model.bias or not model.iterations:
+            return
+        largest = max(factors.max(), -factors.min())
+        if largest < _VANISHED:
+            logger.warning(
+                "the factors have all but vanished (the largest is %.1g): regularization=%g is too "
+                "large for these counts, and lists mean nothing. Lower it; 2 to 6 times the mean "
+                "confidence of the entries is a good start",
+                largest,
+                self.weights.regularization,
+            )

@@ -1,0 +1,69 @@
+"""What a method of one side has added to memory right before: a day's events may be passed to the
+method of the other side, or to `partial_fit`, as well, and are to count once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from recsys import csr
+from recsys.csr import TrainingMatrix
+
+if TYPE_CHECKING:
+    from scipy import sparse
+
+SIDES = ("users", "items")
+
+
+class JustAdded(NamedTuple):
+    """By which side entries were added, what is remembered since then, and which they were."""
+
+    side: str
+    matrix: TrainingMatrix
+    entries: sparse.csr_array
+
+
+def without_counted(model: Any, side: str | None, added: sparse.csr_array) -> sparse.csr_array:
+    """Without the entries that the method of another side than `side` has added right before."""
+    last = _of(model)
+    if last is None or last.side == side:
+        return added
+    width, every = added.shape[1], slice(0, last.entries.shape[0])
+    keys = csr.entry_keys(last.entries, every, width)
+    wanted = csr.entry_keys(added, slice(0, added.shape[0]), width)
+    counted = csr.among(wanted, keys)
+    counted[counted] = (
+        last.entries.data[np.searchsorted(keys, wanted[counted])] == added.data[counted]
+    )
+    return csr.keep(added, ~counted)
+
+
+def _of(model: Any) -> JustAdded | None:
+    """None where others were added since, or where there is no such method."""
+    last = getattr(model, "_just_added", None)
+    return None if last is None or last.matrix is not model._training_matrix else last
+
+
+def written(model: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """For a model file that has the training matrix."""
+    last = _of(model)
+    if last is None:
+        return {}, {}
+    parts = {name: getattr(last.entries, name) for name in ("indptr", "indices", "data")}
+    header = {"added_by": last.side, "added_shape": last.entries.shape}
+    return header, {f"added_{name}": array for name, array in parts.items()}
+
+
+def read(
+    header: dict[str, Any], arrays: dict[str, np.ndarray], matrix: TrainingMatrix | None
+) -> dict[str, Any]:
+    """What `written` gave, checked, in terms of a model's attributes."""
+    if "added_by" not in header or matrix is None:
+        return {}
+    if header["added_by"] not in SIDES:
+        raise ValueError(f"it says that {header['added_by']!r} were added")
+    parts = (arrays[f"added_{name}"] for name in ("data", "indices", "indptr"))
+    entries = csr.assemble(*parts, tuple(header["added_shape"]))
+    entries = csr.canonical(entries, may_be_empty=True, name="what was added last")
+    return {"_just_added": JustAdded(header["added_by"], matrix, entries)}

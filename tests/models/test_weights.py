@@ -1,0 +1,133 @@
+"""Weights that `ImplicitALS` chooses from the data."""
+
+import io
+import logging
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+import recsys
+from recsys import ImplicitALS, NotFittedError
+
+QUIET = {"show_progress": False}
+
+
+@pytest.fixture(scope="module")
+def counts():
+    matrix = sp.random(40, 30, 0.3, format="csr", random_state=0)
+    matrix.data = np.ceil(5 * matrix.data)
+    return matrix
+
+
+def by_hand(counts, w0=None, nu=1.0):
+    """The rule, for confidences that are all 3."""
+    m, n = 40, 30
+    density = counts.nnz / (m * n)
+    w0 = 3 * np.sqrt(density) if w0 is None else w0
+    noise = 3 * np.sqrt(density) * (np.sqrt(m) + np.sqrt(n))
+    scale = np.sqrt((counts.nnz / m + w0 * n) * (counts.nnz / n + w0 * m))
+    return noise / 2 / scale**nu, nu, w0
+
+
+def of_threes(**given):
+    return ImplicitALS(
+        4, confidence=lambda counts: np.full(counts.nnz, 3.0), iterations=1, random_state=0, **given
+    )
+
+
+def weights(model):
+    return model.regularization_, model.regularization_exponent_, model.unobserved_weight_
+
+
+@pytest.mark.parametrize(
+    ("given", "changed"),
+    [
+        ({}, {}),
+        ({"unobserved_weight": 0.5}, {"w0": 0.5}),
+        ({"regularization_exponent": 0.0}, {"nu": 0.0}),
+        ({"unobserved_weight": 1, "regularization_exponent": 0.5}, {"w0": 1.0, "nu": 0.5}),
+    ],
+)
+def test_what_is_not_given_is_chosen(counts, given, changed):
+    model = of_threes(**given).fit(counts, **QUIET)
+    assert weights(model) == pytest.approx(by_hand(counts, **changed), rel=1e-6)
+    assert model.get_params()["regularization"] is None
+
+
+def test_a_number_makes_the_plain_objective(counts):
+    assert weights(ImplicitALS(4, regularization=2.0)) == (2.0, 0.0, 1.0)
+    given = {"regularization": 0.1, "unobserved_weight": 0.2, "regularization_exponent": 1.0}
+    assert weights(ImplicitALS(4, **given)) == (0.1, 1.0, 0.2)
+
+
+def test_the_chosen_numbers_given_are_the_same_model(counts):
+    chosen = of_threes().fit(counts, **QUIET)
+    names = ("regularization", "regularization_exponent", "unobserved_weight")
+    given = of_threes(**dict(zip(names, weights(chosen), strict=True))).fit(counts, **QUIET)
+    np.testing.assert_array_equal(chosen.user_factors, given.user_factors)
+    np.testing.assert_array_equal(chosen.fold_in(counts[:3]), given.fold_in(counts[:3]))
+    assert chosen.objective(counts) == given.objective(counts)
+
+
+def test_they_are_kept_in_files_and_by_what_is_learned_later(counts, caplog):
+    with caplog.at_level(logging.INFO, "recsys"):
+        model = ImplicitALS(4, random_state=0).fit(counts, **QUIET)
+    assert f"regularization={model.regularization_:.4g}" in caplog.text
+    before = weights(model)
+    file = io.BytesIO()
+    model.save(file)
+    file.seek(0)
+    assert weights(recsys.load(file)) == before
+    model.partial_fit_users([0], events=counts[1:2])
+    assert weights(model) == before
+    model.fit(sp.csr_array(counts[:, :20]), **QUIET)
+    assert weights(model) != before
+
+
+@pytest.mark.parametrize(
+    "matrix",
+    [
+        np.ones((1, 4)),
+        np.eye(1),
+        np.eye(5),
+        np.full((3, 4), -1.0),  # dislikes alone
+        np.r_[np.zeros((50, 6)), np.tri(6)],
+        np.c_[np.ones((4, 1)), np.zeros((4, 2))],
+    ],
+)
+@pytest.mark.parametrize("bias", [False, True])
+def test_sane_numbers_for_strange_data(matrix, bias):
+    model = ImplicitALS(2, bias=bias, iterations=2, random_state=0)
+    model.fit(sp.csr_array(matrix), **QUIET)
+    assert np.isfinite(weights(model)).all() and model.regularization_ > 0
+    assert model.unobserved_weight_ > 0
+    assert np.isfinite(model.user_factors).all()
+
+
+def test_without_a_fit_there_is_nothing_to_choose_by(counts):
+    model = ImplicitALS(4)
+    with pytest.raises(NotFittedError, match="pass regularization, or fit it"):
+        model.regularization_  # noqa: B018
+    model.user_factors, model.item_factors = np.ones((40, 4)), np.ones((30, 4))
+    model.recommend(0, counts, N=3)
+    with pytest.raises(NotFittedError, match="pass regularization, or fit it"):
+        model.fold_in(counts[:1])
+
+
+def test_no_liked_item_is_left_without_factors():
+    """The entries of a large catalogue with a long tail, which one lambda for all rows emptied."""
+    random = np.random.default_rng(0)
+    items = np.minimum(random.zipf(1.3, 30_000) - 1, 1_999)
+    at = (random.integers(0, 800, 30_000), items)
+    counts = sp.csr_array((np.ones(30_000), at), (800, 2_000))
+    model = ImplicitALS(16, random_state=0, num_threads=1).fit(counts, **QUIET)
+    liked = np.unique(counts.indices)
+    assert np.abs(model.item_factors[liked]).max(axis=1).min() > 0
+
+
+@pytest.mark.parametrize("name", ["regularization", "unobserved_weight", "regularization_exponent"])
+@pytest.mark.parametrize("value", ["data", np.nan, -np.inf])
+def test_neither_a_number_nor_none(counts, name, value):
+    with pytest.raises((TypeError, ValueError), match=name):
+        ImplicitALS(4, **{name: value}).fit(counts, **QUIET)
