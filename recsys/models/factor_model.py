@@ -81,6 +81,7 @@ class FactorModel(Model):
         validation: Any = None,
         metric: str | None = None,
         patience: int | None = None,
+        min_gain: float = 0.0,
         validate_every: int = 5,
         callback: Callback | None = None,
         show_progress: bool = True,
@@ -108,11 +109,10 @@ class FactorModel(Model):
             greater than zero in `validation` are relevant. To save time 5,000 users, drawn with a
             fixed seed, stand for more. Or "rmse" or "mae" of all ratings in `validation`, where
             scores are ratings.
-        patience : int, optional
-            Stop after so many validations in a row that are not better than the best one. However
-            the training ends, the model is then that of the best validation, `best_iteration`;
-            a copy of it is kept meanwhile.
-            None: validation changes nothing, it is in `history` only.
+        patience, min_gain : int, optional; float, default 0.0
+            Stop after so many validations in a row without a gain: by more than `min_gain` times
+            the value that was the last gain. However training ends, the model is then that of the
+            best one, `best_iteration`. None: validation changes nothing, it is in `history` only.
         validate_every : int, default 5
             Validate after each so-many-th iteration, and after the last.
         callback : callable, optional
@@ -160,6 +160,7 @@ class FactorModel(Model):
             validation=validation,
             metric=metric,
             patience=patience,
+            min_gain=min_gain,
             validate_every=validate_every,
             callback=callback,
             show_progress=show_progress,

@@ -137,6 +137,7 @@ def fit(
     validation: Any,
     metric: str | None,
     patience: int | None,
+    min_gain: float,
     validate_every: int,
     callback: Callback | None,
     show_progress: bool,
@@ -160,7 +161,7 @@ def fit(
     model._check_counts(counts)
     if not model._ratings:
         check_not_full(counts)
-    judge = Validation.of(model, counts, validation, metric, patience, validate_every)
+    judge = Validation.of(model, counts, validation, metric, patience, min_gain, validate_every)
     described = {"users": user_features, "items": item_features}
     matched = features.matched(model, vocabulary, counts.shape, described, warm_start=warm_start)
     present = None

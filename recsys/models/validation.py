@@ -23,10 +23,11 @@ class Validation:
 
     def __init__(
         self, model: Any, train: sparse.csr_array, held_out: Any, metric: str,
-        patience: int | None, every: int,
+        patience: int | None, min_gain: float, every: int,
     ) -> None:  # fmt: skip
-        self.metric, self.patience, self.every = metric, patience, every
+        self.metric, self.patience, self.min_gain, self.every = metric, patience, min_gain, every
         self.best: tuple[float, int, dict[str, Any]] | None = None  # value, iteration, state
+        self.gained: float | None = None  # the value to be better than, by min_gain of it
         self.missed = 0  # validations since
         self._ratings = self._lists = None
         # not before it is asked for
@@ -41,12 +42,14 @@ class Validation:
     @classmethod
     def of(
         cls, model: Any, train: sparse.csr_array, held_out: Any, metric: str | None,
-        patience: int | None, every: int,
+        patience: int | None, min_gain: float, every: int,
     ) -> Validation | None:  # fmt: skip
         """What `fit` was asked for, checked; None if that is nothing."""
         if patience is not None:
             checks.integer("patience", patience, 1)
         checks.integer("validate_every", every, 1)
+        if checks.number("min_gain", min_gain, least=0) and patience is None:
+            raise ValueError(f"min_gain={min_gain} is what patience waits for: pass that as well")
         if metric is None:
             metric = model._default_metric
         elif held_out is None:
@@ -61,7 +64,7 @@ class Validation:
         from recsys.evaluation.metrics import ERRORS, check_metric  # not before it is asked for
 
         check_metric(metric, model._default_metric in ERRORS)
-        return cls(model, train, held_out, metric, patience, every)
+        return cls(model, train, held_out, metric, patience, min_gain, every)
 
     def is_due(self, iteration: int, is_last: bool) -> bool:
         return is_last or iteration % self.every == 0
@@ -87,7 +90,8 @@ class Validation:
     def _compare(self, gain: float, iteration: int, state: dict[str, Any]) -> None:
         if self.best is None or gain > self.best[0]:
             self.best = gain, iteration, {name: _copied(part) for name, part in state.items()}
-            self.missed = 0
+        if self.gained is None or gain > self.gained + self.min_gain * abs(self.gained):
+            self.gained, self.missed = gain, 0
         else:
             self.missed += 1
 

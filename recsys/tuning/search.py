@@ -25,7 +25,7 @@ from recsys.models.validation import held_out_lists
 from recsys.progress import progress_bar
 
 from .results import Trial, TuningResult, best_of
-from .spaces import Axis, axes_of, start_of, value_identity
+from .spaces import Axis, axes_of, corners_of, start_of, value_identity
 from .study_file import StudyFile, fingerprint
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def tune(
     metric: str | None = None,
     fixed: Mapping[str, Any] | None = None,
     patience: int | None = 3,
+    min_gain: float = 0.0,
     validate_every: int = 5,
     prune: bool = True,
     timeout: float | None = None,
@@ -65,8 +66,10 @@ def tune(
     Trials are drawn by Optuna's tree-structured Parzen estimator (Bergstra et al. 2011), from the
     values of those before; the first five at random. The very first is the model with its own
     defaults, so that tuning does not lose to not tuning; in a space of your own, with those that
-    lie in it. A trial counts with its best iteration. It is given up ("pruned") where, after five
-    that were completed, its best value so far is below the median of theirs at the same iteration.
+    lie in it. Those after it, of `ImplicitALS`, are settings that were good on other data. What was
+    tried before is not trained again: it is in the table once more, in no time. A trial counts with
+    its best iteration. It is given up ("pruned") where, after five that were completed, its best
+    value so far is below the median of theirs at the same iteration.
 
     Parameters
     ----------
@@ -91,7 +94,7 @@ def tune(
         Parameters that all models have; the others are left at their defaults. What takes time in
         proportion (factors, most iterations, negatives of LogisticMF) is in no default space, and
         belongs here.
-    patience, validate_every : default 3 and 5
+    patience, min_gain, validate_every : default 3, 0.0 and 5
         See `fit`; models without iterations have no use for them. With None all iterations are
         made, and the last one counts.
     prune : bool, default True
@@ -101,8 +104,8 @@ def tune(
     study : str or path, optional
         A JSON file that is written after each trial. If it is there already, the search goes on
         from its trials, and finds what it would have found in one go. All that decides on values
-        must then be as it was: model, data, space, metric, fixed, patience, validate_every, prune
-        and random_state. One program at a time.
+        must then be as it was: model, data, space, metric, fixed, patience, min_gain,
+        validate_every, prune and random_state. One program at a time.
     random_state : int, default 0
         Seed of the search, and `random_state` of every model unless `fixed` has one. The same one
         gives the same trials, with the same version of Optuna.
@@ -154,6 +157,7 @@ def tune(
         metric,
         {} if fixed is None else fixed,
         patience,
+        min_gain,
         validate_every,
         random_state,
     )
@@ -163,7 +167,8 @@ def tune(
     settings["space"] = _space_as_json(optuna, axes)
     file = None if study is None else StudyFile(Path(study), settings, axes)
     start = start_of(task.model({}), space, axes, task.train)
-    search = Search(optuna, task, axes, start, random_state, prune, file)
+    starts = [start, *corners_of(model_class, space, axes)]
+    search = Search(optuna, task, axes, starts, random_state, prune, file)
     search.run(trials, timeout, callback, show_progress)
     best = best_of(search.trials, task.metric)
     params = task.best_params(best)
@@ -181,6 +186,7 @@ class Task:
     metric: str
     fixed: dict[str, Any]
     patience: int | None
+    min_gain: float
     validate_every: int
     lists: HeldOut | None  # of errors of ratings there are none
     source: Interactions | None  # what `train` came from, if it had ids
@@ -188,7 +194,8 @@ class Task:
     @classmethod
     def of(
         cls, model_class: type[Model], train: Any, validation: Any, metric: str | None,
-        fixed: Mapping[str, Any], patience: int | None, validate_every: int, random_state: int,
+        fixed: Mapping[str, Any], patience: int | None, min_gain: float, validate_every: int,
+        random_state: int,
     ) -> Task:  # fmt: skip
         """What `tune` was asked for, checked."""
         if not isinstance(model_class, type) or not issubclass(model_class, Model):
@@ -201,6 +208,8 @@ class Task:
         internal.check_names(model_class, fixed)
         if patience is not None:
             checks.integer("patience", patience, 1)
+        if checks.number("min_gain", min_gain, least=0) and patience is None:
+            raise ValueError(f"min_gain={min_gain} is what patience waits for: pass that as well")
         checks.integer("validate_every", validate_every, 1)
         checks.integer("random_state", random_state, 0)
         if metric is None:
@@ -222,6 +231,7 @@ class Task:
             metric,
             {**seed, **fixed},
             patience,
+            min_gain,
             validate_every,
             lists,
             source,
@@ -234,6 +244,7 @@ class Task:
             "metric": self.metric,
             "fixed": {name: value_identity(self.fixed[name]) for name in sorted(self.fixed)},
             "patience": self.patience,
+            "min_gain": self.min_gain,
             "validate_every": self.validate_every,
             "train": fingerprint(self.train),
             "validation": fingerprint(self.validation),
@@ -272,6 +283,7 @@ class Task:
             validation=self.validation,
             metric=self.metric,
             patience=self.patience,
+            min_gain=self.min_gain,
             validate_every=self.validate_every,
             callback=callback,
             show_progress=False,
@@ -297,10 +309,10 @@ class Search:
     """The trials so far, and the drawing of further ones."""
 
     def __init__(
-        self, optuna: ModuleType, task: Task, axes: dict[str, Axis], start: dict[str, Any],
+        self, optuna: ModuleType, task: Task, axes: dict[str, Axis], starts: list[dict[str, Any]],
         seed: int, prune: bool, file: StudyFile | None,
     ) -> None:  # fmt: skip
-        self.optuna, self.task, self.axes, self.start = optuna, task, axes, start
+        self.optuna, self.task, self.axes, self.starts = optuna, task, axes, starts
         self.seed, self.prune, self.file = seed, prune, file
         self.trials: list[Trial] = [] if file is None else file.read()
         self.study = _new_study(optuna, task.metric)
@@ -339,8 +351,8 @@ class Search:
             )
 
     def _make_one(self) -> Trial:
-        if not self.trials and not self._is_inside(self.start):
-            trial = self._measured(self.start, None)  # of which Optuna cannot be told
+        if not self.trials and not self._is_inside(self.starts[0]):
+            trial = self._measured(self.starts[0], None)  # of which Optuna cannot be told
         else:
             trial = self._make_drawn()
         self.trials.append(trial)
@@ -373,12 +385,18 @@ class Search:
         self.study.sampler = self.optuna.samplers.TPESampler(
             n_startup_trials=STARTUP, seed=int(seed)
         )
-        if not number:
-            self.study.enqueue_trial({n: self.axes[n].label(v) for n, v in self.start.items()})
+        if number < len(self.starts):
+            start = self.starts[number]
+            self.study.enqueue_trial({n: self.axes[n].label(v) for n, v in start.items()})
         return self.study.ask(self.distributions)
 
     def _measured(self, params: dict[str, Any], drawn: Any) -> Trial:
         """What comes of these parameters, reported to a trial of Optuna if there is one."""
+        same = self._made_before(params)
+        if same is not None:
+            for iteration, value in same.validations.items():
+                drawn.report(value, iteration)
+            return same._replace(number=len(self.trials), seconds=0.0)
         validations: dict[int, float] = {}
         state, value, iterations = "complete", None, None
 
@@ -399,6 +417,11 @@ class Search:
             logger.warning("trial %d with %s: %s", len(self.trials), params, error)
         seconds = time.perf_counter() - began
         return Trial(len(self.trials), params, value, iterations, seconds, state, validations)
+
+    def _made_before(self, params: dict[str, Any]) -> Trial | None:
+        """An earlier trial with the same parameters."""
+        wanted = _identities(params)
+        return next((trial for trial in self.trials if _identities(trial.params) == wanted), None)
 
     def _frozen(self, trial: Trial) -> Any:
         """A trial of a file, as Optuna remembers it."""
@@ -427,6 +450,10 @@ def _optuna() -> ModuleType:
     except ImportError:
         raise ImportError("tune needs optuna: pip install 'recsys-engine[tune]'") from None
     return optuna
+
+
+def _identities(params: Mapping[str, Any]) -> dict[str, str]:
+    return {name: value_identity(value) for name, value in params.items()}
 
 
 def _new_study(optuna: ModuleType, metric: str) -> Study:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 SPACES: dict[type[Model], dict[str, Any]] = {
     # The setting of Rendle et al. (2022), whose best values lie closest together among data sets
     ImplicitALS: {
-        "unobserved_weight": (0.0005, 2.0, "log"),
+        "unobserved_weight": (0.0003, 2.0, "log"),
         "regularization": (0.001, 0.1, "log"),
         "regularization_exponent": [1.0],
         "alpha": (0.3, 10.0, "log"),
@@ -75,6 +75,16 @@ SPACES: dict[type[Model], dict[str, Any]] = {
         "init_scale": (0.05, 1.0, "log"),
     },
 }
+
+# Where searches of a default space look next after the defaults: settings that were good somewhere,
+# from sparse data to dense.
+CORNERS: dict[type[Model], list[dict[str, Any]]] = {
+    ImplicitALS: [
+        {"unobserved_weight": w0, "regularization": reg, "regularization_exponent": 1.0,
+         "alpha": 1.0, "bias": True}
+        for w0, reg in ((0.03, 0.005), (0.005, 0.002), (0.2, 0.01))
+    ],
+}  # fmt: skip
 
 _FORMS = (
     "(low, high), (low, high, 'log'), a list of choices, such as [False, True], or an optuna "
@@ -148,6 +158,16 @@ def start_of(
     defaults = {name: internal.in_effect(usual, name, train) for name in axes}
     whole = isinstance(space, str)
     return {name: value for name, value in defaults.items() if whole or axes[name].holds(value)}
+
+
+def corners_of(
+    model_class: type[Model], space: str | Mapping[str, Any], axes: Mapping[str, Axis]
+) -> list[dict[str, Any]]:
+    """What the next trials have: of a default space settings that are known to be good."""
+    if not isinstance(space, str):
+        return []
+    known = next((CORNERS[base] for base in model_class.__mro__ if base in CORNERS), [])
+    return [{name: corner[name] for name in axes} for corner in known]
 
 
 def _default_space(model_class: type[Model], space: str) -> dict[str, Any]:

@@ -76,6 +76,21 @@ def overfitting(**changes):
     return BPR(8, learning_rate=0.5, regularization=0.0, negatives=1, random_state=0, **changes)
 
 
+@pytest.mark.parametrize("name", ["ImplicitALS", "ExplicitSGD"])
+def test_gains_that_are_too_small_do_not_count(name):
+    train, validation = split()
+    how = {"validation": validation, "patience": 2, "validate_every": 1, **QUIET}
+    model = make(name, **more(name, 30)).fit(train, min_gain=0.05, **how)
+    values = np.array([entry.validation for entry in model.history])
+    gains = -values if name in RATE else values
+    last, missed = gains[0], 0
+    for gain in gains[1:]:
+        is_more = gain > last + 0.05 * abs(last)
+        last, missed = (gain, 0) if is_more else (last, missed + 1)
+    assert missed == 2 and len(values) < 30
+    assert model.best_iteration == int(np.argmax(gains)) + 1  # small gains are gains
+
+
 def test_patience_counts_validations_not_iterations():
     train, validation = split()
     model = overfitting(epochs=200).fit(
@@ -134,6 +149,7 @@ def bad():
     few = sparse.csr_array((60, 40))
     yield {"patience": 3}, ValueError, r"patience=3 goes by .*pass validation="
     yield {"metric": "ndcg@10"}, ValueError, r"metric='ndcg@10' is measured on validation="
+    yield {"validation": validation, "min_gain": 0.1}, ValueError, "min_gain=0.1 is what patience"
     yield {"validation": validation, "patience": 0}, ValueError, "patience must be at least 1"
     yield {"validation": validation, "patience": 1.5}, TypeError, "patience must be an integer"
     yield {"validation": validation, "validate_every": 0}, ValueError, "validate_every must be"

@@ -11,11 +11,23 @@ from every_model import counts, learned
 from optuna import logging as optuna_logging
 
 import recsys
-from recsys import BPR, ExplicitALS, ExplicitSGD, ImplicitALS, ItemNeighbors, NumericalWarning
+from recsys import (
+    BPR,
+    EASE,
+    SLIM,
+    ExplicitALS,
+    ExplicitSGD,
+    ImplicitALS,
+    ItemNeighbors,
+    NumericalWarning,
+)
 from recsys.evaluation import evaluate, random_split
+from recsys.models.item_weights import ItemWeights
 from recsys.tuning import SPACES, tune
+from recsys.tuning.spaces import CORNERS
 
 SMALL = {"factors": 4}
+NO_FACTORS = (EASE, SLIM, ItemNeighbors)
 QUIET = {"show_progress": False}
 
 
@@ -24,7 +36,7 @@ def split(least=1):
 
 
 def search(model_class=ImplicitALS, *, fixed=None, **options):
-    own = {} if model_class is ItemNeighbors else SMALL
+    own = {} if model_class in NO_FACTORS else SMALL
     return tune(model_class, *split(), **{"fixed": {**own, **(fixed or {})}, **QUIET, **options})
 
 
@@ -74,7 +86,7 @@ def test_the_model_is_trained_on_all_there_is(model_class):
 def test_the_first_trial_is_the_model_as_it_is(model_class):
     """Also where its defaults are outside the space."""
     model, fixed = model_class(), {"random_state": 5}
-    result = search(model_class, trials=2, fixed={} if model_class is ItemNeighbors else fixed)
+    result = search(model_class, trials=2, fixed={} if model_class in NO_FACTORS else fixed)
     first, second = result.trials
     assert first.params == {name: model._in_effect(name) for name in SPACES[model_class]}
     assert all(result.axes[name].holds(value) for name, value in second.params.items())
@@ -97,6 +109,27 @@ def test_the_seed_decides():
     assert len({repr(trial.params) for trial in first.trials}) == 14
     fixed = search(fixed={"random_state": 9}, trials=1)
     assert fixed.best_params["random_state"] == 9
+
+
+def test_what_was_tried_before_is_not_trained_again(monkeypatch):
+    fits = []
+    monkeypatch.setattr(
+        ItemNeighbors, "fit",
+        lambda self, *args, **how: (fits.append(self.k), ItemWeights.fit(self, *args, **how))[1],
+    )  # fmt: skip
+    result = search(ItemNeighbors, trials=7, space={"k": [2, 5]}, refit=False)
+    assert sorted(fits) == [2, 5] and len(result.trials) == len(result.study.trials) == 7
+    for trial in result.trials:
+        [first, *_] = [each for each in result.trials if each.params == trial.params]
+        assert trial._replace(number=first.number, seconds=first.seconds) == first
+
+
+def test_the_next_trials_are_where_it_is_known_to_be_good():
+    result = search(trials=5)
+    assert [trial.params for trial in result.trials[1:4]] == CORNERS[ImplicitALS]
+    result = search(trials=3, fixed={"bias": False})
+    assert "bias" not in result.trials[1].params
+    assert result.trials[1].params["unobserved_weight"] == 0.03
 
 
 def test_patience_none_takes_the_last_iteration():
@@ -253,6 +286,7 @@ OTHER = {
     "space": {"space": {"alpha": (0.5, 2.0)}},
     "fixed": {"fixed": {"factors": 5}},
     "patience": {"patience": 4},
+    "min_gain": {"min_gain": 0.1},
     "validate_every": {"validate_every": 4},
     "prune": {"prune": False},
     "random_state": {"random_state": 1},
@@ -304,6 +338,8 @@ WRONG = {
     "callback": ({"callback": 1}, TypeError, "callback must be a function"),
     "random_state": ({"random_state": None}, TypeError, "random_state must be an integer"),
     "patience": ({"patience": 0}, ValueError, "patience must be at least 1"),
+    "min_gain": ({"min_gain": -0.1}, ValueError, "min_gain must be .* at least 0"),
+    "a gain": ({"min_gain": 0.1, "patience": None}, ValueError, "is what patience waits for"),
     "validate_every": ({"validate_every": 0}, ValueError, "validate_every must be at least 1"),
     "metric": ({"metric": "ndgc@10"}, ValueError, "metric must be one of"),
     "error of no ratings": ({"metric": "rmse"}, ValueError, "errors of ratings are for"),
