@@ -111,8 +111,8 @@ class FactorModel(Model):
             scores are ratings.
         patience, min_gain : int, optional; float, default 0.0
             Stop after so many validations in a row without a gain: by more than `min_gain` times
-            the value that was the last gain. However training ends, the model is then that of the
-            best one, `best_iteration`. None: validation changes nothing, it is in `history` only.
+            the value that was the last gain. The model is then that of the best one, however it
+            ends, see `best_iteration`. None: validation is in `history`, and changes nothing.
         validate_every : int, default 5
             Validate after each so-many-th iteration, and after the last.
         callback : callable, optional
@@ -406,8 +406,7 @@ class FactorModel(Model):
         self, counts: Any, new: growth.Rows, touched: growth.Rows, rounds: int, before: Any = None
     ) -> None:
         """Learn new users and items, whose rows are zeros, from all that is known; then those that
-        are touched, so many times. `before` is what was known so far, if that is known. Only asked
-        of twins whose arrays are theirs to write to."""
+        are touched, so many times. `before`: what was known so far. Of twins that may be written."""
         raise TypeError(f"{type(self).__name__} cannot learn newcomers or events: call fit")
 
     def _placed(self, users: np.ndarray, items: np.ndarray, dtype: np.dtype) -> dict[str, Any]:
@@ -479,9 +478,8 @@ class FactorModel(Model):
         )
 
     def _fold(self, rows: sparse.csr_array) -> tuple[np.ndarray, np.ndarray | None]:
-        logger.debug(
-            "%s folds in %d users of %d entries", type(self).__name__, rows.shape[0], rows.nnz
-        )
+        name = type(self).__name__
+        logger.debug("%s folds in %d users of %d entries", name, rows.shape[0], rows.nnz)
         return self._folded(rows)
 
     def _factors(self, name: str) -> np.ndarray:

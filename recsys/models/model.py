@@ -253,9 +253,8 @@ class Model(metaclass=ABCMeta):
             `filter_items` are left out by both. An id of another kind than the model's is an
             error in any case.
         new_item_boost : float, default 1.0
-            What the part of a score that is an item's, ``x_u . y_i + b_i``, is multiplied by
-            if only features tell of the item: lists by expected scores hardly have new ones. More
-            than 1 leaves a part that is negative as it is.
+            What ``x_u . y_i + b_i``, the part of a score that is an item's, is multiplied by if
+            only features tell of it, as expected scores are low; more than 1 if it is positive.
 
         Returns
         -------
