@@ -406,7 +406,7 @@ class FactorModel(Model):
         self, counts: Any, new: growth.Rows, touched: growth.Rows, rounds: int, before: Any = None
     ) -> None:
         """Learn new users and items, whose rows are zeros, from all that is known; then those that
-        are touched, so many times. `before`: what was known so far. Of twins that may be written."""
+        are touched, so many times. `before`: what was known so far. Only of twins."""
         raise TypeError(f"{type(self).__name__} cannot learn newcomers or events: call fit")
 
     def _placed(self, users: np.ndarray, items: np.ndarray, dtype: np.dtype) -> dict[str, Any]:
