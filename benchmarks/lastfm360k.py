@@ -36,6 +36,8 @@ from recsys import ImplicitALS
 from recsys.datasets import Dataset
 
 EXAMPLE_ARTIST = "Joy Division"
+# Of the plain objective, which implicit has too; what ImplicitALS chooses from data it has not
+REGULARIZATION, ALPHA = 80.0, 20.0
 PEER_SECONDS = 40.0  # of implicit's iterations, so that all of this ends in about two minutes
 
 
@@ -43,13 +45,12 @@ def parse() -> argparse.Namespace:
     defaults = ImplicitALS()
     parser = argparse.ArgumentParser(description=__doc__)
     add_data_options(parser)
-    for name, kind, text in (
-        ("factors", int, "latent factors"),
-        ("iterations", int, "iterations"),
-        ("regularization", float, "lambda"),
-        ("alpha", float, "scale of the confidences"),
+    for name, kind, default, text in (
+        ("factors", int, defaults.factors, "latent factors"),
+        ("iterations", int, defaults.iterations, "iterations"),
+        ("regularization", float, REGULARIZATION, "lambda"),
+        ("alpha", float, ALPHA, "scale of the confidences"),
     ):
-        default = getattr(defaults, name)
         parser.add_argument(
             f"--{name}", type=kind, default=default, help=f"{text}; default: {default}"
         )
