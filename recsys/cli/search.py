@@ -11,7 +11,7 @@ from recsys.cli.command import Talk
 from recsys.cli.inputs import EventFile, Reading, check_ids
 from recsys.cli.output import AsJson, check_output, print_json, print_table
 from recsys.cli.parameters import DEFAULT, ModelName, Parameters
-from recsys.cli.splitting import Metric, Patience, Share, Splitting, ValidateEvery
+from recsys.cli.splitting import Metric, MinGain, Patience, Share, Splitting, ValidateEvery
 from recsys.models import internal
 from recsys.tuning import Trial, TuningResult
 from recsys.tuning import tune as search
@@ -53,6 +53,7 @@ def tune(
     validation: Share = 0.2,
     metric: Metric = None,
     patience: Patience = 3,
+    min_gain: MinGain = 0.0,
     validate_every: ValidateEvery = 5,
     as_json: AsJson = False,
 ) -> None:
@@ -73,6 +74,7 @@ def tune(
             metric=metric,
             fixed=fixed,
             patience=patience,
+            min_gain=min_gain,
             validate_every=validate_every,
             timeout=timeout,
             study=study,

@@ -69,6 +69,13 @@ Patience = Annotated[
         rich_help_panel=PANEL,
     ),
 ]
+MinGain = Annotated[
+    float,
+    typer.Option(
+        help="The least gain that counts, as a part of the value before: 0.002 is 0.2 %.",
+        rich_help_panel=PANEL,
+    ),
+]
 ValidateEvery = Annotated[
     int, typer.Option(help="Validate after each so-many-th iteration.", rich_help_panel=PANEL)
 ]

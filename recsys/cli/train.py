@@ -15,7 +15,7 @@ from recsys.cli.features import Description
 from recsys.cli.inputs import EventFile, Reading, check_ids
 from recsys.cli.output import AsJson, check_output, print_facts, print_json
 from recsys.cli.parameters import DEFAULT, Model, ModelName, Parameters, parameter_name
-from recsys.cli.splitting import PANEL, Metric, Patience, Splitting, ValidateEvery
+from recsys.cli.splitting import PANEL, Metric, MinGain, Patience, Splitting, ValidateEvery
 from recsys.evaluation.metrics import check_metric
 from recsys.interactions import Interactions
 from recsys.models import internal
@@ -53,6 +53,7 @@ def train(
     ] = None,
     metric: Metric = None,
     patience: Patience = None,
+    min_gain: MinGain = 0.0,
     validate_every: ValidateEvery = 5,
     refit: Annotated[
         bool,
@@ -72,6 +73,8 @@ def train(
     for name, value in stops.items():
         if validation is None and value is not None:
             raise ValueError(f"--{name} goes by what is held out: give --validation as well")
+    if min_gain and patience is None:
+        raise ValueError(f"--min-gain {min_gain:g} is what --patience waits for: give that as well")
     if patience is not None and not isinstance(recommender, FactorModel):
         raise ValueError(f"{model} has no iterations to stop after: leave out --patience")
     if validation is not None:
@@ -86,8 +89,10 @@ def train(
         fit(recommender, events, output, talk, **features)
     else:
         parts = splitting.parts(events, validation, parameters.seed)
-        options = {"metric": metric, "patience": patience, "validate_every": validate_every}
-        options |= features
+        options = {
+            "metric": metric, "patience": patience, "min_gain": min_gain,
+            "validate_every": validate_every, **features,
+        }  # fmt: skip
         measured = fit_and_measure(recommender, parts, output, talk, options)
         if refit:
             recommender = again(recommender)

@@ -127,8 +127,8 @@ def _sweep(
 def _inverse_of_block(block: np.ndarray) -> np.ndarray:
     wide = _mirrored(block.astype(np.float64))
     try:
-        np.linalg.cholesky(wide)  # which the inverse alone would not tell
-        return _mirrored(np.linalg.inv(wide))
+        root = np.linalg.inv(np.linalg.cholesky(wide))
+        return root.T @ root  # symmetric, and closer than what inverts the block as it is
     except np.linalg.LinAlgError:
         raise FloatingPointError(f"the matrix is not positive definite in {block.dtype}") from None
 

@@ -100,13 +100,14 @@ def test_validation_holds_out_entries(as_json, recsys_):
 
 
 def test_refit_trains_on_all_for_the_best_iterations(as_json):
-    options = ("--validation", 0.2, "--patience", 1, "--validate-every", 1, "--refit")
+    options = ("--validation", 0.2, "--patience", 1, "--min-gain", 0.05)
+    options += ("--validate-every", 1, "--refit")
     sizes = ("--factors", 4, "--iterations", 30)
     told = as_json("train", "plays.csv", *COLUMNS, *sizes, *options, "-o", "out.safetensors")
     data = Interactions.from_csv("plays.csv", "user", "artist", "plays")
     train, held_out = data.split("per_user", test_share=0.2, random_state=0)
     model = recsys.ImplicitALS(4, iterations=30, random_state=0)
-    model.fit(train, validation=held_out, patience=1, validate_every=1)
+    model.fit(train, validation=held_out, patience=1, min_gain=0.05, validate_every=1)
     assert told["parameters"]["iterations"] == model.best_iteration < 30
     assert told["entries"] == data.nnz
     assert told["ndcg@10"] == model.history[model.best_iteration - 1].validation
