@@ -84,7 +84,8 @@ class Place:
 
 
 class Fitted(NamedTuple):
-    """What a rank has at the end: keys and factors of its users and of its items."""
+    """What a rank has at the end: keys and factors of its users and of its items, biases being their
+    last column."""
 
     keys: tuple[np.ndarray, np.ndarray]
     factors: tuple[np.ndarray, np.ndarray]
