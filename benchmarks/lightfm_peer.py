@@ -131,7 +131,7 @@ class LightFM:
         return json.loads(answer)
 
 
-# ---- the drop-in beside it -----------------------------------------------------------------------
+# ---- the drop-in beside it ----------------------------------------------------------------------
 
 SPEED = ("lastfm-2k", "ml-1m", "citeulike-a")
 LOSSES = ("logistic", "bpr", "warp", "warp-kos")

@@ -132,7 +132,11 @@ def main() -> None:
 
 def compare_lists(counts: Any, peers: list[str], options: argparse.Namespace) -> dict[str, Any]:
     peaks = measure_peaks(options.threads)
-    how = {} if options.alpha is None else {"confidence": "linear", "alpha": options.alpha}
+    how = (
+        {}
+        if options.alpha is None
+        else {"confidence": "linear", "alpha": options.alpha, "regularization": 80.0}
+    )
     model = trained(counts, options.threads, options.seed, factors=options.factors, **how)
     rows, report = [], []
     pair = 2 * options.factors * counts.shape[1]

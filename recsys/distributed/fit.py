@@ -84,7 +84,8 @@ class Place:
 
 
 class Fitted(NamedTuple):
-    """What a rank has at the end: keys and factors of its users and of its items."""
+    """What a rank has at the end: keys and factors of its users and items, biases being the last
+    column."""
 
     keys: tuple[np.ndarray, np.ndarray]
     factors: tuple[np.ndarray, np.ndarray]

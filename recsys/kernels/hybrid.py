@@ -7,6 +7,7 @@ row, and draws that are looked at in the rows of a while ago, where an item has 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -72,7 +73,7 @@ class FeatureRows:
         if self.adadelta:
             self.momentum = _behind(now.momentum, now.bias_momentum, 1)
         if self.features is None:
-            self.arrays: tuple = (None, None, None)
+            self.arrays: tuple[Any, Any, Any] = (None, None, None)
             return
         matrix = self.features
         self.arrays = (

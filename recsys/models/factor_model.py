@@ -185,7 +185,7 @@ class FactorModel(Model):
             columns, and new ones beyond them.
         y : None
         rounds : int, optional
-            How many times. None: 2 by least squares, 6 of `LogisticMF`, 10 of `BPR`.
+            How many times. None: 2 by least squares, 8 of `LogisticMF`, 10 of `BPR`.
 
         Returns
         -------

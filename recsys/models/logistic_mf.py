@@ -125,7 +125,7 @@ class LogisticMF(FactorModel):
     # Sums of squared gradients, (of factors, of biases) for users and items: how far AdaGrad is.
     _squares: tuple[tuple[np.ndarray, np.ndarray], ...] | None = None
     _learned_besides = ("_squares",)
-    _rounds = 6
+    _rounds = 8
 
     def __init__(
         self,

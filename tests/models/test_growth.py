@@ -9,7 +9,7 @@ from every_model import FACTORS, counts, fitted, learned, make, more, trained
 from in_ids import interactions, item, user
 from scipy import sparse
 
-from recsys import ImplicitALS, Interactions, load
+from recsys import ImplicitALS, Interactions, NotFittedError, load
 
 SHAPE = (43, 32)  # three new users, two new items
 ROWS = np.array([0, 5, 5, 41, 41, 42])
@@ -346,3 +346,5 @@ def test_what_one_side_has_added_no_other_method_adds_again():
     small = io.BytesIO()
     model.save(small, history=False)
     assert load(small.getvalue())._just_added is None
+    with pytest.raises(NotFittedError, match=r"nothing to add events to.*history=False has none"):
+        load(small.getvalue()).partial_fit(day)

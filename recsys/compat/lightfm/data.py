@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Hashable, Iterable, Mapping
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -190,21 +191,21 @@ class Dataset:
         return _normalized(matrix.tocsr(), noun) if normalize else matrix.tocsr()
 
 
-def _columns(events: list[Any]) -> tuple[Any, Any, np.ndarray]:
+def _columns(events: list[Any]) -> tuple[list[Any], list[Any], np.ndarray]:
     """User ids, item ids and weights of events of two or three parts."""
     lengths = set(map(len, events))
-    if lengths == {2}:
-        users, items = zip(*events, strict=True)
-        return users, items, np.ones(len(events), np.float32)
-    if lengths == {3}:
-        users, items, weights = zip(*events, strict=True)
-        return users, items, np.fromiter(weights, np.float32, len(events))
     if not lengths <= {2, 3}:
         wrong = next(event for event in events if len(event) not in (2, 3))
         raise ValueError(
             f"Expecting tuples of (user_id, item_id, weight) or (user_id, item_id). Got {wrong}"
         )
-    return _columns([(*event, 1.0)[:3] for event in events])
+    if lengths == {3}:
+        weights = np.fromiter(map(itemgetter(2), events), np.float32, len(events))
+    elif lengths == {2}:
+        weights = np.ones(len(events), np.float32)
+    else:
+        weights = np.array([event[2] if len(event) == 3 else 1 for event in events], np.float32)
+    return list(map(itemgetter(0), events)), list(map(itemgetter(1), events)), weights
 
 
 def _numbers(noun: str, mapping: dict[Hashable, int], keys: Any) -> np.ndarray:

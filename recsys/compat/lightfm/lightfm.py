@@ -87,6 +87,8 @@ class LightFM:
         `random_state` is something else.
     """
 
+    item_embeddings: Any
+    user_embeddings: Any
     hogwild = False
     # Whether training had features of users, of items, that are not the identity. What LightFM
     # pickled does not say.
