@@ -247,7 +247,7 @@ class Fit:
 
     def step(self) -> None:
         if not self.made:
-            self.trainer.start(continues=False)
+            self.trainer.start(continues=False, features={})
         self.made += 1
         self.trainer.step(self.made)
 

@@ -6,7 +6,7 @@ import functools
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -51,21 +51,21 @@ class AlternatingIteration(Iteration):
     ----------
     user_seconds, item_seconds : float
         Wall time of the half-sweeps of either side.
-    feature_seconds : float
-        Wall time of learning what features say, where the fit has such.
     momentum : float
         beta: the iteration started from Y + beta (Y - Y'), Y' the item factors one iteration
         earlier; 0.0: from the item factors as they were.
     taken_back : bool
         Whether the iteration was made with momentum first, which raised the objective, and then
         again without. `loss` and `momentum` are those of what counts, seconds those of both.
+    feature_seconds : float
+        Wall time of learning what features say, where the fit has such.
     """
 
     user_seconds: float
     item_seconds: float
-    feature_seconds: float
     momentum: float
     taken_back: bool
+    feature_seconds: float = field(default=0.0, kw_only=True)
 
 
 def check_alternating(model: Any) -> np.dtype:
