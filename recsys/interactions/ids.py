@@ -270,7 +270,7 @@ class StringIds(Ids):
         return cls._of_parts([value.encode() for value in values])
 
     @classmethod
-    def _of_parts(cls, parts: list[bytes]) -> StringIds:
+    def _of_parts(cls, parts: list[Any]) -> StringIds:
         offsets = np.zeros(len(parts) + 1, np.int64)
         np.cumsum([len(part) for part in parts], out=offsets[1:])
         return cls(offsets, np.frombuffer(b"".join(parts), np.uint8))
@@ -298,9 +298,10 @@ class StringIds(Ids):
         if rows.size > len(self):  # most come more than once: each is made once
             every = np.append(self.take(np.arange(len(self))), None)
             return every[rows]  # the last, for -1, is None
-        out = np.empty(rows.size, object)
-        out[:] = [piece.decode() for piece in self._pieces(rows.ravel())]
-        out[rows.ravel() < 0] = None
+        flat = rows.reshape(-1)
+        places = zip(flat.tolist(), self._pieces(flat), strict=True)
+        out = np.empty(flat.size, object)
+        out[:] = [str(piece, "utf-8") if row >= 0 else None for row, piece in places]
         return out.reshape(rows.shape)
 
     def _and(self, further: StringIds) -> StringIds:
@@ -314,15 +315,19 @@ class StringIds(Ids):
     def subset(self, rows: Any) -> StringIds:
         return self._of_parts(list(self._pieces(np.asarray(rows, np.int64))))
 
-    def _pieces(self, rows: np.ndarray) -> Iterator[bytes]:
-        begin, end = (self._offsets[part].tolist() for part in (rows, rows + 1))
-        if rows.size * 4 < len(self):
-            return (self._letters[b:e].tobytes() for b, e in zip(begin, end, strict=True))
-        whole = self._letters.tobytes()
-        return (whole[b:e] for b, e in zip(begin, end, strict=True))
+    def _pieces(self, rows: np.ndarray) -> Iterator[bytes | memoryview]:
+        ends = zip(self._offsets[rows].tolist(), self._offsets[1:][rows].tolist(), strict=True)
+        few = rows.size * 4 < len(self)
+        letters = self._letters.data if few else self._letters.tobytes()
+        return (letters[begin:end] for begin, end in ends)
 
     def check_unique(self) -> None:
         _check_no_twice(self._index, len(self), self)
+
+    def find(self, wanted: Any, name: str = "ids", *, any_kind: bool = False) -> np.ndarray:
+        if type(wanted) is str:  # one user's list is asked for far more often than many
+            return np.array(self._index.get(wanted, -1))
+        return super().find(wanted, name, any_kind=any_kind)
 
     def _find(self, wanted: np.ndarray) -> np.ndarray:
         index = self._index

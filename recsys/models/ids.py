@@ -8,7 +8,6 @@ the model's `Vocabulary`, or None of a model fitted on a matrix, which is asked 
 from __future__ import annotations
 
 import math
-from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -272,19 +271,16 @@ def to_item_ids(vocabulary: Vocabulary | None, rows: np.ndarray) -> np.ndarray:
 def _named(
     vocabulary: Vocabulary, side: str, lists: Lists, of_side: str, whose: np.ndarray
 ) -> IdLists:
-    called = dict(zip(("users", "items"), vocabulary.names, strict=True))
-    listed = called[side] if side != of_side else f"similar_{called[side]}"
+    places = of_side == "items", side == "items"
+    owner, listed = (vocabulary.names[place] for place in places)
+    names = owner, listed if side != of_side else f"similar_{listed}"
+    types = vocabulary.types and (vocabulary.types[places[0]], vocabulary.types[places[1]])
     ids = vocabulary.side(side).take(lists[0])
-    types = None
-    if vocabulary.types is not None:
-        by_side = dict(zip(("users", "items"), vocabulary.types, strict=True))
-        types = by_side[of_side], by_side[side]
-    names = called[of_side], listed
     return IdLists(ids, lists[1], whose, names, vocabulary.frame_kind, types=types)
 
 
 def integers_where_all_are(ids: np.ndarray) -> np.ndarray:
     """Ids that are all integers, in an array of objects, as an array of int64."""
-    if ids.size and all(isinstance(each, Integral) for each in ids.reshape(-1)):
+    if ids.size and all(isinstance(each, int | np.integer) for each in ids.reshape(-1)):
         return ids.astype(np.int64)
     return ids
