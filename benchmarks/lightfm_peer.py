@@ -312,7 +312,6 @@ def serve() -> None:
     options = parser.parse_args()
 
     import lightfm
-    from lightfm.evaluation import auc_score, precision_at_k
 
     class TimedLightFM(lightfm.LightFM):
         def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
@@ -338,6 +337,8 @@ def serve() -> None:
             model.fit_partial(matrix, **sides, epochs=1, num_threads=options.threads)
             answer = {"seconds": time.process_time() - begin}
         elif request == "measure":
+            from lightfm.evaluation import auc_score, precision_at_k
+
             test = problem["test"].tocsr()
             answer = {
                 "precision": float(precision_at_k(model, test, **sides).mean()),

@@ -10,7 +10,7 @@
 enum { USERS = 9, ITEMS = 21, FEATURES = 13, SAMPLES = 50, BATCH = 16, TRIALS = 7 };
 
 /* Rows of 0 to 4 features, or NULL: each row is one. */
-static recsys_featured make_side(int is_double, int64_t rows, int64_t stride, int identity) {
+static recsys_featured make_side(int is_double, int64_t rows, int identity) {
     recsys_featured side = {.rows = rows, .alpha = 0.01, .scale = 1};
     if (identity) return side;
     int64_t *indptr = exactly(8 * (rows + 1), 8);
@@ -57,8 +57,8 @@ static void drive(const recsys_table *table, int is_double, int64_t f, int loss,
                        .rho = 0.95,
                        .epsilon = 1e-6,
                        .key = 7};
-    p.user = make_side(is_double, USERS, stride, identity);
-    p.item = make_side(is_double, ITEMS, stride, identity);
+    p.user = make_side(is_double, USERS, identity);
+    p.item = make_side(is_double, ITEMS, identity);
     int32_t *users = exactly(4 * SAMPLES, 4), *items = exactly(4 * SAMPLES, 4);
     uint8_t *liked = exactly(SAMPLES, 1);
     for (int64_t s = 0; s < SAMPLES; s++) {

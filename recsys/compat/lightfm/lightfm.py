@@ -10,25 +10,24 @@ from scipy import sparse
 from recsys.progress import progress_bar
 
 from . import serving
-from .ranks import ranks_of
+from .ranks import MOST_ID, ranks_of, row_numbers
 from .training import (
-    LOSSES,
-    SCHEDULES,
     STATE,
     Inputs,
     as_sparse,
+    check_parameters,
     checked,
     engine,
     feature_matrix,
     initial_state,
     learned_state,
+    sound,
 )  # fmt: skip
 
 __all__ = ["LightFM"]
 
 _SIDES = ("item", "user")  # in the order in which LightFM draws them
 _PAIRS = 1 << 16  # whose rows are multiplied at a time
-_MOST_ID = np.iinfo(np.int32).max
 
 
 class LightFM:
@@ -109,21 +108,6 @@ class LightFM:
         max_sampled: int = 10,
         random_state: Any = None,
     ) -> None:
-        for name, value in (("item_alpha", item_alpha), ("user_alpha", user_alpha)):
-            _assert(value >= 0, name, value, "0 or more")
-        for name, value in (("no_components", no_components), ("k", k), ("n", n)):
-            _assert(value > 0, name, value, "1 or more")
-        _assert(0 < rho < 1, "rho", rho, "more than 0 and less than 1")
-        _assert(epsilon >= 0, "epsilon", epsilon, "0 or more")
-        _assert(
-            learning_schedule in SCHEDULES,
-            "learning_schedule",
-            learning_schedule,
-            f"in {SCHEDULES}",
-        )
-        _assert(loss in LOSSES, "loss", loss, f"in {LOSSES}")
-        if max_sampled < 1:
-            raise ValueError(f"max_sampled must be a positive integer, got {max_sampled!r}")
         self.loss = loss
         self.learning_schedule = learning_schedule
         self.no_components = no_components
@@ -134,6 +118,7 @@ class LightFM:
         self.max_sampled = max_sampled
         self.item_alpha = item_alpha
         self.user_alpha = user_alpha
+        check_parameters(vars(self))
         self.initial_random_state = random_state
         if not isinstance(random_state, np.random.RandomState):
             random_state = np.random.RandomState(random_state)
@@ -226,17 +211,17 @@ class LightFM:
             for _ in progress_bar(verbose, iterable=range(epochs), desc="Epoch"):
                 order = np.arange(len(inputs.row), dtype=np.int32)
                 self.random_state.shuffle(order)
-                key = 0 if self.loss == "logistic" else int(self.random_state.randint(0, _MOST_ID))
+                key = 0 if self.loss == "logistic" else int(self.random_state.randint(0, MOST_ID))
                 learned = True
                 training.epoch(inputs.samples(self.loss, order), key, num_threads)
-                if not (_finite(users.values) and _finite(items.values)):
+                if not sound(users, items):
                     raise ValueError(
                         "Not all estimated parameters are finite, your model may have diverged: "
                         f"lower learning_rate, which is {self.learning_rate:g}, or scale down "
                         "features and sample weights. The model is as it was before"
                     )
         finally:
-            if learned and _finite(users.values) and _finite(items.values):
+            if learned and sound(users, items):
                 self._set_state("user", learned_state(users))
                 self._set_state("item", learned_state(items))
                 self._had_features = had
@@ -283,7 +268,7 @@ class LightFM:
                 f"({len(items)})"
             )
         self._check_threads(num_threads)
-        users, items = _ids("user_ids", users), _ids("item_ids", items)
+        users, items = row_numbers("user_ids", users), row_numbers("item_ids", items)
         out = np.empty(len(items), np.float32)
         if not len(items):
             return out
@@ -498,24 +483,3 @@ class LightFM:
             feature_matrix(noun, matrix, int(asked[-1]) + 1)
         biases, embeddings = self._representations(noun, matrix[asked], len(asked))
         return places, embeddings, biases
-
-
-def _assert(holds: bool, name: str, value: Any, expected: str) -> None:
-    if not holds:
-        raise AssertionError(f"{name} must be {expected}, got {value!r}")
-
-
-def _finite(values: np.ndarray) -> bool:
-    return bool(np.isfinite(values).all())
-
-
-def _ids(name: str, ids: np.ndarray) -> np.ndarray:
-    """Row numbers as integers; ValueError where they are none."""
-    if ids.dtype.kind not in "iuf":
-        raise ValueError(f"{name} must be integers, got {ids.dtype}")
-    if len(ids) and (ids.min() < 0 or ids.max() > _MOST_ID):
-        wrong = ids[(ids < 0) | (ids > _MOST_ID)][0]
-        raise ValueError(
-            f"User or item ids cannot be negative, or larger than {_MOST_ID}: {name} has {wrong}"
-        )
-    return ids.astype(np.int64)

@@ -1,10 +1,11 @@
-"""The places of items in the rankings of users."""
+"""Who is asked for, and the places of items in the rankings of users."""
 
 from __future__ import annotations
 
 import numpy as np
 from scipy import sparse
 
+MOST_ID = np.iinfo(np.int32).max
 _CELLS = 1 << 22  # scores that are held at a time
 
 
@@ -45,3 +46,15 @@ def ranks_of(
             higher = test.shape[1] - np.searchsorted(others[at], wanted, side="left")
             out[own] = higher - ~np.isin(columns, left_out)
     return out
+
+
+def row_numbers(name: str, ids: np.ndarray) -> np.ndarray:
+    """Row numbers as integers; ValueError where they are none."""
+    if ids.dtype.kind not in "iuf":
+        raise ValueError(f"{name} must be integers, got {ids.dtype}")
+    if len(ids) and (ids.min() < 0 or ids.max() > MOST_ID):
+        wrong = ids[(ids < 0) | (ids > MOST_ID)][0]
+        raise ValueError(
+            f"User or item ids cannot be negative, or larger than {MOST_ID}: {name} has {wrong}"
+        )
+    return ids.astype(np.int64)

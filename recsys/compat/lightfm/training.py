@@ -19,6 +19,34 @@ STATE = (
 )  # fmt: skip
 
 
+def check_parameters(values: dict[str, Any]) -> None:
+    """Those of the constructor, by name.
+
+    Raises
+    ------
+    AssertionError
+        One is out of range, as LightFM says it.
+    ValueError
+        `max_sampled` < 1.
+    """
+    expected = {
+        "item_alpha": (values["item_alpha"] >= 0, "0 or more"),
+        "user_alpha": (values["user_alpha"] >= 0, "0 or more"),
+        "no_components": (values["no_components"] > 0, "1 or more"),
+        "k": (values["k"] > 0, "1 or more"),
+        "n": (values["n"] > 0, "1 or more"),
+        "rho": (0 < values["rho"] < 1, "more than 0 and less than 1"),
+        "epsilon": (values["epsilon"] >= 0, "0 or more"),
+        "learning_schedule": (values["learning_schedule"] in SCHEDULES, f"one of {SCHEDULES}"),
+        "loss": (values["loss"] in LOSSES, f"one of {LOSSES}"),
+    }
+    for name, (holds, what) in expected.items():
+        if not holds:
+            raise AssertionError(f"{name} must be {what}, got {values[name]!r}")
+    if values["max_sampled"] < 1:
+        raise ValueError(f"max_sampled must be a positive integer, got {values['max_sampled']!r}")
+
+
 @dataclass(frozen=True)
 class Inputs:
     """Checked arguments of `fit_partial`.
@@ -216,3 +244,8 @@ def learned_state(side: FeatureRows) -> dict[str, np.ndarray]:
         now.embeddings, now.squares, now.momentum, now.biases, now.bias_squares, now.bias_momentum,
     )  # fmt: skip
     return dict(zip(STATE, arrays, strict=True))
+
+
+def sound(users: FeatureRows, items: FeatureRows) -> bool:
+    """Whether all that has been learned is finite."""
+    return bool(np.isfinite(users.values).all() and np.isfinite(items.values).all())

@@ -11,6 +11,7 @@ import recsys
 from recsys.compat.lightfm import LightFM
 from recsys.compat.lightfm.data import Dataset
 from recsys.compat.lightfm.evaluation import auc_score
+from recsys.kernels import HybridSGD
 
 LOSSES = ("logistic", "bpr", "warp", "warp-kos")
 USERS, ITEMS, GENRES = 60, 40, 4
@@ -220,6 +221,25 @@ def test_wrong_arguments_change_nothing():
     model.learning_rate = 1e30
     check_wrong(ValueError, "diverged", model.fit_partial, LIKES, epochs=3)
     assert all(np.array_equal(array, before[name]) for name, array in state(model).items())
+
+
+def test_an_interrupt_leaves_what_was_learned_by_then(monkeypatch):
+    model = LightFM(loss="warp", random_state=0).fit(LIKES)
+    before = state(model)
+    steps, calls = HybridSGD._steps, []
+
+    def interrupted(*args):
+        calls.append(args)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return steps(*args)
+
+    monkeypatch.setattr(HybridSGD, "_steps", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit_partial(LIKES)
+    now = state(model)
+    assert not np.array_equal(now["item_embeddings"], before["item_embeddings"])
+    assert all(np.isfinite(array).all() for array in now.values())
 
 
 def test_state_is_assigned_copied_and_pickled():
