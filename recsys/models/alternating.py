@@ -108,7 +108,7 @@ class AlternatingTrainer:
         signed = model._signed(counts)
         self.weights = model._weights_for(signed)
         self.mean = model._mean_target(signed, self.weights.unobserved) if model.bias else 0.0
-        self.sides = kernels.make_sides(signed, *self.weights, model._ratings)
+        self.sides = kernels.make_sides(signed, *self.weights, ratings=model._ratings)
         # As they are now: what a callback sets is checked at the next fit
         self.solver = NONNEGATIVE if model.nonnegative else SOLVERS[model.solver]
         self.options = {
