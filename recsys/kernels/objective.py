@@ -21,7 +21,7 @@ from .factors import Factors
 from .sides import Side
 from .threads import single_threaded_blas
 
-_BLOCK = 1 << 14
+_BLOCK = 1 << 8  # rows whose copies in double stay in cache
 
 
 @single_threaded_blas()

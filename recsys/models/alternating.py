@@ -14,6 +14,7 @@ import numpy as np
 from recsys import checks, kernels
 from recsys.models.joint import Priors
 from recsys.models.training import Iteration, Step, check_size, drawn, start, warn
+from recsys.models.weights import Weights
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -106,9 +107,10 @@ class AlternatingTrainer:
         self.model, self.shape, self.dtype = model, counts.shape, counts.dtype
         self.entries = counts.nnz
         signed = model._signed(counts)
-        self.weights = model._weights_for(signed)
+        self.weights: Weights = model._weights_for(signed)
         self.mean = model._mean_target(signed, self.weights.unobserved) if model.bias else 0.0
-        self.sides = kernels.make_sides(signed, *self.weights, ratings=model._ratings)
+        lambda_, nu, w0 = self.weights
+        self.sides = kernels.make_sides(signed, lambda_, nu, w0, model._ratings)
         # As they are now: what a callback sets is checked at the next fit
         self.solver = NONNEGATIVE if model.nonnegative else SOLVERS[model.solver]
         self.options = {

@@ -51,9 +51,9 @@ class Parameters(NamedTuple):
         squares over all cells a lambda of that size leaves no factor to such noise. That half of it
         is best, and w0, are from data (docs/defaults.md).
         """
-        by_user = np.diff(signed.indptr)
-        by_item = np.bincount(signed.indices, minlength=signed.shape[1])
-        m, n = int(np.count_nonzero(by_user)), int(np.count_nonzero(by_item))
+        there = np.zeros(signed.shape[1], bool)
+        there[signed.indices] = True
+        m, n = int(np.count_nonzero(np.diff(signed.indptr))), int(np.count_nonzero(there))
         if not m:
             return self.or_else(Weights(1.0, 1.0, 1.0))
         stored = float(np.mean(np.abs(signed.data), dtype=np.float64))

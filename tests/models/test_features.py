@@ -344,8 +344,9 @@ def test_a_day_keeps_what_features_say():
     new, users, shape = ITEMS + 3, np.array([2, 8]), (USERS, ITEMS + NEW + 1)
     day = sparse.csr_array((np.ones(3), ([*users, 8], [new, new, ITEMS + NEW])), shape=shape)
     mean = model.item_factors[new].copy()  # nothing else is known of it
+    [constant] = model.fold_in_items(sparse.csr_array((1, USERS)))
     model.partial_fit(day, rounds=1)
-    for item, m, who in ((new, mean, users), (ITEMS + NEW, np.zeros(3), users[1:])):
+    for item, m, who in ((new, mean, users), (ITEMS + NEW, constant, users[1:])):
         x, own = model.user_factors, model.user_factors[who]
         a = x.T @ x + own.T @ own + 5 * np.eye(3)  # c = 2 where there is an entry, else 1
         want = m + np.linalg.solve(a, 2 * own.sum(axis=0) - (a - 5 * np.eye(3)) @ m)

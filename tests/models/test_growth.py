@@ -304,7 +304,7 @@ def test_a_day_of_neighbours_is_a_fit_on_all(name):
         (ValueError, "speaks ids of 42 users", lambda: by_id.partial_fit(a_day())),
         (ValueError, "at least .*looks transposed",
          lambda: model.partial_fit(sparse.csr_array(a_day().T))),
-        (ValueError, "has no neighbors yet", lambda: make(name).partial_fit(a_day())),
+        (ValueError, "has no weights of items yet", lambda: make(name).partial_fit(a_day())),
         (TypeError, "takes no item_features",
          lambda: model.fit(counts(), item_features=np.ones((30, 2)))),
     ):  # fmt: skip

@@ -135,21 +135,3 @@ def test_weights_that_have_not_settled():
     with pytest.warns(NumericalWarning, match=message):
         model.set_params(iterations=1, tolerance=0.0, regularization=0.1).fit(counts())
     assert_kept(trained("SLIM"), NumericalWarning, message, iterations=1, tolerance=0.0)
-
-
-def gowalla(folder):
-    with np.load(folder / "gowalla.npz") as file:
-        return (
-            sparse.csr_array(
-                (np.ones(len(file[f"{part}_indices"])), file[f"{part}_indices"],
-                 file[f"{part}_indptr"]), shape=tuple(file["shape"]))
-            for part in ("train", "test")
-        )  # fmt: skip
-
-
-@pytest.mark.slow
-def test_slim_on_gowalla(data_folder):
-    train, test = gowalla(data_folder)
-    model = SLIM().fit(train)
-    found = recsys.evaluation.evaluate(model, train, test, ["recall", "ndcg"], k=20).mean
-    assert found["recall@20"] >= 0.17 and found["ndcg@20"] >= 0.14

@@ -45,8 +45,8 @@ class CountingTrainer:
     def __init__(self, model):
         self.model, self.count = model, 0
 
-    def start(self, continues):
-        assert not continues
+    def start(self, continues, features):
+        assert not continues and not features
 
     def state(self):
         return {"value": self.count}

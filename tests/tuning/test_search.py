@@ -22,6 +22,7 @@ from recsys import (
     NumericalWarning,
 )
 from recsys.evaluation import evaluate, random_split
+from recsys.models import internal
 from recsys.models.item_weights import ItemWeights
 from recsys.tuning import SPACES, tune
 from recsys.tuning.spaces import CORNERS
@@ -88,7 +89,10 @@ def test_the_first_trial_is_the_model_as_it_is(model_class):
     model, fixed = model_class(), {"random_state": 5}
     result = search(model_class, trials=2, fixed={} if model_class in NO_FACTORS else fixed)
     first, second = result.trials
-    assert first.params == {name: model._in_effect(name) for name in SPACES[model_class]}
+    train = recsys.csr.canonical(split()[0])
+    assert first.params == {
+        name: internal.in_effect(model, name, train) for name in SPACES[model_class]
+    }
     assert all(result.axes[name].holds(value) for name, value in second.params.items())
     inside = all(result.axes[name].holds(value) for name, value in first.params.items())
     assert len(result.study.trials) == 1 + inside
