@@ -132,6 +132,8 @@ typedef struct {
     const void *values;        /* (nnz,) real */
     const int32_t *order;      /* (items,) as they are to be done */
     const int32_t *candidates; /* (items, most), none of them the item; RECSYS_NO_ID fills up */
+    const double *products;    /* (items, items) inner products of all columns, or NULL */
+    int64_t items;
     int64_t most;
     int64_t users;
     int64_t longest; /* entries that an item and its candidates have together, at most */

@@ -4,7 +4,8 @@
  *
  * The users of the candidates are gone through once, each keeping a list of whose entries it was
  * met in, which gives all inner products G = X_C' X_C and X_C' x_j: one FLOP pair for each pair of
- * candidates that a user has, and no matrix of items x items anywhere. Then coordinate descent
+ * candidates that a user has, and no matrix of items x items anywhere. Where there is one, as of
+ * catalogues of which users have much, they are read from it. Then coordinate descent
  * (Friedman, Hastie and Tibshirani 2010, section 2.2), one candidate after the other,
  *
  *     w_c <- S(r_c + G_cc w_c, l1) / (G_cc + l2),   r = X_C' x_j - G w kept up to date,
@@ -55,7 +56,18 @@ static int64_t slim_scratch_bytes(int64_t users, int64_t most, int64_t longest) 
     return slim_layout(NULL, users, most, longest, &s);
 }
 
-/* The inner products of candidates 0 to m - 1 with each other, and with the item. */
+/* The inner products of candidates 0 to m - 1 with the item, and with each other. */
+static void slim_gather(const recsys_slim *p, int32_t item, const int32_t *candidates, int64_t m,
+                        const slim_scratch *s) {
+    for (int64_t i = 0; i < m; i++) {
+        const double *restrict row = p->products + candidates[i] * p->items;
+        double *restrict sums = s->gram + i * (m + 1);
+        sums[0] = row[item];
+        for (int64_t j = 0; j < m; j++) sums[j + 1] = row[candidates[j]];
+    }
+}
+
+/* The same, from the matrix. */
 static void slim_gram(const recsys_slim *p, int32_t item, const int32_t *candidates, int64_t m,
                       const slim_scratch *s) {
     const real *restrict values = p->values;
@@ -127,7 +139,7 @@ static void slim_rows(const recsys_slim *p, int64_t begin, int64_t end, void *sc
         real *weights = (real *)p->weights + item * p->most;
         int64_t m = 0;
         while (m < p->most && candidates[m] != RECSYS_NO_ID) m++;
-        slim_gram(p, item, candidates, m, &s);
+        (p->products ? slim_gather : slim_gram)(p, item, candidates, m, &s);
         if (!slim_descend(p, m, &s)) p->failed[item] = SLIM_TOO_FEW_SWEEPS;
         for (int64_t i = 0; i < m; i++) {
             weights[i] = (real)s.w[i];

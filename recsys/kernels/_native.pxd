@@ -106,6 +106,8 @@ cdef extern from "recsys.h" nogil:
         const void *values
         const int32_t *order
         const int32_t *candidates
+        const double *products
+        int64_t items
         int64_t most
         int64_t users
         int64_t longest

@@ -36,6 +36,7 @@ def slim_rows(
     order: NDArray[np.int32],
     spans: NDArray[np.int64],
     candidates: NDArray[np.int32],
+    products: NDArray[np.float64],
     weights: NDArray[_Real],
     failed: NDArray[np.uint8],
     *,

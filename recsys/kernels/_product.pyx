@@ -60,7 +60,8 @@ def product_topk(const int64_t[::1] a_indptr, const int32_t[::1] a_indices,
 
 def slim_rows(const int64_t[::1] indptr, const int32_t[::1] indices, const real[::1] values,
               const int32_t[::1] order, const int64_t[::1] spans,
-              const int32_t[:, ::1] candidates, real[:, ::1] weights, uint8_t[::1] failed, *,
+              const int32_t[:, ::1] candidates, const double[:, ::1] products,
+              real[:, ::1] weights, uint8_t[::1] failed, *,
               int64_t users, int64_t longest, double l1, double l2, bint nonnegative,
               double tolerance, int64_t sweeps, str isa, int num_threads):
     """The weights of the candidates of the items order[spans[0]:spans[-1]]; see
@@ -76,6 +77,8 @@ def slim_rows(const int64_t[::1] indptr, const int32_t[::1] indices, const real[
     p.values = &values[0]
     p.order = &order[0]
     p.candidates = &candidates[0, 0]
+    p.products = &products[0, 0] if products.shape[0] else NULL
+    p.items = candidates.shape[0]
     p.most = candidates.shape[1]
     p.users = users
     p.longest = longest

@@ -10,6 +10,7 @@ from recsys import csr
 
 from . import _product
 from .config import current_isa
+from .inverse import BLOCK, dense_gramian
 from .product import product_topk
 from .spans import cut, most_work_first, slices
 from .threads import resolve_num_threads
@@ -18,6 +19,7 @@ from .topk import NO_ID
 if TYPE_CHECKING:
     from scipy import sparse
 
+_PRODUCTS_BYTES = 1 << 30
 _SPAN_WORK = 200_000  # pairs of entries that meet, about 1 ms
 
 
@@ -39,6 +41,28 @@ def candidates(items: sparse.csr_array, k: int, num_threads: int = 0) -> np.ndar
         items, by_popularity, k, names=names, skip=itself, num_threads=num_threads
     )
     return best
+
+
+def products_of(items: sparse.csr_array, candidates: np.ndarray) -> np.ndarray:
+    """A A' of items x users, float64, where that is little memory and less work than the pairs that
+    candidates have in common; else nothing, (0, 0)."""
+    count, users = items.shape
+    pairs = np.square(_entries(items, candidates), dtype=np.float64).sum() / (2 * max(1, users))
+    if count * count * 8 > _PRODUCTS_BYTES or pairs < items.nnz * count:
+        return np.empty((0, 0))
+    values = items.data.astype(np.float64)
+    exact = csr.assemble(values, items.indices, items.indptr, items.shape)
+    products = dense_gramian(exact, 0.0)
+    for begin in range(0, count, BLOCK):  # which has no more than blocks below the diagonal
+        rows = slice(begin, begin + BLOCK)
+        products[rows, rows.stop :] = products[rows.stop :, rows].T
+    return products
+
+
+def _entries(items: sparse.csr_array, candidates: np.ndarray) -> np.ndarray:
+    """How many each item and its candidates have together."""
+    lengths = np.diff(items.indptr)
+    return np.where(candidates == NO_ID, 0, lengths[candidates]).sum(axis=1) + lengths
 
 
 def slim(
@@ -77,8 +101,7 @@ def slim(
     """
     weights = np.zeros(candidates.shape, items.dtype)
     failed = np.zeros(len(candidates), np.uint8)
-    lengths = np.diff(items.indptr)
-    entries = np.where(candidates == NO_ID, 0, lengths[candidates]).sum(axis=1) + lengths
+    entries, products = _entries(items, candidates), products_of(items, candidates)
     # walking the lists, and some sweeps
     work = 4 * entries + 10 * np.count_nonzero(candidates >= 0, axis=1) ** 2 + 100
     order = most_work_first(work)
@@ -86,8 +109,8 @@ def slim(
     threads = resolve_num_threads(num_threads)
     for part in slices(spans, threads):
         _product.slim_rows(
-            items.indptr, items.indices, items.data, order, part, candidates, weights, failed,
-            users=items.shape[1], longest=int(entries.max(initial=0)), l1=l1, l2=l2,
+            items.indptr, items.indices, items.data, order, part, candidates, products, weights,
+            failed, users=items.shape[1], longest=int(entries.max(initial=0)), l1=l1, l2=l2,
             nonnegative=nonnegative, tolerance=tolerance, sweeps=sweeps, isa=current_isa(),
             num_threads=threads,
         )  # fmt: skip

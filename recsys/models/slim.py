@@ -28,9 +28,9 @@ class SLIM(ItemWeights):
     catalogues that are too large for its dense matrix: the two are the same with all items as
     candidates, ``l1_regularization=0`` and ``nonnegative=False``.
 
-    A fit takes 8 bytes for each item and candidate, and time in proportion to the entries that
-    candidates have: a popular item is a candidate of many. Where one user in ten has the popular
-    items, lower `k`.
+    A fit takes 8 bytes for each item and candidate, and time in proportion to the pairs that
+    candidates have in common, a popular item being a candidate of many; but where 8 bytes for each
+    pair of items are at most 1 GB, that is a matter of seconds.
 
     Parameters
     ----------

@@ -1,5 +1,7 @@
 """Sparse regressions against their NumPy twin, against scikit-learn, and whom they choose from."""
 
+import importlib
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -9,6 +11,7 @@ from recsys import csr, kernels
 from recsys.kernels import _product, reference
 
 WRITTEN = ("weights", "failed")
+SLIM_MODULE = importlib.import_module("recsys.kernels.slim")  # not the function of that name
 
 
 def items_users(items=41, users=60, density=0.15, dtype=np.float64, least=1):
@@ -33,6 +36,7 @@ def arguments(dtype, most=9, sweeps=50, tolerance=1e-3, nonnegative=True, l1=1.0
         "order": np.random.default_rng(1).permutation(count).astype(np.int32),
         "spans": np.unique([0, count // 3, count]),
         "candidates": chosen,
+        "products": np.empty((0, 0)),
         "weights": np.zeros(chosen.shape, dtype),
         "failed": np.zeros(count, np.uint8),
         "users": users,
@@ -50,6 +54,24 @@ def arguments(dtype, most=9, sweeps=50, tolerance=1e-3, nonnegative=True, l1=1.0
 def test_equals_reference(isa, dtype, most, nonnegative):
     args = arguments(dtype, most, nonnegative=nonnegative)
     assert_like_twin(_product.slim_rows, reference.slim_rows, args, WRITTEN, isa=isa, num_threads=2)
+
+
+def test_products_that_are_there_are_read(isa, dtype):
+    args = arguments(dtype, 17)
+    matrix = items_users(dtype=dtype).astype(np.float64)
+    args["products"] = (matrix @ matrix.T).toarray()
+    assert_like_twin(_product.slim_rows, reference.slim_rows, args, WRITTEN, isa=isa, num_threads=2)
+
+
+def test_a_dense_catalogue_has_them(monkeypatch):
+    items = items_users(density=0.6)
+    chosen = kernels.candidates(items, 30)
+    options = {"l1": 0.5, "l2": 2.0, "nonnegative": False, "tolerance": 1e-9, "sweeps": 500}
+    assert len(SLIM_MODULE.products_of(items, chosen))
+    dense, _ = kernels.slim(items, chosen, **options)
+    monkeypatch.setattr(SLIM_MODULE, "_PRODUCTS_BYTES", 0)
+    assert not len(SLIM_MODULE.products_of(items, chosen))
+    np.testing.assert_allclose(kernels.slim(items, chosen, **options)[0], dense, atol=1e-7)
 
 
 def test_too_few_sweeps_are_told_of(isa, dtype):

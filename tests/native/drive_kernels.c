@@ -390,7 +390,7 @@ static void drive_product(const recsys_table *table, int is_double, int64_t colu
 }
 
 /* Regressions on up to `most` candidates, of which some items have fewer. */
-static void drive_slim(const recsys_table *table, int is_double, int64_t most) {
+static void drive_slim(const recsys_table *table, int is_double, int64_t most, int dense) {
     enum { ITEMS = 7, USERS = 30, EACH = 11 };
     const int64_t size = is_double ? 8 : 4;
     recsys_slim p = {.most = most, .users = USERS, .l1 = 0.1, .l2 = 0.5, .tolerance = 1e-3};
@@ -406,6 +406,7 @@ static void drive_slim(const recsys_table *table, int is_double, int64_t most) {
         }
     }
     p.order = order, p.candidates = candidates;
+    if (dense) p.items = ITEMS, p.products = reals(ITEMS * ITEMS, 1, 0, 1);
     p.longest = ITEMS * EACH; /* as the last item and its candidates have, if `most` allows */
     p.sweeps = 20, p.nonnegative = most % 2;
     make_arrays_read_only();
@@ -449,7 +450,7 @@ int main(int argc, char **argv) {
         drive_product(table, is_double, HEIGHTS[h], 3, 7);
         drive_product(table, is_double, HEIGHTS[h], 200, HEIGHTS[h]);
         drive_product(table, is_double, HEIGHTS[h], 3, HEIGHTS[h]);
-        drive_slim(table, is_double, HEIGHTS[h] < 200 ? HEIGHTS[h] : 40);
+        drive_slim(table, is_double, HEIGHTS[h] < 200 ? HEIGHTS[h] : 40, h % 2);
     }
     printf("sanitized kernels, %s %s: %s\n", argv[1], argv[2],
            table ? "clean" : "not run, this CPU lacks the instruction set");

@@ -12,6 +12,7 @@ def slim_rows(
     order,
     spans,
     candidates,
+    products,
     weights,
     failed,
     *,
@@ -33,7 +34,8 @@ def slim_rows(
     `candidates` (items, m) and `weights` (items, m), which come as zeros, -1 fills up the former.
     Sweeps over the candidates end when none of them moved by more than `tolerance` times the
     largest weight; failed (items,) becomes 1 where there were too few, and 2 where a weight is not
-    finite. `longest`, the most entries of an item and its candidates together, is not needed here.
+    finite. `longest`, the most entries of an item and its candidates together, and `products`, of
+    all columns with each other or of none, spare the kernel work and are not needed here.
     """
     for item in order[spans[0] : spans[-1]]:
         chosen = candidates[item][candidates[item] >= 0]
