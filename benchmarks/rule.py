@@ -188,7 +188,8 @@ def main() -> None:
     print(text)
     if options.update_docs:
         measured_on = days(row["measured"] for row in experiments.values())
-        command = "`python benchmarks/rule.py FOLDER --update-docs`"
+        how = f"--scale {options.scale:g} --threads {options.threads}"
+        command = f"`python benchmarks/rule.py FOLDER {how} --update-docs`"
         replace_between(PAGE, MARKS, f"{machine_line(facts)}; {measured_on}, {command}.\n\n{text}")
 
 
