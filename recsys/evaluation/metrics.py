@@ -276,7 +276,8 @@ def check_metric(metric: str, rates: bool) -> None:
         expected += "; errors of ratings are for ExplicitALS and ExplicitSGD"
     elif name in OVERALL_METRICS:
         expected += f"; {name} is of all lists together, and says nothing of how good they are"
-    hint = checks.nearest(name.lower(), [*USER_METRICS, *ERRORS]) if name else ""
+    options = [*(f"{each}@10" for each in USER_METRICS), *ERRORS]
+    hint = checks.nearest(name.lower() if name in ERRORS else f"{name.lower()}@10", options)
     raise ValueError(f"metric must be {expected}; got {metric!r}{hint}")
 
 

@@ -326,7 +326,8 @@ class Features:
 def unit_rows(matrix: sparse.csr_array) -> sparse.csr_array:
     """Each row divided by its length; one of zeros stays."""
     rows = csr.entry_rows(matrix)
-    squares = np.bincount(rows, matrix.data.astype(np.float64) ** 2, matrix.shape[0])
+    # of no entries bincount makes integers
+    squares = np.bincount(rows, matrix.data.astype(np.float64) ** 2, matrix.shape[0]).astype(float)
     scale = np.divide(1.0, np.sqrt(squares), out=np.zeros_like(squares), where=squares > 0)
     data = (matrix.data * scale[rows]).astype(np.float32)
     return csr.assemble(data, matrix.indices, matrix.indptr, matrix.shape)

@@ -7,10 +7,9 @@ row, and draws that are looked at in the rows of a while ago, where an item has 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import sparse
 
 from ._hybrid import LOSSES, hybrid_steps
 from ._product import spmm
@@ -19,9 +18,14 @@ from .rows import whole_lines
 from .spans import cut
 from .threads import resolve_num_threads
 
+if TYPE_CHECKING:
+    from scipy import sparse
+
 _BATCH = 64  # samples whose gradients are worked out together, of many
 _BATCHES = 256  # at least: of few samples fewer are taken together
-_SHARE = 16  # samples of a batch at least for each thread: less is not worth waiting for each other
+# Samples of a batch at least for each thread: sharing fewer is no faster on two idle processors,
+# and where they have other work the threads wait for each other a hundred times as long.
+_SHARE = 64
 _SPAN_ENTRIES = 4096  # of features, that a thread sums at a time
 _STRETCHES = 16  # parts of an epoch, between which Ctrl-C is heard and rows are summed anew
 

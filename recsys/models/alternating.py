@@ -254,7 +254,13 @@ class AlternatingTrainer:
         if model._ratings or model.bias or not model.iterations:
             return
         largest = max(factors.max(), -factors.min())
-        if largest < _VANISHED:
+        if largest < _VANISHED and model._in_effect("regularization") != model.regularization:
+            logger.warning(
+                "the factors have all but vanished (the largest is %.1g), and lists mean nothing: "
+                "no entry is greater than 0, or those that are have too little in common",
+                largest,
+            )
+        elif largest < _VANISHED:
             logger.warning(
                 "the factors have all but vanished (the largest is %.1g): regularization=%g is too "
                 "large for these counts, and lists mean nothing. Lower it; 2 to 6 times the mean "

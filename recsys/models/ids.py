@@ -177,10 +177,12 @@ def with_newcomers(vocabulary: Vocabulary | None, events: Any) -> tuple[Vocabula
         return None, events
     if not isinstance(events, Interactions):
         shape = len(vocabulary.users), len(vocabulary.items)
-        if getattr(events, "shape", shape) != shape:
+        if getattr(events, "shape", None) != shape:
+            found = f"of shape {events.shape}" if hasattr(events, "shape") else repr(events)[:40]
             raise ValueError(
-                f"the events are a matrix of shape {events.shape}, and the model speaks ids of "
-                f"{shape[0]} users and {shape[1]} items: pass Interactions, as others have none"
+                f"the events are a {type(events).__name__} {found}, and the model speaks ids of "
+                f"{shape[0]} users and {shape[1]} items: pass Interactions, of a table "
+                "Interactions.from_frame(table, user=..., item=...)"
             )
         return vocabulary, events
     users = joined(vocabulary.users, events.users, "users")

@@ -344,6 +344,11 @@ def liked(counts: sparse.csr_array, weighted: bool) -> sparse.csr_array:
     if weighted:
         return counts
     ones = (counts.data > 0).astype(counts.dtype)
+    if not ones.any():
+        raise ValueError(
+            f"user_items has {counts.nnz} stored entries, none of them positive, so nobody has "
+            "anything; expected counts r_ui > 0 of what is liked, or weighted=True"
+        )
     return csr.assemble(ones, counts.indices, counts.indptr, counts.shape)
 
 

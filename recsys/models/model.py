@@ -480,9 +480,9 @@ class Model(metaclass=ABCMeta):
         """The training matrix, if it belongs to what the model knows now."""
         if self._training_matrix is None:
             raise NotFittedError(
-                "no training matrix is remembered, so seen items are unknown, and there is nothing "
-                "to add events to: pass user_items=..., or filter_seen=False where that is enough, "
-                "or call fit(user_items) first. A model saved with history=False has none"
+                "no training matrix is remembered, as of a model saved with history=False: seen "
+                "items are unknown (pass user_items=..., or filter_seen=False where lists are "
+                "asked for), and there is nothing to add events to (call fit(user_items) first)"
             )
         trained, now = self._training_matrix.shape, self._known_shape()
         if trained != now:

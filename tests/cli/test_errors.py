@@ -72,7 +72,7 @@ def test_duplicate_events(error, recsys_):
         (("plays.csv", "--patience", 2), "--patience goes by what is held out"),
         (("plays.csv", "--min-gain", 0.1), "--min-gain 0.1 is what --patience waits for"),
         (("plays.csv", "--refit"), "--refit goes by what is held out"),
-        (("plays.csv", "--validation", 0.2, "--metric", "ngcg@10"), "did you mean 'ndcg'?"),
+        (("plays.csv", "--validation", 0.2, "--metric", "ngcg@10"), "did you mean 'ndcg@10'?"),
         (("plays.csv", "--validation", 2), "must be"),
         (("plays.csv", "--validation", 0.2, "--split", "peruser"), "did you mean 'per-user'?"),
         (("plays.csv", "--validation", 0.2, "--split", "time"), "needs times"),

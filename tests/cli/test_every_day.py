@@ -120,7 +120,7 @@ def test_without_history(recsys_, folder, error, command):
     line = ("recommend", "m.safetensors", "--user", "ann")
     message = error(*line)
     assert "no training matrix is remembered" in message and "user_items" not in message
-    assert "--histories FILE, or --keep-seen where" in message and "--no-history has" in message
+    assert "--histories FILE, or --keep-seen where" in message and "--no-history: " in message
     assert recsys_(*line, "--keep-seen").stdout
 
 

@@ -92,7 +92,7 @@ def test_what_a_score_is_of_is_the_same_every_time():
 
 
 def test_scorers_are_checked():
-    with pytest.raises(ValueError, match=r"metric must be one of .*; did you mean 'ndcg'"):
+    with pytest.raises(ValueError, match=r"metric must be one of .*; did you mean 'ndcg@10'"):
         FoldInScorer("ndgc@10")
     with pytest.raises(ValueError, match="test_share must be"):
         FoldInScorer(test_share=1)

@@ -181,3 +181,12 @@ def test_bad_transforms():
         found.transform(np.eye(3), ["a", "b"])
     with pytest.raises(TypeError, match="leave out ids="):
         Features.from_frame(table(), "movie", **KINDS).transform(table(), ["a"])
+
+
+@pytest.mark.parametrize("made_of", [{"numbers": ["n"]}, {"labels": ["g"]}])
+def test_rows_of_zeros_alone(made_of):
+    """What no column is for, as a label that nobody had, is a row without entries."""
+    known_rows = {"id": ["a", "b"], "n": [1.0, 3.0], "g": ["x", "y"]}
+    known = Features.from_frame(pandas.DataFrame(known_rows), id="id", **made_of)
+    newcomer = {"id": ["c"], "n": [2.0], "g": ["unseen"]}
+    assert known.transform(pandas.DataFrame(newcomer)).matrix.nnz == 0

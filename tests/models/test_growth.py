@@ -346,5 +346,5 @@ def test_what_one_side_has_added_no_other_method_adds_again():
     small = io.BytesIO()
     model.save(small, history=False)
     assert load(small.getvalue())._just_added is None
-    with pytest.raises(NotFittedError, match=r"nothing to add events to.*history=False has none"):
+    with pytest.raises(NotFittedError, match=r"history=False.*nothing to add events to"):
         load(small.getvalue()).partial_fit(day)

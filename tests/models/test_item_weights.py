@@ -135,3 +135,9 @@ def test_weights_that_have_not_settled():
     with pytest.warns(NumericalWarning, match=message):
         model.set_params(iterations=1, tolerance=0.0, regularization=0.1).fit(counts())
     assert_kept(trained("SLIM"), NumericalWarning, message, iterations=1, tolerance=0.0)
+
+
+@pytest.mark.parametrize("model_class", [EASE, SLIM])
+def test_nobody_likes_anything(model_class):
+    with pytest.raises(ValueError, match="none of them positive"):
+        model_class().fit(-counts())

@@ -155,7 +155,7 @@ def bad():
     yield {"validation": validation, "validate_every": 0}, ValueError, "validate_every must be"
     for metric in ("ndcg", "ndcg@0", "ndcg@ten", "coverage@10", "rmse@10", 10, ["ndcg@10"]):
         yield {"validation": validation, "metric": metric}, ValueError, "metric must be one of prec"
-    yield {"validation": validation, "metric": "ndgc@10"}, ValueError, "did you mean 'ndcg'"
+    yield {"validation": validation, "metric": "ndgc@10"}, ValueError, "did you mean 'ndcg@10'"
     yield {"validation": validation, "metric": "rmse"}, ValueError, "are for ExplicitALS and Expl"
     yield {"validation": validation.T}, ValueError, r"validation has shape .* looks transposed"
     yield {"validation": few}, ValueError, "validation has no entry greater than zero"

@@ -131,3 +131,8 @@ def test_no_liked_item_is_left_without_factors():
 def test_neither_a_number_nor_none(counts, name, value):
     with pytest.raises((TypeError, ValueError), match=name):
         ImplicitALS(4, **{name: value}).fit(counts, **QUIET)
+
+
+def test_factors_that_vanish_are_not_blamed_on_a_number_nobody_gave(counts, caplog):
+    ImplicitALS(4, random_state=0).fit(-counts, **QUIET)
+    assert "no entry is greater than 0" in caplog.text and "Lower it" not in caplog.text
