@@ -49,8 +49,8 @@ def hybrid_steps(real[:, ::1] user_values, real[:, ::1] user_squares, real[:, ::
                  const int64_t[::1] stored_indptr, const int32_t[::1] stored_indices,
                  const int32_t[::1] pool, const double[::1] rank_weights, double[::1] scales, *,
                  int64_t factors, int64_t loss, double rate, uint64_t key, int64_t begin,
-                 int64_t end, int64_t batch, int64_t k=1, int64_t n=0, double rho=0,
-                 double epsilon=0, double user_alpha=0, double item_alpha=0, bint hogwild=False,
+                 int64_t end, int64_t batch, int64_t k, int64_t n, double rho,
+                 double epsilon, double user_alpha, double item_alpha, bint hogwild,
                  str isa, int num_threads):
     """The steps of the samples begin:end, or until a scale is too large; where that was."""
     cdef const native.recsys_table *table = get_table(isa, real is double)

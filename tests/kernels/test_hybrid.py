@@ -66,7 +66,7 @@ def arguments(loss, dtype, f=10, identity=False, adadelta=False, screened=True, 
     numbers = {
         "factors": f, "loss": _hybrid.LOSSES[loss], "rate": 0.1, "key": 7, "begin": 3,
         "end": SAMPLES, "batch": 16, "k": 2, "n": 4 if loss == "warp-kos" else 0, "rho": 0.9,
-        "epsilon": 1e-4,
+        "epsilon": 1e-4, "user_alpha": 0.0, "item_alpha": 0.0, "hogwild": False,
     }  # fmt: skip
     return args | numbers | options
 
