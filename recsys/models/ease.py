@@ -10,7 +10,7 @@ import numpy as np
 from recsys import checks, csr, kernels
 from recsys.csr import TrainingMatrix
 from recsys.memory import available_memory
-from recsys.models.item_weights import ItemWeights, liked, nonzero, shape_in_file
+from recsys.models.item_weights import ItemWeights, check_liked, liked, nonzero, shape_in_file
 from recsys.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -102,6 +102,7 @@ class EASE(ItemWeights):
 
     def _learned(self, counts: sparse.csr_array, show_progress: bool) -> tuple[dict[str, Any], str]:
         x = nonzero(self._as_history(counts))
+        check_liked(x, counts)
         by_users = _by_users(x.shape)
         self._say_costs(x.shape)
         with np.errstate(over="ignore", invalid="ignore"):  # looked at

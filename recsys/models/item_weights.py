@@ -344,12 +344,16 @@ def liked(counts: sparse.csr_array, weighted: bool) -> sparse.csr_array:
     if weighted:
         return counts
     ones = (counts.data > 0).astype(counts.dtype)
-    if not ones.any():
+    return csr.assemble(ones, counts.indices, counts.indptr, counts.shape)
+
+
+def check_liked(x: sparse.csr_array, counts: sparse.csr_array) -> None:
+    """ValueError if nothing of the counts is left in x."""
+    if not x.nnz:
         raise ValueError(
             f"user_items has {counts.nnz} stored entries, none of them positive, so nobody has "
             "anything; expected counts r_ui > 0 of what is liked, or weighted=True"
         )
-    return csr.assemble(ones, counts.indices, counts.indptr, counts.shape)
 
 
 def nonzero(counts: sparse.csr_array) -> sparse.csr_array:

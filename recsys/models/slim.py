@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recsys import checks, csr, kernels
-from recsys.models.item_weights import ItemWeights, liked, nonzero
+from recsys.models.item_weights import ItemWeights, check_liked, liked, nonzero
 from recsys.models.training import warn
 
 if TYPE_CHECKING:
@@ -106,6 +106,7 @@ class SLIM(ItemWeights):
 
     def _learned(self, counts: sparse.csr_array, show_progress: bool) -> tuple[dict[str, Any], str]:
         items = csr.transposed(nonzero(self._as_history(counts)))
+        check_liked(items, counts)
         chosen = kernels.candidates(items, self.k, self.num_threads)
         weights, unsettled = kernels.slim(
             items,
