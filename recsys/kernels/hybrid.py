@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
 _BATCH = 64  # samples whose gradients are worked out together, of many
 _BATCHES = 256  # at least: of few samples fewer are taken together
-# Samples of a batch at least for each thread: sharing fewer is no faster on two idle processors,
-# and where they have other work the threads wait for each other a hundred times as long.
-_SHARE = 64
 _SPAN_ENTRIES = 4096  # of features, that a thread sums at a time
 _STRETCHES = 16  # parts of an epoch, between which Ctrl-C is heard and rows are summed anew
 
@@ -226,10 +223,11 @@ class HybridSGD:
     ) -> int:
         options, users, items = self._options, self._users, self._items
         batch = max(1, min(_BATCH, len(samples.users) // _BATCHES))
-        # Threads that have no processor of their own only keep the others waiting.
-        threads = min(resolve_num_threads(num_threads), resolve_num_threads(0))
-        if not options.hogwild:
-            threads = max(1, min(threads, batch // _SHARE))
+        # To share a batch is no faster on two idle processors, and where they have other work the
+        # threads wait for each other a hundred times as long.
+        threads, hogwild = 1, options.hogwild and not (users.alpha or items.alpha)
+        if hogwild:  # threads without a processor of their own keep the others waiting
+            threads = min(resolve_num_threads(num_threads), resolve_num_threads(0))
         return hybrid_steps(
             users.values, users.squares, users.momentum, *users.arrays,
             items.values, items.squares, items.momentum, *items.arrays,
@@ -240,7 +238,7 @@ class HybridSGD:
             batch=batch, k=options.k,
             n=options.n if options.loss == "warp-kos" else 0, rho=options.rho,
             epsilon=options.epsilon, user_alpha=users.alpha, item_alpha=items.alpha,
-            hogwild=options.hogwild and not (users.alpha or items.alpha),
+            hogwild=hogwild,
             isa=current_isa(), num_threads=threads,
         )  # fmt: skip
 
