@@ -136,6 +136,8 @@ def row_numbers(name: str, ids: Any, count: int) -> np.ndarray:
         raise TypeError(f"{wanted} (integers {known}); got {got}")
     if array.ndim > 1:
         raise ValueError(f"{wanted}; got an array of shape {array.shape}. Flatten it with .ravel()")
+    if not array.ndim and 0 <= int(array) < count:  # a list for one: each ufunc takes a microsecond
+        return array.astype(np.int64)
     beyond = (array < 0) | (array >= count)
     if beyond.any():
         unknown = np.unique(array[beyond])

@@ -19,6 +19,7 @@ from recsys.interactions.id_values import (
     kind_of,
     of_other_kinds,
 )
+from recsys.kernels import texts
 
 NAMED = 5  # unknown ids that an error lists
 _NEAR = 50  # ids that are compared letter by letter with an unknown one
@@ -267,10 +268,7 @@ class StringIds(Ids):
 
     @classmethod
     def of_objects(cls, values: np.ndarray) -> StringIds:
-        return cls._of_parts([value.encode() for value in values])
-
-    @classmethod
-    def _of_parts(cls, parts: list[Any]) -> StringIds:
+        parts = [value.encode() for value in values]
         offsets = np.zeros(len(parts) + 1, np.int64)
         np.cumsum([len(part) for part in parts], out=offsets[1:])
         return cls(offsets, np.frombuffer(b"".join(parts), np.uint8))
@@ -298,11 +296,7 @@ class StringIds(Ids):
         if rows.size > len(self):  # most come more than once: each is made once
             every = np.append(self.take(np.arange(len(self))), None)
             return every[rows]  # the last, for -1, is None
-        flat = rows.reshape(-1)
-        places = zip(flat.tolist(), self._pieces(flat), strict=True)
-        out = np.empty(flat.size, object)
-        out[:] = [str(piece, "utf-8") if row >= 0 else None for row, piece in places]
-        return out.reshape(rows.shape)
+        return texts(self._offsets, self._letters, rows.reshape(-1)).reshape(rows.shape)
 
     def _and(self, further: StringIds) -> StringIds:
         offsets = np.append(self._offsets, self._offsets[-1] + further._offsets[1:])
@@ -313,21 +307,19 @@ class StringIds(Ids):
         return both
 
     def subset(self, rows: Any) -> StringIds:
-        return self._of_parts(list(self._pieces(np.asarray(rows, np.int64))))
-
-    def _pieces(self, rows: np.ndarray) -> Iterator[bytes | memoryview]:
-        ends = zip(self._offsets[rows].tolist(), self._offsets[1:][rows].tolist(), strict=True)
-        few = rows.size * 4 < len(self)
-        letters = self._letters.data if few else self._letters.tobytes()
-        return (letters[begin:end] for begin, end in ends)
+        rows = np.asarray(rows, np.int64)
+        offsets, at = csr.row_entries(self._offsets, rows)
+        return StringIds(offsets, self._letters[at])
 
     def check_unique(self) -> None:
         _check_no_twice(self._index, len(self), self)
 
-    def find(self, wanted: Any, name: str = "ids", *, any_kind: bool = False) -> np.ndarray:
+    def rows(self, wanted: Any, name: str = "ids") -> np.ndarray:
         if type(wanted) is str:  # one user's list is asked for far more often than many
-            return np.array(self._index.get(wanted, -1))
-        return super().find(wanted, name, any_kind=any_kind)
+            row = self._index.get(wanted)
+            if row is not None:
+                return np.array(row)
+        return super().rows(wanted, name)
 
     def _find(self, wanted: np.ndarray) -> np.ndarray:
         index = self._index

@@ -80,6 +80,9 @@ class Interactions:
             _read_only, (matrix.data, matrix.indices, matrix.indptr)
         )
         object.__setattr__(self, "user_items", matrix)
+        for name, axis, noun in (("users", 0, "rows"), ("items", 1, "columns")):
+            ids = ids_of_rows(name, getattr(self, name), matrix.shape[axis], noun)
+            object.__setattr__(self, name, ids)
         if self.times is not None:
             object.__setattr__(self, "times", _read_only(self.times))
 
@@ -200,9 +203,7 @@ class Interactions:
         if not allow_negative:
             check_not_negative(matrix)
         matrix.data = narrowed(matrix.data)
-        users = ids_of_rows("users", users, matrix.shape[0], "rows")
-        items = ids_of_rows("items", items, matrix.shape[1], "columns")
-        return cls(matrix, users, items)
+        return cls(matrix, users, items)  # type: ignore[arg-type]  # it makes Ids of them
 
     @classmethod
     def from_csv(

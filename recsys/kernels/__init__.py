@@ -1,6 +1,6 @@
 """The only door to native code: parallel loops over C kernels, threads, instruction sets."""
 
-from ._keys import number_keys
+from ._keys import number_keys, texts
 from ._topk import FEW_QUERIES
 from .als import Sweep, fold_in, half_sweep, normal_matrix
 from .bpr import EpochSums, PairwiseFoldIn, PairwiseSGD, Rates, epoch_key
@@ -92,6 +92,7 @@ __all__ = [
     "sparse_times_dense",
     "spectral_start",
     "spectrum",
+    "texts",
     "threads_in_words",
     "topk",
     "use_isa",

@@ -1,7 +1,9 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False
-"""Numbers for keys, by a hash table: sorting millions of keys takes some ten times as long."""
+"""Numbers for keys, by a hash table: sorting millions of keys takes some ten times as long; and
+the texts of numbers."""
 
-from libc.stdint cimport int32_t, int64_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+from cpython.unicode cimport PyUnicode_DecodeUTF8
 
 import numpy as np
 
@@ -64,3 +66,28 @@ def number_keys(const int64_t[::1] keys):
         size *= 4
     count = codes_array.max() + 1 if n else 0
     return distinct_array[:count].copy(), codes_array
+
+
+def texts(const int64_t[::1] offsets, const uint8_t[::1] letters, const int64_t[::1] rows):
+    """The strings of rows, (n,) objects; None for row -1. That of row i is the UTF-8
+    ``letters[offsets[i]:offsets[i + 1]]``.
+
+    Raises
+    ------
+    IndexError
+        A row beyond the last, or below -1.
+    UnicodeDecodeError
+        Letters that are no UTF-8.
+    """
+    out = np.empty(rows.shape[0], object)  # None everywhere
+    cdef object[::1] places = out
+    cdef int64_t k, row, begin, count = offsets.shape[0] - 1
+    cdef const char* text = <const char*>&letters[0]  # never looked at where there are none
+    for k in range(rows.shape[0]):
+        row = rows[k]
+        if not -1 <= row < count:
+            raise IndexError(f"row {row} of {count}")
+        if row >= 0:
+            begin = offsets[row]
+            places[k] = PyUnicode_DecodeUTF8(text + begin, offsets[row + 1] - begin, NULL)
+    return out

@@ -235,8 +235,11 @@ def to_ids(
     caller named them, on `of_side`."""
     if vocabulary is None:
         return lists
-    whose = vocabulary.side(of_side).as_given(owners)
-    return _named(vocabulary, side, lists, of_side, integers_where_all_are(whose))
+    ids = vocabulary.side(of_side)
+    whose = ids.as_given(owners)
+    if ids.kind == "integer":
+        whose = integers_where_all_are(whose)
+    return _named(vocabulary, side, lists, of_side, whose)
 
 
 def named_lists(

@@ -218,6 +218,9 @@ def test_the_first_library_that_is_installed(monkeypatch):
 def test_from_csr():
     matrix = sp.csc_matrix([[0, 2], [1, 0], [0, 0.5]])
     data = Interactions.from_csr(matrix, ["a", "b", "c"])
+    assert Interactions(data.user_items, ["a", "b", "c"], data.items).users == data.users
+    with pytest.raises(ValueError, match="users has 2 ids, user_items has 3 rows"):
+        Interactions(data.user_items, ["a", "b"], data.items)
     assert list(data.users) == ["a", "b", "c"] and list(data.items) == [0, 1]
     assert data.items.kind == "integer"
     assert data.user_items.toarray().tolist() == matrix.toarray().tolist()

@@ -40,6 +40,11 @@ def test_empty_places(values):
     assert ids.find([values[4], "nobody"], any_kind=True).tolist() == [4, -1]
 
 
+def test_a_row_that_is_not_there(values):
+    with pytest.raises(IndexError):
+        Ids.of(values).take([0, 6, 1])
+
+
 def test_subset_and_extended(values):
     ids = Ids.of(values)
     some = ids.subset([4, 1])
