@@ -40,9 +40,10 @@ def test_empty_places(values):
     assert ids.find([values[4], "nobody"], any_kind=True).tolist() == [4, -1]
 
 
-def test_a_row_that_is_not_there(values):
-    with pytest.raises(IndexError):
-        Ids.of(values).take([0, 6, 1])
+@pytest.mark.parametrize("row", [6, -2])
+def test_a_string_that_is_not_there(row):
+    with pytest.raises(IndexError, match=f"row {row} of 6"):
+        Ids.of(KINDS["string"]).take([0, row, 1])
 
 
 def test_subset_and_extended(values):
