@@ -131,9 +131,10 @@ INLINE void bpr_draw_to(real *row, const void *means, int64_t at, int64_t stride
     FOR_VECTORS(v, vectors) store(row + v * W, load(row + v * W) + splat(by) * load(mean + v * W));
 }
 
-/* What the step has left out where rows have means. */
-INLINE void bpr_towards(const recsys_bpr *p, const bpr_step *s, real *x, real *yi, real *yj,
-                        int64_t vectors) {
+/* What the step has left out where rows have means; not where there are none, whose steps it would
+ * only be in the way of. */
+static __attribute__((noinline)) void bpr_towards(const recsys_bpr *p, const bpr_step *s, real *x,
+                                                  real *yi, real *yj, int64_t vectors) {
     const real rate = (real)p->rate, to_i = rate * (real)p->reg_positive;
     const real to_j = rate * (real)p->reg_negative;
     if (p->x_mean) {
@@ -192,7 +193,7 @@ INLINE int64_t bpr_candidates(const bpr_run *r, const bpr_step *s, int64_t begin
 }
 
 /* The best-scored of `candidates` draws; -1: none. */
-static int64_t bpr_hardest(const bpr_run *r, const bpr_step *s, int64_t vectors) {
+INLINE int64_t bpr_hardest(const bpr_run *r, const bpr_step *s, int64_t vectors) {
     const recsys_bpr *p = r->p;
     const real *x = sgd_row(p->x, s->visit->user, p->stride);
     int64_t best = -1;
@@ -209,7 +210,7 @@ static int64_t bpr_hardest(const bpr_run *r, const bpr_step *s, int64_t vectors)
 }
 
 /* The first of `candidates` draws that comes within the margin, and which one it was. */
-static int64_t bpr_violator(const bpr_run *r, const bpr_step *s, int64_t vectors, int64_t *trials,
+INLINE int64_t bpr_violator(const bpr_run *r, const bpr_step *s, int64_t vectors, int64_t *trials,
                             real *difference) {
     const recsys_bpr *p = r->p;
     const real *x = sgd_row(p->x, s->visit->user, p->stride);
