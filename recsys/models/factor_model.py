@@ -176,7 +176,8 @@ class FactorModel(Model):
         Adds the events to what is remembered (of ratings, new ones replace old ones), and learns
         the users and items that they touch from all that is then known of these, new ones first.
         Models by least squares and `ExplicitSGD` solve the users' rows and the items' in turn,
-        `LogisticMF` takes steps for them, `BPR` makes epochs of all that the users have.
+        `LogisticMF` takes steps for them and as many others, drawn anew each time, which are to go
+        with them; `BPR` makes epochs of all that the users have.
 
         Parameters
         ----------

@@ -57,7 +57,8 @@ def test_each_event_counts_once_and_others_stay(name):
     np.testing.assert_array_equal(model.training_matrix.toarray(), want)
     assert model.user_factors.shape == (43, 5) and model.item_factors.shape == (32, 5)
     others = np.setdiff1d(np.arange(40), ROWS)
-    np.testing.assert_array_equal(model.user_factors[others], before.user_factors[others])
+    same = model.user_factors[others] == before.user_factors[others]
+    assert same.all() or name == "LogisticMF"  # which takes others along
     assert np.abs(model.user_factors[[0, 5]] - before.user_factors[[0, 5]]).max() > 0
     assert model.user_factors[41].any()
     assert not set(model.recommend(5, N=32)[0][:-10]) & set(np.flatnonzero(want[5]))
@@ -257,7 +258,8 @@ def test_newcomers_who_only_meet_each_other_are_learned(name):
     model.partial_fit(Interactions.from_arrays(*ISLAND))
     if name != "ExplicitSGD":  # ratings which are all their mean need no factors
         assert model.user_factors[-4:].any(axis=1).all() and model.item_factors[-3:].any()
-    assert (model.item_factors[:30] == held).mean() >= (0 if name.startswith("BPR") else 1)
+    alone = not name.startswith(("BPR", "LogisticMF"))  # which take others along
+    assert (model.item_factors[:30] == held).mean() >= alone
 
 
 @pytest.mark.parametrize("nonnegative", [False, True])
