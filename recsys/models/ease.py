@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recsys import checks, csr, kernels
-from recsys.csr import TrainingMatrix
 from recsys.memory import available_memory
+from recsys.models.in_file import Saved
 from recsys.models.item_weights import ItemWeights, check_liked, liked, nonzero, shape_in_file
 from recsys.progress import progress_bar
 
@@ -197,14 +197,9 @@ class EASE(ItemWeights):
     def _to_file(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         return {"shape": self._known_shape()}, {"item_weights": self._votes}
 
-    def _from_file(
-        self,
-        header: dict[str, Any],
-        arrays: dict[str, np.ndarray],
-        training_matrix: TrainingMatrix | None,
-    ) -> dict[str, Any]:
-        weights = arrays["item_weights"]
-        shape = shape_in_file(header, len(weights))
+    def _from_file(self, saved: Saved) -> dict[str, Any]:
+        weights = saved.arrays["item_weights"]
+        shape = shape_in_file(saved.header, len(weights))
         whole = checks.factor_matrix("item_weights", weights, checks.floating_dtype(self.dtype))
         if whole.shape[1] != shape[1]:
             raise ValueError(f"item_weights has shape {whole.shape}; expected a square")

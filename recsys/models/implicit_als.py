@@ -10,6 +10,7 @@ from recsys import checks, csr, kernels
 from recsys.models import ids
 from recsys.models.alternating import check_alternating
 from recsys.models.confidence import SCHEMES, Scheme, signed_confidence
+from recsys.models.in_file import Saved
 from recsys.models.least_squares import LeastSquaresModel, as_factors
 from recsys.models.selection import one_history
 from recsys.models.training import NotFittedError
@@ -18,8 +19,6 @@ from recsys.models.weights import from_file as weights_from_file
 
 if TYPE_CHECKING:
     from scipy import sparse
-
-    from recsys.csr import TrainingMatrix
 
 # docs/defaults.md has the experiment behind it. Both solvers rank alike, so the default is the
 # exact one.
@@ -391,14 +390,9 @@ class ImplicitALS(LeastSquaresModel):
         header, arrays = super()._to_file()
         return header | {"weights": self._fitted_weights}, arrays
 
-    def _from_file(
-        self,
-        header: dict[str, Any],
-        arrays: dict[str, np.ndarray],
-        training_matrix: TrainingMatrix | None,
-    ) -> dict[str, Any]:
-        state = super()._from_file(header, arrays, training_matrix)
-        return state | {"_fitted_weights": weights_from_file(header)}
+    def _from_file(self, saved: Saved) -> dict[str, Any]:
+        state = super()._from_file(saved)
+        return state | {"_fitted_weights": weights_from_file(saved.header)}
 
     def _in_effect(self, name: str, counts: sparse.csr_array | None = None) -> Any:
         place = _WEIGHTS.get(name)

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recsys import checks, csr, kernels
-from recsys.csr import TrainingMatrix
 from recsys.kernels import Fixed, Learned, LmfSide
 from recsys.models import explanation
 from recsys.models.confidence import SCHEMES, Scheme, signed_confidence
 from recsys.models.factor_model import FactorModel
 from recsys.models.growth import Rows, taken
+from recsys.models.in_file import Saved
 from recsys.models.training import Step, check_size, seeded_start
 
 if TYPE_CHECKING:
@@ -244,10 +244,10 @@ class LogisticMF(FactorModel):
                 entries = csr.take_rows(by_side[at], rows)
                 begin = start[rows] + (beside.mean() if len(beside) else 0.0)
                 _put(own, rows, self._from_zero(entries, other.fixed(), begin, counts.nnz))
-        others = np.random.default_rng(counts.nnz)  # other ones each day
+        drawn = np.random.default_rng(counts.nnz)  # other ones each day
         for number in range(2 * rounds):
             at = number % 2
-            rows = _and_as_many(touched[at], counts.shape[at], others)
+            rows = _and_as_many(touched[at], counts.shape[at], drawn)
             keys = kernels.row_keys(counts.nnz, number, len(rows))
             self._step_of_rows(
                 parts[at], parts[1 - at], csr.take_rows(by_side[at], rows), rows, keys
@@ -286,17 +286,12 @@ class LogisticMF(FactorModel):
         named = zip(_SQUARES, (each for side in self._squares for each in side), strict=True)
         return dict(named)
 
-    def _from_file(
-        self,
-        header: dict[str, Any],
-        arrays: dict[str, np.ndarray],
-        training_matrix: TrainingMatrix | None,
-    ) -> dict[str, Any]:
-        state = super()._from_file(header, arrays, training_matrix)
-        if _SQUARES[0] in arrays:
+    def _from_file(self, saved: Saved) -> dict[str, Any]:
+        state = super()._from_file(saved)
+        if _SQUARES[0] in saved.arrays:
             known = (state[f"_{name}"] for name in _LEARNED)
             squares = [
-                _squares_like(array, name, arrays[name])
+                _squares_like(array, name, saved.arrays[name])
                 for array, name in zip(known, _SQUARES, strict=True)
             ]
             state["_squares"] = tuple(squares[:2]), tuple(squares[2:])

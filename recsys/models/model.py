@@ -21,7 +21,7 @@ from recsys.models.display import as_json, model_html, parameters
 from recsys.models.features import SideFeatures
 from recsys.models.files import write_lists, write_model_file
 from recsys.models.ids import Lists, Vocabulary
-from recsys.models.in_file import model_file
+from recsys.models.in_file import Saved, model_file
 from recsys.models.selection import Choice, chosen_items, list_length, rows_meant
 from recsys.models.strangers import LEAVING_OUT, known_only
 from recsys.models.training import Iteration, NotFittedError
@@ -425,12 +425,7 @@ class Model(metaclass=ABCMeta):
         """What is learned, for a model file: as JSON, and in arrays."""
 
     @abstractmethod
-    def _from_file(
-        self,
-        header: dict[str, Any],
-        arrays: dict[str, np.ndarray],
-        training_matrix: TrainingMatrix | None,
-    ) -> dict[str, Any]:
+    def _from_file(self, saved: Saved) -> dict[str, Any]:
         """What `_to_file` gave, checked, in terms of the model's attributes."""
 
     def _to_learn_on(self) -> dict[str, np.ndarray]:
