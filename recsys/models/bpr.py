@@ -177,6 +177,7 @@ class BPR(FactorModel):
     _entry = PairwiseEpoch
     _iterations_name = "epochs"
     _rounds = 10
+    _fitted_names = ("loss", "regularization", "margin", "weighted")
     _learns_features = True
 
     def __init__(
@@ -256,7 +257,7 @@ class BPR(FactorModel):
         checks.flag("weighted", self.weighted)
         return check_epochs(self)
 
-    def _in_effect(self, name: str, counts: sparse.csr_array | None = None) -> Any:
+    def _in_effect(self, name: str) -> Any:
         checks.choice("loss", self.loss, LOSSES)
         value = getattr(self, name)
         return _BY_LOSS[self.loss].get(name) if value is None else value

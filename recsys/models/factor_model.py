@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -15,6 +16,7 @@ from recsys.models import (
     factor_file,
     factor_lists,
     feature_methods,
+    fitted,
     growth,
     ids,
     reach,
@@ -60,6 +62,8 @@ class FactorModel(Model):
     _takes_prior: ClassVar[bool] = False  # whether single rows are learned by both
     _learns_features: ClassVar[bool] = False  # whether training goes by features
     _rounds: ClassVar[int] = 1  # of a day's events
+    _fitted_names: ClassVar[tuple[str, ...]] = ()  # parameters of what is minimized
+    _fitted: Mapping[str, Any] = MappingProxyType({})  # these, as the last fit had them
     _learned_besides: ClassVar[tuple[str, ...]] = ()  # what else belongs to rows, see `_placed`
 
     # Written as functions of a model, which a class takes for its methods
@@ -357,10 +361,12 @@ class FactorModel(Model):
     # ---- files ---------------------------------------------------------------------------------
 
     def _to_file(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        return factor_file.written(self)
+        header, arrays = factor_file.written(self)
+        return header | {"fitted": fitted.written(self)}, arrays
 
     def _from_file(self, saved: Saved) -> dict[str, Any]:
-        return factor_file.read(saved.header, saved.arrays, checks.floating_dtype(self.dtype))
+        state = factor_file.read(saved.header, saved.arrays, checks.floating_dtype(self.dtype))
+        return state | {"_fitted": fitted.read(self, saved.header)}
 
     # ---- lists ---------------------------------------------------------------------------------
 
@@ -407,7 +413,7 @@ class FactorModel(Model):
     def _fold(self, rows: sparse.csr_array) -> tuple[np.ndarray, np.ndarray | None]:
         name = type(self).__name__
         logger.debug("%s folds in %d users of %d entries", name, rows.shape[0], rows.nnz)
-        return self._folded(rows)
+        return fitted.as_fitted(self)._folded(rows)
 
     def _factors(self, name: str) -> np.ndarray:
         factors = getattr(self, name)

@@ -126,6 +126,7 @@ class LogisticMF(FactorModel):
     _squares: tuple[tuple[np.ndarray, np.ndarray], ...] | None = None
     _learned_besides = ("_squares",)
     _rounds = 8
+    _fitted_names = ("regularization", "alpha", "confidence", "epsilon")
 
     def __init__(
         self,

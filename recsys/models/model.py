@@ -85,6 +85,9 @@ class Model(metaclass=ABCMeta):
     def set_params(self, **params: Any) -> Self:
         """Replace parameters by name; they are checked at the next `fit`.
 
+        What is minimized (`regularization`, `alpha` and the like) stays that of the last fit until
+        then, for `fold_in`, `partial_fit` and `explain`.
+
         Raises
         ------
         ValueError
@@ -94,9 +97,13 @@ class Model(metaclass=ABCMeta):
         vars(self).update(params)
         return self
 
-    def _in_effect(self, name: str, counts: sparse.csr_array | None = None) -> Any:
-        """A parameter, or what it comes to where it is None: in the last fit, or on `counts`."""
+    def _in_effect(self, name: str) -> Any:
+        """A parameter, or what it comes to where it is None: in the last fit."""
         return getattr(self, name)
+
+    def _chosen_on(self, counts: sparse.csr_array) -> Mapping[str, Any]:
+        """The parameters that a fit would choose by what it learns from."""
+        return {}
 
     @abstractmethod
     def _check_parameters(self) -> np.dtype:

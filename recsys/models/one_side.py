@@ -10,6 +10,7 @@ from recsys import checks, csr, kernels
 from recsys.csr import TrainingMatrix
 from recsys.interactions import Interactions
 from recsys.models import feature_answers, growth, ids, just_added
+from recsys.models.fitted import as_fitted
 from recsys.models.just_added import JustAdded
 from recsys.models.meaning import as_ratings
 from recsys.models.training import NotFittedError
@@ -80,10 +81,11 @@ def partial_fit(
         prior = feature_answers.prior(model, side, csr.take_rows(by_features[side].matrix, learned))
     else:
         prior = model._drawn_to(side, learned)
+    solver = as_fitted(model)
     if side == "users":
-        solved = model._solve_rows(model._signed(csr.take_rows(known, learned)), "item", prior)
+        solved = solver._solve_rows(solver._signed(csr.take_rows(known, learned)), "item", prior)
     else:
-        solved = model._solve_items(known, learned, prior)
+        solved = solver._solve_items(known, learned, prior)
     matrix = TrainingMatrix.of(known)
     state: dict[str, Any] = {"_training_matrix": matrix, "_ids": vocabulary, "_just_added": None}
     nobody = np.empty(0, np.int64)

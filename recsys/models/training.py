@@ -16,7 +16,7 @@ import numpy as np
 from recsys import checks, csr, kernels
 from recsys.csr import TrainingMatrix
 from recsys.interactions.matching import pair_in_rows
-from recsys.models import features
+from recsys.models import features, fitted
 from recsys.models.growth import continued
 from recsys.models.ids import Vocabulary
 from recsys.models.meaning import as_ratings, check_not_full
@@ -172,6 +172,7 @@ def fit(
     history = model.history if continues else []
     model._log_start(counts, len(history))
 
+    remembered = fitted.parameters(model)
     loan = Loan(user_items, counts)
     del counts
     trainer = None
@@ -182,6 +183,7 @@ def fit(
         trainer.start(continues, matched)
         start_seconds = time.perf_counter() - began
         kept = {"_training_matrix": loan.matrix, "_ids": vocabulary, "_features": {}}
+        kept["_fitted"] = remembered
         _iterate(model, trainer, kept, history, start_seconds, judge, callback, show_progress)
     finally:
         trainer = judge = None  # their memory is wanted now
