@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recsys import checks, csr, kernels
-from recsys.memory import available_memory
+from recsys import checks, csr, kernels, memory
 from recsys.models.in_file import Saved
 from recsys.models.item_weights import ItemWeights, check_liked, liked, nonzero, shape_in_file
 from recsys.progress import progress_bar
@@ -121,14 +120,15 @@ class EASE(ItemWeights):
 
     def _say_costs(self, shape: tuple[int, int]) -> None:
         """Memory and time to the log; MemoryError where there is less."""
-        needed, left = fit_memory(shape, self.dtype), available_memory()
-        if needed > left:
-            narrower = "dtype=np.float32 or " if np.dtype(self.dtype).itemsize == 8 else ""
-            raise MemoryError(
-                f"EASE of {shape[1]:,} items takes {needed / 1e9:.3g} GB, for a dense matrix of "
-                f"items x items; there are {left / 1e9:.3g} GB. Use {narrower}recsys.SLIM, which "
-                "keeps few weights an item, leave out rare items, or take a larger machine"
-            )
+        needed = fit_memory(shape, self.dtype)
+        narrower = "dtype=np.float32 or " if np.dtype(self.dtype).itemsize == 8 else ""
+        memory.require(
+            needed,
+            f"EASE of {shape[1]:,} items",
+            "a dense matrix of items x items",
+            f"Use {narrower}recsys.SLIM, which keeps few weights an item, leave out rare items, or "
+            "take a larger machine",
+        )
         inverted = shape[0] if _by_users(shape) else shape[1]
         trial = np.ones((min(_TRIAL, inverted),) * 2, self.dtype)
         began = time.perf_counter()

@@ -83,10 +83,8 @@ class Model(metaclass=ABCMeta):
         return {name: getattr(self, name) for name in self._parameter_names()}
 
     def set_params(self, **params: Any) -> Self:
-        """Replace parameters by name; they are checked at the next `fit`.
-
-        What is minimized (`regularization`, `alpha` and the like) stays that of the last fit until
-        then, for `fold_in`, `partial_fit` and `explain`.
+        """Replace parameters by name; they are checked at the next `fit`. What is minimized, as by
+        `regularization` and `alpha`, is until then that of the last one, by `fold_in` and all.
 
         Raises
         ------

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
-from recsys import checks, csr, kernels
+from recsys import checks, csr, kernels, memory
 from recsys.csr import TrainingMatrix
 from recsys.interactions.matching import pair_in_rows
 from recsys.models import features, fitted
@@ -314,8 +314,22 @@ def seeded_start(
 ) -> tuple[int, Start]:
     """What all that is drawn in training follows from, and `start`."""
     random = checks.random_generator(model.random_state)
+    check_room(model, shape, dtype)
     seed = int(random.integers(2**64, dtype=np.uint64))  # first: the same for a warm start
     return seed, start(model, shape, dtype, None if continues else random)
+
+
+def check_room(
+    model: Any, shape: tuple[int, int], dtype: np.dtype, *, gramian: bool = False
+) -> None:
+    """MemoryError where the factors would not fit, so that none are allocated."""
+    memory.require(
+        dtype.itemsize * model.factors * (2 * sum(shape) + gramian * model.factors),
+        f"a fit with {model.factors:,} factors",
+        f"those of {shape[0]:,} users and {shape[1]:,} items twice"
+        + (" and a matrix of factors x factors" if gramian else ""),
+        "Lower factors" + ("" if dtype.itemsize == 4 else ", or use dtype=np.float32"),
+    )
 
 
 def drawn(
