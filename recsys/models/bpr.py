@@ -13,6 +13,7 @@ from recsys.models import explanation, features
 from recsys.models.factor_model import FactorModel
 from recsys.models.gradient import GradientTrainer, all_finite, bands, check_epochs
 from recsys.models.growth import Rows
+from recsys.models.meaning import check_likes
 from recsys.models.training import Iteration, NotFittedError, Start
 
 if TYPE_CHECKING:
@@ -230,11 +231,7 @@ class BPR(FactorModel):
     explain = explanation.explain
 
     def _check_counts(self, counts: sparse.csr_array) -> None:
-        if not np.any(counts.data > 0):
-            raise ValueError(
-                f"user_items has {counts.nnz} stored entries, none of them positive, so nobody "
-                "likes anything; expected counts r_ui > 0 of what is liked"
-            )
+        check_likes(counts)
 
     def _check_parameters(self) -> np.dtype:
         """Check every parameter; returns the dtype."""

@@ -15,6 +15,7 @@ from recsys.models.confidence import SCHEMES, Scheme, signed_confidence
 from recsys.models.factor_model import FactorModel
 from recsys.models.growth import Rows, taken
 from recsys.models.in_file import Saved
+from recsys.models.meaning import check_likes
 from recsys.models.training import Step, check_size, seeded_start
 
 if TYPE_CHECKING:
@@ -160,6 +161,9 @@ class LogisticMF(FactorModel):
         self.feature_regularization = feature_regularization
 
     explain = explanation.explain
+
+    def _check_counts(self, counts: sparse.csr_array) -> None:
+        check_likes(counts)
 
     def _check_parameters(self) -> np.dtype:
         """Check every parameter; returns the dtype."""
