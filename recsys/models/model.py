@@ -15,7 +15,7 @@ import numpy as np
 from recsys import checks, csr, kernels
 from recsys.csr import TrainingMatrix
 from recsys.interactions import Ids
-from recsys.models import boost, ids, strangers
+from recsys.models import boost, estimator, family, ids, strangers
 from recsys.models.all_lists import blocks, together
 from recsys.models.display import as_json, model_html, parameters
 from recsys.models.features import SideFeatures
@@ -28,7 +28,6 @@ from recsys.models.training import Iteration, NotFittedError
 
 if TYPE_CHECKING:
     from scipy import sparse
-    from sklearn.utils import Tags
 
 logger = logging.getLogger("recsys")
 
@@ -65,6 +64,8 @@ class Model(metaclass=ABCMeta):
             # Python's own error for an unknown keyword does not know the nearest spelling.
             cls._check_names(kwargs, TypeError)
             return super().__new__(cls)
+
+        __getattr__ = family.missing
 
     @classmethod
     def _parameter_names(cls) -> list[str]:
@@ -155,21 +156,8 @@ class Model(metaclass=ABCMeta):
         """Items of the model, by the name that scikit-learn has for columns."""
         return self._known_shape()[1]
 
-    def __sklearn_is_fitted__(self) -> bool:
-        try:
-            self._known_shape()
-        except NotFittedError:
-            return False
-        return True
-
-    def __sklearn_tags__(self) -> Tags:
-        from sklearn.utils import InputTags, Tags, TargetTags
-
-        return Tags(
-            estimator_type=None,
-            target_tags=TargetTags(required=False),
-            input_tags=InputTags(sparse=True),
-        )
+    __sklearn_is_fitted__ = estimator.is_fitted
+    __sklearn_tags__ = estimator.tags
 
     def __getstate__(self) -> dict[str, Any]:
         # What is prepared can be prepared again: copies and workers are spared it.
