@@ -160,7 +160,7 @@ def test_what_only_other_models_have():
         message = f"^{type(model).__name__} has no {name}, which is of {others}$"
         with pytest.raises(AttributeError, match=message):
             getattr(model, name)
-    with pytest.raises(AttributeError, match="^'SLIM' object has no attribute 'recomend'$"):
+    with pytest.raises(AttributeError, match=r"^'SLIM' object has no attribute 'recomend'$"):
         recsys.SLIM().recomend  # noqa: B018
     with pytest.raises(NotFittedError, match="call fit"):
         recsys.BPR().user_factors  # noqa: B018
