@@ -9,7 +9,7 @@ from every_model import FACTORS, counts, fitted, learned, make, more, trained
 from in_ids import interactions, item, user
 from scipy import sparse
 
-from recsys import ImplicitALS, Interactions, NotFittedError, load
+from recsys import EASE, ImplicitALS, Interactions, NotFittedError, load
 
 SHAPE = (43, 32)  # three new users, two new items
 ROWS = np.array([0, 5, 5, 41, 41, 42])
@@ -246,6 +246,20 @@ def test_another_dtype_comes_into_effect_for_all_that_is_learned():
         arrays = model.user_factors, model.item_factors, model.user_biases, model.item_biases
         assert {array.dtype for array in arrays} == {np.dtype(np.float64)}
         assert model.recommend(0)[1].dtype == np.float64
+
+
+def test_users_in_the_column_of_items():
+    """Refused where both columns are better known the other way round, and by nothing less."""
+    users, items = [f"u{n % 7}" for n in range(40)], [f"i{n % 11}" for n in range(40)]
+    model = EASE().fit(Interactions.from_arrays(users, items), show_progress=False)
+    message = "100% of the users.* are items of the model, and 67% of the items"
+    with pytest.raises(ValueError, match=message):
+        model.partial_fit(
+            Interactions.from_arrays(["i1", "i2", "i1", "i3"], ["u1", "u2", "u3", "x"])
+        )
+    assert len(model.users) == 7
+    model.partial_fit(Interactions.from_arrays(["u1", "y", "z"], ["i1", "u2", "u3"]))
+    assert len(model.users) == 9 and len(model.items) == 13
 
 
 ISLAND = (list("xxyyyzzzww"), list("ababcabcac"), np.full(10, 5.0))
