@@ -11,7 +11,6 @@ from recsys.csr import TrainingMatrix
 from recsys.interactions import Interactions
 from recsys.models import feature_answers, growth, ids, just_added
 from recsys.models.fitted import as_fitted
-from recsys.models.just_added import JustAdded
 from recsys.models.meaning import as_ratings
 from recsys.models.training import NotFittedError
 
@@ -61,7 +60,7 @@ def partial_fit(
     known = model._known(shape, dtype)
     if given is not None:
         _check_new(known, side, learned, name)
-    added = _in_place(entries, side, learned, shape)
+    added = whole = _in_place(entries, side, learned, shape)
     known = growth.widened(known, added.shape)
     if rows is not None:
         known = csr.keep(known, ~np.isin(_places(known, side), learned))
@@ -92,7 +91,7 @@ def partial_fit(
     both = (learned, nobody) if side == "users" else (nobody, learned)
     state["_features"] = growth.known_by_features(by_features, both)
     if rows is None:
-        state["_just_added"] = JustAdded(side, matrix, added)
+        state["_just_added"] = just_added.noted(model, side, matrix, whole, added)
     model._publish(state | _with_rows(model, side[:-1], learned, solved, dtype))
 
 

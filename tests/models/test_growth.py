@@ -359,6 +359,11 @@ def test_what_one_side_has_added_no_other_method_adds_again():
             assert model.training_matrix[5, 9] == before[5, 9] + 1
             model.partial_fit(day)  # the same once more is another day
             assert model.training_matrix[3, 4] == before[3, 4] + 4
+    model = trained("ImplicitALS")  # all three, one after the other
+    model.partial_fit_users([3], events=of_user)
+    model.partial_fit_items([4], events=of_item)
+    model.partial_fit(day)
+    assert model.training_matrix[3, 4] == before[3, 4] + 2
     small = io.BytesIO()
     model.save(small, history=False)
     assert load(small.getvalue())._just_added is None
