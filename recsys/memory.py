@@ -5,6 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 
+def require(needed: int, what: str, why: str, remedy: str) -> None:
+    """MemoryError where there is less than that many bytes."""
+    left = available_memory()
+    if needed > left:
+        raise MemoryError(
+            f"{what} takes {needed / 1e9:.3g} GB, for {why}; there are {left / 1e9:.3g} GB. "
+            f"{remedy}"
+        )
+
+
 def available_memory() -> int:
     """Bytes that this machine, or its container, has left; far too many where it cannot be told."""
     left = 1 << 62

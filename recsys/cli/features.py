@@ -63,8 +63,8 @@ class Description:
                 "--label and --text name columns of --item-features or --user-features: give one"
             )
         sides = {
-            "item_features": (self.item_features, reading.item, events.items),
-            "user_features": (self.user_features, reading.user, events.users),
+            "item_features": (self.item_features, reading.names[1], events.items),
+            "user_features": (self.user_features, reading.names[0], events.users),
         }
         tables = {side: _table(path) for side, (path, *_) in sides.items() if path}
         there = {name for table in tables.values() for name in table.column_names}

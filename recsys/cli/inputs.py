@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,21 +14,25 @@ import typer
 from recsys import checks
 from recsys.datasets import read_interactions
 from recsys.interactions import Ids, Interactions
+from recsys.models import internal
+from recsys.models.model import Model
 
 FORMATS = {"csv": "csv", "tsv": "csv", "txt": "csv", "parquet": "parquet", "npz": "npz"}
 _PANEL = "Columns and rows of the events"
 
 
-def _column(flag: str, text: str) -> Any:
-    return typer.Option(flag, metavar="COLUMN", help=text, rich_help_panel=_PANEL)
+def _column(flag: str, text: str, usual: str | None = None) -> Any:
+    return typer.Option(
+        flag, metavar="COLUMN", help=text, rich_help_panel=_PANEL, show_default=usual or False
+    )
 
 
 @dataclass(frozen=True)
 class Reading:
     """How a file of events is read."""
 
-    user: Annotated[str, _column("--user", "Who.")] = "user"
-    item: Annotated[str, _column("--item", "What.")] = "item"
+    user: Annotated[str | None, _column("--user", "Who.", "user, or as the model has it")] = None
+    item: Annotated[str | None, _column("--item", "What.", "item, or as the model has it")] = None
     value: Annotated[
         str | None, _column("--value", "How much: plays, ratings. Without it each event is 1.")
     ] = None
@@ -100,6 +104,23 @@ class Reading:
         typer.Option(help="Only items of so many users at least.", rich_help_panel=_PANEL, min=1),
     ] = 1
 
+    @property
+    def names(self) -> tuple[str, str]:
+        """The columns of users and of items."""
+        return self.user or "user", self.item or "item"
+
+    def of(self, model: Model, *, value: bool) -> Reading:
+        """With columns called as in what a model was trained on, that of values too where `value`
+        says so, unless they are named."""
+        user, item = internal.id_names(model) or self.names
+        value_column = internal.value_name(model) if value else None
+        return replace(
+            self,
+            user=self.user or user,
+            item=self.item or item,
+            value=self.value or value_column,
+        )
+
     def events(self, path: Path) -> Interactions:
         """The events of a file, without those that `min_user` and `min_item` leave out."""
         kind = _format(path, self.format)
@@ -108,7 +129,7 @@ class Reading:
             "zeros": self.zeros,
             "allow_negative": self.allow_negative,
         }
-        columns: list[Any] = [self.user, self.item, self.value, self.time]
+        columns: list[Any] = [*self.names, self.value, self.time]
         if kind == "npz":
             dataset = read_interactions(path)
             events = Interactions.from_csr(

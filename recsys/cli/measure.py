@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, NamedTuple
@@ -23,6 +24,7 @@ from recsys.interactions import Interactions
 from recsys.interactions.matching import in_rows
 from recsys.models import growth, internal
 from recsys.models.model import Model
+from recsys.models.ratings import RatingModel
 
 METRICS, CUTS = ["precision", "recall", "map", "ndcg"], [10, 20]
 
@@ -120,14 +122,27 @@ def evaluate(
             fitted.fit(parts[0], show_progress=not talk.quiet)
             results[name] = measure(fitted, parts[1])
     elif test is not None:
-        held_out = reading.events(test)
-        results = {str(path): measure(recsys.load(path), held_out) for path in files}
+        results = _of_files(files, reading, test, measure)
     else:
         raise ValueError(
             "nothing to measure on: models of files take --test FILE; to train on a file of "
             "events, name --model"
         )
     _show(results, as_json, talk)
+
+
+def _of_files(
+    files: list[Path], reading: Reading, test: Path, measure: Callable[..., Measured]
+) -> dict[str, Measured]:
+    """Of models in files, on events whose columns are called as in what each was trained on."""
+    results, held_out = {}, {}
+    for path in files:
+        model = recsys.load(path)
+        columns = reading.of(model, value=isinstance(model, RatingModel))
+        if columns not in held_out:
+            held_out[columns] = columns.events(test)
+        results[str(path)] = measure(model, held_out[columns])
+    return results
 
 
 def _measured(

@@ -39,20 +39,13 @@ def update(
     """
     check_output(output, day)
     model = recsys.load(path)
-    names = internal.id_names(model)
-    if names is None:
+    if internal.id_names(model) is None:
         raise ValueError(
             "the model knows no ids, and cannot learn from events by id: train one by "
             "`recsys train`"
         )
-    columns = {"user": names[0], "item": names[1], "value": internal.value_name(model)}
     options = _options(model, rounds)
-    usual = Reading()
-    for name, column in columns.items():
-        if column is not None and getattr(reading, name) == getattr(usual, name):
-            renamed: dict[str, Any] = {name: column}
-            reading = replace(reading, **renamed)
-    events = reading.events(day)
+    events = reading.of(model, value=True).events(day)
     events = replace(
         events,
         users=ids_like(events.users, model.users, "users"),

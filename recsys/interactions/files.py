@@ -253,7 +253,7 @@ def _by_arrow(path: Path, layout: Csv, places: Sequence[int]) -> Iterator[list[A
             if len(batch):
                 last = batch.column(names[-1])[-1].as_py()
             yield [_series(batch.column(name)) for name in used]
-    _check_closed(last, layout)
+    _check_closed(path, last, layout)
 
 
 def _by_python(path: Path, layout: Csv, places: Sequence[int]) -> Iterator[list[Any]]:
@@ -272,11 +272,19 @@ def _by_python(path: Path, layout: Csv, places: Sequence[int]) -> Iterator[list[
                     )
             yield [np.array([f[place] or None for f in block], object) for place in places]
             row, last = row + len(block), block[-1][-1]
-    _check_closed(last, layout)
+    _check_closed(path, last, layout)
 
 
-def _check_closed(last: str | None, layout: Csv) -> None:
+def _check_closed(path: Path, last: str | None, layout: Csv) -> None:
     """That the last field of a file ends before the file does."""
+    if layout.quote:
+        quote, field = layout.quote, last or ""
+        begun = layout.separator + quote + field.replace(quote, 2 * quote)
+        if _end(path, layout.encoding, len(begun)).endswith(begun):
+            raise ValueError(
+                f"the file ends within a field, which begins with a {quote} and {field[:40]!r}: a "
+                "part of it is missing. If it is all there, and these enclose nothing: quote=None"
+            )
     if last and layout.quote and last.endswith("\n"):
         raise ValueError(
             f"a {layout.quote} that is never closed, before {last[:40]!r}, makes one field of the "
@@ -291,6 +299,17 @@ def _rows(layout: Csv, lines: Any) -> Iterator[list[str]]:
         quotechar=layout.quote or '"',
         quoting=csv.QUOTE_MINIMAL if layout.quote else csv.QUOTE_NONE,
     )
+
+
+def _end(path: Path, encoding: str, count: int) -> str:
+    """At least so many characters of a file without ends of lines behind them; none of one that is
+    packed, which tells by itself where it is cut off."""
+    with open(path, "rb") as file:
+        if file.read(2) == _GZIP:
+            return ""
+        end = file.seek(0, os.SEEK_END)
+        file.seek(max(0, end - 4 * count - 8))
+        return file.read().decode(encoding, "ignore").rstrip("\r\n")
 
 
 @contextmanager

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import importlib
 import importlib.util
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -22,6 +24,9 @@ DROP = {
     "pyarrow": "drop such rows with table.filter(pyarrow.compute.field({!r}).is_valid())",
     None: "expected none: drop such rows",
 }
+# How types with parts are printed
+_ENUM = re.compile(r"Enum\(categories=(\[.*\])\)", re.DOTALL)
+_DICTIONARY = re.compile(r"dictionary<values=(\w+), indices=(\w+), ordered=0>")
 ROWS = 1 << 21  # of a batch: what is held beside the caller's table stays small
 
 
@@ -109,12 +114,21 @@ def _by_pandas(pandas: Any, values: np.ndarray, wanted: Any) -> Any:
 
 
 def _by_polars(polars: Any, values: Any, wanted: Any) -> Any:
-    kind = getattr(polars, wanted) if isinstance(wanted, str) else wanted
+    kind = wanted
+    if isinstance(wanted, str):
+        categories = _ENUM.fullmatch(wanted)
+        of_enum = categories and polars.Enum(ast.literal_eval(categories[1]))
+        kind = of_enum or getattr(polars, wanted)
     return polars.Series(values).cast(kind)
 
 
 def _by_arrow(pyarrow: Any, values: Any, wanted: Any) -> Any:
-    kind = pyarrow.type_for_alias(wanted) if isinstance(wanted, str) else wanted
+    kind = wanted
+    if isinstance(wanted, str):
+        encoded = _DICTIONARY.fullmatch(wanted)
+        names = encoded.group(2, 1) if encoded else (wanted,)
+        kinds = [pyarrow.type_for_alias(name) for name in names]
+        kind = pyarrow.dictionary(*kinds) if encoded else kinds[0]
     return pyarrow.array(values).cast(kind)
 
 

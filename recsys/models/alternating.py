@@ -13,7 +13,7 @@ import numpy as np
 
 from recsys import checks, kernels
 from recsys.models.joint import Priors
-from recsys.models.training import Iteration, Step, check_size, drawn, start, warn
+from recsys.models.training import Iteration, Step, check_room, check_size, drawn, start, warn
 from recsys.models.weights import Weights
 
 if TYPE_CHECKING:
@@ -123,6 +123,7 @@ class AlternatingTrainer:
 
     def start(self, continues: bool, features: Mapping[str, Matched]) -> None:
         model = self.model
+        check_room(model, self.shape, self.dtype, gramian=True)
         random = None if continues else checks.random_generator(model.random_state)
         spectral = random is not None and model.init == "spectral"
         users, items, *biases = start(

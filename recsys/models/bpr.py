@@ -13,6 +13,7 @@ from recsys.models import explanation, features
 from recsys.models.factor_model import FactorModel
 from recsys.models.gradient import GradientTrainer, all_finite, bands, check_epochs
 from recsys.models.growth import Rows
+from recsys.models.meaning import check_likes
 from recsys.models.training import Iteration, NotFittedError, Start
 
 if TYPE_CHECKING:
@@ -177,6 +178,7 @@ class BPR(FactorModel):
     _entry = PairwiseEpoch
     _iterations_name = "epochs"
     _rounds = 10
+    _fitted_names = ("loss", "regularization", "margin", "weighted")
     _learns_features = True
 
     def __init__(
@@ -229,11 +231,7 @@ class BPR(FactorModel):
     explain = explanation.explain
 
     def _check_counts(self, counts: sparse.csr_array) -> None:
-        if not np.any(counts.data > 0):
-            raise ValueError(
-                f"user_items has {counts.nnz} stored entries, none of them positive, so nobody "
-                "likes anything; expected counts r_ui > 0 of what is liked"
-            )
+        check_likes(counts)
 
     def _check_parameters(self) -> np.dtype:
         """Check every parameter; returns the dtype."""
@@ -256,7 +254,7 @@ class BPR(FactorModel):
         checks.flag("weighted", self.weighted)
         return check_epochs(self)
 
-    def _in_effect(self, name: str, counts: sparse.csr_array | None = None) -> Any:
+    def _in_effect(self, name: str) -> Any:
         checks.choice("loss", self.loss, LOSSES)
         value = getattr(self, name)
         return _BY_LOSS[self.loss].get(name) if value is None else value

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recsys import checks, csr, kernels
-from recsys.csr import TrainingMatrix
-from recsys.memory import available_memory
+from recsys import checks, csr, kernels, memory
+from recsys.models.in_file import Saved
 from recsys.models.item_weights import ItemWeights, check_liked, liked, nonzero, shape_in_file
 from recsys.progress import progress_bar
 
@@ -121,14 +120,15 @@ class EASE(ItemWeights):
 
     def _say_costs(self, shape: tuple[int, int]) -> None:
         """Memory and time to the log; MemoryError where there is less."""
-        needed, left = fit_memory(shape, self.dtype), available_memory()
-        if needed > left:
-            narrower = "dtype=np.float32 or " if np.dtype(self.dtype).itemsize == 8 else ""
-            raise MemoryError(
-                f"EASE of {shape[1]:,} items takes {needed / 1e9:.3g} GB, for a dense matrix of "
-                f"items x items; there are {left / 1e9:.3g} GB. Use {narrower}recsys.SLIM, which "
-                "keeps few weights an item, leave out rare items, or take a larger machine"
-            )
+        needed = fit_memory(shape, self.dtype)
+        narrower = "dtype=np.float32 or " if np.dtype(self.dtype).itemsize == 8 else ""
+        memory.require(
+            needed,
+            f"EASE of {shape[1]:,} items",
+            "a dense matrix of items x items",
+            f"Use {narrower}recsys.SLIM, which keeps few weights an item, leave out rare items, or "
+            "take a larger machine",
+        )
         inverted = shape[0] if _by_users(shape) else shape[1]
         trial = np.ones((min(_TRIAL, inverted),) * 2, self.dtype)
         began = time.perf_counter()
@@ -197,14 +197,9 @@ class EASE(ItemWeights):
     def _to_file(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         return {"shape": self._known_shape()}, {"item_weights": self._votes}
 
-    def _from_file(
-        self,
-        header: dict[str, Any],
-        arrays: dict[str, np.ndarray],
-        training_matrix: TrainingMatrix | None,
-    ) -> dict[str, Any]:
-        weights = arrays["item_weights"]
-        shape = shape_in_file(header, len(weights))
+    def _from_file(self, saved: Saved) -> dict[str, Any]:
+        weights = saved.arrays["item_weights"]
+        shape = shape_in_file(saved.header, len(weights))
         whole = checks.factor_matrix("item_weights", weights, checks.floating_dtype(self.dtype))
         if whole.shape[1] != shape[1]:
             raise ValueError(f"item_weights has shape {whole.shape}; expected a square")

@@ -118,6 +118,7 @@ class ExplicitALS(RatingModel, LeastSquaresModel):
 
     _entry = ExplicitALSIteration
     _learns_features = True
+    _fitted_names = ("regularization", "weighted_regularization")
     compute_loss = True
 
     def __init__(

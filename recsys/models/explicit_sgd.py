@@ -111,6 +111,7 @@ class ExplicitSGD(RatingModel, LeastSquaresModel):
     """
 
     _entry = ExplicitSGDEpoch
+    _fitted_names = ("regularization",)
     _iterations_name = "epochs"
 
     def __init__(

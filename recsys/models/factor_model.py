@@ -4,31 +4,33 @@ from __future__ import annotations
 
 import logging
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
 from recsys import checks, csr, kernels
-from recsys.csr import TrainingMatrix
 from recsys.interactions import Features
 from recsys.models import (
     factor_file,
     factor_lists,
     feature_methods,
+    fitted,
     growth,
     ids,
     reach,
+    scoring,
+    similar,
     strangers,
     training,
 )
 from recsys.models import feature_answers as by_features
 from recsys.models.feature_methods import both_or_factors
+from recsys.models.in_file import Saved
 from recsys.models.meaning import as_ratings
 from recsys.models.model import Lists, Model, read_only
-from recsys.models.scoring import pair_scores, similar
 from recsys.models.selection import Choice, scored_pairs
-from recsys.models.strangers import LEAVING_OUT
 from recsys.models.training import Callback, NotFittedError, Trainer
 
 if TYPE_CHECKING:
@@ -60,9 +62,13 @@ class FactorModel(Model):
     _takes_prior: ClassVar[bool] = False  # whether single rows are learned by both
     _learns_features: ClassVar[bool] = False  # whether training goes by features
     _rounds: ClassVar[int] = 1  # of a day's events
+    _fitted_names: ClassVar[tuple[str, ...]] = ()  # parameters of what is minimized
+    _fitted: Mapping[str, Any] = MappingProxyType({})  # these, as the last fit had them
     _learned_besides: ClassVar[tuple[str, ...]] = ()  # what else belongs to rows, see `_placed`
 
     # Written as functions of a model, which a class takes for its methods
+    similar_items = similar.similar_items
+    similar_users = similar.similar_users
     recommend_users = reach.recommend_users
     fold_in_items = feature_methods.fold_in_items
     partial_fit_items = feature_methods.partial_fit_items
@@ -72,6 +78,7 @@ class FactorModel(Model):
     item_feature_factors = property(feature_methods.item_feature_factors)
     user_feature_factors = property(feature_methods.user_feature_factors)
     feature_regularization_ = property(feature_methods.feature_regularization_)
+    _similar = scoring.nearest
 
     def fit(
         self,
@@ -176,7 +183,8 @@ class FactorModel(Model):
         Adds the events to what is remembered (of ratings, new ones replace old ones), and learns
         the users and items that they touch from all that is then known of these, new ones first.
         Models by least squares and `ExplicitSGD` solve the users' rows and the items' in turn,
-        `LogisticMF` takes steps for them, `BPR` makes epochs of all that the users have.
+        `LogisticMF` takes steps for them and as many others, drawn anew each time, which are to go
+        with them; `BPR` makes epochs of all that the users have.
 
         Parameters
         ----------
@@ -243,80 +251,6 @@ class FactorModel(Model):
         """What every score has in common beside the biases; 0 where there is no such thing."""
         return self._mean
 
-    def similar_items(
-        self,
-        items: Any,
-        N: int = 10,
-        *,
-        among: Any = None,
-        filter_items: Any = None,
-        unknown: str = "error",
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """The N items whose factors have the highest cosine with those of each item.
-
-        Parameters
-        ----------
-        items : int or array of int, shape (n,)
-            Column numbers of the training matrix; ids, where the model speaks them.
-        N : int, default 10
-            Length of each list, with the item itself.
-        among : int or array of int, optional
-            The only items to choose from; all by default.
-        filter_items : int or array of int, optional
-            Those to leave out.
-        unknown : {"error", "skip", "popular"}, default "error"
-            As in `recommend`: of an unknown item the list is empty, or of popular items.
-
-        Returns
-        -------
-        ids : ndarray of int32, shape (N,) for a single item, else (n, N)
-            The item itself first unless it is left out, then best first; ties and empty places as
-            in `recommend`.
-        scores : ndarray of the model's dtype, same shape
-            Cosines, -1 to 1; 0 where one of the two has zero factors, or such as the dtype holds no
-            more digits of.
-
-        Raises
-        ------
-        NotFittedError, IndexError, TypeError, ValueError
-            As in `recommend`.
-        """
-        vocabulary, items = self._vocabulary(), ids.listed(items)
-        if strangers.check(unknown):
-            return strangers.similar(self, "items", items, N, among, filter_items, unknown)
-        rows = ids.to_rows(vocabulary, "items", items, "items")
-        among = ids.to_rows(vocabulary, "items", among, "among")
-        filter_items = ids.to_rows(vocabulary, "items", filter_items, "filter_items")
-        lists = similar(self, "items", rows, N, among, filter_items)
-        return ids.to_ids(vocabulary, "items", lists, "items", items)
-
-    def similar_users(
-        self,
-        users: Any,
-        N: int = 10,
-        *,
-        among: Any = None,
-        filter_users: Any = None,
-        unknown: str = "error",
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """The N users whose factors have the highest cosine with each user's; see `similar_items`.
-
-        Parameters
-        ----------
-        users, N, among, filter_users
-            As there, of users.
-        unknown : {"error", "skip"}, default "error"
-            Of an unknown user the list is empty.
-        """
-        vocabulary, users = self._vocabulary(), ids.listed(users)
-        if strangers.check(unknown, LEAVING_OUT):
-            return strangers.similar(self, "users", users, N, among, filter_users, unknown)
-        rows = ids.to_rows(vocabulary, "users", users, "users")
-        among = ids.to_rows(vocabulary, "users", among, "among")
-        filter_users = ids.to_rows(vocabulary, "users", filter_users, "filter_users")
-        lists = similar(self, "users", rows, N, among, filter_users)
-        return ids.to_ids(vocabulary, "users", lists, "users", users)
-
     def score(self, users: Any, items: Any = None, *, unknown: str = "error") -> np.ndarray:
         """x_u . y_i, and mean + b_u + b_i if there are biases, for pairs of users and items.
 
@@ -344,7 +278,9 @@ class FactorModel(Model):
         items = ids.to_rows(vocabulary, "items", items, "items")
 
         rows, columns = scored_pairs(users, items, self._known_shape())
-        return pair_scores(self, rows.reshape(-1), columns.reshape(-1)).reshape(rows.shape)[()]
+        return scoring.pair_scores(self, rows.reshape(-1), columns.reshape(-1)).reshape(rows.shape)[
+            ()
+        ]
 
     def fold_in(
         self, user_items: Any = None, *, user_features: Features | None = None
@@ -425,15 +361,12 @@ class FactorModel(Model):
     # ---- files ---------------------------------------------------------------------------------
 
     def _to_file(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        return factor_file.written(self)
+        header, arrays = factor_file.written(self)
+        return header | {"fitted": fitted.written(self)}, arrays
 
-    def _from_file(
-        self,
-        header: dict[str, Any],
-        arrays: dict[str, np.ndarray],
-        training_matrix: TrainingMatrix | None,
-    ) -> dict[str, Any]:
-        return factor_file.read(header, arrays, checks.floating_dtype(self.dtype))
+    def _from_file(self, saved: Saved) -> dict[str, Any]:
+        state = factor_file.read(saved.header, saved.arrays, checks.floating_dtype(self.dtype))
+        return state | {"_fitted": fitted.read(self, saved.header)}
 
     # ---- lists ---------------------------------------------------------------------------------
 
@@ -480,7 +413,7 @@ class FactorModel(Model):
     def _fold(self, rows: sparse.csr_array) -> tuple[np.ndarray, np.ndarray | None]:
         name = type(self).__name__
         logger.debug("%s folds in %d users of %d entries", name, rows.shape[0], rows.nnz)
-        return self._folded(rows)
+        return fitted.as_fitted(self)._folded(rows)
 
     def _factors(self, name: str) -> np.ndarray:
         factors = getattr(self, name)

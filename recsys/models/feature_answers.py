@@ -20,6 +20,7 @@ from recsys.models.features import (
     of_side,
     put,
 )
+from recsys.models.fitted import as_fitted
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -67,7 +68,7 @@ def folded(model: Any, side: str, given: Any, entries: Any = None) -> Solved:
             f"{name_of(side)} have {rows.shape[0]} rows, and there are entries of {count} {side}; "
             "expected as many"
         )
-    return model._solved_near(side, entries, prior(model, side, rows))
+    return as_fitted(model)._solved_near(side, entries, prior(model, side, rows))
 
 
 def checked(model: Any, side: str, given: Any) -> sparse.csr_array:
@@ -90,7 +91,7 @@ def check_takes_both(model: Any) -> None:
             f"{type(model).__name__} learns single rows by their entries or by their features, and "
             "not by both: pass one of them"
         )
-    if not model._weights().regularization:
+    if not as_fitted(model)._weights().regularization:
         raise ValueError(
             "regularization=0 gives features no weight beside entries: pass one of them"
         )

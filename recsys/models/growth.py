@@ -13,6 +13,7 @@ from recsys import checks, csr
 from recsys.csr import TrainingMatrix
 from recsys.interactions import Ids
 from recsys.models import just_added, newcomers
+from recsys.models.fitted import as_fitted
 from recsys.models.ids import Vocabulary
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def learn_day(
     )
     unmet = newcomers.without_entries(model, widened(before, events.shape), touched)
     users[unmet[0]] = items[unmet[1]] = -1
-    twin = placed(model, (users, items), events.dtype)
+    twin = placed(as_fitted(model), (users, items), events.dtype)
     twin._training_matrix = TrainingMatrix.of(whole)
     new = np.flatnonzero(users < 0), np.flatnonzero(items < 0)
     twin._learn_rows(whole, new, touched, rounds, before)

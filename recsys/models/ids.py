@@ -185,9 +185,32 @@ def with_newcomers(vocabulary: Vocabulary | None, events: Any) -> tuple[Vocabula
                 "Interactions.from_frame(table, user=..., item=...)"
             )
         return vocabulary, events
+    _check_not_swapped(vocabulary, events)
     users = joined(vocabulary.users, events.users, "users")
     items = joined(vocabulary.items, events.items, "items")
     return vocabulary._replace(users=users, items=items), in_rows(events, users, items)
+
+
+def _check_not_swapped(vocabulary: Vocabulary, events: Interactions) -> None:
+    """ValueError where the events' users are the model's items rather than its users, and the items
+    its users: learned, they would all be newcomers."""
+
+    def known(sides: tuple[Ids, Ids]) -> list[float]:
+        pairs = zip((events.users, events.items), sides, strict=True)
+        found = [known.find(of.take(np.arange(len(of))), any_kind=True) for of, known in pairs]
+        return [float(np.mean(rows >= 0)) for rows in found]
+
+    named = known((vocabulary.users, vocabulary.items))
+    if min(named) >= 0.5:
+        return
+    swapped = known((vocabulary.items, vocabulary.users))
+    if all(other > 2 * own for own, other in zip(named, swapped, strict=True)):
+        user, item = events.names.user, events.names.item
+        raise ValueError(
+            f"{swapped[0]:.0%} of the users, of column {user!r}, are items of the model, and "
+            f"{swapped[1]:.0%} of the items, of column {item!r}, are its users: the two look "
+            f"swapped. Read the events with user={item!r}, item={user!r}"
+        )
 
 
 def to_learn(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +11,8 @@ from recsys import checks, csr, kernels
 from recsys.models import ids
 from recsys.models.alternating import check_alternating
 from recsys.models.confidence import SCHEMES, Scheme, signed_confidence
+from recsys.models.fitted import as_fitted
+from recsys.models.in_file import Saved
 from recsys.models.least_squares import LeastSquaresModel, as_factors
 from recsys.models.selection import one_history
 from recsys.models.training import NotFittedError
@@ -18,8 +21,6 @@ from recsys.models.weights import from_file as weights_from_file
 
 if TYPE_CHECKING:
     from scipy import sparse
-
-    from recsys.csr import TrainingMatrix
 
 # docs/defaults.md has the experiment behind it. Both solvers rank alike, so the default is the
 # exact one.
@@ -177,6 +178,7 @@ class ImplicitALS(LeastSquaresModel):
     """
 
     _learns_features = True
+    _fitted_names = (*_WEIGHTS, "alpha", "confidence", "epsilon")
 
     def __init__(
         self,
@@ -267,21 +269,22 @@ class ImplicitALS(LeastSquaresModel):
         user, user_items = ids.with_history(vocabulary, user, user_items, newcomers=True)
         item = ids.to_rows(vocabulary, "items", item, "item")
 
-        self._check_parameters()
-        held = self._held("item")
+        model = as_fitted(self)
+        model._check_parameters()
+        held = model._held("item")
         column = checks.one_row_number("item", item, len(held.factors))
         checks.integer("N", N, 1)
-        signed = self._signed(one_history(self, user, user_items))
-        drawn = self._of_strangers("users", 1) if given else self._drawn_in_training(user)
-        if self.nonnegative:
-            held = self._held_of_positive(signed, held)
-        a = kernels.normal_matrix(signed, held, *self._weights(), self.num_threads)
+        signed = model._signed(one_history(model, user, user_items))
+        drawn = model._of_strangers("users", 1) if given else model._drawn_in_training(user)
+        if model.nonnegative:
+            held = model._held_of_positive(signed, held)
+        a = kernels.normal_matrix(signed, held, *model._weights(), model.num_threads)
         # minimum norm, as a row without regularization is solved
         pull = np.linalg.lstsq(a, _with_one(held, [column])[0], rcond=None)[0]
         values, nobody = signed.data.astype(np.float64), np.zeros(len(held.factors))
         if held.biases is not None or drawn is not None:
-            nobody = self._scores_without_entries(signed, held, drawn)
-        weights = np.abs(values) - self._weights().unobserved
+            nobody = model._scores_without_entries(signed, held, drawn)
+        weights = np.abs(values) - model._weights().unobserved
         pushes = np.maximum(values, 0) - weights * nobody[signed.indices]
         columns, pushes = signed.indices[pushes != 0], pushes[pushes != 0]
         contributions = pushes * (_with_one(held, columns) @ pull)
@@ -321,8 +324,8 @@ class ImplicitALS(LeastSquaresModel):
         return scores + items.biases + (nobody.biases[0] + self._mean)
 
     def objective(self, user_items: Any) -> float:
-        """The objective on a matrix, over all its cells, at the present factors and parameters;
-        without what features add to it.
+        """The objective on a matrix, over all its cells, at the present factors and the
+        parameters of the last fit; without what features add to it.
 
         Parameters
         ----------
@@ -345,7 +348,8 @@ class ImplicitALS(LeastSquaresModel):
                 f"has factors for {len(user_factors)} x {len(item_factors)}: pass the matrix it "
                 "was trained on, or one of that shape"
             )
-        users, items = kernels.make_sides(self._signed(counts), *self._weights())
+        model = as_fitted(self)
+        users, items = kernels.make_sides(model._signed(counts), *model._weights())
         return kernels.objective(
             users,
             items,
@@ -375,38 +379,35 @@ class ImplicitALS(LeastSquaresModel):
     @property
     def regularization_(self) -> float:
         """lambda, as given or as `fit` chose it."""
-        return self._weights().regularization
+        return as_fitted(self)._weights().regularization
 
     @property
     def regularization_exponent_(self) -> float:
         """nu, likewise."""
-        return self._weights().exponent
+        return as_fitted(self)._weights().exponent
 
     @property
     def unobserved_weight_(self) -> float:
         """w0, likewise."""
-        return self._weights().unobserved
+        return as_fitted(self)._weights().unobserved
 
     def _to_file(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         header, arrays = super()._to_file()
         return header | {"weights": self._fitted_weights}, arrays
 
-    def _from_file(
-        self,
-        header: dict[str, Any],
-        arrays: dict[str, np.ndarray],
-        training_matrix: TrainingMatrix | None,
-    ) -> dict[str, Any]:
-        state = super()._from_file(header, arrays, training_matrix)
-        return state | {"_fitted_weights": weights_from_file(header)}
+    def _from_file(self, saved: Saved) -> dict[str, Any]:
+        state = super()._from_file(saved)
+        return state | {"_fitted_weights": weights_from_file(saved.header)}
 
-    def _in_effect(self, name: str, counts: sparse.csr_array | None = None) -> Any:
+    def _in_effect(self, name: str) -> Any:
         place = _WEIGHTS.get(name)
-        chosen = self.regularization is None
-        if place is None or (chosen and counts is None and self._fitted_weights is None):
+        if place is None or (self.regularization is None and self._fitted_weights is None):
             return super()._in_effect(name)
-        weights = self._weights() if counts is None else self._weights_for(self._signed(counts))
-        return weights[place]
+        return self._weights()[place]
+
+    def _chosen_on(self, counts: sparse.csr_array) -> Mapping[str, Any]:
+        weights = self._weights_for(self._signed(counts))
+        return {name: weights[place] for name, place in _WEIGHTS.items()}
 
     def _wanted_weights(self) -> Parameters:
         return Parameters(*(getattr(self, name) for name in _WEIGHTS))

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from recsys.csr import TrainingMatrix
 from recsys.models import just_added
 from recsys.models.files import matrix_arrays
+
+
+class Saved(NamedTuple):
+    """What a model file holds."""
+
+    header: dict[str, Any]
+    arrays: dict[str, np.ndarray]
 
 
 def model_file(model: Any, history: bool) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

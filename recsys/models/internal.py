@@ -6,7 +6,7 @@ member of a model is used outside of this folder.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,9 +41,14 @@ def check_parameters(model: Model) -> np.dtype:
     return model._check_parameters()
 
 
-def in_effect(model: Model, name: str, counts: sparse.csr_array | None = None) -> Any:
-    """A parameter, or what it comes to where it is None: in the last fit, or on `counts`."""
-    return model._in_effect(name, counts)
+def in_effect(model: Model, name: str) -> Any:
+    """A parameter, or what it comes to where it is None: in the last fit."""
+    return model._in_effect(name)
+
+
+def chosen_on(model: Model, counts: sparse.csr_array) -> Mapping[str, Any]:
+    """The parameters that a fit would choose by what it learns from."""
+    return model._chosen_on(counts)
 
 
 def json_parameters(model: Model) -> dict[str, Any]:

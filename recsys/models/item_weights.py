@@ -11,8 +11,9 @@ import numpy as np
 from recsys import checks, csr, kernels
 from recsys.csr import TrainingMatrix
 from recsys.interactions.matching import in_rows
-from recsys.models import growth, ids, strangers
+from recsys.models import growth, ids, similar, strangers
 from recsys.models.ids import Lists, Vocabulary
+from recsys.models.in_file import Saved
 from recsys.models.meaning import check_not_full
 from recsys.models.model import Model
 from recsys.models.selection import Choice, list_length, one_history, scored_pairs
@@ -35,6 +36,9 @@ class ItemWeights(Model):
     _votes: sparse.csr_array | np.ndarray | None = None
     _similarity: sparse.csr_array | None = None  # n_items x n_items: what similar_items lists
     _shape: tuple[int, int]
+
+    # Written as a function of a model, which a class takes for its methods
+    similar_items = similar.similar_items
 
     def fit(
         self,
@@ -145,56 +149,6 @@ class ItemWeights(Model):
     def _learned(self, counts: sparse.csr_array, show_progress: bool) -> tuple[dict[str, Any], str]:
         """What follows from the counts in terms of attributes, and in words."""
 
-    def similar_items(
-        self,
-        items: Any,
-        N: int = 10,
-        *,
-        among: Any = None,
-        filter_items: Any = None,
-        unknown: str = "error",
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """The first N of each item's neighbours, by similarity.
-
-        Of `ItemNeighbors` these are the `k` nearest, as a rule the item itself first. Of `EASE` and
-        `SLIM` they are the items that add most to its score, by their weights; it has none for
-        itself.
-
-        Parameters
-        ----------
-        items : int or array of int, shape (n,)
-            Column numbers of the training matrix; ids, where the model speaks them.
-        N : int, default 10
-            Length of each list; beyond the neighbours there are it stays empty.
-        among, filter_items : int or array of int, optional
-            The only items to choose from; items to leave out.
-        unknown : {"error", "skip", "popular"}, default "error"
-            As in `recommend`: of an unknown item the list is empty, or of popular items.
-
-        Returns
-        -------
-        ids, scores : as in `recommend`
-
-        Raises
-        ------
-        NotFittedError, IndexError, TypeError, ValueError
-            As in `recommend`.
-        """
-        vocabulary, items = self._vocabulary(), ids.listed(items)
-        if strangers.check(unknown):
-            return strangers.similar(self, "items", items, N, among, filter_items, unknown)
-        numbers = ids.to_rows(vocabulary, "items", items, "items")
-        among = ids.to_rows(vocabulary, "items", among, "among")
-        filter_items = ids.to_rows(vocabulary, "items", filter_items, "filter_items")
-
-        n_items = self._known_shape()[1]
-        rows = checks.row_numbers("items", numbers, n_items)
-        list_length(N, n_items)
-        choice = Choice(among, filter_items, n_items, among="among")
-        best, scores = self._similar(rows.reshape(-1), choice, N)
-        lists = best.reshape(*rows.shape, N), scores.reshape(*rows.shape, N)
-        return ids.to_ids(vocabulary, "items", lists, "items", items)
-
     def score(self, users: Any, items: Any = None, *, unknown: str = "error") -> np.ndarray:
         """Scores of pairs of users and items, broadcast against each other.
 
@@ -257,17 +211,12 @@ class ItemWeights(Model):
         header = {"shape": self._known_shape()}
         return header, {f"similarity_{name}": getattr(self._similarity, name) for name in parts}
 
-    def _from_file(
-        self,
-        header: dict[str, Any],
-        arrays: dict[str, np.ndarray],
-        training_matrix: TrainingMatrix | None,
-    ) -> dict[str, Any]:
-        shape = shape_in_file(header, len(arrays["similarity_indptr"]) - 1)
+    def _from_file(self, saved: Saved) -> dict[str, Any]:
+        shape = shape_in_file(saved.header, len(saved.arrays["similarity_indptr"]) - 1)
         similarity = csr.assemble(
-            arrays["similarity_data"],
-            arrays["similarity_indices"],
-            arrays["similarity_indptr"],
+            saved.arrays["similarity_data"],
+            saved.arrays["similarity_indices"],
+            saved.arrays["similarity_indptr"],
             (shape[1], shape[1]),
         )
         dtype = checks.floating_dtype(self.dtype)
@@ -281,18 +230,22 @@ class ItemWeights(Model):
 
     # ---- what all of them do alike ---------------------------------------------------------------
 
-    def _similar(self, items: np.ndarray, choice: Choice, N: int) -> Lists:
+    def _similar(self, noun: str, numbers: Any, N: int, among: Any, left_out: Any) -> Lists:
+        n_items = self._known_shape()[1]
+        rows = checks.row_numbers(noun, numbers, n_items)
+        list_length(N, n_items)
+        choice, items = Choice(among, left_out, n_items, among="among"), rows.reshape(-1)
         best = np.empty((len(items), N), np.int32)
         scores = np.empty((len(items), N), self._votes.dtype)
         for at in kernels.query_blocks(len(items), _ITEMS):
-            rows = self._similar_rows(items[at])
-            count = rows.shape[0]
-            each = np.ones(count, rows.dtype), np.arange(count, dtype=np.int32)
+            votes = self._similar_rows(items[at])
+            count = votes.shape[0]
+            each = np.ones(count, votes.dtype), np.arange(count, dtype=np.int32)
             itself = csr.assemble(*each, np.arange(count + 1), (count, count))
             best[at], scores[at] = kernels.product_topk(
-                itself, rows, N, banned=choice.all_banned(), num_threads=self.num_threads
+                itself, votes, N, banned=choice.all_banned(), num_threads=self.num_threads
             )
-        return best, scores
+        return best.reshape(*rows.shape, N), scores.reshape(*rows.shape, N)
 
     def _histories(self, counts: sparse.csr_array | None) -> sparse.csr_array:
         """Of `counts`, or of what is remembered."""

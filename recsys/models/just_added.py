@@ -39,6 +39,23 @@ def without_counted(model: Any, side: str | None, added: sparse.csr_array) -> sp
     return csr.keep(added, ~counted)
 
 
+def noted(
+    model: Any,
+    side: str,
+    matrix: TrainingMatrix,
+    given: sparse.csr_array,
+    added: sparse.csr_array,
+) -> JustAdded:
+    """What is to be known later of entries `given` to the method of a side, which has `added` those
+    of them that `without_counted` left: what was counted right before still is."""
+    entries, last = given, _of(model)
+    if last is not None and added.nnz < given.nnz:
+        before = last.entries.copy()
+        before.resize(given.shape)
+        entries = csr.merged(before, added, replaces=True)
+    return JustAdded(side, matrix, entries)
+
+
 def _of(model: Any) -> JustAdded | None:
     """None where others were added since, or where there is no such method."""
     last = getattr(model, "_just_added", None)

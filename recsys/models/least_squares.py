@@ -13,6 +13,7 @@ from recsys.models import growth, ids, one_side
 from recsys.models.alternating import AlternatingIteration, AlternatingTrainer
 from recsys.models.factor_model import FactorModel
 from recsys.models.feature_methods import both_or_factors
+from recsys.models.fitted import as_fitted
 from recsys.models.just_added import JustAdded
 from recsys.models.training import Iteration, Trainer
 from recsys.models.weights import Weights
@@ -99,7 +100,8 @@ class LeastSquaresModel(FactorModel):
         item_users = ids.newcomers_entries(self._vocabulary(), "items", item_users)
 
         count = getattr(item_users, "shape", (0,))[0]
-        return both_or_factors(self._new_items(item_users, self._of_strangers("items", count)))
+        model = as_fitted(self)
+        return both_or_factors(model._new_items(item_users, model._of_strangers("items", count)))
 
     def partial_fit_users(
         self,

@@ -18,6 +18,7 @@ from recsys.models.factor_model import FactorModel
 from recsys.models.files import matrix_from_arrays, named, read_model_file
 from recsys.models.ids import Vocabulary
 from recsys.models.implicit_als import ImplicitALS
+from recsys.models.in_file import Saved
 from recsys.models.item_neighbors import ItemNeighbors
 from recsys.models.item_weights import ItemWeights
 from recsys.models.logistic_mf import LogisticMF
@@ -90,7 +91,7 @@ def _state(model: Any, header: dict[str, Any], arrays: dict[str, np.ndarray]) ->
     if not isinstance(metric, str | None):
         raise TypeError(f"validation_metric must be a string; got {metric!r}")
     return (
-        model._from_file(header, arrays, matrix)
+        model._from_file(Saved(header, arrays))
         | just_added.read(header, arrays, matrix)
         | {
             "_training_matrix": matrix,

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recsys import checks, csr, kernels
-from recsys.csr import TrainingMatrix
 from recsys.kernels import Fixed, Learned, LmfSide
 from recsys.models import explanation
 from recsys.models.confidence import SCHEMES, Scheme, signed_confidence
 from recsys.models.factor_model import FactorModel
 from recsys.models.growth import Rows, taken
+from recsys.models.in_file import Saved
+from recsys.models.meaning import check_likes
 from recsys.models.training import Step, check_size, seeded_start
 
 if TYPE_CHECKING:
@@ -126,6 +127,7 @@ class LogisticMF(FactorModel):
     _squares: tuple[tuple[np.ndarray, np.ndarray], ...] | None = None
     _learned_besides = ("_squares",)
     _rounds = 8
+    _fitted_names = ("regularization", "alpha", "confidence", "epsilon")
 
     def __init__(
         self,
@@ -159,6 +161,9 @@ class LogisticMF(FactorModel):
         self.feature_regularization = feature_regularization
 
     explain = explanation.explain
+
+    def _check_counts(self, counts: sparse.csr_array) -> None:
+        check_likes(counts)
 
     def _check_parameters(self) -> np.dtype:
         """Check every parameter; returns the dtype."""
@@ -235,6 +240,7 @@ class LogisticMF(FactorModel):
                 parts, starts, independent_biases(self._signed(before)), strict=True
             ):
                 side.biases[: len(then)] += now[: len(then)] - then
+            _forget(parts, before, counts)
         for at in (0, 1):
             own, other, rows, start = parts[at], parts[1 - at], new[at], starts[at]
             if len(rows):
@@ -243,11 +249,14 @@ class LogisticMF(FactorModel):
                 entries = csr.take_rows(by_side[at], rows)
                 begin = start[rows] + (beside.mean() if len(beside) else 0.0)
                 _put(own, rows, self._from_zero(entries, other.fixed(), begin, counts.nnz))
-        entries = [csr.take_rows(by_side[at], touched[at]) for at in (0, 1)]
+        drawn = np.random.default_rng(counts.nnz)  # other ones each day
         for number in range(2 * rounds):
             at = number % 2
-            keys = kernels.row_keys(counts.nnz, number, len(touched[at]))  # other ones each day
-            self._step_of_rows(parts[at], parts[1 - at], entries[at], touched[at], keys)
+            rows = _and_as_many(touched[at], counts.shape[at], drawn)
+            keys = kernels.row_keys(counts.nnz, number, len(rows))
+            self._step_of_rows(
+                parts[at], parts[1 - at], csr.take_rows(by_side[at], rows), rows, keys
+            )
 
     def _step_of_rows(
         self,
@@ -282,17 +291,12 @@ class LogisticMF(FactorModel):
         named = zip(_SQUARES, (each for side in self._squares for each in side), strict=True)
         return dict(named)
 
-    def _from_file(
-        self,
-        header: dict[str, Any],
-        arrays: dict[str, np.ndarray],
-        training_matrix: TrainingMatrix | None,
-    ) -> dict[str, Any]:
-        state = super()._from_file(header, arrays, training_matrix)
-        if _SQUARES[0] in arrays:
+    def _from_file(self, saved: Saved) -> dict[str, Any]:
+        state = super()._from_file(saved)
+        if _SQUARES[0] in saved.arrays:
             known = (state[f"_{name}"] for name in _LEARNED)
             squares = [
-                _squares_like(array, name, arrays[name])
+                _squares_like(array, name, saved.arrays[name])
                 for array, name in zip(known, _SQUARES, strict=True)
             ]
             state["_squares"] = tuple(squares[:2]), tuple(squares[2:])
@@ -326,6 +330,30 @@ def _squares_like(array: np.ndarray, name: str, squares: np.ndarray) -> np.ndarr
 def _put(side: Learned, rows: np.ndarray, solved: Learned) -> None:
     for all_rows, some in zip(side, solved, strict=True):
         all_rows[rows] = some
+
+
+def _forget(
+    parts: tuple[Learned, Learned], before: sparse.csr_array, counts: sparse.csr_array
+) -> None:
+    """Have rows take larger steps again the more there is that they have not learned: of a row that
+    had the share s of its entries before, AdaGrad keeps s^2 of its sums of squared gradients."""
+    for side, then, now in zip(parts, _lengths(before), _lengths(counts), strict=True):
+        kept = (then / np.maximum(now[: len(then)], 1)) ** 2
+        side.squares[: len(then)] *= kept[:, np.newaxis]
+        side.bias_squares[: len(then)] *= kept
+
+
+def _lengths(matrix: sparse.csr_array) -> Rows:
+    """How many entries rows have, and columns."""
+    return np.diff(matrix.indptr), np.bincount(matrix.indices, minlength=matrix.shape[1])
+
+
+def _and_as_many(rows: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
+    """Some rows of `count`, sorted, and as many others, drawn, if there are so many."""
+    others = np.setdiff1d(np.arange(count), rows, assume_unique=True)
+    if len(others) > len(rows):
+        others = random.choice(others, len(rows), replace=False)
+    return np.sort(np.append(rows, others))
 
 
 def independent_biases(signed: sparse.csr_array) -> tuple[np.ndarray, np.ndarray]:

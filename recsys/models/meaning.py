@@ -53,3 +53,12 @@ def check_not_full(counts: sparse.csr_array) -> None:
         "matrix, or ask with filter_seen=False",
         *(counts.nnz, zeros),
     )
+
+
+def check_likes(counts: sparse.csr_array) -> None:
+    """ValueError where there are dislikes alone, from which nothing follows to be listed."""
+    if not np.any(counts.data > 0):
+        raise ValueError(
+            f"user_items has {counts.nnz} stored entries, none of them positive, so nobody likes "
+            "anything; expected counts r_ui > 0 of what is liked"
+        )

@@ -15,20 +15,19 @@ import numpy as np
 from recsys import checks, csr, kernels
 from recsys.csr import TrainingMatrix
 from recsys.interactions import Ids
-from recsys.models import boost, ids, strangers
+from recsys.models import boost, estimator, family, ids, strangers
 from recsys.models.all_lists import blocks, together
 from recsys.models.display import as_json, model_html, parameters
 from recsys.models.features import SideFeatures
 from recsys.models.files import write_lists, write_model_file
 from recsys.models.ids import Lists, Vocabulary
-from recsys.models.in_file import model_file
+from recsys.models.in_file import Saved, model_file
 from recsys.models.selection import Choice, chosen_items, list_length, rows_meant
 from recsys.models.strangers import LEAVING_OUT, known_only
 from recsys.models.training import Iteration, NotFittedError
 
 if TYPE_CHECKING:
     from scipy import sparse
-    from sklearn.utils import Tags
 
 logger = logging.getLogger("recsys")
 
@@ -66,6 +65,8 @@ class Model(metaclass=ABCMeta):
             cls._check_names(kwargs, TypeError)
             return super().__new__(cls)
 
+        __getattr__ = family.missing
+
     @classmethod
     def _parameter_names(cls) -> list[str]:
         return list(inspect.signature(cls.__init__).parameters)[1:]
@@ -83,7 +84,8 @@ class Model(metaclass=ABCMeta):
         return {name: getattr(self, name) for name in self._parameter_names()}
 
     def set_params(self, **params: Any) -> Self:
-        """Replace parameters by name; they are checked at the next `fit`.
+        """Replace parameters by name; they are checked at the next `fit`. What is minimized, as by
+        `regularization` and `alpha`, is until then that of the last one, by `fold_in` and all.
 
         Raises
         ------
@@ -94,9 +96,13 @@ class Model(metaclass=ABCMeta):
         vars(self).update(params)
         return self
 
-    def _in_effect(self, name: str, counts: sparse.csr_array | None = None) -> Any:
-        """A parameter, or what it comes to where it is None: in the last fit, or on `counts`."""
+    def _in_effect(self, name: str) -> Any:
+        """A parameter, or what it comes to where it is None: in the last fit."""
         return getattr(self, name)
+
+    def _chosen_on(self, counts: sparse.csr_array) -> Mapping[str, Any]:
+        """The parameters that a fit would choose by what it learns from."""
+        return {}
 
     @abstractmethod
     def _check_parameters(self) -> np.dtype:
@@ -150,21 +156,8 @@ class Model(metaclass=ABCMeta):
         """Items of the model, by the name that scikit-learn has for columns."""
         return self._known_shape()[1]
 
-    def __sklearn_is_fitted__(self) -> bool:
-        try:
-            self._known_shape()
-        except NotFittedError:
-            return False
-        return True
-
-    def __sklearn_tags__(self) -> Tags:
-        from sklearn.utils import InputTags, Tags, TargetTags
-
-        return Tags(
-            estimator_type=None,
-            target_tags=TargetTags(required=False),
-            input_tags=InputTags(sparse=True),
-        )
+    __sklearn_is_fitted__ = estimator.is_fitted
+    __sklearn_tags__ = estimator.tags
 
     def __getstate__(self) -> dict[str, Any]:
         # What is prepared can be prepared again: copies and workers are spared it.
@@ -425,12 +418,7 @@ class Model(metaclass=ABCMeta):
         """What is learned, for a model file: as JSON, and in arrays."""
 
     @abstractmethod
-    def _from_file(
-        self,
-        header: dict[str, Any],
-        arrays: dict[str, np.ndarray],
-        training_matrix: TrainingMatrix | None,
-    ) -> dict[str, Any]:
+    def _from_file(self, saved: Saved) -> dict[str, Any]:
         """What `_to_file` gave, checked, in terms of the model's attributes."""
 
     def _to_learn_on(self) -> dict[str, np.ndarray]:

@@ -10,7 +10,7 @@ from recsys import checks, csr, kernels
 from recsys.csr import TrainingMatrix
 from recsys.interactions import Interactions
 from recsys.models import feature_answers, growth, ids, just_added
-from recsys.models.just_added import JustAdded
+from recsys.models.fitted import as_fitted
 from recsys.models.meaning import as_ratings
 from recsys.models.training import NotFittedError
 
@@ -60,7 +60,7 @@ def partial_fit(
     known = model._known(shape, dtype)
     if given is not None:
         _check_new(known, side, learned, name)
-    added = _in_place(entries, side, learned, shape)
+    added = whole = _in_place(entries, side, learned, shape)
     known = growth.widened(known, added.shape)
     if rows is not None:
         known = csr.keep(known, ~np.isin(_places(known, side), learned))
@@ -80,17 +80,18 @@ def partial_fit(
         prior = feature_answers.prior(model, side, csr.take_rows(by_features[side].matrix, learned))
     else:
         prior = model._drawn_to(side, learned)
+    solver = as_fitted(model)
     if side == "users":
-        solved = model._solve_rows(model._signed(csr.take_rows(known, learned)), "item", prior)
+        solved = solver._solve_rows(solver._signed(csr.take_rows(known, learned)), "item", prior)
     else:
-        solved = model._solve_items(known, learned, prior)
+        solved = solver._solve_items(known, learned, prior)
     matrix = TrainingMatrix.of(known)
     state: dict[str, Any] = {"_training_matrix": matrix, "_ids": vocabulary, "_just_added": None}
     nobody = np.empty(0, np.int64)
     both = (learned, nobody) if side == "users" else (nobody, learned)
     state["_features"] = growth.known_by_features(by_features, both)
     if rows is None:
-        state["_just_added"] = JustAdded(side, matrix, added)
+        state["_just_added"] = just_added.noted(model, side, matrix, whole, added)
     model._publish(state | _with_rows(model, side[:-1], learned, solved, dtype))
 
 

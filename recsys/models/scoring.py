@@ -26,7 +26,7 @@ def pair_scores(model: Any, rows: np.ndarray, columns: np.ndarray) -> np.ndarray
     return scores + scores.dtype.type(model._mean) if model._mean else scores
 
 
-def similar(model: Any, noun: str, numbers: Any, N: int, among: Any, left_out: Any) -> Lists:
+def nearest(model: Any, noun: str, numbers: Any, N: int, among: Any, left_out: Any) -> Lists:
     """The N rows of a FactorModel's factors with the highest cosine with each one asked for,
     itself first."""
     what = f"{noun[:-1]}_factors"

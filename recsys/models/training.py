@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
-from recsys import checks, csr, kernels
+from recsys import checks, csr, kernels, memory
 from recsys.csr import TrainingMatrix
 from recsys.interactions.matching import pair_in_rows
-from recsys.models import features
+from recsys.models import features, fitted
 from recsys.models.growth import continued
 from recsys.models.ids import Vocabulary
 from recsys.models.meaning import as_ratings, check_not_full
@@ -172,6 +172,7 @@ def fit(
     history = model.history if continues else []
     model._log_start(counts, len(history))
 
+    remembered = fitted.parameters(model)
     loan = Loan(user_items, counts)
     del counts
     trainer = None
@@ -182,6 +183,7 @@ def fit(
         trainer.start(continues, matched)
         start_seconds = time.perf_counter() - began
         kept = {"_training_matrix": loan.matrix, "_ids": vocabulary, "_features": {}}
+        kept["_fitted"] = remembered
         _iterate(model, trainer, kept, history, start_seconds, judge, callback, show_progress)
     finally:
         trainer = judge = None  # their memory is wanted now
@@ -312,8 +314,22 @@ def seeded_start(
 ) -> tuple[int, Start]:
     """What all that is drawn in training follows from, and `start`."""
     random = checks.random_generator(model.random_state)
+    check_room(model, shape, dtype)
     seed = int(random.integers(2**64, dtype=np.uint64))  # first: the same for a warm start
     return seed, start(model, shape, dtype, None if continues else random)
+
+
+def check_room(
+    model: Any, shape: tuple[int, int], dtype: np.dtype, *, gramian: bool = False
+) -> None:
+    """MemoryError where the factors would not fit, so that none are allocated."""
+    memory.require(
+        dtype.itemsize * model.factors * (2 * sum(shape) + gramian * model.factors),
+        f"a fit with {model.factors:,} factors",
+        f"those of {shape[0]:,} users and {shape[1]:,} items twice"
+        + (" and a matrix of factors x factors" if gramian else ""),
+        "Lower factors" + ("" if dtype.itemsize == 4 else ", or use dtype=np.float32"),
+    )
 
 
 def drawn(

@@ -155,7 +155,10 @@ def start_of(
 ) -> dict[str, Any]:
     """What the first trial has: the defaults on these data, of a space of one's own those that it
     holds."""
-    defaults = {name: internal.in_effect(usual, name, train) for name in axes}
+    chosen = internal.chosen_on(usual, train)
+    defaults = {
+        name: chosen[name] if name in chosen else internal.in_effect(usual, name) for name in axes
+    }
     whole = isinstance(space, str)
     return {name: value for name, value in defaults.items() if whole or axes[name].holds(value)}
 

@@ -69,6 +69,25 @@ def test_bad_days(error, folder):
     assert "--rounds 2 is for models with factors; the model is an ItemNeighbors" in message
 
 
+def test_columns_that_are_swapped(as_json, error, folder):
+    (folder / "swapped.csv").write_text("user,artist,plays\nWire,ann,3\nAbba,bob,2\n")
+    message = error("update", "model.safetensors", "swapped.csv", "-o", "m.safetensors")
+    assert "100% of the users, of column 'user', are items of the model" in message
+    assert "Read the events with user='artist', item='user'" in message
+    line = ("--user", "artist", "--item", "user", "-o", "m.safetensors")
+    told = as_json("update", "model.safetensors", "swapped.csv", *line)
+    assert told["new_users"] == told["new_items"] == 0
+
+
+def test_columns_are_those_of_the_model(as_json, error):
+    """Of what it is measured on, too; unless they are named."""
+    told = as_json("evaluate", "model.safetensors", "--test", "later.parquet")
+    named = as_json("evaluate", "model.safetensors", "--test", "later.parquet", "--item", "artist")
+    assert told == named
+    line = ("evaluate", "model.safetensors", "--test", "later.parquet", "--user", "user")
+    assert "no column 'item'" in error(*line, "--item", "item")
+
+
 def test_strangers(as_json, recsys_, error):
     line = ("recommend", "model.safetensors", "--user", "ann", "--user", "eve", "-N", 2)
     assert "users not known: 'eve'" in error(*line)

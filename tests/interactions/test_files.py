@@ -62,6 +62,16 @@ def test_columns_without_header(reader, path):
     assert data.names == ("user", "item", "value", None)
 
 
+@pytest.mark.parametrize("rest", ['"Wi', '"', '"two ""words'])
+def test_a_file_that_ends_within_quotes(reader, path, rest):
+    path.write_text(f"user,artist\nann,Wire\nbob,{rest}", encoding="utf-8")
+    with pytest.raises(ValueError, match="ends within a field.*a part of it is missing"):
+        Interactions.from_csv(path, "user", "artist")
+    whole = 'user,artist\nann,"Wire"\nbob,"two, ""words"""'
+    path.write_text(whole, encoding="utf-8")
+    assert list(Interactions.from_csv(path, "user", "artist").items) == ["Wire", 'two, "words"']
+
+
 def test_quotes_that_enclose_nothing(reader, path):
     path.write_text('user\titem\nu1\t"Heroes\nu2\t12" mix\n')
     data = Interactions.from_csv(path, quote=None)

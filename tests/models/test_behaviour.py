@@ -323,6 +323,15 @@ def test_bad_numbers_of_iterations(name):
     assert_refused(name, counts(), TypeError, message, **{parameter: None})
 
 
+@factors
+def test_factors_that_do_not_fit_into_memory(name):
+    message = (
+        r"with 1,000,000,000,000 factors takes \S+ GB, for those of 40 users and 30 items twice.*"
+        r"; there are .* GB. Lower factors"
+    )
+    assert_refused(name, counts(), MemoryError, message, factors=10**12)
+
+
 # ---- matrices ----------------------------------------------------------------------------------
 
 

@@ -247,10 +247,14 @@ def test_bad_parameters(options, error, match):
         model.recommend(0)
 
 
-def test_nobody_likes_anything():
+@pytest.mark.parametrize("model_class", [BPR, recsys.LogisticMF])
+def test_nobody_likes_anything(model_class):
     dislikes = sparse.csr_array(([-1.0, 0.0], ([0, 1], [1, 0])), (2, 3))
     with pytest.raises(ValueError, match="has 2 stored entries, none of them positive, so nobody"):
-        BPR(2).fit(dislikes)
+        model_class(2).fit(dislikes)
+
+
+def test_newcomers_who_like_nothing_are_zeros():
     liked = BPR(2, random_state=0).fit(planted()[0]).fold_in(-planted()[0][:3])
     np.testing.assert_array_equal(liked, np.zeros((3, 2)))
 

@@ -8,8 +8,7 @@ from every_model import counts, trained
 from scipy import sparse
 
 import recsys
-from recsys import EASE, SLIM, NumericalWarning
-from recsys.models import ease
+from recsys import EASE, SLIM, NumericalWarning, memory
 
 
 def closed_form(x, regularization):
@@ -106,7 +105,7 @@ def assert_kept(model, error, message, **changes):
 
 def test_memory_that_there_is_not(monkeypatch, caplog):
     model = trained("EASE")
-    monkeypatch.setattr(ease, "available_memory", lambda: 10_000)
+    monkeypatch.setattr(memory, "available_memory", lambda: 10_000)
     message = r"EASE of 30 items takes .* GB.*there are 1e-05 GB. .*recsys.SLIM"
     assert_kept(model, MemoryError, message)
     assert_kept(model, MemoryError, "Use dtype=np.float32 or recsys.SLIM", dtype=np.float64)

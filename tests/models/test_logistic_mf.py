@@ -6,6 +6,8 @@ from scipy import sparse
 import recsys
 from recsys import LogisticMF
 from recsys.evaluation import evaluate, random_split
+from recsys.kernels import Learned
+from recsys.models.logistic_mf import _and_as_many, _forget
 
 SMALL = {"factors": 5, "iterations": 3, "random_state": 1, "regularization": 2.0, "dtype": "f8"}
 LEARNED = ("user_factors", "item_factors", "user_biases", "item_biases")
@@ -165,11 +167,40 @@ def test_biases_go_with_the_data():
     day = sparse.csr_array(([4.0, 2.0], ([0, 40], [1, 1])), shape=(41, 30))
     grown = sparse.csr_array(sparse.vstack([known, sparse.csr_array((1, 30))]) + day)
     model, then, now = fitted(known), fitted(known, iterations=0), fitted(grown, iterations=0)
-    before, others = model.user_biases.copy(), np.arange(1, 40)
+    before, factors = model.user_biases.copy(), model.user_factors.copy()
     model.partial_fit(day, rounds=1)
+    others = np.flatnonzero((model.user_factors[:40] == factors).all(axis=1))
     moved = (now.user_biases[:40] - then.user_biases)[others]
     assert np.abs(moved).min() > 0
     np.testing.assert_allclose(model.user_biases[others] - before[others], moved, atol=1e-9)
+
+
+def test_a_day_takes_as_many_others_along():
+    day = sparse.csr_array(([1.0, 1.0, 2.0], ([3, 3, 8], [1, 2, 1])), shape=(40, 30))
+    model, once = fitted(), fitted()
+    once.partial_fit(day, rounds=1)
+    for side, touched in (("user", [3, 8]), ("item", [1, 2])):
+        now, then = (getattr(each, f"{side}_factors") for each in (once, model))
+        changed = np.flatnonzero((now != then).any(axis=1))
+        assert set(touched) < set(changed) and len(changed) == 4
+    again = fitted()
+    again.partial_fit(day, rounds=1)
+    np.testing.assert_array_equal(again.item_factors, once.item_factors)
+    others = np.random.default_rng(0)
+    assert _and_as_many(np.array([2, 5]), 8, others).size == 4
+    assert _and_as_many(np.array([0, 2, 3]), 5, others).tolist() == [0, 1, 2, 3, 4]
+
+
+def test_adagrad_forgets_as_rows_grow():
+    """A row of which the share s was known keeps s^2 of its sums."""
+    then = sparse.csr_array([[1.0, 1.0, 0.0], [0.0, 1.0, 0.0]])
+    now = sparse.csr_array([[1.0, 1.0, 1.0], [0.0, 2.0, 0.0], [0.0, 1.0, 0.0]])
+    sides = [Learned.of(np.ones((count, 2))) for count in (3, 3)]
+    for side in sides:
+        side.squares[:] = side.bias_squares[:] = 9.0
+    _forget(tuple(sides), then, now)
+    assert sides[0].bias_squares.tolist() == pytest.approx([4.0, 9.0, 9.0])
+    assert sides[1].squares[:, 1].tolist() == pytest.approx([9.0, 4.0, 0.0])
 
 
 TINY = {

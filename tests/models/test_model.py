@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+import recsys
 from recsys import NotFittedError
 from recsys.models.factor_model import FactorModel
 from recsys.models.training import Iteration, Step
@@ -143,3 +144,23 @@ def test_copies():
         assert twin.get_params() == model.get_params()
         assert twin.history == model.history
         assert twin.value == model.value
+
+
+def test_what_only_other_models_have():
+    for model, name, others in (
+        (
+            recsys.EASE(),
+            "recommend_users",
+            "BPR, ExplicitALS, ExplicitSGD, ImplicitALS, LogisticMF",
+        ),
+        (recsys.BPR(), "partial_fit_users", "ExplicitALS, ExplicitSGD, ImplicitALS"),
+        (recsys.ImplicitALS(), "item_weights", "EASE, SLIM"),
+    ):
+        assert not hasattr(model, name) and name not in dir(model)
+        message = f"^{type(model).__name__} has no {name}, which is of {others}$"
+        with pytest.raises(AttributeError, match=message):
+            getattr(model, name)
+    with pytest.raises(AttributeError, match=r"^'SLIM' object has no attribute 'recomend'$"):
+        recsys.SLIM().recomend  # noqa: B018
+    with pytest.raises(NotFittedError, match="call fit"):
+        recsys.BPR().user_factors  # noqa: B018

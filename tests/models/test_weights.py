@@ -1,5 +1,6 @@
 """Weights that `ImplicitALS` chooses from the data."""
 
+import copy
 import io
 import logging
 
@@ -136,3 +137,65 @@ def test_neither_a_number_nor_none(counts, name, value):
 def test_factors_that_vanish_are_not_blamed_on_a_number_nobody_gave(counts, caplog):
     ImplicitALS(4, random_state=0).fit(-counts, **QUIET)
     assert "no entry is greater than 0" in caplog.text and "Lower it" not in caplog.text
+
+
+# ---- what is set after a fit --------------------------------------------------------------------
+
+
+def test_what_is_set_after_a_fit_counts_from_the_next_one_on(counts):
+    """Row by row by the definition, with the alpha, lambda and w0 of the fit."""
+    model = ImplicitALS(4, alpha=2.0, confidence="linear", dtype=np.float64, random_state=0)
+    model.fit(counts, **QUIET)
+    lambda_, _, w0 = chosen = weights(model)
+    model.set_params(alpha=50.0, regularization=9.0, unobserved_weight=3.0, confidence="scaled")
+    assert weights(model) == chosen
+    row, y = counts[:1].toarray()[0], model.item_factors
+    w = np.where(row > 0, 1 + 2 * row, w0)
+    a = (y.T * w) @ y + lambda_ * (np.count_nonzero(row) + w0 * len(row)) * np.eye(4)
+    want = np.linalg.solve(a, y.T @ (w * (row > 0)))
+    np.testing.assert_allclose(model.fold_in(counts[:1])[0], want, rtol=1e-8)
+    assert model.explain(0, 3)[0] == pytest.approx(y[3] @ want)
+    file = io.BytesIO()
+    model.save(file)
+    loaded = recsys.load(file.getvalue())
+    assert loaded.get_params() == model.get_params() and weights(loaded) == chosen
+    np.testing.assert_array_equal(loaded.fold_in(counts[:1]), model.fold_in(counts[:1]))
+    model.partial_fit_users([0], rows=counts[:1])
+    np.testing.assert_allclose(model.user_factors[0], want, rtol=1e-8)
+    loaded.fit(counts, warm_start=True, **QUIET)
+    assert weights(loaded) == (9.0, 0.0, 3.0)
+
+
+def test_a_function_that_a_file_cannot_hold_is_given_to_what_was_loaded(counts):
+    model = ImplicitALS(4, confidence=lambda each: 1 + 3 * each.data, random_state=0)
+    model.fit(counts, **QUIET)
+    scheme, folded = model.confidence, model.fold_in(counts[:2])
+    file = io.BytesIO()
+    model.set_params(confidence="log").save(file)
+    np.testing.assert_array_equal(model.fold_in(counts[:2]), folded)
+    loaded = recsys.load(file.getvalue()).set_params(confidence=scheme)
+    np.testing.assert_array_equal(loaded.fold_in(counts[:2]), folded)
+
+
+@pytest.mark.parametrize(
+    "made, later",
+    [
+        (recsys.ExplicitALS(4, random_state=0), {"regularization": 5.0}),
+        (recsys.ExplicitSGD(4, random_state=0), {"regularization": 5.0}),
+        (recsys.BPR(4, epochs=3, random_state=0), {"loss": "warp", "regularization": 0.5}),
+        (recsys.LogisticMF(4, iterations=3, random_state=0), {"alpha": 0.1, "regularization": 0.0}),
+    ],
+)
+def test_so_it_is_of_every_model_with_factors(counts, made, later):
+    def folded():
+        found = model.fold_in(counts[:2])
+        return found[0] if isinstance(found, tuple) else found
+
+    model = made.fit(counts, **QUIET)
+    before, day = folded(), sp.csr_array(([1.0], ([1], [2])), counts.shape)
+    model.set_params(**later)
+    np.testing.assert_array_equal(folded(), before)
+    other = copy.deepcopy(model).set_params(**model._fitted)
+    np.testing.assert_array_equal(
+        model.partial_fit(day).user_factors, other.partial_fit(day).user_factors
+    )

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from recsys import BPR, ImplicitALS
+from recsys import BPR, ImplicitALS, csr
 from recsys.models.item_weights import ItemWeights
 from recsys.tuning import SPACES
-from recsys.tuning.spaces import axes_of
+from recsys.tuning.spaces import axes_of, start_of
 
 
 def drawn(axes, seed):
@@ -133,3 +133,11 @@ def test_bad_spaces(case):
 def test_no_space_is_known():
     with pytest.raises(ValueError, match="or 'default'; Model has none"):
         axes_of(ImplicitALS.__mro__[-2], "default", {})
+
+
+def test_the_start_of_a_search_chooses_weights_once(caplog):
+    model, train = ImplicitALS(), csr.canonical(counts())
+    with caplog.at_level("INFO", "recsys"):
+        start = start_of(model, "default", axes_of(ImplicitALS, "default", {}), train)
+    assert caplog.text.count("takes regularization=") == 1
+    assert start["regularization"] > 0 and start["alpha"] == model.alpha
