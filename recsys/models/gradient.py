@@ -62,17 +62,15 @@ class GradientTrainer:
 
     def start(self, continues: bool, features: Mapping[str, Matched]) -> None:
         entries = self.entries
-        lengths = {
-            "users": np.diff(entries.indptr),
-            "items": np.bincount(entries.indices, minlength=entries.shape[1]),
-        }
+        by_side = {"users": entries, "items": csr.transposed(entries)}
+        empty = {side: np.diff(rows.indptr) == 0 for side, rows in by_side.items()}
         self.seed, self.current = seeded_start(self.model, entries.shape, entries.dtype, continues)
         if not continues:  # nothing is going to be learned of these
-            self.current.users[lengths["users"] == 0] = 0
-            self.current.items[lengths["items"] == 0] = 0
+            self.current.users[empty["users"]] = 0
+            self.current.items[empty["items"]] = 0
         self.priors = None
         if features and self.model._learns_features:
-            rows = {side: (count, np.ones(len(count))) for side, count in lengths.items()}
+            rows = {side: (each, np.ones(each.shape[0])) for side, each in by_side.items()}
             plain = self.model.epochs // 2
             self.priors = Priors(self.model, features, rows, plain, continues)
 
