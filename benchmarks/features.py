@@ -150,7 +150,8 @@ def _fit(model: Any, split: Split, afterwards: bool, **features: Features) -> No
         model.fit(train, show_progress=False, **features)
         return
     model.fit(train, show_progress=False)
-    model.set_params(iterations=0).fit(train, warm_start=True, show_progress=False, **features)
+    times = "iterations" if "iterations" in model.get_params() else "epochs"
+    model.set_params(**{times: 0}).fit(train, warm_start=True, show_progress=False, **features)
 
 
 def strangers(split: Split, setting: dict[str, Any], options: dict[str, Any]) -> Row:
