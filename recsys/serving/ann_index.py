@@ -363,9 +363,7 @@ class AnnIndex:
         without = np.zeros(len(items), np.uint8) if banned is None else banned.copy()
         without[new] = 1
         old = self._topk(queries, self._factors, n, banned=without, **rest)
-        return boost.merged(
-            old, kernels.topk(queries, items, n, among=new, banned=banned, **rest)
-        )
+        return boost.merged(old, kernels.topk(queries, items, n, among=new, banned=banned, **rest))
 
     def _near(self, queries: np.ndarray, count: int) -> np.ndarray:
         """Ids of `count` items near each query, int64, -1 where there are fewer."""
