@@ -7,10 +7,14 @@ NDCG@20 on the validation parts: the coding of features and, of the tuned ALS, w
 regularization. The strength of features is what cross-validation finds, in all of them. Each ALS is
 measured twice, trained with features and given them afterwards, at the same setting.
 
-Where there are features of users, those without events are listed all trained items.
+Where there are features of users, those without events are listed all trained items. BPR is
+measured twice as well, and `--wide` adds the tuned ALS of 256 factors. `--speed` measures nothing
+but CPU seconds of an iteration, on one thread: with features, without, and of irspack with the same
+features where it is installed (pip install 'irspack>=0.5'), in turns.
 
-    python benchmarks/features.py ../shared/data --update-docs
+    python benchmarks/features.py ../shared/data --wide --update-docs
     python benchmarks/features.py ../shared/data --data lastfm-2k --quick
+    python benchmarks/features.py ../shared/data --data citeulike-a --speed
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ import argparse
 import copy
 import itertools
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,6 +49,8 @@ MARKS = ("<!-- features:begin -->", "<!-- features:end -->")
 DATA = ("citeulike-a", "ml-1m", "lastfm-2k")
 CODINGS = ("count", "idf")
 K = 20
+WIDE, WIDE_DATA = 256, "citeulike-a"  # the data set with tags enough to profit
+TURNS = 10  # iterations that are timed
 MIXED = "ImplicitALS, tuned"  # whose lists of old and new items are measured
 AFTERWARDS = ", features afterwards"
 BOOSTS = (1.0, 2.0, 3.0)
@@ -150,7 +156,8 @@ def _fit(model: Any, split: Split, afterwards: bool, **features: Features) -> No
         model.fit(train, show_progress=False, **features)
         return
     model.fit(train, show_progress=False)
-    model.set_params(iterations=0).fit(train, warm_start=True, show_progress=False, **features)
+    times = "iterations" if "iterations" in model.get_params() else "epochs"
+    model.set_params(**{times: 0}).fit(train, warm_start=True, show_progress=False, **features)
 
 
 def strangers(split: Split, setting: dict[str, Any], options: dict[str, Any]) -> Row:
@@ -221,11 +228,92 @@ def rows_of(split: Split, options: dict[str, Any], quick: bool) -> list[Row]:
             if split.users is not None:
                 rows[-1]["strangers"] = strangers(split, row["setting"], options)
         print(split.name, rows[-1], flush=True)
-        if cls is recsys.ImplicitALS:
+        if cls in (recsys.ImplicitALS, recsys.BPR):  # which are trained with features
             same = [row["setting"]], split, options, [row["coding"]]
             rows.append({"model": name + AFTERWARDS, **best_of(cls, *same, afterwards=True)[0]})
             print(split.name, rows[-1], flush=True)
     return rows
+
+
+def wide_row(split: Split, options: dict[str, Any]) -> Row:
+    """The tuned ALS of more factors: joint, afterwards and without features, at the setting that is
+    the best one with features."""
+    options = options | {"factors": WIDE}
+    row, _ = best_of(recsys.ImplicitALS, TUNED[-2:], split, options)
+    same = [row["setting"]], split, options, [row["coding"]]
+    after, _ = best_of(recsys.ImplicitALS, *same, afterwards=True)
+    print(split.name, WIDE, row, after, flush=True)
+    return {"model": f"{MIXED}, {WIDE} factors", "data": split.name, **row, "afterwards": after}
+
+
+def speed(split: Split, factors: int) -> None:
+    """Print CPU seconds of an iteration, and how many times ours those of irspack are."""
+    train, features = split.parts["train"], split.codings["idf"]
+    spent: dict[str, list[float]] = {"with features": [], "without": [], "irspack": []}
+    others = [("without", _iterations(train, factors, None))]
+    peer = _irspack(train, features.matrix, factors)
+    if peer is not None:
+        others.append(("irspack", peer))
+    ours = _iterations(train, factors, features)
+    for _ in range(TURNS):
+        for name, turn in (("with features", ours), *others):
+            spent[name].append(next(turn))
+    line = ", ".join(
+        f"{name} {np.median(seconds):.4f} s" for name, seconds in spent.items() if seconds
+    )
+    ratios = [
+        f"{what} {np.median(np.array(spent[above]) / np.array(spent[below])):.2f}"
+        for what, above, below in (
+            ("with / without", "with features", "without"),
+            ("irspack / ours", "irspack", "with features"),
+        )
+        if spent[above]
+    ]
+    print(f"{split.name}, {factors} factors, exact, one thread: {line}; {', '.join(ratios)}")
+
+
+def _iterations(train: Any, factors: int, features: Features | None) -> Iterator[float]:
+    """CPU seconds of one iteration after the other, from a model that knows its features."""
+    known = {} if features is None else {"item_features": features}
+    model = recsys.ImplicitALS(factors, iterations=4, random_state=0, num_threads=1, **TUNED[-1])
+    model.fit(train, show_progress=False, **known)
+    model.set_params(iterations=1)
+    while True:
+        # of two iterations less one, so that what a call of `fit` does besides is not counted
+        seconds = []
+        for iterations in (1, 3):
+            began = time.process_time()
+            model.set_params(iterations=iterations)
+            model.fit(train, show_progress=False, warm_start=True, **known)
+            seconds.append(time.process_time() - began)
+        yield (seconds[1] - seconds[0]) / 2
+
+
+def _irspack(train: Any, features: Any, factors: int) -> Iterator[float] | None:
+    """The same of irspack, where it is installed."""
+    try:
+        from irspack.recommenders.ials import IALSTrainer, str_to_loss_type, str_to_solver_type
+    except ImportError:
+        print("irspack: not installed, left out")
+        return None
+    setting = TUNED[-1]
+    trainer = IALSTrainer(
+        sp.csr_matrix(train), n_components=factors, alpha0=1 / setting["unobserved_weight"],
+        reg=setting["regularization"], nu=1.0, init_std=0.1,
+        solver_type=str_to_solver_type("cholesky"), max_cg_steps=3,
+        ialspp_subspace_dimension=64, loss_type=str_to_loss_type("ialspp"), random_seed=0,
+        n_threads=1, prediction_time_max_cg_steps=3, prediction_time_ialspp_iteration=1,
+        item_features=sp.csr_matrix(features), lambda_item_feature=1.0,
+    )  # fmt: skip
+
+    def turns() -> Iterator[float]:
+        trainer.run_epoch()  # which sets up what is used again
+        while True:
+            began = time.process_time()
+            trainer.run_epoch()
+            yield time.process_time() - began
+
+    return turns()
 
 
 def table(results: dict[str, list[Row]]) -> str:
@@ -262,6 +350,15 @@ def _strangers_line(data: str, rows: list[Row]) -> str:
     )
 
 
+def _wide_line(row: Row) -> str:
+    after = row["afterwards"]
+    return (
+        f"\n\n{row['model']}, {row['data']}: {row['cold']:.3f} / {row['warm']:.3f}, features "
+        f"afterwards {after['cold']:.3f} / {after['warm']:.3f}; it found "
+        f"feature_regularization {row['strength']:g}."
+    )
+
+
 def main() -> None:
     """Measure, print the table, and write it to the page if asked to."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -269,27 +366,37 @@ def main() -> None:
     parser.add_argument("--data", nargs="+", choices=DATA, default=DATA)
     parser.add_argument("--factors", type=int, default=64)
     parser.add_argument("--quick", action="store_true", help="the first setting of each model only")
+    parser.add_argument("--wide", action="store_true", help=f"also {WIDE} factors")
+    parser.add_argument("--speed", action="store_true", help="seconds of iterations, no quality")
     parser.add_argument("--update-docs", action="store_true")
     parser.add_argument("--output", type=Path, help="a JSON file for all that was measured")
     add_threads(parser)
     options = parser.parse_args()
     always = {"factors": options.factors, "random_state": 0, "num_threads": options.threads}
-    results = {}
+    results: dict[str, list[Row]] = {}
+    wide: list[Row] = []
     for name in options.data:
         split = load(name, options.folder)
         if split is None:
             print(f"{name}: no file in {options.folder / 'hybrid'}, left out")
             continue
+        if options.speed:
+            speed(split, options.factors)
+            continue
         results[name] = rows_of(split, always, options.quick)
+        if options.wide and name == WIDE_DATA:
+            wide.append(wide_row(split, always))
+    if options.speed:
+        return
     if not results:
         raise SystemExit("nothing was measured: the folder has none of the data sets")
     machine = machine_facts(options.threads)
-    text = f"{machine_line(machine)}\n\n{table(results)}"
+    text = f"{machine_line(machine)}\n\n{table(results)}" + "".join(map(_wide_line, wide))
     print(text)
     if options.update_docs:
         replace_between(PAGE, MARKS, text)
     if options.output:
-        write_report(options.output, machine=machine, results=results)
+        write_report(options.output, machine=machine, results=results, wide=wide)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The only door to native code: parallel loops over C kernels, threads, instruction sets."""
 
-from ._keys import number_keys, texts
+from ._keys import event_columns, find_keys, key_table, number_keys, texts
 from ._topk import FEW_QUERIES
 from .als import Sweep, fold_in, half_sweep, normal_matrix
 from .bpr import EpochSums, PairwiseFoldIn, PairwiseSGD, Rates, epoch_key
@@ -60,10 +60,13 @@ __all__ = [
     "dense_gramian",
     "draw",
     "epoch_key",
+    "event_columns",
+    "find_keys",
     "fold_in",
     "gramian",
     "half_sweep",
     "invert",
+    "key_table",
     "lmf_half_sweep",
     "lmf_sides",
     "make_side",

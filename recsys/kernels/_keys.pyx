@@ -1,5 +1,5 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False
-"""Numbers for keys, by a hash table: sorting millions of keys takes some ten times as long; and
+"""Numbers for keys, by hash tables: sorting millions of keys takes some ten times as long; and
 the texts of numbers."""
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
@@ -91,3 +91,138 @@ def texts(const int64_t[::1] offsets, const uint8_t[::1] letters, const int64_t[
             begin = offsets[row]
             places[k] = PyUnicode_DecodeUTF8(text + begin, offsets[row + 1] - begin, NULL)
     return out
+
+
+# ---- Python's own objects ------------------------------------------------------------------------
+#
+# What takes time in millions of look-ups in a dict is waiting for memory: the key, a slot, an entry
+# and a number, one after the other. So keys are hashed a batch at a time, and slots and known keys
+# are asked for before they are looked at.
+
+cdef extern from *:
+    """
+    #if defined(__GNUC__) || defined(__clang__)
+    #define RECSYS_PREFETCH(address) __builtin_prefetch(address)
+    #else
+    #define RECSYS_PREFETCH(address) ((void)0)
+    #endif
+    """
+    void RECSYS_PREFETCH(const void *address) noexcept nogil
+
+cdef enum:
+    BATCH = 64
+
+
+cdef inline bint is_plain(object key) noexcept:
+    """Hashing and comparing it runs no code but the interpreter's."""
+    return type(key) is str or type(key) is int
+
+
+def key_table(dict numbers):
+    """A hash table of what keys are mapped to, for `find_keys`: the known keys, a list; their
+    numbers (n,) int32; slots int32, places among these or -1, and hashes int64, (a power of 2,).
+    None where a key is neither str nor int."""
+    cdef list known = list(numbers)
+    cdef int64_t size = 8, mask, slot, k, n = len(known)
+    while size < 2 * n:
+        size *= 2
+    mask = size - 1
+    values = np.fromiter(numbers.values(), np.int32, n)
+    slots_array, hashes_array = np.full(size, -1, np.int32), np.empty(size, np.int64)
+    cdef int32_t[::1] slots = slots_array
+    cdef int64_t[::1] hashes = hashes_array
+    cdef int64_t hashed
+    for k in range(n):
+        if not is_plain(known[k]):
+            return None
+        hashed = hash(known[k])
+        slot = spread(<uint64_t>hashed) & mask
+        while slots[slot] >= 0:
+            slot = (slot + 1) & mask
+        slots[slot] = <int32_t>k
+        hashes[slot] = hashed
+    return known, values, slots_array, hashes_array
+
+
+def find_keys(list keys, dict numbers, table, int32_t[::1] out):
+    """The number of each key, into out (n,); how many there are before one that has none, or n.
+
+    numbers is what `key_table` made table from, and answers where that is None or where a key is
+    neither str nor int. TypeError where a key cannot be hashed."""
+    cdef int64_t n = len(keys), begin, end, k, slot, mask
+    cdef int64_t[BATCH] hashed, at
+    cdef bint[BATCH] plain
+    cdef list known
+    cdef const int32_t[::1] values, slots
+    cdef const int64_t[::1] hashes
+    cdef object key, other
+    if table is None:
+        for k in range(n):
+            found = numbers.get(keys[k])
+            if found is None:
+                return k
+            out[k] = found
+        return n
+    known, values, slots, hashes = table
+    mask = slots.shape[0] - 1
+    for begin in range(0, n, BATCH):
+        end = min(begin + BATCH, n)
+        for k in range(begin, end):
+            key = keys[k]
+            plain[k - begin] = is_plain(key)
+            if plain[k - begin]:
+                hashed[k - begin] = hash(key)
+                slot = spread(<uint64_t>hashed[k - begin]) & mask
+                at[k - begin] = slot
+                RECSYS_PREFETCH(&slots[slot])
+                RECSYS_PREFETCH(&hashes[slot])
+        for k in range(begin, end):
+            if plain[k - begin]:
+                slot = at[k - begin]
+                if slots[slot] >= 0:
+                    RECSYS_PREFETCH(<const void *>known[slots[slot]])
+                    RECSYS_PREFETCH(&values[slots[slot]])
+        for k in range(begin, end):
+            key = keys[k]
+            if not plain[k - begin]:
+                found = numbers.get(key)
+                if found is None:
+                    return k
+                out[k] = found
+                continue
+            slot = at[k - begin]
+            while True:
+                if slots[slot] < 0:
+                    return k
+                if hashes[slot] == hashed[k - begin]:
+                    other = known[slots[slot]]
+                    if other is key or other == key:
+                        out[k] = values[slots[slot]]
+                        break
+                slot = (slot + 1) & mask
+    return n
+
+
+def event_columns(list events, list users, list items, float[::1] weights):
+    """First and second parts of events, into lists of as many places, and third ones, 1 where there
+    are none, into weights (n,); how many there are before one of another number of parts, or n.
+
+    TypeError where an event has no parts, or its weight is no number."""
+    cdef int64_t k, n = len(events)
+    cdef tuple event
+    for k in range(n):
+        if k + 16 < n:
+            RECSYS_PREFETCH(<const void *>events[k + 16])
+        if type(events[k]) is tuple:
+            event = <tuple>events[k]
+        else:
+            event = tuple(events[k])
+        if len(event) == 2:
+            weights[k] = 1.0
+        elif len(event) == 3:
+            weights[k] = event[2]
+        else:
+            return k
+        users[k] = event[0]
+        items[k] = event[1]
+    return n

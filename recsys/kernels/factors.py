@@ -21,6 +21,12 @@ class Factors(NamedTuple):
         """Unknowns of a row: its factors, and its bias."""
         return self.factors.shape[1] + (self.biases is not None)
 
+    def whole(self, rows: np.ndarray) -> np.ndarray:
+        """Some rows, (n, width): the bias is the last column."""
+        if self.biases is None:
+            return self.factors[rows]
+        return np.column_stack([self.factors[rows], self.biases[rows]])
+
 
 class Workspace:
     """Scratch memory of half-sweeps: a block for the fixed side as it is rotated and, of models

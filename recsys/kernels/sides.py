@@ -46,6 +46,11 @@ class Side:
     def n_rows(self) -> int:
         return len(self.regularization)
 
+    def entries(self) -> sparse.csr_array:
+        """All of them, of the same memory."""
+        shape = self.n_rows, len(self.other_regularization)
+        return csr.assemble(self.confidence, self.indices, self.indptr, shape)
+
     def weights(self, entries: np.ndarray | slice) -> np.ndarray:
         """c - w0 of some entries, float64."""
         values = self.confidence[entries].astype(np.float64)

@@ -142,7 +142,7 @@ class AlternatingTrainer:
         self.spare: Both | None = None
         self.momentum = kernels.Momentum(self.dtype) if model.acceleration else None
         rows = {
-            name: (np.diff(side.indptr), side.regularization)
+            name: (side.entries(), side.regularization)
             for name, side in zip(("users", "items"), self.sides, strict=True)
         }
         self.priors = Priors(model, features, rows, _PLAIN, continues)

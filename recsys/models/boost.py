@@ -54,11 +54,16 @@ def mended(
     more, plain = of_new(chosen)
     kept = np.where(is_negative, -np.inf, scores)
     plain = np.where((plain < 0) & (more != kernels.NO_ID), plain, -np.inf)
-    ids = np.hstack([np.where(is_negative, kernels.NO_ID, best), more])
-    both = np.hstack([kept, plain])
-    ids[np.isneginf(both)] = kernels.NO_ID
-    order = np.lexsort((-ids, -both), axis=-1)[:, : best.shape[1]]
+    return merged((np.where(is_negative, kernels.NO_ID, best), kept), (more, plain))
+
+
+def merged(first: Lists, second: Lists) -> Lists:
+    """The best of two lists for each query, as long as the first, that name no item both; places
+    of score -inf are empty."""
+    ids, scores = np.hstack([first[0], second[0]]), np.hstack([first[1], second[1]])
+    ids[np.isneginf(scores)] = kernels.NO_ID
+    order = np.lexsort((-ids, -scores), axis=-1)[:, : first[0].shape[1]]
     return (
         np.ascontiguousarray(np.take_along_axis(ids, order, axis=1)),
-        np.ascontiguousarray(np.take_along_axis(both, order, axis=1)),
+        np.ascontiguousarray(np.take_along_axis(scores, order, axis=1)),
     )

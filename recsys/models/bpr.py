@@ -11,7 +11,7 @@ from recsys import checks, csr, kernels
 from recsys.kernels import PairwiseFoldIn, PairwiseSGD, Rates
 from recsys.models import explanation, features
 from recsys.models.factor_model import FactorModel
-from recsys.models.gradient import GradientTrainer, all_finite, bands, check_epochs
+from recsys.models.gradient import GradientTrainer, all_finite, bands, check_epochs, drawn_to
 from recsys.models.growth import Rows
 from recsys.models.meaning import check_likes
 from recsys.models.training import Iteration, NotFittedError, Start
@@ -350,8 +350,11 @@ class BPR(FactorModel):
         users = touched[0]
         start = Start(self._user_factors[users], self._item_factors, None, self._item_biases)
         engine, done = self._engine(liked, start), len(self._history)
-        expected = features.expected_of(self, "users", users), features.expected_of(self, "items")
-        engine.draw_to(*expected)
+        known = _liked(counts)
+        engine.draw_to(
+            drawn_to(features.expected_of(self, "users", users), np.diff(known.indptr)[users]),
+            drawn_to(features.expected_of(self, "items"), _popularity(known)),
+        )
         rate = self._in_effect("learning_rate") / (1 + self.learning_rate_decay * done)
         seed = int(checks.random_generator(self.random_state).integers(2**64, dtype=np.uint64))
         seed = (seed + counts.nnz) % 2**64  # another one each day

@@ -15,6 +15,7 @@ from recsys.interactions import Features, Ids
 from recsys.models import growth
 from recsys.models.ids import Vocabulary, joined
 from recsys.models.ridge import Ridge, fit
+from recsys.models.strength import chosen_strength
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -242,30 +243,26 @@ def learn(model: Any, features: Mapping[str, Matched]) -> None:
     twin = growth.placed(model, (users, items), dtype)
     matrix = model._training_matrix
     counted = growth.widened(matrix.counts(matrix.data.dtype), (len(users), len(items)))
-    lengths = {
-        "users": np.diff(counted.indptr),
-        "items": np.bincount(counted.indices, minlength=counted.shape[1]),
-    }
+    by_side = {"users": counted, "items": csr.transposed(counted)}
     sides = {}
     for side in features:
-        there = {each: np.flatnonzero(lengths[each]) for each in SIDES}
-        aligned = features[side].matrix
+        aligned, entries = features[side].matrix, by_side[side]
+        is_empty = np.diff(entries.indptr) == 0
         ridge = model._ridges.get(side)
         if ridge is None:
-            ridge = fit(
-                csr.take_rows(aligned, there[side]),
-                _targets(twin, side, there[side]),
-                _gramian(twin, side, there[_OTHER[side]]),
-                model.feature_regularization,
-            )
+            rows, others = (kernels.Factors(*arrays(twin, each)) for each in (side, _OTHER[side]))
+            strength = model.feature_regularization
+            if strength is None:
+                strength = chosen_strength(model, side, aligned, rows, others, entries)
+            there = np.flatnonzero(~is_empty)
+            ridge = fit(csr.take_rows(aligned, there), rows.whole(there), strength)
         model._log(
             "knows %s by %d features: feature_regularization %g",
             side, aligned.shape[1], ridge.strength,
         )  # fmt: skip
         narrow = Ridge(ridge.weights.astype(dtype), ridge.constant.astype(dtype), ridge.strength)
-        rows = np.flatnonzero(lengths[side] == 0)
-        joint = side in model._ridges
-        sides[side] = SideFeatures(features[side].schema, aligned, narrow, rows, joint)
+        joint, newcomers = side in model._ridges, np.flatnonzero(is_empty)
+        sides[side] = SideFeatures(features[side].schema, aligned, narrow, newcomers, joint)
     for side, known in sides.items():
         put(twin, side, known.rows, expected(known, csr.take_rows(known.matrix, known.rows), twin))
     vocabulary = model._ids
@@ -280,21 +277,6 @@ def learn(model: Any, features: Mapping[str, Matched]) -> None:
 
 def _count(features: Mapping[str, Matched], side: str, count: int) -> int:
     return features[side].matrix.shape[0] if side in features else count
-
-
-def _targets(model: Any, side: str, rows: np.ndarray) -> np.ndarray:
-    """What is known of some users or items: factors, and biases as one more column."""
-    factors, biases = arrays(model, side)
-    return factors[rows] if biases is None else np.column_stack([factors[rows], biases[rows]])
-
-
-def _gramian(model: Any, side: str, others: np.ndarray) -> np.ndarray:
-    """X'X of what `_targets` are multiplied with in scores."""
-    factors, _ = arrays(model, _OTHER[side])
-    whole = np.ascontiguousarray(factors[others])
-    if arrays(model, side)[1] is not None:
-        whole = np.column_stack([whole, np.ones(len(whole), whole.dtype)])
-    return kernels.gramian(whole, model.num_threads)
 
 
 def arrays(model: Any, side: str) -> tuple[np.ndarray, np.ndarray | None]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from recsys.models.features import Matched
 
 SCHEDULES = ("deterministic", "hogwild")
+_EVIDENCE = 10  # entries that weigh as much as features
 _NAMES = ("_user_factors", "_item_factors", "_user_biases", "_item_biases")
 
 
@@ -51,8 +52,8 @@ class Gradients(Protocol):
 class GradientTrainer:
     """Trains a factor model of which an epoch takes a step for each of `entries`, less their
     `mean`, or several; see `training.Trainer` and `Gradients`. Where the model learns with
-    features, in the second half of the epochs regularization draws rows to what these say, which
-    is learned after each epoch."""
+    features, in the second half of the epochs regularization draws rows to what these say, see
+    `drawn_to`, which is learned after each epoch."""
 
     def __init__(self, model: Any, entries: sparse.csr_array, mean: float = 0.0) -> None:
         self.model, self.mean = model, mean
@@ -62,17 +63,15 @@ class GradientTrainer:
 
     def start(self, continues: bool, features: Mapping[str, Matched]) -> None:
         entries = self.entries
-        lengths = {
-            "users": np.diff(entries.indptr),
-            "items": np.bincount(entries.indices, minlength=entries.shape[1]),
-        }
+        by_side = {"users": entries, "items": csr.transposed(entries)}
+        self.lengths = {side: np.diff(rows.indptr) for side, rows in by_side.items()}
         self.seed, self.current = seeded_start(self.model, entries.shape, entries.dtype, continues)
         if not continues:  # nothing is going to be learned of these
-            self.current.users[lengths["users"] == 0] = 0
-            self.current.items[lengths["items"] == 0] = 0
+            self.current.users[self.lengths["users"] == 0] = 0
+            self.current.items[self.lengths["items"] == 0] = 0
         self.priors = None
         if features and self.model._learns_features:
-            rows = {side: (count, np.ones(len(count))) for side, count in lengths.items()}
+            rows = {side: (each, np.ones(each.shape[0])) for side, each in by_side.items()}
             plain = self.model.epochs // 2
             self.priors = Priors(self.model, features, rows, plain, continues)
 
@@ -89,7 +88,9 @@ class GradientTrainer:
             self.spare = Start(*(None if a is None else np.empty_like(a) for a in self.current))
         if self.priors:
             self.priors.iterate(_by_side(self.current))
-            self.engine.draw_to(self.priors.means("users"), self.priors.means("items"))
+            self.engine.draw_to(
+                *(drawn_to(self.priors.means(side), self.lengths[side]) for side in self.lengths)
+            )
         first = model._in_effect("learning_rate")
         rate = first / (1 + model.learning_rate_decay * (number - 1))
         loss, details = model._epoch(self.engine, rate, kernels.epoch_key(self.seed, number))
@@ -108,6 +109,18 @@ class GradientTrainer:
         doubts = self.model._doubts(self.details, self.entries)
         if doubts:
             warn(doubts)
+
+
+def drawn_to(expected: kernels.Factors | None, lengths: np.ndarray) -> kernels.Factors | None:
+    """Where regularization draws rows of so many entries, with what features let expect of them.
+
+    The more entries, the nearer to zero: what holds back the rows with most, of which nearly all
+    steps are, is what others depend on in lists. For the same reason biases are drawn to zero.
+    """
+    if expected is None:
+        return None
+    share = (_EVIDENCE / (_EVIDENCE + lengths)).astype(expected.factors.dtype)
+    return kernels.Factors(expected.factors * share[:, np.newaxis])
 
 
 def _by_side(learned: Start) -> dict[str, kernels.Factors]:

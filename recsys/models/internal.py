@@ -142,6 +142,12 @@ def listing_with(model: FactorModel, topk: Callable[..., Any]) -> FactorModel:
     return model._twin(_topk=topk)
 
 
+def new_items(model: FactorModel) -> np.ndarray:
+    """The items that only features tell of, ascending."""
+    known = model._features.get("items")
+    return np.empty(0, np.int64) if known is None else known.rows
+
+
 def start_from(
     model: FactorModel,
     user_factors: np.ndarray,

@@ -15,8 +15,11 @@ import numpy as np
 
 from recsys import csr, kernels
 from recsys.models import ridge
+from recsys.models.strength import chosen_strength
 
 if TYPE_CHECKING:
+    from scipy import sparse
+
     from recsys.kernels import FeaturePrior
     from recsys.models.features import Matched
 
@@ -30,7 +33,7 @@ class Priors:
     features : Mapping
         Of "users", of "items", what `fit` was given.
     rows : Mapping
-        Of either side, how many entries rows have and what draws them, lambda_u.
+        Of either side, the entries, by its rows, and what draws each of these, lambda_u.
     plain : int
         Iterations without, at first.
     continues : bool
@@ -41,7 +44,7 @@ class Priors:
         self,
         model: Any,
         features: Mapping[str, Matched],
-        rows: Mapping[str, tuple[np.ndarray, np.ndarray]],
+        rows: Mapping[str, tuple[sparse.csr_array, np.ndarray]],
         plain: int,
         continues: bool,
     ) -> None:
@@ -58,7 +61,7 @@ class Priors:
         """The rows of a side with features that nothing but these tells of."""
         if side not in self._features:
             return np.empty(0, np.int64)
-        return np.flatnonzero(self._rows[side][0] == 0)
+        return np.flatnonzero(np.diff(self._rows[side][0].indptr) == 0)
 
     def iterate(self, current: Mapping[str, kernels.Factors]) -> None:
         """Another iteration begins, from these factors."""
@@ -95,16 +98,16 @@ class Priors:
     def _begun(self, side: str, current: Mapping[str, kernels.Factors]) -> FeaturePrior:
         model, rows = self._model, current[side]
         dtype = rows.factors.dtype
-        lengths, weights = self._rows[side]
-        matrix = csr.take_rows(self._features[side].matrix, np.arange(len(lengths)))
+        entries, weights = self._rows[side]
+        matrix = csr.take_rows(self._features[side].matrix, np.arange(len(weights)))
         known = self._known.get(side)
         strength = model.feature_regularization
         if strength is None and known is not None:
             strength = known.ridge.strength
         if strength is None:
             other = "items" if side == "users" else "users"
-            strength = self._chosen(matrix, rows, current[other], np.flatnonzero(lengths))
-        drawn = np.where(lengths > 0, weights, 0.0)
+            strength = chosen_strength(model, side, matrix, rows, current[other], entries)
+        drawn = np.where(np.diff(entries.indptr) > 0, weights, 0.0)
         prior = kernels.FeaturePrior(matrix, drawn, strength, dtype, model.num_threads)
         prior.start(rows, None if known is None else known.ridge.weights)
         model._log(
@@ -112,13 +115,3 @@ class Priors:
             side, matrix.shape[1], strength,
         )  # fmt: skip
         return prior
-
-    def _chosen(
-        self, matrix: Any, rows: kernels.Factors, held: kernels.Factors, there: np.ndarray
-    ) -> float:
-        targets, met = rows.factors[there], held.factors
-        if rows.biases is not None:
-            targets = np.column_stack([targets, rows.biases[there]])
-            met = np.column_stack([met, np.ones(len(met), met.dtype)])
-        gramian = kernels.gramian(met, self._model.num_threads)
-        return ridge.chosen_strength(csr.take_rows(matrix, there), targets, gramian)

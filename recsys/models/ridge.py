@@ -1,4 +1,4 @@
-"""Ridge regression of factors on features, and how strong it is to be.
+"""Ridge regression of factors on features.
 
 With F the features of n rows and Y their factors, each less its mean over the rows, W minimizes::
 
@@ -19,12 +19,8 @@ from recsys import csr, kernels
 if TYPE_CHECKING:
     from scipy import sparse
 
-STRENGTHS = (1e3, 300.0, 100.0, 30.0, 10.0, 3.0, 1.0, 0.3, 0.1)  # to choose from
-_FOLDS = 3
-_ROWS = 20_000  # of a fold
-_DIRECTIONS = 16  # in which errors of scores are measured
 _DENSE = 1024  # features up to which the normal equations are factored
-_STEPS, _TOLERANCE, _ROUGH = 300, 1e-4, 1e-2  # of conjugate gradients; when only errors are wanted
+_STEPS, _TOLERANCE = 300, 1e-4  # of conjugate gradients
 
 
 class Ridge(NamedTuple):
@@ -50,80 +46,27 @@ class Ridge(NamedTuple):
 
 
 @kernels.single_threaded_blas()
-def fit(
-    features: sparse.csr_array,
-    targets: np.ndarray,
-    gramian: np.ndarray,
-    strength: float | None,
-) -> Ridge:
+def fit(features: sparse.csr_array, targets: np.ndarray, strength: float) -> Ridge:
     """The ridge of targets on features.
 
     Parameters
     ----------
     features : csr_array, n x p
     targets : ndarray, shape (n, k)
-    gramian : ndarray of float64, shape (k, k)
-        X'X of what the targets are multiplied with in scores.
-    strength : float or None
-        kappa. None: that of `STRENGTHS` with the least error of scores in cross-validation.
+    strength : float
+        kappa; see `recsys.models.strength`.
 
     Returns
     -------
     Ridge
         In float64. The same bits for any number of threads.
     """
-    targets = targets.astype(np.float64)
-    if strength is None:
-        strength = chosen_strength(features, targets, gramian)
-    equations = _Equations(features, targets)
+    equations = Equations(features, targets.astype(np.float64))
     weights = equations.solved(strength, np.zeros(equations.right.shape), _TOLERANCE)
     return Ridge(weights, equations.constant(weights), strength)
 
 
-def chosen_strength(features: sparse.csr_array, targets: np.ndarray, gramian: np.ndarray) -> float:
-    """kappa by cross-validation over rows.
-
-    A row that is left out has the error ``|(y - m) (X'X)^(1/2)|^2``, that of its scores for all
-    users, m being what the ridge of the other rows expects. Of more directions than 16, so many
-    random combinations stand for all. From the strongest on, kappa falls as long as that helps.
-    """
-    if len(targets) < 2:
-        return STRENGTHS[0]
-    random = np.random.default_rng(0)  # the same rows and directions in every fit
-    projected = targets @ _directions(gramian, random)
-    order = random.permutation(len(targets))[: _FOLDS * _ROWS]
-    folds = []
-    for held_out in np.array_split(order, min(_FOLDS, len(order))):
-        kept = np.setdiff1d(order, held_out)
-        equations = _Equations(csr.take_rows(features, kept), projected[kept])
-        held = csr.take_rows(features, np.sort(held_out)), projected[np.sort(held_out)]
-        folds.append((equations, held, np.zeros(equations.right.shape)))
-    errors: list[float] = []
-    for strength in STRENGTHS:
-        error, solved = 0.0, []
-        for equations, (rows, wanted), weights in folds:
-            weights = equations.solved(strength, weights, _ROUGH)
-            missed = wanted - rows @ weights - equations.constant(weights)
-            error += float(np.sum(missed**2))
-            solved.append((equations, (rows, wanted), weights))
-        folds = solved
-        if errors and error > errors[-1]:
-            break
-        errors.append(error)
-    return STRENGTHS[len(errors) - 1]
-
-
-def _directions(gramian: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """R with R R' = X'X, or about that and of fewer columns."""
-    values, basis = kernels.spectrum(gramian)
-    root = basis * np.sqrt(values)
-    if len(values) <= _DIRECTIONS:
-        return root
-    signs = random.choice([-1.0, 1.0], (len(values), _DIRECTIONS))
-    return root @ signs / np.sqrt(_DIRECTIONS)
-
-
-class _Equations:
+class Equations:
     """(F'F + kappa I) W = F'Y for any kappa, F and Y being taken less their means."""
 
     def __init__(self, features: sparse.csr_array, targets: np.ndarray) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from recsys import checks, csr, kernels
 from recsys.interactions.ids import Ids
-from recsys.models import internal
+from recsys.models import boost, internal
 from recsys.models.files import digest, read_model_file, write_model_file
 
 from .ann_backends import BACKENDS, Graph
@@ -215,13 +215,16 @@ class AnnIndex:
         filter_seen: bool = True,
         filter_items: Any = None,
         items: Any = None,
+        among: Any = None,
+        new_item_boost: float = 1.0,
         fold_in: bool = False,
         unknown: str = "error",
     ) -> tuple[np.ndarray, np.ndarray]:
         """The N items with (nearly) the highest scores for each user.
 
         Parameters, returned values and errors are those of the model's `recommend`, which answers
-        itself where `items` are given.
+        itself where `items` or `among` are given. With a `new_item_boost` the graph is asked for
+        the other items, and new ones are all looked at.
 
         Raises
         ------
@@ -230,7 +233,9 @@ class AnnIndex:
             was built.
         """
         self._check_kind("recommend", "recommend")
-        model = self._model if items is not None else self._answering()
+        exactly = items is not None or among is not None
+        topk = self._topk if new_item_boost == 1 else self._boosted_topk
+        model = self._model if exactly else internal.listing_with(self._model, topk)
         return model.recommend(
             users,
             user_items,
@@ -238,6 +243,8 @@ class AnnIndex:
             filter_seen=filter_seen,
             filter_items=filter_items,
             items=items,
+            among=among,
+            new_item_boost=new_item_boost,
             fold_in=fold_in,
             unknown=unknown,
         )
@@ -257,7 +264,9 @@ class AnnIndex:
         answers itself where `among` is given; see `recommend`.
         """
         self._check_kind("similar", "similar_items")
-        model = self._model if among is not None else self._answering()
+        model = self._model
+        if among is None:
+            model = internal.listing_with(model, self._topk)
         chosen = {"among": among, "filter_items": filter_items}
         return model.similar_items(items, N, **chosen, unknown=unknown)
 
@@ -277,9 +286,6 @@ class AnnIndex:
                 "the model's item factors changed since this index was built: rebuild it with "
                 f"{_CLASS}.build(model, ...)"
             )
-
-    def _answering(self) -> Any:
-        return internal.listing_with(self._model, self._topk)
 
     def _topk(
         self,
@@ -338,6 +344,26 @@ class AnnIndex:
                 num_threads=num_threads,
             )
         return ids, scores
+
+    def _boosted_topk(
+        self,
+        queries: np.ndarray,
+        items: np.ndarray,
+        n: int,
+        *,
+        among: np.ndarray | None = None,
+        order: None = None,
+        banned: np.ndarray | None = None,
+        **rest: Any,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """As `_topk`, by items of which the new ones are not those of the graph."""
+        if among is not None:
+            return kernels.topk(queries, items, n, among=among, banned=banned, **rest)
+        new = internal.new_items(self._model)
+        without = np.zeros(len(items), np.uint8) if banned is None else banned.copy()
+        without[new] = 1
+        old = self._topk(queries, self._factors, n, banned=without, **rest)
+        return boost.merged(old, kernels.topk(queries, items, n, among=new, banned=banned, **rest))
 
     def _near(self, queries: np.ndarray, count: int) -> np.ndarray:
         """Ids of `count` items near each query, int64, -1 where there are fewer."""

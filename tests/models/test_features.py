@@ -1,15 +1,18 @@
 """Models fitted with features: items and users that no entry tells of."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from every_model import FACTORS, make, more
 from scipy import sparse
 
 import recsys
-from recsys import BPR, Features, ImplicitALS, Interactions, LogisticMF, csr
+from recsys import BPR, Features, ImplicitALS, Interactions, LogisticMF, csr, kernels
 from recsys.evaluation import evaluate
-from recsys.models import ridge
+from recsys.models import ridge, strength
 from recsys.models.ratings import RatingModel
+from recsys.models.strength import STRENGTHS, chosen_strength
 
 USERS, ITEMS, NEW = 60, 40, 20
 
@@ -89,7 +92,7 @@ def test_the_ridge_is_that_of_the_normal_equations(monkeypatch):
     targets = rng.random((300, 5))
     for count in (40, 1100):
         some = csr.canonical(rows[:, :count], np.dtype(np.float32))
-        got = ridge.fit(some, targets, np.eye(5), 0.7)
+        got = ridge.fit(some, targets, 0.7)
         f = some.toarray().astype(float)
         f -= f.mean(axis=0)
         want = np.linalg.solve(
@@ -109,12 +112,53 @@ def test_the_strength_goes_by_the_noise(width):
     clear = shown @ rng.standard_normal((30, width))
     noise = 5 * rng.standard_normal(clear.shape)
     half = np.arange(width) % 2 == 0
-    mixed = np.where(half, clear, noise)
+    rows = kernels.Factors(np.where(half, clear, noise))
+    entries = csr.canonical(sparse.csr_array(np.ones((600, width))), np.dtype(np.float64))
+    model = SimpleNamespace(_ratings=True, num_threads=1)
     strengths = [
-        ridge.chosen_strength(shown, mixed, np.diag(np.where(chosen, 1.0, 0.0)))
-        for chosen in (half, ~half)
+        chosen_strength(model, "items", shown, rows, kernels.Factors(np.diag(seen * 1.0)), entries)
+        for seen in (half, ~half)
     ]
-    assert strengths[0] == min(ridge.STRENGTHS) and strengths[1] >= 100
+    assert strengths[0] == min(STRENGTHS) and strengths[1] >= 100
+
+
+def test_the_strength_has_the_least_error_for_its_lists():
+    """On each of two folds errors are least at 10, and what lists are worth grows from 3 to 1."""
+    off = dict(zip(STRENGTHS, (9, 8, 6, 4, 2, 2.1, 2.3, 4, 6), strict=True))
+    worth = dict(zip(STRENGTHS, (1, 1, 1, 1, 1, 1.2, 1.5, 1.6, 1.6), strict=True))
+    now = [None]
+
+    def expected(strength):
+        now[0] = strength
+        return np.full((1, 1), off[strength])
+
+    fold = SimpleNamespace(rows=np.array([0]), targets=np.zeros((1, 1)), expected=expected)
+    lists = SimpleNamespace(ndcg=lambda rows, means: worth[now[0]])
+    assert strength._best([fold, fold], np.eye(1), None) == 10
+    assert strength._best([fold, fold], np.eye(1), lists) == 1
+
+
+@pytest.mark.parametrize("side", ["users", "items"])
+@pytest.mark.parametrize("biases", [False, True])
+def test_what_lists_are_worth(side, biases):
+    """NDCG by scores that are sorted, of all who like something of what is listed."""
+    rng = np.random.default_rng(0)
+    others = kernels.Factors(rng.standard_normal((30, 4)), rng.random(30) if biases else None)
+    expected = rng.standard_normal((12, 5))
+    liked = sparse.csr_array((rng.random((40, 30)) < 0.1) * 1.0)
+    rows = np.arange(0, 36, 3)
+    scores = expected[:, :4] @ others.factors.T
+    wanted = liked.toarray()[rows]
+    if side == "users":
+        scores += others.biases if biases else 0
+    else:
+        scores, wanted = scores.T + expected[:, 4], wanted.T
+    discount = 1 / np.log2(np.arange(2, scores.shape[1] + 2))
+    ranked = np.take_along_axis(wanted, np.argsort(-scores, axis=1), axis=1)
+    count = wanted.sum(axis=1).astype(int)
+    want = sum(ranked[u] @ discount / discount[: count[u]].sum() for u in np.flatnonzero(count))
+    lists = strength._Lists(side, liked, others, np.random.default_rng(0), 1)
+    assert lists.ndcg(rows, expected) == pytest.approx(want)
 
 
 def dense_row(model, entries, prior, held):

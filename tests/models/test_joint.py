@@ -7,8 +7,9 @@ from scipy import sparse
 
 import recsys
 from recsys import BPR, ExplicitALS, Features, ImplicitALS, csr
-from recsys.kernels import Factors, FeaturePrior, Prior, half_sweep, make_sides
+from recsys.kernels import Factors, FeaturePrior, PairwiseSGD, Prior, half_sweep, make_sides
 from recsys.models import feature_answers
+from recsys.models.gradient import drawn_to
 
 NU, W0, LAMBDA, KAPPA = 0.5, 0.3, 0.4, 2.0
 NEW = 5  # users, and items, that no entry tells of, after the others
@@ -335,3 +336,26 @@ def test_rows_without_entries_and_scaled_regularization_without_weight():
     known = model._features["users"]
     want = known.ridge.mean(known.matrix[[3]])
     np.testing.assert_allclose(model.user_factors[[3]], want, atol=1e-12)
+
+
+def test_what_has_many_likes_is_drawn_less(monkeypatch):
+    """Of pairwise steps, in the second half of the epochs and of a day's events; no biases."""
+    seen = []
+    monkeypatch.setattr(
+        PairwiseSGD, "draw_to", lambda self, users, items: seen.append((users, items))
+    )
+    means = Factors(np.ones((COUNTS.shape[1], 4), np.float32), np.ones(COUNTS.shape[1]))
+    likes = (COUNTS > 0).sum(axis=0)
+    drawn = drawn_to(means, likes)
+    np.testing.assert_allclose(drawn.factors[:, 0], 10 / (10 + likes), rtol=1e-6)
+    assert drawn.biases is None and drawn_to(None, likes) is None
+    model = BPR(4, epochs=4, random_state=0)
+    model.fit(COUNTS, item_features=ITEMS, show_progress=False)
+    assert [items is not None for _, items in seen] == [False, False, True, True]
+    assert all(users is None for users, _ in seen)
+    day = sparse.csr_array(([2.0, 1.0], ([3, 7], [4, 9])), model.training_matrix.shape)
+    model.partial_fit(day)
+    known = model._features["items"]
+    liked = (model.training_matrix > 0).sum(axis=0)[:, np.newaxis]
+    want = known.ridge.mean(known.matrix)[:, :4] * 10 / (10 + liked)
+    np.testing.assert_allclose(seen[-1][1].factors, want, rtol=1e-4)

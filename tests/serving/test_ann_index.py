@@ -380,3 +380,27 @@ def test_strangers_are_answered_as_by_the_model(backend):
         kinds["recommend"].recommend("eve")
     with pytest.raises(ValueError, match="unknown word for unknown= 'leave'"):
         kinds["recommend"].recommend("eve", unknown="leave")
+
+
+def test_new_items_that_are_boosted(backend):
+    """All of them are looked at, whatever the graph proposes, and the model's answers are given."""
+    rng = np.random.default_rng(0)
+    seen = sparse.random_array((60, 300), density=0.05, rng=rng, format="csr")
+    model = ImplicitALS(8, iterations=3, random_state=0, bias=True)
+    tags = recsys.Features.from_csr(rng.random((340, 12)))
+    model.fit(seen, item_features=tags, show_progress=False)
+    index = exhaustive(model, backend, "recommend")
+    users = np.arange(60)
+    for options in (
+        {"new_item_boost": 3.0},
+        {"new_item_boost": 1.5, "filter_items": [1, 310], "filter_seen": False},
+        {"among": np.arange(290, 340), "new_item_boost": 2.0},
+        {"among": np.arange(290, 340)},
+    ):
+        found, expected = (by.recommend(users, N=12, **options) for by in (index, model))
+        assert_same(found, expected)
+    plain, _ = index.recommend(users, N=12)
+    boosted, _ = index.recommend(users, N=12, new_item_boost=1e3)
+    assert (boosted >= 300).sum() > (plain >= 300).sum()
+    with pytest.raises(ValueError, match="the model knows none"):
+        exhaustive(random_model(), backend, "recommend").recommend(0, new_item_boost=2.0)

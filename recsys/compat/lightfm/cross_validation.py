@@ -31,12 +31,17 @@ def random_train_test_split(
     Raises
     ------
     ValueError
-        `interactions` is no sparse matrix.
+        `interactions` is no sparse matrix; `test_percentage` is not between 0 and 1.
     """
     if not sparse.issparse(interactions):
         raise ValueError(
             f"interactions must be a scipy.sparse matrix, got {type(interactions).__name__}: "
             "convert it with scipy.sparse.coo_matrix(...)"
+        )
+    if not 0 <= test_percentage <= 1:
+        raise ValueError(
+            f"test_percentage must be a share between 0 and 1, got {test_percentage!r}: 20 per "
+            "cent are 0.2"
         )
     random = random_state
     if not isinstance(random, np.random.RandomState):

@@ -5,17 +5,18 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Hashable, Iterable, Mapping
-from operator import itemgetter
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 
+from recsys import kernels
+
 __all__ = ["Dataset"]
 
 logger = logging.getLogger("recsys")
 
-_CHUNK = 1 << 16  # events that are taken apart at a time: they stay in the processor's cache
+_CHUNK = 1 << 12  # events that are taken apart at a time: they stay in the processor's cache
 
 
 class Dataset:
@@ -59,14 +60,13 @@ class Dataset:
         for noun, ids, names in (("user", users, user_features), ("item", items, item_features)):
             numbers, features = self._mappings(noun)
             identities = getattr(self, f"_{noun}_identity_features")
-            for each in ids or ():
-                numbers.setdefault(each, len(numbers))
-                if identities:
-                    features.setdefault(each, len(features))
-            shared = 0
-            for name in names or ():
-                shared += identities and name in numbers
-                features.setdefault(name, len(features))
+            distinct = dict.fromkeys(() if ids is None else ids)
+            _number(numbers, distinct)
+            if identities:
+                _number(features, distinct)
+            distinct = dict.fromkeys(() if names is None else names)
+            shared = sum(name in numbers for name in distinct) if identities else 0
+            _number(features, distinct)
             if shared:
                 logger.warning(
                     "%d names of %s features are ids too, and one feature with them: put "
@@ -98,11 +98,13 @@ class Dataset:
             An unknown id; a tuple of another length.
         """
         users, items, weights = [], [], []
+        find_users = _Finder("User", self._user_id_mapping)
+        find_items = _Finder("Item", self._item_id_mapping)
         rest = iter(data)
         while chunk := list(itertools.islice(rest, _CHUNK)):
             of_users, of_items, of_weights = _columns(chunk)
-            users.append(_numbers("User", self._user_id_mapping, of_users))
-            items.append(_numbers("Item", self._item_id_mapping, of_items))
+            users.append(find_users(of_users))
+            items.append(find_items(of_items))
             weights.append(of_weights)
         at = _joined(users, np.int32), _joined(items, np.int32)
         shape = self.interactions_shape()
@@ -171,11 +173,12 @@ class Dataset:
         for each in data:
             if len(each) != 2:
                 raise ValueError(f"Expected tuples of ({noun}_id, features), got {each}")
-        rows = _numbers(noun.capitalize(), numbers, [each[0] for each in data])
+        rows = _Finder(noun.capitalize(), numbers)([each[0] for each in data])
+        find_features = _Finder("Feature", features)
         names = [_names(each[1]) for each in data]
         counts = np.fromiter(map(len, names), np.int64, len(names))
         flat = list(itertools.chain.from_iterable(names))
-        columns = _numbers("Feature", features, flat)
+        columns = find_features(flat)
         weights = np.ones(len(flat), np.float32)
         ends = np.cumsum(counts)
         for place, each in enumerate(data):
@@ -185,37 +188,47 @@ class Dataset:
         row = np.repeat(rows, counts)
         if getattr(self, f"_{noun}_identity_features"):
             row = np.concatenate([np.arange(len(numbers), dtype=np.int32), row])
-            columns = np.concatenate([_numbers("Feature", features, list(numbers)), columns])
+            columns = np.concatenate([find_features(list(numbers)), columns])
             weights = np.concatenate([np.ones(len(numbers), np.float32), weights])
         matrix = sparse.coo_matrix((weights, (row, columns)), (len(numbers), len(features)))
         return _normalized(matrix.tocsr(), noun) if normalize else matrix.tocsr()
 
 
+def _number(numbers: dict[Hashable, int], distinct: Iterable[Hashable]) -> None:
+    """Number those that have no number yet."""
+    new = [each for each in distinct if each not in numbers] if numbers else distinct
+    numbers.update(zip(new, itertools.count(len(numbers)), strict=False))
+
+
 def _columns(events: list[Any]) -> tuple[list[Any], list[Any], np.ndarray]:
     """User ids, item ids and weights of events of two or three parts."""
-    lengths = set(map(len, events))
-    if not lengths <= {2, 3}:
-        wrong = next(event for event in events if len(event) not in (2, 3))
+    users: list[Any] = [None] * len(events)
+    items, weights = users.copy(), np.empty(len(events), np.float32)
+    good = kernels.event_columns(events, users, items, weights)
+    if good < len(events):
         raise ValueError(
-            f"Expecting tuples of (user_id, item_id, weight) or (user_id, item_id). Got {wrong}"
+            "Expecting tuples of (user_id, item_id, weight) or (user_id, item_id). Got "
+            f"{events[good]}"
         )
-    if lengths == {3}:
-        weights = np.fromiter(map(itemgetter(2), events), np.float32, len(events))
-    elif lengths == {2}:
-        weights = np.ones(len(events), np.float32)
-    else:
-        weights = np.array([event[2] if len(event) == 3 else 1 for event in events], np.float32)
-    return list(map(itemgetter(0), events)), list(map(itemgetter(1), events)), weights
+    return users, items, weights
 
 
-def _numbers(noun: str, mapping: dict[Hashable, int], keys: Any) -> np.ndarray:
-    """What the keys are mapped to; ValueError names one that is not."""
-    try:
-        return np.fromiter(map(mapping.__getitem__, keys), np.int32, len(keys))
-    except KeyError:
-        unknown = next(key for key in keys if key not in mapping)
-    what = "Feature" if noun == "Feature" else f"{noun} id"
-    raise ValueError(f"{what} {unknown!r} not in {what.lower()} mapping: call fit with it first")
+class _Finder:
+    """What keys are mapped to; ValueError names one that is not."""
+
+    def __init__(self, noun: str, numbers: dict[Hashable, int]) -> None:
+        self._what = "Feature" if noun == "Feature" else f"{noun} id"
+        self._numbers, self._table = numbers, kernels.key_table(numbers)
+
+    def __call__(self, keys: list[Any]) -> np.ndarray:
+        out = np.empty(len(keys), np.int32)
+        found = kernels.find_keys(keys, self._numbers, self._table, out)
+        if found < len(keys):
+            raise ValueError(
+                f"{self._what} {keys[found]!r} not in {self._what.lower()} mapping: call fit with "
+                "it first"
+            )
+        return out
 
 
 def _names(features: Any) -> Any:

@@ -14,34 +14,6 @@ from scipy import sparse
 
 __all__ = ["auc_score", "precision_at_k", "recall_at_k", "reciprocal_rank"]
 
-_PARAMETERS = """
-
-    Parameters
-    ----------
-    model : LightFM
-    test_interactions : sparse matrix, users x items
-        Stored entries are relevant, whatever their value.
-    train_interactions : sparse matrix of the same shape, optional
-        Items that are left out of a user's ranking.
-    {k}user_features, item_features : sparse matrix, optional
-        As in training.
-    preserve_rows : bool, default False
-        A value for every user, and not only for those with test entries.
-    num_threads : int, default 1
-    check_intersections : bool, default True
-        Refuse matrices that share entries.
-
-    Returns
-    -------
-    array of float32, shape (users with test entries,) or (users,)
-        {without} where a user has no test entries.
-
-    Raises
-    ------
-    ValueError
-        As `LightFM.predict_rank`.
-    """
-
 
 def precision_at_k(
     model: Any,
@@ -54,6 +26,36 @@ def precision_at_k(
     num_threads: int = 1,
     check_intersections: bool = True,
 ) -> np.ndarray:
+    """The share of relevant items among a user's first k.
+
+    Parameters
+    ----------
+    model : LightFM
+    test_interactions : sparse matrix, users x items
+        Stored entries are relevant, whatever their value.
+    train_interactions : sparse matrix of the same shape, optional
+        Items that are left out of a user's ranking.
+    k : int, default 10
+        How many items of a ranking count.
+    user_features, item_features : sparse matrix, optional
+        As in training.
+    preserve_rows : bool, default False
+        A value for every user, and not only for those with test entries.
+    num_threads : int, default 1
+    check_intersections : bool, default True
+        Refuse matrices that share entries.
+
+    Returns
+    -------
+    array of float32, shape (users with test entries,) or (users,)
+        0 where a user has no test entries.
+
+    Raises
+    ------
+    ValueError
+        As `LightFM.predict_rank`; k is less than 1.
+    """
+    _check_k(k)
     ranks = _ranks(
         model, test_interactions, train_interactions, user_features, item_features, num_threads,
         check_intersections,
@@ -73,6 +75,11 @@ def recall_at_k(
     num_threads: int = 1,
     check_intersections: bool = True,
 ) -> np.ndarray:
+    """The share of a user's relevant items that are among the first k.
+
+    Parameters, returned values and errors are those of `precision_at_k`.
+    """
+    _check_k(k)
     ranks = _ranks(
         model, test_interactions, train_interactions, user_features, item_features, num_threads,
         check_intersections,
@@ -92,6 +99,11 @@ def auc_score(
     num_threads: int = 1,
     check_intersections: bool = True,
 ) -> np.ndarray:
+    """The share of pairs of a relevant and another item that are in the right order; 0.5 where
+    there are no pairs.
+
+    Parameters and errors are those of `precision_at_k`, without k, and so are returned values.
+    """
     ranks = _ranks(
         model, test_interactions, train_interactions, user_features, item_features, num_threads,
         check_intersections,
@@ -120,6 +132,10 @@ def reciprocal_rank(
     num_threads: int = 1,
     check_intersections: bool = True,
 ) -> np.ndarray:
+    """1 / the place of the best-ranked relevant item.
+
+    Parameters and errors are those of `precision_at_k`, without k, and so are returned values.
+    """
     ranks = _ranks(
         model, test_interactions, train_interactions, user_features, item_features, num_threads,
         check_intersections,
@@ -130,21 +146,9 @@ def reciprocal_rank(
     return _rows(best, test_interactions, preserve_rows)
 
 
-_K = "k : int, default 10\n        How many items of a ranking count.\n    "
-precision_at_k.__doc__ = "The share of relevant items among a user's first k." + _PARAMETERS.format(
-    k=_K, without="0"
-)
-recall_at_k.__doc__ = (
-    "The share of a user's relevant items that are among the first k."
-    + _PARAMETERS.format(k=_K, without="0")
-)
-auc_score.__doc__ = (
-    "The share of pairs of a relevant and another item that are in the right order; 0.5 where there"
-    " are no pairs." + _PARAMETERS.format(k="", without="0.5")
-)
-reciprocal_rank.__doc__ = "1 / the place of the best-ranked relevant item." + _PARAMETERS.format(
-    k="", without="0"
-)
+def _check_k(k: int) -> None:
+    if k < 1:
+        raise ValueError(f"k must be 1 or more, got {k!r}: of no items there is no share")
 
 
 def _ranks(

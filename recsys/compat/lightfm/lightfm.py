@@ -21,7 +21,9 @@ from .training import (
     feature_matrix,
     initial_state,
     learned_state,
+    random_source,
     sound,
+    whole,
 )  # fmt: skip
 
 __all__ = ["LightFM"]
@@ -83,7 +85,7 @@ class LightFM:
     ValueError
         `max_sampled` < 1.
     TypeError
-        `random_state` is something else.
+        A parameter is no number or no integer; `random_state` is something else.
     """
 
     item_embeddings: Any
@@ -112,7 +114,7 @@ class LightFM:
         self.learning_schedule = learning_schedule
         self.no_components = no_components
         self.learning_rate = learning_rate
-        self.k, self.n = int(k), int(n)
+        self.k, self.n = whole("k", k), whole("n", n)
         self.rho = rho
         self.epsilon = epsilon
         self.max_sampled = max_sampled
@@ -120,9 +122,7 @@ class LightFM:
         self.user_alpha = user_alpha
         check_parameters(vars(self))
         self.initial_random_state = random_state
-        if not isinstance(random_state, np.random.RandomState):
-            random_state = np.random.RandomState(random_state)
-        self.random_state = random_state
+        self.random_state = random_source(random_state)
         self._reset_state()
 
     # ---- training ------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,17 +19,57 @@ STATE = (
     "biases", "bias_gradients", "bias_momentum",
 )  # fmt: skip
 
+_INTEGER, _NUMBER = (numbers.Integral, "an integer"), (numbers.Real, "a number")
+_KINDS = {
+    **dict.fromkeys(("no_components", "k", "n", "max_sampled"), _INTEGER),
+    **dict.fromkeys(("learning_rate", "rho", "epsilon", "item_alpha", "user_alpha"), _NUMBER),
+}
+
+
+def random_source(random_state: Any) -> np.random.RandomState:
+    """What the constructor is told to draw from.
+
+    Raises
+    ------
+    TypeError, ValueError
+        It is no RandomState and none can be made of it.
+    """
+    if isinstance(random_state, np.random.RandomState):
+        return random_state
+    try:
+        return np.random.RandomState(random_state)
+    except (TypeError, ValueError) as error:
+        raise type(error)(
+            f"random_state must be an int of 0 or more, None or a numpy.random.RandomState, got "
+            f"{random_state!r} ({error})"
+        ) from None
+
+
+def whole(name: str, value: Any) -> int:
+    """An integer, as LightFM makes it of `k` and `n`; TypeError or ValueError where it cannot."""
+    try:
+        return int(value)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{name} must be an integer, got {value!r}") from None
+
 
 def check_parameters(values: dict[str, Any]) -> None:
     """Those of the constructor, by name.
 
     Raises
     ------
+    TypeError
+        One is no number, or no integer.
     AssertionError
         One is out of range, as LightFM says it.
     ValueError
         `max_sampled` < 1.
     """
+    for name, (kind, what) in _KINDS.items():
+        if not isinstance(values[name], kind):
+            raise TypeError(
+                f"{name} must be {what}, got {values[name]!r} of type {type(values[name]).__name__}"
+            )
     expected = {
         "item_alpha": (values["item_alpha"] >= 0, "0 or more"),
         "user_alpha": (values["user_alpha"] >= 0, "0 or more"),

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from recsys import kernels
 from recsys.compat.lightfm import _lightfm_fast, datasets, evaluation
 from recsys.compat.lightfm.cross_validation import random_train_test_split
 from recsys.compat.lightfm.data import Dataset
@@ -173,3 +174,42 @@ def test_stackexchange_of_a_file_at_hand(tmp_path):
     for wrong in ({"dataset": "x"}, {"dataset": "stackoverflow", "test_set_fraction": 1}):
         with pytest.raises(ValueError):
             datasets.fetch_stackexchange(data_home=tmp_path, **wrong)
+
+
+def test_keys_of_any_kind_are_found():
+    """As a dict finds them: equal keys that are other objects, and of other types; more than fit
+    into a batch, and into a table that is half full."""
+    known = [*(f"item {n}" for n in range(300)), *range(300), 2**70, -1]
+    keys = [f"item {n % 300}" for n in range(700)] + [np.int64(5), 7.0, True, 2**70, -1]
+    numbers = {key: 3 * n for n, key in enumerate(known)}
+    for odd in ((), [(1, 2)]):  # a tuple among the known keys: all are looked up in the dict
+        numbers |= dict.fromkeys(odd, 9)
+        table = kernels.key_table(numbers)
+        assert (table is None) == bool(odd)
+        asked = [*keys, *odd]
+        out = np.full(len(asked), -1, np.int32)
+        assert kernels.find_keys(asked, numbers, table, out) == len(asked)
+        assert out.tolist() == [numbers[key] for key in asked]
+        assert kernels.find_keys([*keys[:70], "item", 0], numbers, table, out) == 70
+        assert kernels.find_keys([1.5], numbers, table, out) == 0
+        with pytest.raises(TypeError, match="unhashable"):
+            kernels.find_keys([[]], numbers, table, out)
+    assert kernels.find_keys(["a"], {}, kernels.key_table({}), out) == 0
+
+
+def test_events_of_any_kind_of_pair():
+    dataset = Dataset()
+    dataset.fit(["ann", "bob"], [1, 2, 3])
+    events = [("ann", 1), ["bob", 2, 0.5], ("ann", 3), np.array(["bob", 3], object)]
+    interactions, weights = dataset.build_interactions(iter(events * 2000))
+    assert interactions.row[:4].tolist() == [0, 1, 0, 1] == interactions.row[4:8].tolist()
+    assert weights.col[:4].tolist() == [0, 1, 2, 2]
+    assert weights.data[:4].tolist() == [1, 0.5, 1, 1]
+
+
+def test_arguments_that_would_be_nonsense():
+    with pytest.raises(ValueError, match="between 0 and 1, got 20"):
+        random_train_test_split(TEST, test_percentage=20)
+    for metric in (evaluation.precision_at_k, evaluation.recall_at_k):
+        with pytest.raises(ValueError, match="k must be 1 or more, got 0"):
+            metric(MODEL, TEST, k=0)

@@ -191,6 +191,23 @@ def test_wrong_parameters():
     check_wrong(ValueError, "max_sampled", LightFM, max_sampled=0)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "error", "match"),
+    [
+        ({"no_components": "10"}, TypeError, "no_components must be an integer, got '10'"),
+        ({"max_sampled": 2.5}, TypeError, "max_sampled must be an integer"),
+        ({"k": None}, TypeError, "k must be an integer, got None"),
+        ({"n": "few"}, ValueError, "n must be an integer, got 'few'"),
+        ({"learning_rate": "x"}, TypeError, "learning_rate must be a number"),
+        ({"rho": None}, TypeError, "rho must be a number"),
+        ({"random_state": np.random.default_rng(0)}, TypeError, "random_state must be an int"),
+        ({"random_state": -1}, ValueError, "random_state must be an int of 0 or more"),
+    ],
+)
+def test_parameters_of_the_wrong_kind(wrong, error, match):
+    check_wrong(error, match, LightFM, **wrong)
+
+
 def test_wrong_arguments_change_nothing():
     for call in (
         lambda model: model.predict([0], [0]),
