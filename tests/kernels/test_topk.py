@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 from twins import of_twin, on_copies
 
-from recsys.kernels import NormOrder, _topk, code, norm_order, norms, topk
+from recsys.kernels import NormOrder, _topk, code, norm_order, norms, reference, topk
 from recsys.kernels import topk as public
-from recsys.kernels import reference
 
 RUN, SPAN = _topk.RUN, _topk.QUERIES
 COUNTS = [1, 2, 5, 8, 9, SPAN - 1, SPAN + 1]  # of queries
