@@ -18,9 +18,9 @@ enum {
     RECSYS_SPAN_CYCLES = 500000, /* a row span should take about so many clock cycles: 0.2 ms */
     RECSYS_GRAM_CHUNK = 1024,    /* rows of a Gramian that are summed in real */
     RECSYS_TOPK_QUERIES = 512, /* of a span at most: enough of them to pay for packing the items */
-    RECSYS_TOPK_FEW = 4,       /* queries that are better screened one by one, by codes */
     RECSYS_TOPK_RUN = 192,     /* items that stay together when several tasks share them out */
-    RECSYS_CODE_BLOCK = 16,    /* items whose codes are interleaved */
+    RECSYS_CODE_BLOCK = 32,    /* items whose codes are interleaved */
+    RECSYS_CODE_BOUNDS = 3,    /* what is known of a run's codes */
     RECSYS_NO_ID = -1,         /* fills what is left of a list */
 };
 #define RECSYS_WHOLE_SHARE ((int64_t)1 << 32) /* a recsys_cell's share that is all items */
@@ -101,8 +101,9 @@ typedef struct {
     const void *item_scale; /* (items,) real, or NULL */
     const int32_t *order;   /* (items,) the items as they are to be looked at, or NULL */
     const void *norms;      /* (items,) real, falling: bounds of their norms, so ordered */
-    const int8_t *codes;    /* (items / B rounded up, factors, B), B = RECSYS_CODE_BLOCK, or */
-    const void *code_scale; /*   NULL: in that order, y = code * code_scale +- half of it */
+    const uint8_t *codes; /* of each run of items, so ordered and scaled (RUN / B, pairs of factors,
+                             B, 2), B = RECSYS_CODE_BLOCK, or NULL: see screen.h */
+    const double *code_bounds; /* (runs, RECSYS_CODE_BOUNDS): 1 / scale, largest |e| and |v| */
     int64_t n_items;
     int64_t factors;
     int64_t n;                   /* length of a list */
@@ -302,6 +303,9 @@ typedef struct {
     /* the lists of the queries begin:end out of every parts-th RECSYS_TOPK_RUN, from `part` on */ \
     KERNEL(topk_rows, (const recsys_topk *problem, int64_t begin, int64_t end, int64_t part,       \
                        int64_t parts, recsys_lists out, void *scratch))                            \
+    /* the codes of the runs begin:end of a problem's items; `failed` of those that have none */   \
+    KERNEL(topk_code_runs, (const recsys_topk *problem, int64_t begin, int64_t end,                \
+                            uint8_t *codes, double *bounds, uint8_t *failed, void *scratch))       \
     /* the lists of the rows order[begin:end] of a product; of `lists` n and whom not to list; */  \
     /* scratch has to come as zeros and is left so */                                              \
     KERNEL(product_topk_rows, (const recsys_product *product, const recsys_topk *lists,            \

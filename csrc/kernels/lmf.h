@@ -10,8 +10,12 @@
  * of n entries, drawn uniformly and each counted columns / m times: stored ones belong to it, so
  * none is drawn again. Where m reaches the number of columns the sum is exact.
  *
- * Cost: 4 f FLOP and one gathered row of f for each of the n + m; gathers are what it waits for.
- * Rows are asked for ahead, and a block of them stays in L1 from its scores to the gradient. */
+ * Rows next to each other that have the same key draw the same columns, each as many as it needs,
+ * and go through them together: a block of columns is gathered once and stays in L1 while each of
+ * them forms its scores and adds to its gradient. No sum depends on who else is there.
+ *
+ * Cost: 4 f FLOP, two passes over a row of f in L1, one e^s and three divisions for each of the
+ * n + m; and a gathered row of f for each of the n, and for each m of rows that draw together. */
 #ifndef RECSYS_KERNELS_LMF_H
 #define RECSYS_KERNELS_LMF_H
 
@@ -24,27 +28,27 @@
 #include "sigmoid.h"
 #include "vec.h"
 
-#define LMF_LIST 1024 /* columns listed at a time */
-#define LMF_BLOCK 64  /* columns from scores to gradient at a time */
+#define LMF_BLOCK 32    /* columns from scores to gradient at a time */
+#define LMF_TOGETHER 16 /* rows at most that go through the same columns together */
 
-_Static_assert(LMF_LIST % LMF_BLOCK == 0 && LMF_BLOCK % W == 0,
-               "blocks divide lists, vectors blocks");
-
-/* A term of the row's sums: its gradient is gain - weight sigmoid(s), times y. */
-typedef struct {
-    int32_t *column;
-    real *gain;
-    real *weight;
-} lmf_terms;
+_Static_assert(LMF_BLOCK % W == 0 && LMF_BLOCK % GROUP == 0, "vectors divide blocks");
 
 typedef struct {
+    int64_t row;
+    int64_t draws;  /* m */
     real *own;      /* padded: the row's factors, zeros behind */
     real *gradient; /* padded */
-    real *scores;   /* LMF_BLOCK: scores, then coefficients of the gradient */
-    lmf_terms terms;
-    int64_t stride;
     real bias, bias_gradient;
     double loss;
+} lmf_sums;
+
+typedef struct {
+    lmf_sums rows[LMF_TOGETHER];
+    int32_t *columns[2]; /* LMF_BLOCK each: now, and next */
+    real *scores;        /* LMF_BLOCK: scores, then coefficients of the gradient */
+    real *gain;          /* of a term, whose gradient is gain - weight sigmoid(s), times y */
+    real *weight;
+    int64_t stride;
 } lmf_scratch;
 
 /* Factors of a fixed row begin at a cache line. */
@@ -53,12 +57,14 @@ INLINE int64_t lmf_stride(int64_t factors) { return round_up(factors, RECSYS_LIN
 static int64_t lmf_layout(char *base, int64_t factors, lmf_scratch *s) {
     char *at = base;
     s->stride = lmf_stride(factors);
-    s->own = (real *)take(&at, s->stride * REAL_BYTES);
-    s->gradient = (real *)take(&at, s->stride * REAL_BYTES);
+    for (int k = 0; k < LMF_TOGETHER; k++) {
+        s->rows[k].own = (real *)take(&at, s->stride * REAL_BYTES);
+        s->rows[k].gradient = (real *)take(&at, s->stride * REAL_BYTES);
+    }
+    for (int k = 0; k < 2; k++) s->columns[k] = (int32_t *)take(&at, LMF_BLOCK * 4);
     s->scores = (real *)take(&at, LMF_BLOCK * REAL_BYTES);
-    s->terms.column = (int32_t *)take(&at, LMF_LIST * (int64_t)sizeof(int32_t));
-    s->terms.gain = (real *)take(&at, LMF_LIST * REAL_BYTES);
-    s->terms.weight = (real *)take(&at, LMF_LIST * REAL_BYTES);
+    s->gain = (real *)take(&at, LMF_BLOCK * REAL_BYTES);
+    s->weight = (real *)take(&at, LMF_BLOCK * REAL_BYTES);
     return at - base;
 }
 
@@ -71,43 +77,41 @@ INLINE const real *lmf_fixed(const recsys_lmf *p, int64_t column, int64_t stride
     return (const real *)p->fixed + column * stride;
 }
 
-INLINE void lmf_ask(const recsys_lmf *p, int64_t column, int64_t stride) {
-    prefetch_bytes((const char *)lmf_fixed(p, column, stride), p->factors * REAL_BYTES);
-    __builtin_prefetch((const real *)p->fixed_biases + column);
+INLINE void lmf_ask(const recsys_lmf *p, const int32_t *columns, int64_t stride) {
+    for (int k = 0; k < LMF_BLOCK; k++) {
+        prefetch_bytes((const char *)lmf_fixed(p, columns[k], stride), p->factors * REAL_BYTES);
+        __builtin_prefetch((const real *)p->fixed_biases + columns[k]);
+    }
 }
 
-/* Terms number `at` and on of a row's n + m: entries, then draws. Returns how many were listed;
- * behind them, up to whole vectors, come terms of no weight. */
-static int64_t lmf_list(const recsys_lmf *p, int64_t row, int64_t m, int64_t at, lmf_terms t) {
-    const int64_t begin = p->indptr[row], n = p->indptr[row + 1] - begin;
-    const int64_t count = min_i64(n + m - at, LMF_LIST), stored = min_i64(n - at, count);
+/* Entries number `at` and on of a row, behind which come terms of no weight. */
+static int64_t lmf_list_entries(const recsys_lmf *p, int64_t row, int64_t at, lmf_scratch *s) {
+    const int64_t begin = p->indptr[row] + at,
+                  count = min_i64(p->indptr[row + 1] - begin, LMF_BLOCK);
     const real *confidence = p->confidence;
-    for (int64_t k = 0; k < stored; k++) {
-        const real c = confidence[begin + at + k];
-        t.column[k] = p->indices[begin + at + k];
-        t.gain[k] = c > 0 ? c : 0;
-        t.weight[k] = c > 0 ? c : -c;
-    }
-    const uint64_t key = p->keys[row];
-    const uint32_t columns = (uint32_t)p->columns;
-    const real weight = (real)((double)p->columns / (double)m);
-    for (int64_t k = max_i64(stored, 0); k < count; k++) {
-        const uint64_t number = (uint64_t)(at + k - n);
-        t.column[k] = (int32_t)(m == p->columns ? number : below(draw(key, number), columns));
-        t.gain[k] = 0;
-        t.weight[k] = weight;
-    }
-    for (int64_t k = count; k < round_up(count, W); k++) {
-        t.column[k] = t.column[count - 1];
-        t.gain[k] = t.weight[k] = 0;
+    for (int64_t k = 0; k < LMF_BLOCK; k++) {
+        const int64_t entry = begin + min_i64(k, count - 1);
+        const real c = k < count ? confidence[entry] : 0;
+        s->columns[0][k] = p->indices[entry];
+        s->gain[k] = c > 0 ? c : 0;
+        s->weight[k] = c > 0 ? c : -c;
     }
     return count;
 }
 
-/* scores[0:count] = the row's scores of columns first:first + count, those AHEAD asked for */
-INLINE void lmf_scores(const recsys_lmf *p, lmf_scratch *s, int64_t first, int64_t count,
-                       int64_t listed) {
-    const int32_t *columns = s->terms.column + first;
+/* Draws number `at` and on, of rows with this key; or all columns in turn. */
+static void lmf_list_draws(const recsys_lmf *p, uint64_t key, int in_turn, int64_t at,
+                           int32_t *columns) {
+    for (int64_t k = 0; k < LMF_BLOCK; k++) {
+        const int64_t number = at + k;
+        columns[k] = (int32_t)(in_turn ? min_i64(number, p->columns - 1)
+                                       : below(draw(key, (uint64_t)number), (uint32_t)p->columns));
+    }
+}
+
+/* The row's scores of `count` columns, and 0 up to whole vectors. */
+INLINE void lmf_scores(const recsys_lmf *p, const lmf_sums *row, const int32_t *columns,
+                       int64_t count, lmf_scratch *s) {
     const real *biases = p->fixed_biases;
     for (int64_t k = 0; k < count; k += GROUP) {
         const real *rows[GROUP];
@@ -116,53 +120,56 @@ INLINE void lmf_scores(const recsys_lmf *p, lmf_scratch *s, int64_t first, int64
         UNROLL for (int g = 0; g < GROUP; g++) {
             rows[g] = lmf_fixed(p, columns[k + g], s->stride);
             products[g] = splat(0);
-            if (first + k + AHEAD + g < listed) lmf_ask(p, columns[k + AHEAD + g], s->stride);
         }
         for (int64_t j = 0; j < s->stride; j += W) {
-            const vec own = load(s->own + j);
+            const vec own = load(row->own + j);
             UNROLL for (int g = 0; g < GROUP; g++) products[g] += own * load(rows[g] + j);
         }
         store(sums, sum_lanes(products));
         UNROLL for (int g = 0; g < GROUP; g++) {
-            s->scores[k + g] = sums[g] + s->bias + biases[columns[k + g]];
+            s->scores[k + g] = sums[g] + row->bias + biases[columns[k + g]];
         }
     }
+    for (int64_t k = count; k < round_up(count, W); k++) s->scores[k] = 0;
 }
 
 /* Scores to coefficients of the gradient, and their part of the loss. */
-INLINE void lmf_coefficients(lmf_scratch *s, int64_t first, int64_t count) {
+INLINE void lmf_coefficients(lmf_sums *row, int64_t count, lmf_scratch *s) {
     vec loss = splat(0), total = splat(0);
     for (int64_t k = 0; k < count; k += W) {
         const vec score = load(s->scores + k);
-        const vec gain = load(s->terms.gain + first + k);
-        const vec weight = load(s->terms.weight + first + k);
+        const vec gain = load(s->gain + k), weight = load(s->weight + k);
         const vec coefficient = gain - weight * sigmoid_of(score);
         loss += weight * softplus_of(score) - gain * score;
         total += coefficient;
         store(s->scores + k, coefficient);
     }
-    s->loss += (double)sum_vec(loss);
-    s->bias_gradient += sum_vec(total);
+    row->loss += (double)sum_vec(loss);
+    row->bias_gradient += sum_vec(total);
 }
 
 /* gradient += coefficients' rows, `vectors` vectors from number j / W on */
-INLINE void lmf_add_vectors(const recsys_lmf *p, lmf_scratch *s, int64_t first, int64_t count,
-                            int64_t j, const int vectors) {
-    const int32_t *columns = s->terms.column + first;
-    vec sums[4];
-    UNROLL for (int v = 0; v < vectors; v++) sums[v] = load(s->gradient + j + v * W);
+INLINE void lmf_add_vectors(const recsys_lmf *p, lmf_sums *row, const int32_t *columns,
+                            int64_t count, int64_t j, const int vectors, const lmf_scratch *s) {
+    vec sums[8];
+    UNROLL for (int v = 0; v < vectors; v++) sums[v] = load(row->gradient + j + v * W);
     for (int64_t k = 0; k < count; k++) {
-        const real *row = lmf_fixed(p, columns[k], s->stride) + j;
+        const real *fixed = lmf_fixed(p, columns[k], s->stride) + j;
         const vec coefficient = splat(s->scores[k]);
-        UNROLL for (int v = 0; v < vectors; v++) sums[v] += coefficient * load(row + v * W);
+        UNROLL for (int v = 0; v < vectors; v++) sums[v] += coefficient * load(fixed + v * W);
     }
-    UNROLL for (int v = 0; v < vectors; v++) store(s->gradient + j + v * W, sums[v]);
+    UNROLL for (int v = 0; v < vectors; v++) store(row->gradient + j + v * W, sums[v]);
 }
 
-INLINE void lmf_add(const recsys_lmf *p, lmf_scratch *s, int64_t first, int64_t count) {
+/* What `count` columns add to a row's sums. */
+static void lmf_add(const recsys_lmf *p, lmf_sums *row, const int32_t *columns, int64_t count,
+                    lmf_scratch *s) {
     int64_t j = 0;
-    for (; j + 4 * W <= s->stride; j += 4 * W) lmf_add_vectors(p, s, first, count, j, 4);
-    for (; j < s->stride; j += W) lmf_add_vectors(p, s, first, count, j, 1);
+    lmf_scores(p, row, columns, count, s);
+    lmf_coefficients(row, count, s);
+    for (; j + 8 * W <= s->stride; j += 8 * W) lmf_add_vectors(p, row, columns, count, j, 8, s);
+    for (; j + 4 * W <= s->stride; j += 4 * W) lmf_add_vectors(p, row, columns, count, j, 4, s);
+    for (; j < s->stride; j += W) lmf_add_vectors(p, row, columns, count, j, 1, s);
 }
 
 /* One coordinate's step of AdaGrad (Duchi, Hazan and Singer, JMLR 12, 2011). LMF_NO_SQUARE keeps a
@@ -174,47 +181,85 @@ INLINE real lmf_step(real x, real gradient, real rate, real *square) {
 }
 
 /* Takes the step; returns 0 if it led to finite numbers, else NaN. */
-static real lmf_finish(const recsys_lmf *p, int64_t row, lmf_scratch *s) {
+static real lmf_finish(const recsys_lmf *p, const lmf_sums *sums) {
+    const int64_t row = sums->row;
     real *x = (real *)p->solved + row * p->factors;
     real *squares = (real *)p->squares + row * p->factors;
     const real rate = (real)p->learning_rate, lambda = (real)p->regularization;
     real *bias = (real *)p->biases + row, not_finite = 0;
     for (int64_t j = 0; j < p->factors; j++) {
-        x[j] = lmf_step(x[j], s->gradient[j] - lambda * x[j], rate, squares + j);
+        x[j] = lmf_step(x[j], sums->gradient[j] - lambda * x[j], rate, squares + j);
     }
-    *bias = lmf_step(*bias, s->bias_gradient, rate, (real *)p->bias_squares + row);
+    *bias = lmf_step(*bias, sums->bias_gradient, rate, (real *)p->bias_squares + row);
     for (int64_t j = 0; j < p->factors; j++) not_finite += 0 * x[j]; /* 0 * inf is NaN */
     return not_finite + 0 * *bias;
 }
 
-static void lmf_row(const recsys_lmf *p, int64_t row, lmf_scratch *s) {
+/* A row's sums over its entries; what it draws is still to be added. */
+static void lmf_begin(const recsys_lmf *p, int64_t row, lmf_sums *sums, lmf_scratch *s) {
     const int64_t n = p->indptr[row + 1] - p->indptr[row];
-    const int64_t m = min_i64(p->negatives * max_i64(n, 1), p->columns);
-    memcpy(s->own, (const real *)p->solved + row * p->factors, (size_t)p->factors * REAL_BYTES);
-    memset(s->gradient, 0, (size_t)s->stride * REAL_BYTES);
-    s->bias = ((const real *)p->biases)[row];
-    s->bias_gradient = 0;
-    s->loss = 0;
-    for (int64_t at = 0; at < n + m; at += LMF_LIST) {
-        const int64_t listed = lmf_list(p, row, m, at, s->terms);
-        for (int64_t k = 0; k < min_i64(AHEAD, listed); k++) {
-            lmf_ask(p, s->terms.column[k], s->stride);
-        }
-        for (int64_t first = 0; first < listed; first += LMF_BLOCK) {
-            const int64_t count = min_i64(LMF_BLOCK, round_up(listed - first, W));
-            lmf_scores(p, s, first, count, listed);
-            lmf_coefficients(s, first, count);
-            lmf_add(p, s, first, count);
+    sums->row = row;
+    sums->draws = min_i64(p->negatives * max_i64(n, 1), p->columns);
+    memcpy(sums->own, (const real *)p->solved + row * p->factors, (size_t)p->factors * REAL_BYTES);
+    for (int64_t j = p->factors; j < s->stride; j++) sums->own[j] = 0;
+    memset(sums->gradient, 0, (size_t)s->stride * REAL_BYTES);
+    sums->bias = ((const real *)p->biases)[row];
+    sums->bias_gradient = 0;
+    sums->loss = 0;
+    for (int64_t at = 0; at < n; at += LMF_BLOCK) {
+        const int64_t count = lmf_list_entries(p, row, at, s);
+        lmf_ask(p, s->columns[0], s->stride);
+        lmf_add(p, sums, s->columns[0], count, s);
+    }
+}
+
+/* What rows of one key draw, added to their sums. */
+static void lmf_add_draws(const recsys_lmf *p, int64_t rows, lmf_scratch *s) {
+    const uint64_t key = p->keys[s->rows[0].row];
+    const int in_turn = s->rows[0].draws == p->columns;
+    int64_t most = 0;
+    for (int64_t r = 0; r < rows; r++) most = max_i64(most, s->rows[r].draws);
+    lmf_list_draws(p, key, in_turn, 0, s->columns[1]);
+    lmf_ask(p, s->columns[1], s->stride);
+    for (int64_t k = 0; k < LMF_BLOCK; k++) s->gain[k] = 0;
+    for (int64_t at = 0; at < most; at += LMF_BLOCK) {
+        int32_t *columns = s->columns[1];
+        s->columns[1] = s->columns[0];
+        s->columns[0] = columns;
+        lmf_list_draws(p, key, in_turn, at + LMF_BLOCK, s->columns[1]);
+        if (at + LMF_BLOCK < most) lmf_ask(p, s->columns[1], s->stride);
+        for (int64_t r = 0; r < rows; r++) {
+            lmf_sums *row = s->rows + r;
+            const int64_t count = min_i64(row->draws - at, LMF_BLOCK);
+            const real weight = (real)((double)p->columns / (double)row->draws);
+            if (count <= 0) continue;
+            for (int64_t k = 0; k < LMF_BLOCK; k++) s->weight[k] = k < count ? weight : 0;
+            lmf_add(p, row, columns, count, s);
         }
     }
-    p->row_loss[row] = s->loss + (double)lmf_finish(p, row, s);
+}
+
+/* Whether two rows draw the same columns. */
+INLINE int lmf_same_draws(const recsys_lmf *p, const lmf_sums *first, int64_t row) {
+    const int64_t n = p->indptr[row + 1] - p->indptr[row];
+    const int64_t draws = min_i64(p->negatives * max_i64(n, 1), p->columns);
+    if ((draws == p->columns) != (first->draws == p->columns)) return 0;
+    return draws == p->columns || p->keys[row] == p->keys[first->row];
 }
 
 static void lmf_rows(const recsys_lmf *p, int64_t begin, int64_t end, void *scratch) {
     lmf_scratch s;
     lmf_layout(scratch, p->factors, &s);
-    for (int64_t j = p->factors; j < s.stride; j++) s.own[j] = 0;
-    for (int64_t k = begin; k < end; k++) lmf_row(p, p->order[k], &s);
+    for (int64_t k = begin; k < end;) {
+        int64_t rows = 0;
+        do {
+            lmf_begin(p, p->order[k++], s.rows + rows++, &s);
+        } while (k < end && rows < LMF_TOGETHER && lmf_same_draws(p, s.rows, p->order[k]));
+        lmf_add_draws(p, rows, &s);
+        for (int64_t r = 0; r < rows; r++) {
+            p->row_loss[s.rows[r].row] = s.rows[r].loss + (double)lmf_finish(p, s.rows + r);
+        }
+    }
 }
 
 #endif

@@ -33,11 +33,6 @@
 #endif
 #define LOG2_E (real)1.4426950408889634074
 
-/* a where the mask is set, b elsewhere */
-INLINE vec blend(index_vec mask, vec a, vec b) {
-    return (vec)((mask & (index_vec)a) | (~mask & (index_vec)b));
-}
-
 INLINE vec exp_of_negative(vec z) {
     /* clang-format off */
     static const real inverse_factorial[] = {
@@ -56,8 +51,6 @@ INLINE vec exp_of_negative(vec z) {
     const index_vec exponent = (index_vec)shifted - (index_vec)shift + EXPONENT_BIAS;
     return sum * (vec)(exponent << SIGNIFICAND);
 }
-
-INLINE vec magnitude(vec x) { return blend(x < splat(0), -x, x); }
 
 INLINE vec sigmoid_of(vec x) {
     const vec e = exp_of_negative(-magnitude(x));

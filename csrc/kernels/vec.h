@@ -152,6 +152,13 @@ INLINE vec vec_root(vec x) {
 INLINE vec zip_low(vec a, vec b) { return shuffle(a, b, LOW); }
 INLINE vec zip_high(vec a, vec b) { return shuffle(a, b, HIGH); }
 
+/* a where the mask is set, b elsewhere */
+INLINE vec blend(index_vec mask, vec a, vec b) {
+    return (vec)((mask & (index_vec)a) | (~mask & (index_vec)b));
+}
+
+INLINE vec magnitude(vec x) { return blend(x < splat(0), -x, x); }
+
 /* Whether any lane is 0, of lanes that are 0 or -1. */
 INLINE int any_clear(index_vec lanes) {
     int64_t words[VECTOR_BYTES / 8] __attribute__((aligned(VECTOR_BYTES)));

@@ -1,7 +1,6 @@
 """The only door to native code: parallel loops over C kernels, threads, instruction sets."""
 
 from ._keys import event_columns, find_keys, key_table, number_keys, texts
-from ._topk import FEW_QUERIES
 from .als import Sweep, fold_in, half_sweep, normal_matrix
 from .bpr import EpochSums, PairwiseFoldIn, PairwiseSGD, Rates, epoch_key
 from .config import current_isa, show_config, use_isa
@@ -25,7 +24,17 @@ from .solve import Solved, column_sums, gramian, rotate, solve_rows, spectrum
 from .spans import query_blocks
 from .spectral import spectral_start
 from .threads import resolve_num_threads, single_threaded_blas, threads_in_words
-from .topk import NO_ID, Entries, NormOrder, norm_order, norms, topk
+from .topk import (
+    FEW_QUERIES,
+    NO_ID,
+    Entries,
+    NormOrder,
+    can_code,
+    code,
+    norm_order,
+    norms,
+    topk,
+)
 
 __all__ = [
     "BLOCK",
@@ -54,7 +63,9 @@ __all__ = [
     "Solved",
     "Sweep",
     "Workspace",
+    "can_code",
     "candidates",
+    "code",
     "column_sums",
     "current_isa",
     "dense_gramian",

@@ -9,8 +9,9 @@ cdef extern from "recsys.h" nogil:
         RECSYS_SPAN_CYCLES
         RECSYS_GRAM_CHUNK
         RECSYS_TOPK_QUERIES
-        RECSYS_TOPK_FEW
+        RECSYS_TOPK_RUN
         RECSYS_CODE_BLOCK
+        RECSYS_CODE_BOUNDS
         RECSYS_NO_ID
 
     int64_t RECSYS_WHOLE_SHARE
@@ -79,8 +80,8 @@ cdef extern from "recsys.h" nogil:
         const void *item_scale
         const int32_t *order
         const void *norms
-        const int8_t *codes
-        const void *code_scale
+        const uint8_t *codes
+        const double *code_bounds
         int64_t n_items
         int64_t factors
         int64_t n
@@ -248,6 +249,8 @@ cdef extern from "recsys.h" nogil:
         void (*spmm_rows)(const recsys_spmm *, int64_t, int64_t) noexcept nogil
         void (*topk_rows)(const recsys_topk *, int64_t, int64_t, int64_t, int64_t, recsys_lists,
                           void *) noexcept nogil
+        void (*topk_code_runs)(const recsys_topk *, int64_t, int64_t, uint8_t *, double *,
+                               uint8_t *, void *) noexcept nogil
         void (*product_topk_rows)(const recsys_product *, const recsys_topk *, int64_t, int64_t,
                                   recsys_lists, void *) noexcept nogil
         void (*slim_rows)(const recsys_slim *, int64_t, int64_t, void *) noexcept nogil

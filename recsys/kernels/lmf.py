@@ -19,7 +19,8 @@ from .threads import resolve_num_threads
 if TYPE_CHECKING:
     from scipy import sparse
 
-_SPAN_TERMS = 30_000  # rows gathered in a task, some 0.3 ms
+_SPAN_TERMS = 30_000  # rows looked at in a task, some 0.3 ms
+_TOGETHER = 16  # rows that draw the same columns, as many as the kernel takes together
 
 
 class Learned(NamedTuple):
@@ -82,7 +83,9 @@ class LmfSide:
         negatives = min(negatives, columns)
         terms = lengths + np.minimum(negatives * np.maximum(lengths, 1), columns)
         order = most_work_first(terms)
-        spans = cut(terms[order], _SPAN_TERMS)
+        starts = np.arange(0, len(order), _TOGETHER)  # of rows that stay together
+        groups = cut(np.add.reduceat(terms[order], starts), _SPAN_TERMS)
+        spans = np.minimum(groups * _TOGETHER, len(order))
         return cls(
             indptr=signed.indptr.astype(np.int64, copy=False),
             indices=signed.indices.astype(np.int32, copy=False),  # SciPy widens them in slices
@@ -93,6 +96,15 @@ class LmfSide:
             spans=spans,
         )
 
+    def keys(self, seed: int, sweep: int) -> np.ndarray:
+        """Keys (rows,) uint64 of what each row draws in half-sweep number `sweep`: rows of about as
+        many draws, next to each other in `order`, have the same key, as they are done together."""
+        rows = len(self.order)
+        keys = np.empty(rows, np.uint64)
+        groups = row_keys(seed, sweep, -(-rows // _TOGETHER))
+        keys[self.order] = np.repeat(groups, _TOGETHER)[:rows]
+        return keys
+
 
 def lmf_sides(signed: sparse.csr_array, negatives: int) -> tuple[LmfSide, LmfSide]:
     """Users x items, and its transpose."""
@@ -100,7 +112,7 @@ def lmf_sides(signed: sparse.csr_array, negatives: int) -> tuple[LmfSide, LmfSid
 
 
 def row_keys(seed: int, sweep: int, rows: int) -> np.ndarray:
-    """Keys (rows,) uint64 of what each row draws in half-sweep number `sweep`."""
+    """Keys (rows,) uint64, one of its own for each row."""
     [key] = draw(np.array([seed], np.uint64), sweep)
     return draw(key, np.arange(rows))
 

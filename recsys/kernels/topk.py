@@ -9,30 +9,41 @@ import numpy as np
 from recsys import csr
 
 from . import _topk
-from ._topk import CODE_BLOCK, NO_ID, QUERIES, VANISHED
+from ._topk import CODE_BLOCK, CODE_BOUNDS, NO_ID, QUERIES, RUN, VANISHED
 from .config import current_isa
 from .spans import query_blocks
 from .threads import threads_worth
 
 Entries = tuple[np.ndarray, np.ndarray]  # indptr int64, indices int32: rows of a CSR matrix
 
-_CODE_ROWS = 1 << 12  # coded together
+FEW_QUERIES = 4  # no more in a call: it takes what reading the items does
 _CALL_FLOPS = 4e10  # between looks for a KeyboardInterrupt, some 0.2 s
 _PART_ENTRIES = 1 << 20  # of partial lists at a time, where items are split between threads
+_MANY = 128  # queries that look at all items, of which coding the items costs half
+_PROBE = 16  # of them tell how many items a query looks at
+_MOST_CODED = 1024  # factors; of more of them the codes are too coarse
+_LONG = 32  # items for each place of a list, or most of them are wanted anyway
+
+
+class Codes(NamedTuple):
+    """Items in 8 bits a value, scaled and ordered; csrc/kernels/screen.h says how."""
+
+    values: np.ndarray  # (runs, RUN / CODE_BLOCK, pairs of factors, CODE_BLOCK, 2) uint8
+    bounds: np.ndarray  # (runs, 3) float64
 
 
 class NormOrder(NamedTuple):
-    """The rows of a matrix by falling norm: what lets `topk` leave most items unlooked at.
+    """What spares `topk` work, and changes no list: the rows of a matrix by falling norm, which
+    lets it leave most items unlooked at, and codes, by which it looks at the others.
 
     ids int32: row numbers; norms, of the matrix's dtype: bounds of the norms, in that order, no
-    score that the kernel computes being larger than the two norms' product; codes and code_scale:
-    the rows in that order, in 8 bits a value, for lists of few queries (csrc/kernels/topk.h).
+    score that the kernel computes being larger than the two norms' product. None, both: the rows
+    as they come. codes: of the rows in that order.
     """
 
-    ids: np.ndarray
-    norms: np.ndarray
-    codes: np.ndarray | None = None
-    code_scale: np.ndarray | None = None
+    ids: np.ndarray | None = None
+    norms: np.ndarray | None = None
+    codes: Codes | None = None
 
 
 def norms(rows: np.ndarray) -> np.ndarray:
@@ -41,7 +52,9 @@ def norms(rows: np.ndarray) -> np.ndarray:
     return np.sqrt(np.einsum("if,if->i", rows, rows, dtype=np.float64))
 
 
-def norm_order(items: np.ndarray, norms: np.ndarray, *, codes: bool = False) -> NormOrder:
+def norm_order(
+    items: np.ndarray, norms: np.ndarray, *, codes: bool = False, num_threads: int = 0
+) -> NormOrder:
     """See `NormOrder`; `norms` are those of `items`, float64.
 
     FloatingPointError where a row holds something that is not finite.
@@ -55,26 +68,38 @@ def norm_order(items: np.ndarray, norms: np.ndarray, *, codes: bool = False) -> 
     ids = np.argsort(-norms, kind="stable").astype(np.int32)
     with np.errstate(over="ignore"):  # an infinite bound is one
         bounds = (norms[ids] * slack).astype(items.dtype)
-    return NormOrder(ids, bounds, *(_codes(items, ids) if codes else ()))
+    coded = codes and can_code(items)
+    return NormOrder(ids, bounds, code(items, ids=ids, num_threads=num_threads) if coded else None)
 
 
-def _codes(items: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """int8 (blocks, f, 16), and the size of a step of each row's."""
-    count, f = items.shape
-    blocks = -(-count // CODE_BLOCK)
-    codes = np.zeros((blocks, f, CODE_BLOCK), np.int8)
-    scale = np.zeros(blocks * CODE_BLOCK, items.dtype)
-    step = _CODE_ROWS // CODE_BLOCK
-    for begin in range(0, blocks, step):
-        at = slice(begin * CODE_BLOCK, (begin + step) * CODE_BLOCK)
-        rows = items[ids[at]]
-        size = np.abs(rows).max(axis=1) / items.dtype.type(127)
-        size = np.maximum(size, np.finfo(size.dtype).tiny)  # whose inverse is finite
-        scale[at][: len(rows)] = size
-        padded = np.zeros((-(-len(rows) // CODE_BLOCK) * CODE_BLOCK, f), np.int8)
-        padded[: len(rows)] = np.rint(rows / size[:, np.newaxis])
-        codes[begin : begin + step] = padded.reshape(-1, CODE_BLOCK, f).transpose(0, 2, 1)
-    return codes, scale
+def can_code(items: np.ndarray) -> bool:
+    """Whether items can have codes that are of use."""
+    return len(items) > 0 and 0 < items.shape[1] <= _MOST_CODED
+
+
+def code(
+    items: np.ndarray,
+    *,
+    item_scale: np.ndarray | None = None,
+    ids: np.ndarray | None = None,
+    num_threads: int = 0,
+) -> Codes:
+    """Codes of `items`, times `item_scale`, in the order of `ids`; see `Codes`.
+
+    FloatingPointError as of `topk`.
+    """
+    runs = -(-len(items) // RUN)
+    pairs = -(-items.shape[1] // 2)
+    made = Codes(
+        np.empty((runs, RUN // CODE_BLOCK, pairs, CODE_BLOCK, 2), np.uint8),
+        np.empty((runs, CODE_BOUNDS)),
+    )
+    failed = np.zeros(runs, np.uint8)
+    threads = threads_worth(num_threads, 32.0 * items.size)
+    _topk.code_runs(items, item_scale, ids, *made, failed, isa=current_isa(), num_threads=threads)
+    if failed.any():
+        raise _not_finite()
+    return made
 
 
 def topk(
@@ -104,7 +129,8 @@ def topk(
         The only items that may be listed.
     item_scale : (i,) array of the same dtype, optional
     order : NormOrder, optional
-        Of `items`, without `item_scale` and `among`. Changes the time it takes and no list.
+        Of `items`: with norms only without `item_scale`, with codes only with the same, and with
+        neither where there is `among`. Changes the time it takes and no list.
     skip : (indptr, indices), optional
         Items left out: of list k those of row ``skip_rows[k]``, or row k; int64 (rows + 1,), and
         int32 ascending within a row.
@@ -136,7 +162,8 @@ def topk(
         items = np.ascontiguousarray(items[among])
         item_scale = None if item_scale is None else item_scale[among]
         banned = None if banned is None else banned[among]
-    for at in query_blocks(count):
+
+    def answer(at: slice, order: NormOrder) -> None:
         block = queries[at if rows is None else rows[at]]
         if has_biases:
             block = np.column_stack([block, np.ones(len(block), block.dtype)])
@@ -147,7 +174,31 @@ def topk(
         threads = threads_worth(num_threads, 2.0 * len(block) * items.size)
         best, scores[at] = _lists(block, items, n, item_scale, order, skipped, banned, threads)
         ids[at] = best if among is None else np.append(among, NO_ID)[best]  # NO_ID is the last
+
+    order, probed = order or NormOrder(), 0
+    if len(items) < _LONG * n:
+        order = order._replace(codes=None)
+    elif order.codes is None and can_code(items) and count >= _MANY:
+        looks: float = count
+        if order.norms is not None:
+            probed = _PROBE
+            answer(slice(0, probed), order)
+            first = queries[:probed] if rows is None else queries[rows[:probed]]
+            looks = count * _looked_at(first, scores[:probed, -1], order.norms)
+        if looks >= _MANY:
+            made = code(items, item_scale=item_scale, ids=order.ids, num_threads=num_threads)
+            order = order._replace(codes=made)
+    for at in query_blocks(count - probed):
+        answer(slice(probed + at.start, probed + at.stop), order)
     return ids, scores
+
+
+def _looked_at(queries: np.ndarray, worst: np.ndarray, norm_bounds: np.ndarray) -> float:
+    """The share of the items, by falling norm, that may matter to the lists of queries, given the
+    worst score in each."""
+    least = worst / np.maximum(norms(queries), np.finfo(np.float64).tiny)
+    looked = np.searchsorted(-norm_bounds, -least, side="right")
+    return float(looked.mean() / len(norm_bounds))
 
 
 def _skipped(skip: Entries, rows: np.ndarray, places: np.ndarray | None) -> Entries:
@@ -167,7 +218,7 @@ def _lists(
     items: np.ndarray,
     n: int,
     item_scale: np.ndarray | None,
-    order: NormOrder | None,
+    order: NormOrder,
     skip: Entries | None,
     banned: np.ndarray | None,
     threads: int,
@@ -197,7 +248,7 @@ def _block(
     items: np.ndarray,
     n: int,
     item_scale: np.ndarray | None,
-    order: NormOrder | None,
+    order: NormOrder,
     skip: Entries | None,
     banned: np.ndarray | None,
     threads: int,
@@ -211,10 +262,11 @@ def _block(
     ids = np.empty((parts, count, n), np.int32)
     scores = np.empty((parts, count, n), items.dtype)
     failed = np.zeros((parts, count), np.uint8)
-    by_norm, bounds, codes, code_scale = order or (None, None, None, None)
+    by_norm, bounds, codes = order
+    values, code_bounds = codes or (None, None)
     lengths, entries = skip or (None, None)
     _topk.topk(
-        queries, items, item_scale, by_norm, bounds, codes, code_scale, lengths, entries, banned,
+        queries, items, item_scale, by_norm, bounds, values, code_bounds, lengths, entries, banned,
         ids, scores, failed, isa=current_isa(), num_threads=threads,
     )  # fmt: skip
     if failed.any():

@@ -90,13 +90,24 @@ def _scored(model: Any) -> np.ndarray:
 
 
 def norm_order(model: Any, n_users: int) -> kernels.NormOrder | None:
-    """What spares the kernel work. With codes, which a few users profit from, it takes as long to
-    make as dozens of lists: the first such call does without, as there may be no other."""
+    """What spares the kernel work: with codes where it is a few users again."""
     items = scored_items(model)
     codes = n_users <= kernels.FEW_QUERIES
-    if codes and model._once("asked before", items, lambda: [False]) == [False]:
-        model._prepared["asked before"] = items, [True]
+    if codes and not asked_before(model, "scored items", items):
         return None
     norms = model._norms("scored items", items)
-    what = "order and codes" if codes else "order"
-    return model._once(what, items, lambda: kernels.norm_order(items, norms, codes=codes))
+    threads = model.num_threads
+
+    def made() -> kernels.NormOrder:
+        return kernels.norm_order(items, norms, codes=codes, num_threads=threads)
+
+    return model._once("order and codes" if codes else "order", items, made)
+
+
+def asked_before(model: Any, what: str, factors: np.ndarray) -> bool:
+    """Whether these factors have been asked here before. Codes, which a few lists profit from, take
+    as long to make as dozens of lists: the first call does without, as there may be no other."""
+    key = f"asked before of {what}"
+    asked = model._once(key, factors, lambda: False)
+    model._prepared[key] = factors, True
+    return asked

@@ -418,8 +418,8 @@ class LogisticTrainer:
 
     def _sweep(self, at: int, fixed: Learned, source: Learned, target: Learned) -> float:
         source.copy_to(target)
-        keys = kernels.row_keys(self.seed, at, len(source.biases))
-        return self.model._half_sweep(self.sides[at % 2], fixed.fixed(), target, keys)
+        side = self.sides[at % 2]
+        return self.model._half_sweep(side, fixed.fixed(), target, side.keys(self.seed, at))
 
     def _checked(self, loss: float, users: Learned, items: Learned, number: int) -> float:
         """The loss with the regularization; FloatingPointError where training has got lost."""

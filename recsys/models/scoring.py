@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from recsys import checks, kernels
+from recsys.models.factor_lists import asked_before
 from recsys.models.ids import Lists
 from recsys.models.selection import Choice, list_length
 
@@ -39,12 +40,17 @@ def nearest(model: Any, noun: str, numbers: Any, N: int, among: Any, left_out: A
     has_direction = norms >= np.finfo(factors.dtype).tiny
     scale = np.divide(1.0, norms, out=np.zeros_like(norms), where=has_direction)
     flat = rows.reshape(-1)
+    item_scale = scale.astype(factors.dtype)
+    order = None
+    if choice.among is None and model._topk is kernels.topk:
+        order = _codes(model, what, factors, item_scale, len(flat))
     best, cosines = model._topk(
         (factors[flat] * scale[flat, np.newaxis]).astype(factors.dtype),
         factors,
         N,
         among=choice.among,
-        item_scale=scale.astype(factors.dtype),
+        item_scale=item_scale,
+        order=order,
         skip=(np.arange(len(flat) + 1), flat.astype(np.int32)),
         banned=choice.banned,
         num_threads=model.num_threads,
@@ -55,3 +61,20 @@ def nearest(model: Any, noun: str, numbers: Any, N: int, among: Any, left_out: A
     best[itself, 1:], cosines[itself, 1:] = best[itself, :-1], cosines[itself, :-1]
     best[itself, 0], cosines[itself, 0] = flat[itself], has_direction[flat[itself]]
     return best.reshape(*rows.shape, N), cosines.reshape(*rows.shape, N)
+
+
+def _codes(
+    model: Any, what: str, factors: np.ndarray, scale: np.ndarray, count: int
+) -> kernels.NormOrder | None:
+    """Codes of scaled factors, kept where it is a few lists again; None: the kernel may see to
+    itself."""
+    if count > kernels.FEW_QUERIES or not kernels.can_code(factors):
+        return None
+    if not asked_before(model, what, factors):
+        return None
+    threads = model.num_threads
+
+    def made() -> kernels.NormOrder:
+        return kernels.NormOrder(codes=kernels.code(factors, item_scale=scale, num_threads=threads))
+
+    return model._once(f"codes of {what}", factors, made)

@@ -6,7 +6,7 @@ from cases import CASES, FACTORS
 from scipy import sparse
 from twins import assert_like_twin, on_copies
 
-from recsys.kernels import _lmf
+from recsys.kernels import LmfSide, _lmf
 from recsys.kernels.reference import lmf as reference
 from recsys.kernels.reference import rng
 
@@ -83,6 +83,29 @@ def test_same_bits_for_any_number_of_threads(isa, dtype, num_threads):
     got = run(args, isa=isa, num_threads=num_threads)
     for name, values in run(other, isa=isa, num_threads=1).items():
         np.testing.assert_array_equal(got[name], values, err_msg=name)
+
+
+@pytest.mark.parametrize("negatives", [2, 9])
+def test_rows_that_draw_together_have_the_bits_they_have_alone(isa, dtype, negatives):
+    args = arguments(CASES["every length"](), dtype, factors=17, negatives=negatives)
+    args["keys"] = args["keys"][np.arange(len(args["order"])) % 3]
+    args["order"] = np.argsort(args["keys"], kind="stable").astype(np.int32)
+    assert_equals_reference({**args, "spans": np.array([0, len(args["order"])])}, isa)
+    together = run({**args, "spans": np.array([0, len(args["order"])])}, isa=isa, num_threads=1)
+    alone = run({**args, "spans": np.arange(len(args["order"]) + 1)}, isa=isa, num_threads=2)
+    for name, values in together.items():
+        np.testing.assert_array_equal(alone[name], values, err_msg=name)
+
+
+def test_rows_next_to_each_other_draw_together():
+    matrix = CASES["every length"]().astype(np.float32)
+    side = LmfSide.of(matrix, 2)
+    keys = side.keys(seed=3, sweep=5)[side.order]
+    assert (keys[:16] == keys[0]).all()
+    assert len(np.unique(keys)) == -(-len(keys) // 16)
+    assert (side.spans[:-1] % 16 == 0).all()
+    assert side.spans[-1] == len(keys)
+    assert not np.isin(side.keys(seed=3, sweep=6), keys).any()
 
 
 def test_only_the_rows_of_the_spans_change(isa, dtype):

@@ -290,12 +290,17 @@ static void drive_topk(const recsys_table *table, int is_double, int64_t f, int6
     int32_t *order = exactly(4 * items, 4);
     for (int64_t i = 0; i < items; i++) order[i] = (int32_t)(items - 1 - i);
     if (items % 2) p.order = order, p.norms = reals(items, is_double, 2, 2);
-    const int64_t coded = (items + RECSYS_CODE_BLOCK - 1) / RECSYS_CODE_BLOCK * RECSYS_CODE_BLOCK;
     if (items % 4 == 3) {
-        int8_t *codes = exactly(coded * f, 1);
-        for (int64_t k = 0; k < coded * f; k++) codes[k] = (int8_t)(k % 255 - 127);
+        const int64_t runs = (items + RECSYS_TOPK_RUN - 1) / RECSYS_TOPK_RUN;
+        uint8_t *codes = exactly(runs * RECSYS_TOPK_RUN * (f + 1) / 2 * 2, 1);
+        double *bounds = exactly(8 * runs * RECSYS_CODE_BOUNDS, 8);
+        uint8_t *failed = exactly(runs, 1);
+        void *scratch = exactly(table->scratch_bytes(f, 0, 0), 64);
+        memset(scratch, 0xff, (size_t)table->scratch_bytes(f, 0, 0));
+        table->topk_code_runs(&p, 0, runs, codes, bounds, failed, scratch);
+        for (int64_t run = 0; run < runs; run++) check(!failed[run], "topk_code_runs", f);
         p.codes = codes;
-        p.code_scale = reals(coded, is_double, 1, 2);
+        p.code_bounds = bounds;
     }
     if (queries > 1) p.skip_indptr = indptr, p.skip_indices = skipped;
     if (items > 4) p.banned = banned;

@@ -11,13 +11,14 @@ from .nonnegative import als_nonnegative_rows
 from .product import product_topk, spmm
 from .ratings import ratings_cells
 from .slim import slim_rows
-from .topk import topk
+from .topk import code_runs, topk
 
 __all__ = [
     "als_loss",
     "als_nonnegative_rows",
     "als_rows",
     "bpr_cells",
+    "code_runs",
     "column_sums",
     "gramian",
     "hybrid_steps",
