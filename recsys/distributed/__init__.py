@@ -5,7 +5,7 @@ Nothing here knows an engine: `fit` is what each of its workers calls.
 
 from recsys.distributed.blocks import split
 from recsys.distributed.fit import CheckpointError, Fitted, Place, Store, fit
-from recsys.distributed.rank import ITEM, USER, Problem, Report
+from recsys.distributed.problem import ITEM, USER, Problem, Report
 
 __all__ = [
     "ITEM",

@@ -20,7 +20,8 @@ from recsys._version import __version__
 from recsys.distributed import handshake
 from recsys.distributed.blocks import ENTRY_BYTES, Entries, Held, build
 from recsys.distributed.mesh import Mesh
-from recsys.distributed.rank import ITEM, USER, Problem, Rank, Report
+from recsys.distributed.problem import ITEM, USER, Problem, Report
+from recsys.distributed.rank import Rank
 
 logger = logging.getLogger("recsys")
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from recsys.distributed.blocks import split
 from recsys.distributed.fit import Fitted, Place, Store, fit
-from recsys.distributed.rank import ITEM, USER, Problem
+from recsys.distributed.problem import ITEM, USER, Problem
 
 _MOST = 1 << 16  # entries in a piece
 

@@ -10,7 +10,8 @@ from recsys.distributed import Place, fit
 from recsys.distributed.fit import memory_of
 from recsys.distributed.local import fit_in_threads, in_threads
 from recsys.distributed.mesh import PeerError, PeerGaveUpError
-from recsys.distributed.rank import Rank, from_half, start, to_half
+from recsys.distributed.problem import from_half, start, to_half
+from recsys.distributed.rank import Rank
 
 KINDS = {
     "exact": {},
@@ -143,15 +144,15 @@ def test_a_damaged_checkpoint_is_an_error(damage):
 
 def test_a_rank_that_dies_is_an_error_everywhere(monkeypatch):
     """Within seconds, and not a hang."""
-    solve = Rank._half_sweep
+    solve = Rank.half_sweep
 
     def dies(self, *args):
         if self.mesh.rank == 1 and len(self.report.seconds) == 1:
             self.mesh.close()
             raise SystemExit("killed")
-        solve(self, *args)
+        return solve(self, *args)
 
-    monkeypatch.setattr(Rank, "_half_sweep", dies)
+    monkeypatch.setattr(Rank, "half_sweep", dies)
     errors = each_error(3, problem())
     assert isinstance(errors[1], SystemExit)
     for rank in (0, 2):
@@ -160,14 +161,14 @@ def test_a_rank_that_dies_is_an_error_everywhere(monkeypatch):
 
 
 def test_a_rank_that_gives_up_says_why(monkeypatch):
-    solve = Rank._half_sweep
+    solve = Rank.half_sweep
 
     def fails(self, *args):
         if self.mesh.rank == 2 and len(self.report.seconds) == 1:
             raise FloatingPointError("row 7 has no finite solution")
-        solve(self, *args)
+        return solve(self, *args)
 
-    monkeypatch.setattr(Rank, "_half_sweep", fails)
+    monkeypatch.setattr(Rank, "half_sweep", fails)
     errors = each_error(3, problem())
     assert isinstance(errors[2], FloatingPointError)
     assert isinstance(errors[0], PeerGaveUpError) and "row 7 has no finite" in str(errors[0])
