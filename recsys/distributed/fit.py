@@ -18,18 +18,16 @@ import numpy as np
 from recsys import kernels
 from recsys._version import __version__
 from recsys.distributed import handshake
-from recsys.distributed.blocks import ENTRY_BYTES, Entries, Held, build
+from recsys.distributed.limits import build_within, check_memory, check_versions, least_isa
 from recsys.distributed.mesh import Mesh
 from recsys.distributed.problem import ITEM, USER, Problem, Report
 from recsys.distributed.rank import Rank
 
 logger = logging.getLogger("recsys")
 
-_ENTRY_MEMORY = 2 * ENTRY_BYTES + 24  # of an entry while blocks are built: as it came, and sorted
 _CHECKPOINT = struct.Struct("<8sIIQQ")  # magic, checksum of what follows, width, users, items
 _REMEMBERED = struct.Struct("<dd")  # what momentum remembers; arrays follow
 _MAGIC = b"recsysC2"
-_ISAS = ("baseline", "avx2", "avx512")  # each can do what those before it do
 
 
 class CheckpointError(OSError):
@@ -131,12 +129,12 @@ def fit(
             "checkpoints": _complete(place, place.rank),
         }
         greetings = [json.loads(text) for text in place.all_gather(json.dumps(hello))]
-        _check_versions([each["version"] for each in greetings])
+        check_versions([each["version"] for each in greetings])
         addresses = [each["address"] for each in greetings]
         peers = handshake.connect(listener, place.rank, addresses, place.secret)
         hosts = [f"{host}:{port}" for host, port in addresses]
         mesh = Mesh(place.rank, place.world, peers, hosts)
-        isa = min((each["isa"] for each in greetings), key=_rank_of_isa)
+        isa = least_isa([each["isa"] for each in greetings])
         with kernels.use_isa(isa) if isa != kernels.current_isa() else nullcontext():
             resumed = set.intersection(*(set(each["checkpoints"]) for each in greetings))
             fitted = _fit(place, mesh, pieces, n_blocks, problem, max(resumed, default=0))
@@ -160,11 +158,14 @@ def _fit(
 ) -> Fitted:
     began = time.perf_counter()
     users, items = (
-        _build(place, pieces[side], n_blocks[side], n_blocks[1 - side], problem)
+        build_within(
+            place.memory, list(pieces[side]), place.rank, place.world, n_blocks[side],
+            n_blocks[1 - side],
+        )
         for side in (USER, ITEM)
-    )
+    )  # fmt: skip
     held = users, items
-    _check_memory(place, held, problem, n_blocks)
+    check_memory(place.memory, held, problem, n_blocks, place.rank, place.world)
     rank = Rank(mesh, held, problem, place.num_threads)
     rank.report.since(began, "blocks")
     if done:
@@ -180,67 +181,6 @@ def _fit(
     if place.store is not None and place.rank == 0:
         place.store.clear()
     return Fitted((users.keys, items.keys), (factors[USER], factors[ITEM]), rank.report)
-
-
-# ---- before it begins --------------------------------------------------------------------------
-
-
-def _check_versions(versions: list[str]) -> None:
-    if len(set(versions)) > 1:
-        counts = ", ".join(f"{each} on {versions.count(each)}" for each in sorted(set(versions)))
-        raise ValueError(
-            f"the workers have different versions of recsys ({counts}): install the same wheel of "
-            "recsys-engine everywhere"
-        )
-
-
-def _rank_of_isa(name: str) -> int:
-    return _ISAS.index(name)
-
-
-def _build(
-    place: Place, pieces: Iterable[Any], n_blocks: int, n_other: int, problem: Problem
-) -> Held:
-    pieces = list(pieces)
-    entries = sum(memoryview(piece).nbytes for piece in pieces) // ENTRY_BYTES
-    _check_fits(place, entries * _ENTRY_MEMORY, f"building blocks of {entries:,} entries")
-    return build(Entries.of(pieces), place.rank, place.world, n_blocks, n_other)
-
-
-def memory_of(held: Sequence[Held], problem: Problem) -> int:
-    """Bytes that a rank needs while it iterates: 12 an entry and side, the factors of its own rows,
-    what it receives of the other side, and again as much as the largest block needs of that.
-    Momentum takes the users twice, where rows are solved from where they are the items, too; biases
-    take rows once more, as they are sent."""
-    width, wire = problem.factors + problem.bias, 2 if problem.half else 4
-    entries = sum(side.counts.nnz for side in held)
-    users, items = (len(side.keys) for side in held)
-    needed = [int(side.needs[-1]) for side in held]
-    rows = users + items
-    if problem.acceleration:
-        rows += users + (items if problem.cg_steps or problem.nonnegative else 0)
-    if problem.bias:
-        width += 1
-        rows += 2 * max(users, items)
-    return 12 * entries + width * (4 * rows + wire * sum(needed) + 4 * max(needed))
-
-
-def _check_memory(
-    place: Place, held: Sequence[Held], problem: Problem, n_blocks: tuple[int, int]
-) -> None:
-    needed = memory_of(held, problem)
-    logger.info("rank %d needs %.3g GB to iterate", place.rank, needed / 1e9)
-    _check_fits(place, needed, f"{n_blocks[USER]} x {n_blocks[ITEM]} blocks")
-
-
-def _check_fits(place: Place, needed: int, what: str) -> None:
-    if place.memory is not None and needed > place.memory:
-        most = -(-place.world * needed // place.memory)
-        raise MemoryError(
-            f"{what} on {place.world} workers take {needed / 1e9:.3g} GB each, and there are "
-            f"{place.memory / 1e9:.3g} GB: use at least {most} workers (and as many blocks), or "
-            "raise spark.executor.memoryOverhead, where Python's memory comes from"
-        )
 
 
 # ---- checkpoints -------------------------------------------------------------------------------

@@ -53,7 +53,7 @@ class Share:
         self.arrays = self._start() if arrays is None else arrays
         self.retried = self.jittered = 0
         self._parts: dict[int, list[Part]] = {}
-        self._received: dict[int, np.ndarray] = {}
+        self.received: dict[int, np.ndarray] = {}
         self._gathered = np.empty((0, self.system.sent), np.float32)
 
     def _start(self) -> dict[str, np.ndarray]:
@@ -99,7 +99,7 @@ class Share:
             held.counts, self.lambdas[solved], problem.unobserved_weight, problem.signed is None
         )
         shape = int(held.needs[-1]), self.system.sent
-        self._received[1 - solved] = np.empty(shape, problem.wire)
+        self.received[1 - solved] = np.empty(shape, problem.wire)
         most = max((len(part.columns) for part in self._parts[solved]), default=0)
         if max(most, 1) > len(self._gathered):
             self._gathered = np.empty((max(most, 1), self.system.sent), np.float32)
@@ -120,7 +120,7 @@ class Share:
     def into(self, fixed: int, peer: int) -> np.ndarray:
         """The memory for what a peer sends of the fixed side."""
         needs = self.held[1 - fixed].needs
-        return self._received[fixed][needs[peer] : needs[peer + 1]]
+        return self.received[fixed][needs[peer] : needs[peer + 1]]
 
     def solve(self, solved: int, shared: Shared, loss: bool) -> np.ndarray | None:
         """Solve a side's rows from what was received; what the objective has of each of its
@@ -136,7 +136,7 @@ class Share:
         return losses
 
     def _solve(self, part: Part, solved: int, shared: Shared, loss: bool) -> float | None:
-        fixed, received = self._gathered[: max(len(part.columns), 1)], self._received[1 - solved]
+        fixed, received = self._gathered[: max(len(part.columns), 1)], self.received[1 - solved]
         for begin in range(0, len(part.columns), PIECE_ROWS):
             at = slice(begin, begin + PIECE_ROWS)
             taken = received[part.columns[at]]

@@ -7,7 +7,7 @@ import pytest
 from distributed_problem import LOG, alone, entries, problem
 
 from recsys.distributed import Place, fit
-from recsys.distributed.fit import memory_of
+from recsys.distributed.limits import memory_of
 from recsys.distributed.local import fit_in_threads, in_threads
 from recsys.distributed.mesh import PeerError, PeerGaveUpError
 from recsys.distributed.problem import from_half, start, to_half
