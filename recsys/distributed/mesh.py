@@ -69,9 +69,10 @@ def as_bytes(array: np.ndarray) -> memoryview:
 def in_order(parts: Sequence[np.ndarray]) -> np.ndarray:
     """The sum of (count, ...) float64 arrays over their first axis, one after the other."""
     total = np.zeros(parts[0].shape[1:])
-    for part in parts:
-        for each in part:
-            total += each
+    with np.errstate(invalid="ignore"):  # infinities of both signs: the sum says so itself
+        for part in parts:
+            for each in part:
+                total += each
     return total
 
 

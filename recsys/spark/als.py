@@ -62,7 +62,7 @@ class ALS(Estimator, ALSParams, MoreParams, DefaultParamsReadable, MLWritable):
     checkpointInterval : int, default 10
         Iterations; -1: none.
     intermediateStorageLevel : str
-        Checked; there is nothing to store in between.
+        Of what the shuffle plane stores between half-sweeps; the barrier plane has nothing to.
     finalStorageLevel : str
         Of the factors; unset: MEMORY_AND_DISK, twice where an executor can be lost.
     coldStartStrategy : {"nan", "drop"}
@@ -87,7 +87,13 @@ class ALS(Estimator, ALSParams, MoreParams, DefaultParamsReadable, MLWritable):
         Tasks that fit together, and threads of each, for which Spark sets aside as many cores
         where it can (standalone, YARN, Kubernetes).
     checkpointDir : str, optional
-        Unset: that of `SparkContext.setCheckpointDir`.
+        For the barrier plane; unset, and for the shuffle plane: that of
+        `SparkContext.setCheckpointDir`.
+    plane : {"auto", "barrier", "shuffle"}, default "auto"
+        How factors get from task to task: within one barrier stage, from memory to memory, or by
+        Spark's own shuffles, which takes longer. "auto": the former, unless executors come and go
+        (``spark.dynamicAllocation.enabled``) or Spark's traffic is encrypted. Both give the same
+        bits.
     wire : {"float32", "bfloat16"}, default "float32"
         How factors travel between tasks.
     computeLoss : bool, default False
@@ -127,6 +133,7 @@ class ALS(Estimator, ALSParams, MoreParams, DefaultParamsReadable, MLWritable):
         numWorkers: int | None = None,
         threadsPerWorker: int | None = None,
         checkpointDir: str | None = None,
+        plane: str = "auto",
         wire: str = "float32",
         computeLoss: bool = False,
     ) -> None:
@@ -174,6 +181,7 @@ class ALS(Estimator, ALSParams, MoreParams, DefaultParamsReadable, MLWritable):
     setNumWorkers = setter("numWorkers")
     setThreadsPerWorker = setter("threadsPerWorker")
     setCheckpointDir = setter("checkpointDir")
+    setPlane = setter("plane")
     setWire = setter("wire")
     setComputeLoss = setter("computeLoss")
 
@@ -185,27 +193,30 @@ class ALS(Estimator, ALSParams, MoreParams, DefaultParamsReadable, MLWritable):
         params.check(self)
         spark = dataset.sparkSession
         n_blocks = self.getNumUserBlocks(), self.getNumItemBlocks()
+        folder, every = value_of(self, "checkpointDir"), self.getCheckpointInterval()
+        plane = stage.choose_plane(spark, value_of(self, "plane"), folder)
         layout = stage.layout(
-            spark, value_of(self, "numWorkers"), value_of(self, "threadsPerWorker"), n_blocks
+            spark, value_of(self, "numWorkers"), value_of(self, "threadsPerWorker"), n_blocks, plane
         )
-        every = self.getCheckpointInterval()
         prepared = prepare(dataset, self.getUserCol(), self.getItemCol(), self.getRatingCol())
         settings = Settings(
             self._problem(),
             n_blocks,
             layout,
             stage.secret(),
-            stage.checkpoint_folder(spark, value_of(self, "checkpointDir"), every),
+            stage.checkpoint_folder(spark, folder, every) if plane == "barrier" else None,
             every,
+            plane,
         )
         logger.info(
-            "ALS on Spark learns from %s entries, in %d tasks with %d threads each",
-            f"{prepared.rows:,}", layout.workers, layout.threads,
+            "ALS on Spark learns from %s entries, in %d tasks with %d threads each (%s plane)",
+            f"{prepared.rows:,}", layout.workers, layout.threads, plane,
         )  # fmt: skip
         level = self.getFinalStorageLevel() if self.isSet("finalStorageLevel") else None
         stored = stage.storage_level(level, layout.workers > 1)
+        between = stage.storage_level(self.getIntermediateStorageLevel(), False)
         try:
-            fitted, report = stage.fit(prepared.entries, settings, stored)
+            fitted, report = stage.fit(prepared.entries, settings, stored, between)
             factors = [_by_id(fitted, prepared, side, stored) for side in (USER, ITEM)]
         finally:
             for table in prepared.ids:

@@ -25,7 +25,7 @@ class Layout(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """What the tasks of a fit are told."""
+    """What the tasks of a fit are told, and where it runs."""
 
     problem: Problem
     n_blocks: tuple[int, int]
@@ -33,6 +33,7 @@ class Settings(NamedTuple):
     secret: bytes
     checkpoints: str | None
     every: int
+    plane: str = "barrier"
 
 
 def cut(
@@ -101,19 +102,28 @@ def work(
         every=settings.every,
     )
     try:
-        pieces = _pieces(batches)
+        pieces = pieces_of(batches)
         keys, factors, report = distributed.fit(place, pieces, settings.n_blocks, settings.problem)
     except (CheckpointError, FloatingPointError, MemoryError, PeerGaveUpError, ValueError) as error:
         yield _log({"rank": rank, "error": type(error).__name__, "message": str(error)})
         return
     yield _log({"rank": rank, **vars(report)})
+    yield from factors_by_key(keys, factors, settings.problem.bias, report.mean, most)
+
+
+def factors_by_key(
+    keys: tuple[np.ndarray, np.ndarray],
+    factors: tuple[np.ndarray, np.ndarray],
+    bias: bool,
+    mean: float,
+    most: int,
+) -> Iterator[pa.RecordBatch]:
+    """Both sides, so many rows in a batch."""
     for side in (USER, ITEM):
         for begin in range(0, len(keys[side]), most):
             at = slice(begin, begin + most)
             rows = factors[side][at]
-            if settings.problem.bias:
-                rows = _with_bias(side, rows, report.mean)
-            yield _rows(side, keys[side][at], rows)
+            yield _rows(side, keys[side][at], _with_bias(side, rows, mean) if bias else rows)
 
 
 def _with_bias(side: int, rows: np.ndarray, mean: float) -> np.ndarray:
@@ -125,7 +135,8 @@ def _with_bias(side: int, rows: np.ndarray, mean: float) -> np.ndarray:
     )
 
 
-def _pieces(batches: Iterator[pa.RecordBatch]) -> tuple[list, list]:
+def pieces_of(batches: Iterator[pa.RecordBatch]) -> tuple[list, list]:
+    """What a rank was sent by user and by item."""
     pieces: tuple[list, list] = ([], [])
     for batch in batches:
         for side, data in zip(batch.column(0).to_pylist(), batch.column(1), strict=True):

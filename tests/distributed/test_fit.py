@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from distributed_problem import LOG, alone, entries, problem
 
-from recsys.distributed import Place, fit
+from recsys.distributed import Place, blocks, fit, local
 from recsys.distributed.limits import memory_of
-from recsys.distributed.local import fit_in_threads, in_threads
-from recsys.distributed.mesh import PeerError, PeerGaveUpError
+from recsys.distributed.local import fit_in_steps, fit_in_threads, in_threads
+from recsys.distributed.mesh import NotDeterministicError, PeerError, PeerGaveUpError
 from recsys.distributed.problem import from_half, start, to_half
 from recsys.distributed.rank import Rank
 
@@ -82,6 +82,38 @@ def test_the_same_bits_for_any_number_of_ranks(kind):
         )  # fmt: skip
         assert bits(other) == bits(one)
         assert np.array_equal(other.keys[0], np.unique(users))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_step_by_step_the_bits_are_the_same(kind):
+    """With no connections: what ranks send goes through an engine."""
+    told = problem(loss=True, **KINDS[kind])
+    users, items, values = entries()
+    one = fit_in_threads(users, items, values, (8, 5), 1, told)
+    other = fit_in_steps(users, items, values, (8, 5), 3, told)
+    assert bits(other) == bits(one)
+    assert other.report.losses == one.report.losses
+    assert other.report.momentum == one.report.momentum
+
+
+def test_errors_of_a_step_are_errors_of_the_fit():
+    users, items, values = entries()
+    with pytest.raises(FloatingPointError, match="factors of the users are not finite"):
+        fit_in_steps(users, items, values, (3, 3), 2, problem(init_scale=1e30))
+    with pytest.raises(FloatingPointError, match="finite"):
+        fit_in_steps(users, items, values * np.float32(1e37), (3, 3), 2, problem(signed=None))
+
+
+def test_steps_that_have_read_different_entries_say_so(monkeypatch):
+    users, items, values = entries()
+    reads = blocks.split
+
+    def differ(rows, columns, *args):
+        yield from reads(rows[: len(rows) - 900 * (rows is items)], columns, *args)
+
+    monkeypatch.setattr(local, "split", differ)
+    with pytest.raises(NotDeterministicError, match="must give the same rows"):
+        fit_in_steps(users, items, values, (3, 3), 2, problem())
 
 
 def test_long_rows_have_the_same_bits_on_any_number_of_ranks():

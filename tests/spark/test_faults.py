@@ -159,15 +159,23 @@ def test_executors_without_recsys(events, als, monkeypatch):
         als().fit(events)
 
 
-def test_settings_that_forbid_barrier_stages_are_named(spark, events, als, monkeypatch):
+@pytest.mark.parametrize(
+    "name", ["spark.dynamicAllocation.enabled", "spark.network.crypto.enabled"]
+)
+def test_settings_that_forbid_barrier_stages(spark, events, als, monkeypatch, name):
+    """They are named, and lead to the other plane."""
     from recsys.spark import stage
 
-    for name in ("spark.dynamicAllocation.enabled", "spark.network.crypto.enabled"):
-        monkeypatch.setattr(
-            stage, "_setting", lambda spark, key, default, on=name: "true" if key == on else default
-        )
-        with pytest.raises(ValueError, match=name):
-            als().fit(events)
+    monkeypatch.setattr(
+        stage, "_setting", lambda spark, key, default: "true" if key == name else default
+    )
+    assert stage.choose_plane(spark, "auto", None) == "shuffle"
+    with pytest.raises(ValueError, match=rf"{name} is true.*plane at 'auto'"):
+        als(plane="barrier").fit(events)
+    with pytest.raises(ValueError, match=f"not used by the shuffle plane, which is .*{name}"):
+        als(checkpointDir="somewhere").fit(events)
+    if name == "spark.dynamicAllocation.enabled":
+        assert stage.layout(spark, None, None, (4, 7), "shuffle") == (7, 1, None)
 
 
 def test_threads_of_a_task_are_cores_where_spark_can_say_so(spark, monkeypatch):
