@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -165,8 +166,8 @@ def _fit(
         for side in (USER, ITEM)
     )  # fmt: skip
     held = users, items
-    check_memory(place.memory, held, problem, n_blocks, place.rank, place.world)
-    rank = Rank(mesh, held, problem, place.num_threads)
+    check = partial(check_memory, place.memory, problem, n_blocks, place.rank, place.world)
+    rank = Rank(mesh, held, problem, place.num_threads, check)
     rank.report.since(began, "blocks")
     if done:
         _restore(place, done, rank)

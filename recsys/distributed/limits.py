@@ -6,7 +6,9 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
+from recsys import kernels
 from recsys.distributed.blocks import ENTRY_BYTES, Entries, Held, build
+from recsys.distributed.head import Head
 from recsys.distributed.problem import ITEM, USER, Problem
 
 logger = logging.getLogger("recsys")
@@ -40,12 +42,20 @@ def build_within(
     return build(Entries.of(pieces), rank, world, n_blocks, n_other)
 
 
-def memory_of(held: Sequence[Held], problem: Problem) -> int:
+def memory_of(
+    held: Sequence[Held], problem: Problem, head: Head | None = None, user_blocks: int = 0
+) -> int:
     """Bytes that a rank needs while it iterates: 12 an entry and side, the factors of its own rows,
     what it receives of the other side, and again as much as the largest block needs of that.
     Momentum takes the users twice, where rows are solved from where they are the items, too; biases
-    take rows once more, as they are sent."""
+    take rows once more, as they are sent. With a head its entries are held once more, in double,
+    and equations of all its items for each block of users here, of those here for each of all."""
     width, wire = problem.factors + problem.bias, problem.wire.itemsize
+    total = 0
+    if head is not None:
+        blocks, heads = len(head.cuts) - 1, head.entries.shape[1]
+        equations = blocks * heads + user_blocks * len(head.rows)
+        total += 24 * head.entries.nnz + 8 * kernels.equation_numbers(width) * equations
     entries = sum(side.counts.nnz for side in held)
     users, items = (len(side.keys) for side in held)
     needed = [int(side.needs[-1]) for side in held]
@@ -55,19 +65,20 @@ def memory_of(held: Sequence[Held], problem: Problem) -> int:
     if problem.bias:
         width += 1
         rows += 2 * max(users, items)
-    return 12 * entries + width * (4 * rows + wire * sum(needed) + 4 * max(needed))
+    return total + 12 * entries + width * (4 * rows + wire * sum(needed) + 4 * max(needed))
 
 
 def check_memory(
     memory: int | None,
-    held: Sequence[Held],
     problem: Problem,
     n_blocks: tuple[int, int],
     rank: int,
     world: int,
+    held: Sequence[Held],
+    head: Head | None,
 ) -> None:
     """MemoryError if a rank could not iterate within so many bytes."""
-    needed = memory_of(held, problem)
+    needed = memory_of(held, problem, head, n_blocks[USER])
     logger.info("rank %d needs %.3g GB to iterate", rank, needed / 1e9)
     _check_fits(memory, needed, f"{n_blocks[USER]} x {n_blocks[ITEM]} blocks", world)
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from recsys.distributed import supersteps
+from recsys.distributed import steps, supersteps
 from recsys.distributed.blocks import split
 from recsys.distributed.fit import Fitted, Place, Store, fit
 from recsys.distributed.pieces import ITEMS_MATRIX, REPORT, STATE, USERS_MATRIX, Inbox, Piece
@@ -70,12 +69,10 @@ def fit_in_steps(
 ) -> Fitted:
     """As `fit_in_threads`, by `supersteps.fit`: each step of each rank after the other."""
     engine = _Steps(_split(users, items, values, n_blocks, world))
-    job, report, calls = supersteps.fit(
-        supersteps.Job(problem, n_blocks, world, num_threads), engine
-    )
+    job, report, calls = supersteps.fit(steps.Job(problem, n_blocks, world, num_threads), engine)
     parts = []
     for rank in range(world):
-        keys, factors = supersteps.finish(job, calls, rank, engine.inbox(rank))
+        keys, factors = steps.finish(job, calls, rank, engine.inbox(rank))
         parts.append(Fitted(keys, factors, report))
     return _together(parts)
 
@@ -92,11 +89,11 @@ class _Steps:
         mine = [piece for piece in self.matrices if piece.kind == matrix]
         return Inbox(piece for piece in (*self.pieces, *mine)[::-1] if piece.rank == rank)
 
-    def build(self, job: supersteps.Job) -> Inbox:
-        def build(rank: int, inbox: Inbox) -> Any:
-            return supersteps.build(job, None, rank, self.entries[rank])
+    def build(self, job: steps.Job) -> Inbox:
+        def build(job: steps.Job, rank: int, inbox: Inbox) -> Any:
+            return steps.build(job, rank, self.entries[rank])
 
-        self._run(partial(supersteps.guarded, build, job), None)
+        self._run(steps.guarded(job, build), None)
         return self._reports()
 
     def step(self, before: Any, after: Any, matrix: int | None) -> Inbox:

@@ -52,6 +52,8 @@ class Problem:
         Rows travel as bfloat16: half the bytes and half the memory of what is received.
     loss : bool
         Compute the objective at every iteration.
+    split_head : bool
+        Solve the items with most entries from sums over users where that saves bytes, see head.py.
     """
 
     factors: int
@@ -69,6 +71,7 @@ class Problem:
     init_scale: float = 0.1
     half: bool = False
     loss: bool = False
+    split_head: bool = True
 
     @property
     def wire(self) -> np.dtype:

@@ -12,12 +12,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import numpy as np
 
 from recsys import kernels
 from recsys.distributed import share
 from recsys.distributed.blocks import Held
+from recsys.distributed.head import Head, choose, count, split_off
 from recsys.distributed.iterations import Iterations
 from recsys.distributed.mesh import Incoming, Mesh, Outgoing, as_bytes
 from recsys.distributed.problem import ITEM, USER, Problem, Report
@@ -36,10 +38,17 @@ class Rank:
         What this rank holds of users and of items.
     problem : Problem
     num_threads : int
+    check : callable
+        Called with what will be held and the head, before there are factors.
     """
 
     def __init__(
-        self, mesh: Mesh, held: tuple[Held, Held], problem: Problem, num_threads: int
+        self,
+        mesh: Mesh,
+        held: tuple[Held, Held],
+        problem: Problem,
+        num_threads: int,
+        check: Callable[[tuple[Held, Held], Head | None], None] = lambda held, head: None,
     ) -> None:
         self.mesh, self.problem = mesh, problem
         self.report = Report()
@@ -47,13 +56,20 @@ class Rank:
         self.block_counts = [[int(count) for count in block_counts[:, s]] for s in (USER, ITEM)]
         rows = self._everywhere([len(side.keys) for side in held]).sum(axis=0).astype(np.int64)
         lambdas = share.lambdas(held, problem, rows)
-        held = share.signed(held, problem, self._means(held))
+        unsigned, held = held, share.signed(held, problem, self._means(held))
         mean = 0.0
         if problem.bias:
             sums = share.sums_of_targets(held[USER], problem)
             mean = share.mean_of(self._sum(sums, USER), problem, rows)
         self.report.mean = mean
-        self.share = Share(problem, held, lambdas, mean, num_threads)
+        keys = self._head(unsigned[ITEM])
+        head = None
+        if len(keys):
+            held, entries = split_off(held, keys)
+            head = Head(keys, entries, held[USER].cuts, held[ITEM].keys)
+            self.heads = self._everywhere([len(head.rows)])[:, 0].astype(np.int64)
+        check(held, head)
+        self.share = Share(problem, held, lambdas, mean, num_threads, head)
         for side in (USER, ITEM):
             self.share.prepare(side)
         self.iterations = Iterations(problem, self.share.system.starts)
@@ -80,6 +96,29 @@ class Rank:
         into = [received[needs[peer] : needs[peer + 1]] for peer in range(self.mesh.world)]
         self._send_rows(held, USER, means[:, np.newaxis], into)
         return means, received[:, 0]
+
+    def _head(self, items: Held) -> np.ndarray:
+        """Keys of the items that are solved from sums, by block and key."""
+        n_blocks = sum(self.block_counts[USER]), sum(self.block_counts[ITEM])
+        told = count(items, self.problem, n_blocks)
+        candidates = self._from_all(np.column_stack([told.keys, told.bins]))
+        total = self._sum(told.histograms, ITEM)
+        keys = choose(total, candidates[:, 0], candidates[:, 1], self.problem, n_blocks)
+        if len(keys) and not self.mesh.rank:
+            logger.info("the %d items with most entries are solved from sums over users", len(keys))
+        return keys
+
+    def _from_all(self, array: np.ndarray) -> np.ndarray:
+        """The arrays of all ranks, one after the other; of one dtype and width."""
+        counts = self._everywhere([len(array)])[:, 0].astype(np.int64)
+        arrays = [np.empty((n, *array.shape[1:]), array.dtype) for n in counts]
+        arrays[self.mesh.rank] = np.ascontiguousarray(array)
+        others = [peer for peer in range(self.mesh.world) if peer != self.mesh.rank]
+        self.mesh.exchange(
+            {peer: Outgoing.of(arrays[self.mesh.rank]) for peer in others},
+            {peer: Incoming.of(arrays[peer]) for peer in others},
+        )
+        return np.concatenate(arrays)
 
     # ---- iterations ----------------------------------------------------------------------------
 
@@ -136,7 +175,9 @@ class Rank:
         into = [self.share.into(fixed, peer) for peer in range(self.mesh.world)]
         self._send_rows(self.share.held, fixed, rows, into)
         clock = self.report.since(clock, "exchange")
-        losses = self.share.solve(1 - fixed, shared, loss)
+        equations = self._equations(rows) if fixed == USER and self.share.head else ()
+        clock = self.report.since(clock, "head")
+        losses = self.share.solve(1 - fixed, shared, loss, equations)
         self.report.since(clock, "solve")
         if losses is None:
             return None
@@ -158,6 +199,21 @@ class Rank:
             pieces = map(as_bytes, share.pieces(rows, which, wire))
             outgoing[peer] = Outgoing(has.sends_sums[peer], size, pieces)
         self.mesh.exchange(outgoing, incoming)
+
+    def _equations(self, rows: np.ndarray) -> list[np.ndarray]:
+        """Of the heads that this rank holds, what the users of each rank add to them."""
+        parts, rank = self.share.equations(rows), self.mesh.rank
+        cuts = np.concatenate([[0], np.cumsum(self.heads)])
+        for_each = [np.ascontiguousarray(parts[:, a:b]) for a, b in pairwise(cuts)]
+        shape = for_each[rank].shape[1:]
+        received = [np.empty((count, *shape)) for count in self.block_counts[USER]]
+        received[rank] = for_each[rank]
+        others = [peer for peer in range(self.mesh.world) if peer != rank]
+        self.mesh.exchange(
+            {peer: Outgoing.of(for_each[peer]) for peer in others},
+            {peer: Incoming.of(received[peer]) for peer in others},
+        )
+        return received
 
     # ---- sums over all -------------------------------------------------------------------------
 

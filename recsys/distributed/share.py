@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 
 import numpy as np
 
 from recsys import kernels
 from recsys.distributed.blocks import Held, Part, divided, mean_sums
+from recsys.distributed.head import Head
 from recsys.distributed.problem import ITEM, PIECE_ROWS, USER, Problem, from_half, start, to_half
 from recsys.distributed.systems import Shared, System
 
@@ -32,6 +32,7 @@ class Share:
     mean : float
         What all scores have in common, where there are biases.
     num_threads : int
+    head : Head or None
     arrays : dict of str to array, optional
         As `arrays` was; without them factors are where they start.
     """
@@ -43,9 +44,10 @@ class Share:
         lambdas: Sequence[np.ndarray],
         mean: float,
         num_threads: int,
+        head: Head | None = None,
         arrays: dict[str, np.ndarray] | None = None,
     ) -> None:
-        self.problem, self.held, self.lambdas = problem, held, lambdas
+        self.problem, self.held, self.lambdas, self.head = problem, held, lambdas, head
         self.system = System(
             problem.factors, problem.bias, problem.nonnegative, mean, problem.unobserved_weight,
             problem.cg_steps, num_threads,
@@ -107,7 +109,7 @@ class Share:
     def of_blocks(self, side: int) -> np.ndarray:
         """What each block of `side`, held fixed, adds to what is shared; float64."""
         rows = self.factors(side)
-        return np.array([self.system.of_block(rows[at]) for at in blocks(self.held[side])])
+        return np.array([self.system.of_block(rows[at]) for at in self.held[side].blocks()])
 
     def turn(self, fixed: int, shared: Shared, following: Sequence[str]) -> np.ndarray:
         """Turn everything into the axes in which rows are solved; the fixed side as it is sent."""
@@ -122,9 +124,16 @@ class Share:
         needs = self.held[1 - fixed].needs
         return self.received[fixed][needs[peer] : needs[peer + 1]]
 
-    def solve(self, solved: int, shared: Shared, loss: bool) -> np.ndarray | None:
-        """Solve a side's rows from what was received; what the objective has of each of its
-        blocks, (blocks, 1), if asked for."""
+    def equations(self, rows: np.ndarray) -> np.ndarray:
+        """What the users, as they are sent, add to the equations of the head."""
+        self.head.prepare(self.problem.unobserved_weight, self.problem.signed is None)
+        return self.head.equations(rows, self.system)
+
+    def solve(
+        self, solved: int, shared: Shared, loss: bool, equations: Sequence[np.ndarray] = ()
+    ) -> np.ndarray | None:
+        """Solve a side's rows from what was received, those of the head from the equations of all
+        ranks; what the objective has of each of its blocks, (blocks, 1), if asked for."""
         held, rows = self.held[solved], self.factors(solved)
         losses = np.zeros((len(held.cuts) - 1, 1)) if loss else None
         for part in self._parts[solved]:
@@ -132,6 +141,8 @@ class Share:
             if losses is not None:
                 losses[part.number] = entries + self.system.other_cells(rows[part.rows], shared)
                 losses[part.number] += _penalty(self.lambdas[solved][part.rows], rows[part.rows])
+        if equations:
+            self.head.solve(equations, self.lambdas[solved], rows, self.system, shared)
         self.system.finish(rows, shared)
         return losses
 
@@ -149,7 +160,7 @@ class Share:
     def penalties(self) -> np.ndarray:
         """Of each block of items, (blocks, 1)."""
         lambdas, rows = self.lambdas[ITEM], self.factors(ITEM)
-        of_blocks = [_penalty(lambdas[at], rows[at]) for at in blocks(self.held[ITEM])]
+        of_blocks = [_penalty(lambdas[at], rows[at]) for at in self.held[ITEM].blocks()]
         return np.array(of_blocks).reshape(-1, 1)
 
 
@@ -188,7 +199,7 @@ def signed(
 
 def sums_of_targets(users: Held, problem: Problem) -> np.ndarray:
     """(blocks, 3) float64, for `mean_of`; `users` as `signed` made them."""
-    sums = [mean_sums(users.counts, at, problem.signed is None) for at in blocks(users)]
+    sums = [mean_sums(users.counts, at, problem.signed is None) for at in users.blocks()]
     return np.array(sums).reshape(-1, 3)
 
 
@@ -233,10 +244,6 @@ def put(rows: np.ndarray, which: np.ndarray, into: np.ndarray) -> None:
     for piece in pieces(rows, which, into.dtype):
         into[begin : begin + len(piece)] = piece
         begin += len(piece)
-
-
-def blocks(held: Held) -> list[slice]:
-    return [slice(begin, end) for begin, end in pairwise(held.cuts)]
 
 
 def _penalty(lambdas: np.ndarray, rows: np.ndarray) -> float:

@@ -96,6 +96,8 @@ class ALS(Estimator, ALSParams, MoreParams, DefaultParamsReadable, MLWritable):
         bits.
     wire : {"float32", "bfloat16"}, default "float32"
         How factors travel between tasks.
+    splitHead : bool, default True
+        Solve the items with most entries from sums over users, where that saves bytes.
     computeLoss : bool, default False
         Compute the objective at every iteration, for `ALSModel.summary`.
     """
@@ -135,6 +137,7 @@ class ALS(Estimator, ALSParams, MoreParams, DefaultParamsReadable, MLWritable):
         checkpointDir: str | None = None,
         plane: str = "auto",
         wire: str = "float32",
+        splitHead: bool = True,
         computeLoss: bool = False,
     ) -> None:
         super().__init__()
@@ -183,6 +186,7 @@ class ALS(Estimator, ALSParams, MoreParams, DefaultParamsReadable, MLWritable):
     setCheckpointDir = setter("checkpointDir")
     setPlane = setter("plane")
     setWire = setter("wire")
+    setSplitHead = setter("splitHead")
     setComputeLoss = setter("computeLoss")
 
     def write(self) -> MLWriter:
@@ -256,6 +260,7 @@ class ALS(Estimator, ALSParams, MoreParams, DefaultParamsReadable, MLWritable):
             init_scale=0.1 if implicit else 1.0,
             half=value("wire") == "bfloat16",
             loss=value("computeLoss"),
+            split_head=value("splitHead"),
         )
 
 

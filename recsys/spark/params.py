@@ -81,6 +81,11 @@ class MoreParams(SchemeParams):
     wire = _param(
         "wire", "'float32' or 'bfloat16': how factors travel between tasks", TypeConverters.toString
     )
+    splitHead = _param(
+        "splitHead",
+        "solve the items with most entries from sums over users, where that saves bytes",
+        TypeConverters.toBoolean,
+    )
     computeLoss = _param(
         "computeLoss", "compute the objective at every iteration", TypeConverters.toBoolean
     )
@@ -89,7 +94,7 @@ class MoreParams(SchemeParams):
         super().__init__(*args)
         self._setDefault(
             solver="cholesky", cgSteps=3, confidence="linear", unobservedWeight=1.0, bias=False,
-            acceleration=False, plane="auto", wire="float32", computeLoss=False,
+            acceleration=False, plane="auto", wire="float32", splitHead=True, computeLoss=False,
         )  # fmt: skip
 
 

@@ -16,8 +16,8 @@ from typing import Any
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 
-from recsys.distributed import supersteps
 from recsys.distributed.pieces import ITEMS_MATRIX, REPORT, STATE, USERS_MATRIX, Inbox, Piece
+from recsys.distributed.steps import Job
 from recsys.spark import step_tasks
 
 logger = logging.getLogger("recsys")
@@ -62,7 +62,7 @@ class ShuffleEngine:
         self.stored: list[DataFrame] = []
         self.matrices: DataFrame | None = None
 
-    def build(self, job: supersteps.Job) -> Inbox:
+    def build(self, job: Job) -> Inbox:
         by_rank = self.entries.repartitionById(self.world, "rank").select("side", "data")
         return self._run(by_rank.mapInArrow(_builder(job), _PIECES, **self.profile))
 
@@ -90,8 +90,8 @@ class ShuffleEngine:
         self._release(before)
         logger.debug("the lineage is cut after iteration %d", number)
 
-    def factors(self, job: supersteps.Job, calls: tuple, schema: str, most: int) -> DataFrame:
-        """By `supersteps.finish`: rows as the barrier stage makes them, but for its log."""
+    def factors(self, job: Job, calls: tuple, schema: str, most: int) -> DataFrame:
+        """By `steps.finish`: rows as the barrier stage makes them, but for its log."""
         return self._state().mapInArrow(_finisher(job, calls, most), schema, **self.profile)
 
     def close(self) -> None:
@@ -123,7 +123,7 @@ class ShuffleEngine:
 # ---- in the executors --------------------------------------------------------------------------
 
 
-def _builder(job: supersteps.Job) -> Any:
+def _builder(job: Job) -> Any:
     return partial(step_tasks.build, job)
 
 
@@ -131,5 +131,5 @@ def _runner(step: Any) -> Any:
     return partial(step_tasks.run, step)
 
 
-def _finisher(job: supersteps.Job, calls: tuple, most: int) -> Any:
+def _finisher(job: Job, calls: tuple, most: int) -> Any:
     return partial(step_tasks.finish, job, calls, most)

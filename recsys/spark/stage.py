@@ -21,7 +21,8 @@ from typing import Any
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 
-from recsys.distributed import supersteps
+from recsys.distributed import steps, supersteps
+from recsys.memory import available_memory
 from recsys.spark.shuffle import ShuffleEngine
 from recsys.spark.tasks import Layout, Settings
 
@@ -105,7 +106,9 @@ def _by_shuffles(
         pieces, layout.workers, between, lasting, settings.every,
         _spark_folder(pieces.sparkSession) is not None, _profile(layout.cores),
     )  # fmt: skip
-    job = supersteps.Job(settings.problem, settings.n_blocks, layout.workers, layout.threads)
+    job = steps.Job(
+        settings.problem, settings.n_blocks, layout.workers, layout.threads, available_memory
+    )
     try:
         job, report, calls = supersteps.fit(job, engine)
         factors = engine.factors(job, calls, SCHEMA, _OUT)

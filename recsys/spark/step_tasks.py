@@ -6,35 +6,34 @@ from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
 
-from recsys.distributed import supersteps
+from recsys.distributed import steps
 from recsys.distributed.pieces import Inbox, Piece
-from recsys.memory import available_memory
 from recsys.spark import tasks
 
 _TOGETHER = 64  # pieces in a batch, 10 MB
 
 
-def build(job: supersteps.Job, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def build(job: steps.Job, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """The first step, from the entries that a rank was sent."""
 
-    def step(rank: int, _: Inbox) -> Iterator[Piece]:
-        return supersteps.build(job, available_memory(), rank, tasks.pieces_of(batches))
+    def step(job: steps.Job, rank: int, _: Inbox) -> Iterator[Piece]:
+        return steps.build(job, rank, tasks.pieces_of(batches))
 
-    yield from _packed(supersteps.guarded(step, job, _rank(), Inbox()))
+    yield from _packed(steps.guarded(job, step)(_rank(), Inbox()))
 
 
-def run(step: supersteps.Step, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def run(step: steps.Step, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Any other step."""
     rank = _rank()
     yield from _packed(step(rank, _inbox(batches, rank)))
 
 
 def finish(
-    job: supersteps.Job, calls: tuple, most: int, batches: Iterator[pa.RecordBatch]
+    job: steps.Job, calls: tuple, most: int, batches: Iterator[pa.RecordBatch]
 ) -> Iterator[pa.RecordBatch]:
     """Factors by key."""
     rank = _rank()
-    keys, factors = supersteps.finish(job, calls, rank, _inbox(batches, rank))
+    keys, factors = steps.finish(job, calls, rank, _inbox(batches, rank))
     yield from tasks.factors_by_key(keys, factors, job.problem.bias, job.mean, most)
 
 

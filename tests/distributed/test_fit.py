@@ -1,6 +1,7 @@
 """Ranks that are threads find what one process finds, and the same bits however many they are."""
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -114,6 +115,41 @@ def test_steps_that_have_read_different_entries_say_so(monkeypatch):
     monkeypatch.setattr(local, "split", differ)
     with pytest.raises(NotDeterministicError, match="must give the same rows"):
         fit_in_steps(users, items, values, (3, 3), 2, problem())
+
+
+def skewed(n_users=3000):
+    """Eight items that half of the users have, and a long tail."""
+    rng = np.random.default_rng(0)
+    popular = np.argsort(rng.random((n_users, 8)), axis=1)[:, :4]
+    items = np.column_stack([popular, 8 + rng.integers(0, 400, n_users)]).ravel()
+    values = rng.choice([1, 2, 5, -1], len(items), p=[0.5, 0.3, 0.15, 0.05])
+    return np.repeat(np.arange(n_users), 5) * 3 - 7, items * 2**33, values.astype(np.float32)
+
+
+@pytest.mark.parametrize("kind", ["exact", "ratings", "mean", "biases"])
+def test_the_head_is_solved_from_sums(kind, caplog):
+    """With fewer bytes sent, the objective of one process, and the same bits however many ranks
+    there are and however they talk."""
+    told = problem(loss=True, **KINDS[kind] | {"factors": 4, "iterations": 2})
+    with caplog.at_level("INFO", "recsys"):
+        one = fit_in_threads(*skewed(), (3, 6), 1, told)
+    assert f"the {9 if told.bias else 8} items with most entries are solved" in caplog.text
+    two = fit_in_threads(*skewed(), (3, 6), 2, told, num_threads=2)
+    assert bits(two) == bits(one) == bits(fit_in_threads(*skewed(), (3, 6), 5, told))
+    assert bits(fit_in_steps(*skewed(), (3, 6), 2, told)) == bits(one)
+    *_, loss = alone(*skewed(), told)
+    assert one.report.losses[-1] == pytest.approx(loss, rel=1e-6)
+    whole = fit_in_threads(*skewed(), (3, 6), 2, replace(told, split_head=False))
+    assert whole.report.losses[-1] == pytest.approx(loss, rel=1e-6) and bits(whole) != bits(one)
+    assert two.report.bytes_sent < 0.75 * whole.report.bytes_sent
+
+
+@pytest.mark.parametrize("changed", [{"nonnegative": True}, {"cg_steps": 3}])
+def test_no_head_where_rows_are_not_solved_exactly(changed, caplog):
+    told = problem(factors=4, iterations=1, **changed)
+    with caplog.at_level("INFO", "recsys"):
+        fit_in_threads(*skewed(300), (3, 6), 2, told)
+    assert "most entries" not in caplog.text
 
 
 def test_long_rows_have_the_same_bits_on_any_number_of_ranks():
