@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import struct
 import time
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -98,7 +99,18 @@ def fit(
     n_blocks: tuple[int, int],
     problem: Problem,
 ) -> Fitted:
-    """This rank's part of a fit.
+    """This rank's part of a fit: `fit_each` of one problem."""
+    [fitted] = fit_each(place, pieces, n_blocks, [problem])
+    return fitted
+
+
+def fit_each(
+    place: Place,
+    pieces: tuple[Iterable[Any], Iterable[Any]],
+    n_blocks: tuple[int, int],
+    problems: Sequence[Problem],
+) -> Iterator[Fitted]:
+    """This rank's part of fits to the same entries, one after the other, which it builds once.
 
     Parameters
     ----------
@@ -107,7 +119,7 @@ def fit(
         What `blocks.split` made for this rank of the entries by user and by item, in any order.
     n_blocks : (int, int)
         Logical blocks of users and of items.
-    problem : Problem
+    problems : sequence of Problem
 
     Raises
     ------
@@ -127,7 +139,7 @@ def fit(
             "address": listener.address,
             "version": __version__,
             "isa": kernels.current_isa(),
-            "checkpoints": _complete(place, place.rank),
+            "checkpoints": _complete(place),
         }
         greetings = [json.loads(text) for text in place.all_gather(json.dumps(hello))]
         check_versions([each["version"] for each in greetings])
@@ -137,8 +149,8 @@ def fit(
         mesh = Mesh(place.rank, place.world, peers, hosts)
         isa = least_isa([each["isa"] for each in greetings])
         with kernels.use_isa(isa) if isa != kernels.current_isa() else nullcontext():
-            resumed = set.intersection(*(set(each["checkpoints"]) for each in greetings))
-            fitted = _fit(place, mesh, pieces, n_blocks, problem, max(resumed, default=0))
+            complete = [{tuple(each) for each in told["checkpoints"]} for told in greetings]
+            yield from _fits(place, mesh, pieces, n_blocks, problems, set.intersection(*complete))
     except BaseException as error:
         if mesh is not None:
             mesh.give_up(f"{type(error).__name__}: {error}")
@@ -146,17 +158,16 @@ def fit(
     finally:
         listener.close()
     mesh.close()
-    return fitted
 
 
-def _fit(
+def _fits(
     place: Place,
     mesh: Mesh,
     pieces: tuple[Iterable[Any], Iterable[Any]],
     n_blocks: tuple[int, int],
-    problem: Problem,
-    done: int,
-) -> Fitted:
+    problems: Sequence[Problem],
+    complete: set[tuple[int, int]],
+) -> Iterator[Fitted]:
     began = time.perf_counter()
     users, items = (
         build_within(
@@ -166,41 +177,45 @@ def _fit(
         for side in (USER, ITEM)
     )  # fmt: skip
     held = users, items
-    check = partial(check_memory, place.memory, problem, n_blocks, place.rank, place.world)
-    rank = Rank(mesh, held, problem, place.num_threads, check)
-    rank.report.since(began, "blocks")
+    for number, problem in enumerate(problems):
+        check = partial(check_memory, place.memory, problem, n_blocks, place.rank, place.world)
+        rank = Rank(mesh, held, problem, place.num_threads, check)
+        rank.report.since(began, "blocks")
+        done = max((made for model, made in complete if model == number), default=0)
+        factors = _run(place, rank, number, done)
+        yield Fitted((users.keys, items.keys), (factors[USER], factors[ITEM]), rank.report)
+        began = time.perf_counter()
+    if place.store is not None and place.rank == 0:
+        place.store.clear()
+
+
+def _run(place: Place, rank: Rank, model: int, done: int) -> list[np.ndarray]:
     if done:
-        _restore(place, done, rank)
+        _restore(place, _name(place, model, done), rank)
         logger.info("rank %d goes on from iteration %d", place.rank, done)
 
     def after(number: int) -> None:
-        due = place.every > 0 and number % place.every == 0 and number < problem.iterations
-        if place.store is not None and due:
-            place.store.write(_name(place, number), _to_bytes(rank))
+        due = place.every > 0 and number % place.every == 0
+        if place.store is not None and due and number < rank.problem.iterations:
+            place.store.write(_name(place, model, number), _to_bytes(rank))
 
-    factors = rank.run(done, after)
-    if place.store is not None and place.rank == 0:
-        place.store.clear()
-    return Fitted((users.keys, items.keys), (factors[USER], factors[ITEM]), rank.report)
+    return rank.run(done, after)
 
 
 # ---- checkpoints -------------------------------------------------------------------------------
 
 
-def _name(place: Place, number: int) -> str:
-    return f"rank-{place.rank}-of-{place.world}-iteration-{number}.factors"
+def _name(place: Place, model: int, number: int) -> str:
+    return f"rank-{place.rank}-of-{place.world}-model-{model}-iteration-{number}.factors"
 
 
-def _complete(place: Place, rank: int) -> list[int]:
-    """Iterations whose factors this rank finds again."""
+def _complete(place: Place) -> list[tuple[int, int]]:
+    """Models and iterations whose factors this rank finds again."""
     if place.store is None:
         return []
-    begin, end = f"rank-{rank}-of-{place.world}-iteration-", ".factors"
-    return [
-        int(name.removeprefix(begin).removesuffix(end))
-        for name in place.store.names()
-        if name.startswith(begin) and name.endswith(end)
-    ]
+    form = re.compile(rf"rank-{place.rank}-of-{place.world}-model-(\d+)-iteration-(\d+)\.factors")
+    found = (form.fullmatch(name) for name in place.store.names())
+    return [(int(match[1]), int(match[2])) for match in found if match]
 
 
 def _to_bytes(rank: Rank) -> bytes:
@@ -214,9 +229,9 @@ def _head(rank: Rank, body: bytes | memoryview) -> bytes:
     return _CHECKPOINT.pack(_MAGIC, zlib.crc32(body), users.shape[1], len(users), len(items))
 
 
-def _restore(place: Place, number: int, rank: Rank) -> None:
+def _restore(place: Place, name: str, rank: Rank) -> None:
     """What `_to_bytes` wrote, into the rank's state."""
-    name, arrays = _name(place, number), rank.state()
+    arrays = rank.state()
     data = place.store.read(name)
     body = memoryview(data)[_CHECKPOINT.size :]
     length = _REMEMBERED.size + sum(each.nbytes for each in arrays)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import functools
 import logging
+import threading
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pyspark import keyword_only
-from pyspark.ml.base import Estimator
+from pyspark.ml.base import Estimator, _FitMultipleIterator
+from pyspark.ml.param import Param
 from pyspark.ml.util import DefaultParamsReadable, MLWritable, MLWriter
 from pyspark.sql import DataFrame
 
@@ -25,6 +28,11 @@ logger = logging.getLogger("recsys")
 _OF_THE_MODEL = (
     "userCol", "itemCol", "predictionCol", "coldStartStrategy", "blockSize", "implicitPrefs",
     "alpha", "regParam", "confidence", "epsilon", "unobservedWeight", "bias", "nonnegative",
+)  # fmt: skip
+_OF_THE_STAGE = (
+    "userCol", "itemCol", "ratingCol", "numUserBlocks", "numItemBlocks", "numWorkers",
+    "threadsPerWorker", "checkpointDir", "checkpointInterval", "finalStorageLevel",
+    "intermediateStorageLevel", "plane",
 )  # fmt: skip
 _SEED_BITS = 63
 
@@ -193,45 +201,25 @@ class ALS(Estimator, ALSParams, MoreParams, DefaultParamsReadable, MLWritable):
         """Saves the Params."""
         return ParamsWriter(self)
 
+    def fitMultiple(
+        self, dataset: DataFrame, paramMaps: Sequence[dict[Param, Any]]
+    ) -> Iterator[tuple[int, ALSModel]]:
+        """Models of several settings; what `CrossValidator` and the like call.
+
+        Those that differ in what is learned alone (`regParam`, `alpha`, `rank`, `maxIter` and so
+        on, not in columns, blocks, tasks or folders) are fitted one after the other by one barrier
+        stage, which builds its blocks once. The shuffle plane builds them for each.
+
+        Returns
+        -------
+        iterator of (index, model)
+            Threads may share it; each model comes once, in no particular order.
+        """
+        estimators = [self.copy(each) for each in paramMaps]
+        return _FitMultipleIterator(_Together(dataset, estimators).model, len(estimators))
+
     def _fit(self, dataset: DataFrame) -> ALSModel:
-        params.check(self)
-        spark = dataset.sparkSession
-        n_blocks = self.getNumUserBlocks(), self.getNumItemBlocks()
-        folder, every = value_of(self, "checkpointDir"), self.getCheckpointInterval()
-        plane = stage.choose_plane(spark, value_of(self, "plane"), folder)
-        layout = stage.layout(
-            spark, value_of(self, "numWorkers"), value_of(self, "threadsPerWorker"), n_blocks, plane
-        )
-        prepared = prepare(dataset, self.getUserCol(), self.getItemCol(), self.getRatingCol())
-        settings = Settings(
-            self._problem(),
-            n_blocks,
-            layout,
-            stage.secret(),
-            stage.checkpoint_folder(spark, folder, every) if plane == "barrier" else None,
-            every,
-            plane,
-        )
-        logger.info(
-            "ALS on Spark learns from %s entries, in %d tasks with %d threads each (%s plane)",
-            f"{prepared.rows:,}", layout.workers, layout.threads, plane,
-        )  # fmt: skip
-        level = self.getFinalStorageLevel() if self.isSet("finalStorageLevel") else None
-        stored = stage.storage_level(level, layout.workers > 1)
-        between = stage.storage_level(self.getIntermediateStorageLevel(), False)
-        try:
-            fitted, report = stage.fit(prepared.entries, settings, stored, between)
-            factors = [_by_id(fitted, prepared, side, stored) for side in (USER, ITEM)]
-        finally:
-            for table in prepared.ids:
-                if table is not None:
-                    table.unpersist()
-        users, items = factors
-        model = ALSModel(self.getRank(), users, items, Summary.of(report))
-        for name in _OF_THE_MODEL:
-            if self.isDefined(name):
-                model.set(model.getParam(name), value_of(self, name))
-        model.set(model.mean, report["mean"])
+        [model] = _fit_together([self], dataset)
         return model
 
     def _problem(self) -> Problem:
@@ -262,6 +250,76 @@ class ALS(Estimator, ALSParams, MoreParams, DefaultParamsReadable, MLWritable):
             loss=value("computeLoss"),
             split_head=value("splitHead"),
         )
+
+
+class _Together:
+    """Fits estimators to one frame, those of one kind at once: when the first of their models is
+    asked for, by whatever thread."""
+
+    def __init__(self, dataset: DataFrame, estimators: list[ALS]) -> None:
+        self.dataset, self.estimators = dataset, estimators
+        kinds = [tuple(value_of(each, name) for name in _OF_THE_STAGE) for each in estimators]
+        self.alike = [[at for at, other in enumerate(kinds) if other == kind] for kind in kinds]
+        self.locks = {alike[0]: threading.Lock() for alike in self.alike}
+        self.models: dict[int, ALSModel] = {}
+
+    def model(self, index: int) -> ALSModel:
+        alike = self.alike[index]
+        with self.locks[alike[0]]:
+            if index not in self.models:
+                some = [self.estimators[at] for at in alike]
+                self.models |= dict(zip(alike, _fit_together(some, self.dataset), strict=True))
+            return self.models.pop(index)
+
+
+def _fit_together(estimators: Sequence[ALS], dataset: DataFrame) -> list[ALSModel]:
+    """Models of estimators that differ in nothing of `_OF_THE_STAGE`."""
+    for each in estimators:
+        params.check(each)
+    first, spark = estimators[0], dataset.sparkSession
+    n_blocks = first.getNumUserBlocks(), first.getNumItemBlocks()
+    folder, every = value_of(first, "checkpointDir"), first.getCheckpointInterval()
+    plane = stage.choose_plane(spark, value_of(first, "plane"), folder)
+    layout = stage.layout(
+        spark, value_of(first, "numWorkers"), value_of(first, "threadsPerWorker"), n_blocks, plane
+    )
+    prepared = prepare(dataset, first.getUserCol(), first.getItemCol(), first.getRatingCol())
+    settings = Settings(
+        tuple(each._problem() for each in estimators),
+        n_blocks,
+        layout,
+        stage.secret(),
+        stage.checkpoint_folder(spark, folder, every) if plane == "barrier" else None,
+        every,
+        plane,
+    )
+    logger.info(
+        "ALS on Spark learns from %s entries, in %d tasks with %d threads each (%s plane)",
+        f"{prepared.rows:,}", layout.workers, layout.threads, plane,
+    )  # fmt: skip
+    level = first.getFinalStorageLevel() if first.isSet("finalStorageLevel") else None
+    stored = stage.storage_level(level, layout.workers > 1)
+    between = stage.storage_level(first.getIntermediateStorageLevel(), False)
+    try:
+        fits = stage.fit(prepared.entries, settings, stored, between)
+        return [
+            _model(each, [_by_id(fitted, prepared, side, stored) for side in (USER, ITEM)], report)
+            for each, (fitted, report) in zip(estimators, fits, strict=True)
+        ]
+    finally:
+        for table in prepared.ids:
+            if table is not None:
+                table.unpersist()
+
+
+def _model(estimator: ALS, factors: list[DataFrame], report: dict[str, Any]) -> ALSModel:
+    users, items = factors
+    model = ALSModel(estimator.getRank(), users, items, Summary.of(report))
+    for name in _OF_THE_MODEL:
+        if estimator.isDefined(name):
+            model.set(model.getParam(name), value_of(estimator, name))
+    model.set(model.mean, report["mean"])
+    return model
 
 
 def _by_id(fitted: DataFrame, prepared: Prepared, side: int, level: Any) -> DataFrame:

@@ -21,14 +21,14 @@ from typing import Any
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 
-from recsys.distributed import steps, supersteps
+from recsys.distributed import Problem, steps, supersteps
 from recsys.memory import available_memory
 from recsys.spark.shuffle import ShuffleEngine
 from recsys.spark.tasks import Layout, Settings
 
 logger = logging.getLogger("recsys")
 
-SCHEMA = "side int, key bigint, features array<float>, log string"
+SCHEMA = "model int, side int, key bigint, features array<float>, log string"
 _PIECES = "rank int, side int, data binary"
 _CUT_AT = 1 << 19  # entries that are cut together
 _PIECE = 1 << 13  # entries in a piece, 160 KB: ten thousand of them come in one Arrow batch
@@ -52,8 +52,8 @@ _DEFINITE = {
 
 def fit(
     entries: DataFrame, settings: Settings, stored: StorageLevel, between: StorageLevel
-) -> tuple[DataFrame, dict]:
-    """Factors by (side, key), stored on the executors, and what is reported of the fit.
+) -> list[tuple[DataFrame, dict]]:
+    """Of each problem factors by (side, key), stored on the executors, and what is reported of it.
 
     Parameters
     ----------
@@ -70,14 +70,14 @@ def fit(
         Spark gave up.
     """
     pieces = entries.mapInArrow(cutter(settings.n_blocks, settings.layout.workers), _PIECES)
-    if settings.plane == "shuffle":
-        return _by_shuffles(pieces, settings, stored, between)
-    return _in_one_stage(pieces, settings, stored)
+    if settings.plane == "barrier":
+        return _in_one_stage(pieces, settings, stored)
+    return [_by_shuffles(pieces, each, settings, stored, between) for each in settings.problems]
 
 
 def _in_one_stage(
     pieces: DataFrame, settings: Settings, level: StorageLevel
-) -> tuple[DataFrame, dict]:
+) -> list[tuple[DataFrame, dict]]:
     world = settings.layout.workers
     with _one_at_a_time:
         fitted = (
@@ -88,17 +88,25 @@ def _in_one_stage(
             .persist(level)
         )
         # What is lost of them, copies and all, is made again: not so after a local checkpoint
-        reports = [json.loads(row["log"]) for row in fitted.where("log is not null").collect()]
-    reports.sort(key=lambda each: each["rank"])
-    failed = [each for each in reports if "error" in each]
+        logs = fitted.where("log is not null").select("model", "log").collect()
+    reports = [(row["model"], json.loads(row["log"])) for row in logs]
+    failed = [report for _, report in reports if "error" in report]
     if failed:
-        worst = min(failed, key=lambda each: each["error"] not in _DEFINITE)
+        worst = min(failed, key=lambda each: (each["error"] not in _DEFINITE, each["rank"]))
         raise _DEFINITE.get(worst["error"], RuntimeError)(worst["message"])
-    return fitted, reports[0]
+    of_first = {model: report for model, report in reports if report["rank"] == 0}
+    return [
+        (fitted.where(f"model = {model}"), of_first[model])
+        for model in range(len(settings.problems))
+    ]
 
 
 def _by_shuffles(
-    pieces: DataFrame, settings: Settings, stored: StorageLevel, between: StorageLevel
+    pieces: DataFrame,
+    problem: Problem,
+    settings: Settings,
+    stored: StorageLevel,
+    between: StorageLevel,
 ) -> tuple[DataFrame, dict]:
     layout = settings.layout
     lasting = storage_level(None, layout.workers > 1)
@@ -106,9 +114,7 @@ def _by_shuffles(
         pieces, layout.workers, between, lasting, settings.every,
         _spark_folder(pieces.sparkSession) is not None, _profile(layout.cores),
     )  # fmt: skip
-    job = steps.Job(
-        settings.problem, settings.n_blocks, layout.workers, layout.threads, available_memory
-    )
+    job = steps.Job(problem, settings.n_blocks, layout.workers, layout.threads, available_memory)
     try:
         job, report, calls = supersteps.fit(job, engine)
         factors = engine.factors(job, calls, SCHEMA, _OUT)

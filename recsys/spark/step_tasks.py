@@ -34,7 +34,7 @@ def finish(
     """Factors by key."""
     rank = _rank()
     keys, factors = steps.finish(job, calls, rank, _inbox(batches, rank))
-    yield from tasks.factors_by_key(keys, factors, job.problem.bias, job.mean, most)
+    yield from tasks.factors_by_key(0, keys, factors, job.problem.bias, job.mean, most)
 
 
 def _rank() -> int:

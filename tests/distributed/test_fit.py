@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from distributed_problem import LOG, alone, entries, problem
 
-from recsys.distributed import Place, blocks, fit, local
+from recsys.distributed import Place, blocks, fit, fit_each, local
 from recsys.distributed.limits import memory_of
 from recsys.distributed.local import fit_in_steps, fit_in_threads, in_threads
 from recsys.distributed.mesh import NotDeterministicError, PeerError, PeerGaveUpError
@@ -194,9 +194,30 @@ def test_a_fit_goes_on_from_its_last_checkpoint_with_the_same_bits(kind):
     fit_in_threads(*entries(), (4, 4), 2, told, store=store, every=2)
     assert store.cleared and len(store.files) == 2 * 3
     # one rank had not written its last one when it was lost
-    del store.files["rank-1-of-2-iteration-6.factors"]
+    del store.files["rank-1-of-2-model-0-iteration-6.factors"]
     again = fit_in_threads(*entries(), (4, 4), 2, told, store=store, every=2)
     assert again.report.first == 4 and bits(again) == bits(whole)
+
+
+def test_fits_to_the_same_entries_go_on_from_their_own_checkpoints():
+    users, items, values = entries()
+    told = [problem(iterations=5), problem(factors=4, iterations=5)]
+    alone = [fit_in_threads(users, items, values, (4, 4), 1, each) for each in told]
+    store = Memory()
+    pieces = [piece for _, piece in blocks.split(users, items, values, 4, 1, 1 << 20)]
+    others = [piece for _, piece in blocks.split(items, users, values, 4, 1, 1 << 20)]
+    place = Place(0, 1, "127.0.0.1", lambda text: [text], b"secret", store=store, every=2)
+    for lost in ((), ("rank-0-of-1-model-0-iteration-4.factors",)):
+        for name in lost:
+            del store.files[name]
+        found = list(fit_each(place, (pieces, others), (4, 4), told))
+        assert [each.report.first for each in found] == ([2, 4] if lost else [0, 0])
+        for one, other in zip(alone, found, strict=True):
+            order = [np.argsort(keys) for keys in other.keys]
+            assert all(
+                np.array_equal(a, b[at])
+                for a, b, at in zip(one.factors, other.factors, order, strict=True)
+            )
 
 
 @pytest.mark.parametrize(
@@ -206,7 +227,7 @@ def test_a_damaged_checkpoint_is_an_error(damage):
     store = Memory()
     fit_in_threads(*entries(), (4, 4), 2, problem(), store=store, every=3)
     store.files = {name: damage(data) for name, data in store.files.items()}
-    with pytest.raises(ValueError, match=r"rank-\d-of-2-iteration-3.*damaged"):
+    with pytest.raises(ValueError, match=r"rank-\d-of-2-model-0-iteration-3.*damaged"):
         fit_in_threads(*entries(), (4, 4), 2, problem(), store=store, every=3)
 
 
