@@ -340,6 +340,8 @@ def test_pipelines_and_cross_validation(events, als):
     from pyspark.ml.evaluation import RegressionEvaluator
     from pyspark.ml.tuning import CrossValidator, ParamGridBuilder
 
+    from recsys import ExplicitALS
+
     estimator = als(implicitPrefs=False, maxIter=2, coldStartStrategy="drop")
     grid = ParamGridBuilder().addGrid(estimator.regParam, [0.1, 1000.0]).build()
     validator = CrossValidator(
@@ -350,3 +352,7 @@ def test_pipelines_and_cross_validation(events, als):
     assert found.avgMetrics[0] < found.avgMetrics[1]
     [best] = found.bestModel.stages
     assert best.rank == 8 and best.getOrDefault("regParam") == 0.1
+    row = best.transform(events.limit(1)).first()
+    here = best.to_recsys()
+    assert isinstance(here, ExplicitALS) and here.regularization == 0.1
+    assert here.predict(row.user, row.item) == pytest.approx(row.prediction, rel=1e-5)

@@ -97,6 +97,26 @@ def test_an_executor_killed_in_mid_fit_changes_no_bit(events, als, factors, slow
     assert not any(folder.iterdir())  # those of the fit are gone
 
 
+def test_an_interrupted_driver_ends_the_tasks(events, als, slow, tmp_path):
+    """As by Ctrl-C; the next fit has all the slots it needs."""
+    slow(str(tmp_path), 0.1)
+    note, main = tmp_path / "rank-0", threading.get_ident()
+
+    def iteration():
+        return int(note.read_text() or 0) if note.exists() else 0
+
+    def interrupt():
+        while iteration() < 2:
+            time.sleep(0.05)
+        signal.pthread_kill(main, signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    with pytest.raises(KeyboardInterrupt):
+        als(maxIter=500).fit(events)
+    assert als(maxIter=1).fit(events).userFactors.count() == 300
+    assert iteration() <= 1  # of the next fit, and nobody writes another
+
+
 def test_what_an_executor_held_is_made_again_with_the_same_bits(events, als, factors):
     model = als().fit(events)
     before = bits(factors(model))
