@@ -222,35 +222,6 @@ class ALS(Estimator, ALSParams, MoreParams, DefaultParamsReadable, MLWritable):
         [model] = _fit_together([self], dataset)
         return model
 
-    def _problem(self) -> Problem:
-        def value(name: str) -> Any:
-            return value_of(self, name)
-
-        implicit = value("implicitPrefs")
-        by_user_mean = implicit and value("confidence") == "log" and value("epsilon") is None
-        signed = functools.partial(
-            signed_confidence, scheme=value("confidence"), alpha=value("alpha"),
-            epsilon=value("epsilon") or 1.0,  # counts come divided by the mean
-        )  # fmt: skip
-        return Problem(
-            factors=value("rank"),
-            iterations=value("maxIter"),
-            seed=value("seed") & ((1 << _SEED_BITS) - 1),
-            regularization=value("regParam"),
-            exponent=value("regularizationExponent"),
-            unobserved_weight=value("unobservedWeight") if implicit else 0.0,
-            signed=signed if implicit else None,
-            by_user_mean=by_user_mean,
-            cg_steps=value("cgSteps") if value("solver") == "cg" else 0,
-            bias=value("bias"),
-            nonnegative=value("nonnegative"),
-            acceleration=value("acceleration"),
-            init_scale=0.1 if implicit else 1.0,
-            half=value("wire") == "bfloat16",
-            loss=value("computeLoss"),
-            split_head=value("splitHead"),
-        )
-
 
 class _Together:
     """Fits estimators to one frame, those of one kind at once: when the first of their models is
@@ -285,7 +256,7 @@ def _fit_together(estimators: Sequence[ALS], dataset: DataFrame) -> list[ALSMode
     )
     prepared = prepare(dataset, first.getUserCol(), first.getItemCol(), first.getRatingCol())
     settings = Settings(
-        tuple(each._problem() for each in estimators),
+        tuple(map(_problem, estimators)),
         n_blocks,
         layout,
         stage.secret(),
@@ -310,6 +281,36 @@ def _fit_together(estimators: Sequence[ALS], dataset: DataFrame) -> list[ALSMode
         for table in prepared.ids:
             if table is not None:
                 table.unpersist()
+
+
+def _problem(estimator: ALS) -> Problem:
+    def value(name: str) -> Any:
+        return value_of(estimator, name)
+
+    implicit = value("implicitPrefs")
+    by_user_mean = implicit and value("confidence") == "log" and value("epsilon") is None
+    signed = functools.partial(
+        signed_confidence, scheme=value("confidence"), alpha=value("alpha"),
+        epsilon=value("epsilon") or 1.0,  # counts come divided by the mean
+    )  # fmt: skip
+    return Problem(
+        factors=value("rank"),
+        iterations=value("maxIter"),
+        seed=value("seed") & ((1 << _SEED_BITS) - 1),
+        regularization=value("regParam"),
+        exponent=value("regularizationExponent"),
+        unobserved_weight=value("unobservedWeight") if implicit else 0.0,
+        signed=signed if implicit else None,
+        by_user_mean=by_user_mean,
+        cg_steps=value("cgSteps") if value("solver") == "cg" else 0,
+        bias=value("bias"),
+        nonnegative=value("nonnegative"),
+        acceleration=value("acceleration"),
+        init_scale=0.1 if implicit else 1.0,
+        half=value("wire") == "bfloat16",
+        loss=value("computeLoss"),
+        split_head=value("splitHead"),
+    )
 
 
 def _model(estimator: ALS, factors: list[DataFrame], report: dict[str, Any]) -> ALSModel:
