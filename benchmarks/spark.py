@@ -3,11 +3,11 @@
     python benchmarks/spark.py --scale 0.1 --master 'local-cluster[2,1,2048]'
 
 Prints one JSON line a measurement, and the table of docs/spark.md at the end: seconds an iteration,
-whole fits from a Parquet file to stored factors, the making of blocks, recommendForAllUsers,
-iterations in this process with as many threads, and what the driver's two processes took more of
-memory than for a fit of a thousand entries. At --scale 1 the data is the whole synthetic twin of
-lastfm-360K; smaller ones are smaller twins, and say less about the whole: what does not grow with
-the data weighs more.
+whole fits from a Parquet file to stored factors, both by the barrier and by the shuffle plane, the
+making of blocks, recommendForAllUsers, iterations in this process with as many threads, and what
+the driver's two processes took more of memory than for a fit of a thousand entries. At --scale 1
+the data is the whole synthetic twin of lastfm-360K; smaller ones are smaller twins, and say less
+about the whole: what does not grow with the data weighs more.
 
 MLlib's seconds an iteration are the difference between fits of few and of many iterations; ours are
 what the tasks themselves measure. MLlib is several times faster where it finds a native BLAS, of
@@ -18,6 +18,7 @@ pip installs it; the first line says which it has.
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import statistics
@@ -50,7 +51,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--few", type=int, default=2, help="iterations of the shorter fit")
     parser.add_argument("--many", type=int, default=10, help="iterations of the longer fit")
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--only", choices=["recsys", "mllib"])
+    parser.add_argument("--only", choices=["recsys", "shuffle", "mllib"])
     parser.add_argument("--no-lists", action="store_true")
     args = parser.parse_args()
     if args.many <= args.few:
@@ -107,8 +108,9 @@ def contenders(only: str | None) -> dict:
 
     from recsys.spark import ALS
 
-    both = {"recsys": ALS, "mllib": Theirs}
-    return both if only is None else {only: both[only]}
+    shuffle = functools.partial(ALS, plane="shuffle")
+    all_of_them = {"recsys": ALS, "shuffle": shuffle, "mllib": Theirs}
+    return all_of_them if only is None else {only: all_of_them[only]}
 
 
 def cpu_seconds() -> float:
@@ -198,7 +200,7 @@ def one_round(args: argparse.Namespace, frame, measured: dict) -> None:
         if summary is not None:
             results["iteration"] = statistics.median(summary.seconds[1:])
             results |= {step: seconds for step, seconds in summary.spent.items()}
-        if not args.no_lists:
+        if not args.no_lists and name != "shuffle":  # whose model is the same
             results["lists"], results["lists cpu"] = lists(model)
         say(contender=name, few=few, **results)
         for what, seconds in results.items():
@@ -211,18 +213,22 @@ def table(measured: dict, args: argparse.Namespace) -> list[str]:
     rows = [
         "| | MLlib | recsys | ratio | of CPU seconds |", "|---|---|---|---|---|"
     ]  # fmt: skip
-    for what, words in {
-        "iteration": "an iteration, s",
-        "fit": f"from a Parquet file to stored factors, {args.many} iterations, s",
-        "lists": f"recommendForAllUsers({N}), s",
-    }.items():
-        if {(name, what) for name in ("mllib", "recsys")} <= set(seconds):
+    whole = f"from a Parquet file to stored factors, {args.many} iterations"
+    for what, name, words in (
+        ("iteration", "recsys", "an iteration"),
+        ("iteration", "shuffle", "an iteration, shuffle plane"),
+        ("fit", "recsys", whole),
+        ("fit", "shuffle", f"{whole}, shuffle plane"),
+        ("lists", "recsys", f"recommendForAllUsers({N})"),
+    ):
+        if {("mllib", what), (name, what)} <= set(seconds):
             (a, b), (c, d) = (
-                [seconds[name, each] for name in ("mllib", "recsys")]
-                for each in (what, f"{what} cpu")
+                [seconds[each, measure] for each in ("mllib", name)]
+                for measure in (what, f"{what} cpu")
             )
             rows.append(
-                f"| {words} | {a:.3g} | {b:.3g} | {a / b:.1f} | {c:.3g} / {d:.3g} = {c / d:.1f} |"
+                f"| {words}, s | {a:.3g} | {b:.3g} | {a / b:.1f} "
+                f"| {c:.3g} / {d:.3g} = {c / d:.1f} |"
             )
     if ("recsys", "iteration") in seconds:
         here, spark = seconds["in process", "iteration"], seconds["recsys", "iteration"]
@@ -250,13 +256,14 @@ def main() -> None:
         for cls in contenders(args.only).values():  # what starts with the first fit
             fit(cls, args, frame.limit(1000), 1)
         small = driver_peak(spark)
-        if args.only != "mllib":
-            fit(contenders("recsys")["recsys"], args, frame, args.few)
+        ours = contenders(args.only).get("recsys")
+        if ours is not None:
+            fit(ours, args, frame, args.few)
             measured["driver", "recsys"].append(driver_peak(spark) - small)
             threads = spark.sparkContext.defaultParallelism
         for _ in range(args.rounds):
             one_round(args, frame, measured)
-            if args.only != "mllib":
+            if ours is not None:
                 seconds = in_process(args, matrix, threads)
                 say(contender="in process", threads=threads, iteration=statistics.median(seconds))
                 measured["in process", "iteration"] += seconds

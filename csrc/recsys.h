@@ -66,6 +66,7 @@ typedef struct {
     const double *gram; /* (factors, factors): fixed' fixed */
     int64_t unbounded;  /* how many of the last factors may be negative */
     int64_t sweeps;     /* of coordinate descent at most */
+    double *equations;  /* (rows, factors (factors + 3) / 2) of als_equations, als_summed_rows */
 } recsys_als;
 
 /* out = x basis, for a matrix or two of rows whose last column may be kept apart from others. */
@@ -287,6 +288,11 @@ typedef struct {
     KERNEL(als_rows, (const recsys_als *problem, int64_t begin, int64_t end, void *scratch))       \
     /* the same, of rows that may not be negative */                                               \
     KERNEL(als_nonnegative_rows,                                                                   \
+           (const recsys_als *problem, int64_t begin, int64_t end, void *scratch))                 \
+    /* what the entries of the rows order[begin:end] add to their equations */                     \
+    KERNEL(als_equations, (const recsys_als *problem, int64_t begin, int64_t end, void *scratch))  \
+    /* solve the rows begin:end from sums of these */                                              \
+    KERNEL(als_summed_rows,                                                                        \
            (const recsys_als *problem, int64_t begin, int64_t end, void *scratch))                 \
     /* row_loss of the rows begin:end for `solved` as it stands, order ignored */                  \
     KERNEL(als_loss, (const recsys_als *problem, int64_t begin, int64_t end, void *scratch))       \

@@ -7,6 +7,7 @@
 
 #include "kernels/als.h"
 #include "kernels/als_nonnegative.h"
+#include "kernels/als_summed.h"
 #include "kernels/bpr.h"
 #include "kernels/gram.h"
 #include "kernels/hybrid.h"

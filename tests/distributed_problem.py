@@ -7,7 +7,7 @@ from scipy import sparse
 
 from recsys import csr
 from recsys.distributed import ITEM, USER, Problem
-from recsys.distributed.rank import start
+from recsys.distributed.problem import start
 from recsys.kernels import (
     Factors,
     Momentum,

@@ -47,20 +47,13 @@ static int64_t nonnegative_scratch_bytes(int64_t f) {
 /* A and b of a row; b takes the place of the gradient. */
 static void nonnegative_form(const recsys_als *p, int64_t row, const nonnegative_scratch *s) {
     const primal_scratch *q = &s->primal;
-    const int64_t f = p->factors, fp = padded(f), core = core_size(f), ld = slab_stride(core);
-    const int64_t begin = p->indptr[row], end = p->indptr[row + 1];
-    memset(q->a, 0, (size_t)(core / W * ld) * sizeof(real));
-    memset(q->border, 0, (size_t)fp * sizeof(real));
-    for (int64_t v = 0; v * W < fp; v++) {
-        store(q->scale + v * W, splat(1));
-        store(q->b + v * W, load_common(p, row, v));
-    }
-    prefetch_entries(p, begin, end);
-    if (add_entries(p, begin, end, 1, 0, q)) add_entries(p, begin, end, -1, 0, q);
+    const int64_t f = p->factors;
+    for (int64_t v = 0; v * W < f; v++) store(q->b + v * W, load_common(p, row, v));
+    form_entries(p, row, q);
     for (int64_t i = 0; i < f; i++) {
         for (int64_t j = i; j < f; j++) {
-            const real entries = j < core ? q->a[j / W * ld + i * W + j % W] : q->border[i];
-            const double own = p->unobserved_weight * p->gram[i * f + j] + (double)entries;
+            const double entries = (double)*formed(q, f, i, j);
+            const double own = p->unobserved_weight * p->gram[i * f + j] + entries;
             s->a[i * f + j] = s->a[j * f + i] = i == j ? own + p->regularization[row] : own;
         }
         s->gradient[i] = (double)q->b[i];

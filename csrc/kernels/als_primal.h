@@ -143,6 +143,27 @@ static int add_block(const recsys_als *p, int64_t row, int64_t limit, int64_t l,
     return end < last;
 }
 
+/* Element (i, j), i <= j, of the matrix of the group's first row. */
+INLINE real *formed(const primal_scratch *s, int64_t f, int64_t i, int64_t j) {
+    const int64_t core = core_size(f);
+    return j < core ? s->a + j / W * slab_stride(core) + i * W + j % W : s->border + i;
+}
+
+static void clear_formed(int64_t f, const primal_scratch *s) {
+    const int64_t core = core_size(f);
+    memset(s->a, 0, (size_t)(core / W * slab_stride(core)) * sizeof(real));
+    memset(s->border, 0, (size_t)padded(f) * sizeof(real));
+}
+
+/* sum_k (c_k - w0) y_k y_k' of a row alone, unscaled, and g_k y_k, which is added to b. */
+static void form_entries(const recsys_als *p, int64_t row, const primal_scratch *s) {
+    const int64_t begin = p->indptr[row], end = p->indptr[row + 1];
+    clear_formed(p->factors, s);
+    for (int64_t v = 0; v * W < p->factors; v++) store(s->scale + v * W, splat(1));
+    prefetch_entries(p, begin, end);
+    if (add_entries(p, begin, end, 1, 0, s)) add_entries(p, begin, end, -1, 0, s);
+}
+
 static real dot(const real *x, const real *y, int64_t n) {
     vec sum = splat(0);
     for (int64_t j = 0; j < n; j += W) sum += load(x + j) * load(y + j);

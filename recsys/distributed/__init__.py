@@ -1,11 +1,11 @@
 """A fit divided between ranks that talk: over threads, or over the executors of an engine.
 
-Nothing here knows an engine: `fit` is what each of its workers calls.
+Nothing here knows an engine: `fit_each` is what each of its workers calls.
 """
 
 from recsys.distributed.blocks import split
-from recsys.distributed.fit import CheckpointError, Fitted, Place, Store, fit
-from recsys.distributed.rank import ITEM, USER, Problem, Report
+from recsys.distributed.fit import CheckpointError, Fitted, Place, Store, fit, fit_each
+from recsys.distributed.problem import ITEM, USER, Problem, Report
 
 __all__ = [
     "ITEM",
@@ -17,5 +17,6 @@ __all__ = [
     "Report",
     "Store",
     "fit",
+    "fit_each",
     "split",
 ]

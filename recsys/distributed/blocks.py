@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -101,11 +101,47 @@ class Held:
 
     keys: np.ndarray  # (rows,) int64
     cuts: np.ndarray  # (blocks + 1,) int64: where the rows of a block begin
-    counts: sparse.csr_array  # rows x columns that any row has, float32
+    columns: np.ndarray  # (columns,) int64: keys of columns that any row has
+    counts: sparse.csr_array  # rows x columns, float32
     needs: np.ndarray  # (world + 1,) int64: columns from each rank
     needs_sums: list[int]  # checksums of their keys
     sends: list[np.ndarray]  # rows that each rank needs, int32
     sends_sums: list[int]
+
+    def blocks(self) -> list[slice]:
+        """The rows of each block."""
+        return [slice(begin, end) for begin, end in pairwise(self.cuts)]
+
+    def without_entries(self, which: np.ndarray) -> Held:
+        """The same rows, some of them without their entries, and without columns that no other row
+        has. which (rows,) bool."""
+        lengths, counts = np.diff(self.counts.indptr), self.counts
+        kept = np.repeat(~which, lengths)
+        indices = counts.indices[kept]
+        used = np.zeros(counts.shape[1], bool)
+        used[indices] = True
+        before = np.concatenate([[0], np.cumsum(used)])
+        indptr = np.concatenate([[0], np.cumsum(np.where(which, 0, lengths))]).astype(np.int64)
+        columns, needs = self.columns[used], before[self.needs]
+        place = before[:-1].astype(np.int32)
+        return replace(
+            self,
+            columns=columns,
+            counts=csr.assemble(
+                counts.data[kept], place[indices], indptr, (len(which), len(columns))
+            ),
+            needs=needs,
+            needs_sums=[_sum(columns[a:b]) for a, b in pairwise(needs)],
+        )
+
+    def sending(self, columns: np.ndarray) -> Held:
+        """The same rows, sent only for the sake of some columns. columns (columns,) bool."""
+        counts = self.counts
+        kept = columns[counts.indices]
+        before = np.concatenate([[0], np.cumsum(kept)])[counts.indptr].astype(np.int64)
+        some = csr.assemble(counts.data[kept], counts.indices[kept], before, counts.shape)
+        sends = _sends(some, self.needs)
+        return replace(self, sends=sends, sends_sums=[_sum(self.keys[rows]) for rows in sends])
 
     def lambdas(
         self, regularization: float, exponent: float | None, w0: float, ratings: bool, columns: int
@@ -199,6 +235,7 @@ def build(entries: Entries, rank: int, world: int, n_blocks: int, n_other_blocks
     return Held(
         keys=keys,
         cuts=np.searchsorted(blocks, np.arange(firsts[rank], firsts[rank + 1] + 1)),
+        columns=columns,
         counts=counts,
         needs=needs,
         needs_sums=[_sum(columns[a:b]) for a, b in pairwise(needs)],
@@ -267,7 +304,7 @@ def _sends(counts: sparse.csr_array, needs: np.ndarray) -> list[np.ndarray]:
     """The rows that have a column of each rank."""
     world = len(needs) - 1
     if world == 1:
-        return [np.arange(counts.shape[0], dtype=np.int32)]
+        return [np.flatnonzero(np.diff(counts.indptr)).astype(np.int32)]
     rank_of = np.repeat(np.arange(world, dtype=np.int32), np.diff(needs))
     rank = rank_of[counts.indices]
     row = np.repeat(np.arange(counts.shape[0], dtype=np.int32), np.diff(counts.indptr))

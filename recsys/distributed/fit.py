@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import struct
 import time
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -18,17 +20,16 @@ import numpy as np
 from recsys import kernels
 from recsys._version import __version__
 from recsys.distributed import handshake
-from recsys.distributed.blocks import ENTRY_BYTES, Entries, Held, build
+from recsys.distributed.limits import build_within, check_memory, check_versions, least_isa
 from recsys.distributed.mesh import Mesh
-from recsys.distributed.rank import ITEM, USER, Problem, Rank, Report
+from recsys.distributed.problem import ITEM, USER, Problem, Report
+from recsys.distributed.rank import Rank
 
 logger = logging.getLogger("recsys")
 
-_ENTRY_MEMORY = 2 * ENTRY_BYTES + 24  # of an entry while blocks are built: as it came, and sorted
 _CHECKPOINT = struct.Struct("<8sIIQQ")  # magic, checksum of what follows, width, users, items
 _REMEMBERED = struct.Struct("<dd")  # what momentum remembers; arrays follow
 _MAGIC = b"recsysC2"
-_ISAS = ("baseline", "avx2", "avx512")  # each can do what those before it do
 
 
 class CheckpointError(OSError):
@@ -98,7 +99,18 @@ def fit(
     n_blocks: tuple[int, int],
     problem: Problem,
 ) -> Fitted:
-    """This rank's part of a fit.
+    """This rank's part of a fit: `fit_each` of one problem."""
+    [fitted] = fit_each(place, pieces, n_blocks, [problem])
+    return fitted
+
+
+def fit_each(
+    place: Place,
+    pieces: tuple[Iterable[Any], Iterable[Any]],
+    n_blocks: tuple[int, int],
+    problems: Sequence[Problem],
+) -> Iterator[Fitted]:
+    """This rank's part of fits to the same entries, one after the other, which it builds once.
 
     Parameters
     ----------
@@ -107,7 +119,7 @@ def fit(
         What `blocks.split` made for this rank of the entries by user and by item, in any order.
     n_blocks : (int, int)
         Logical blocks of users and of items.
-    problem : Problem
+    problems : sequence of Problem
 
     Raises
     ------
@@ -127,18 +139,18 @@ def fit(
             "address": listener.address,
             "version": __version__,
             "isa": kernels.current_isa(),
-            "checkpoints": _complete(place, place.rank),
+            "checkpoints": _complete(place),
         }
         greetings = [json.loads(text) for text in place.all_gather(json.dumps(hello))]
-        _check_versions([each["version"] for each in greetings])
+        check_versions([each["version"] for each in greetings])
         addresses = [each["address"] for each in greetings]
         peers = handshake.connect(listener, place.rank, addresses, place.secret)
         hosts = [f"{host}:{port}" for host, port in addresses]
         mesh = Mesh(place.rank, place.world, peers, hosts)
-        isa = min((each["isa"] for each in greetings), key=_rank_of_isa)
+        isa = least_isa([each["isa"] for each in greetings])
         with kernels.use_isa(isa) if isa != kernels.current_isa() else nullcontext():
-            resumed = set.intersection(*(set(each["checkpoints"]) for each in greetings))
-            fitted = _fit(place, mesh, pieces, n_blocks, problem, max(resumed, default=0))
+            complete = [{tuple(each) for each in told["checkpoints"]} for told in greetings]
+            yield from _fits(place, mesh, pieces, n_blocks, problems, set.intersection(*complete))
     except BaseException as error:
         if mesh is not None:
             mesh.give_up(f"{type(error).__name__}: {error}")
@@ -146,119 +158,64 @@ def fit(
     finally:
         listener.close()
     mesh.close()
-    return fitted
 
 
-def _fit(
+def _fits(
     place: Place,
     mesh: Mesh,
     pieces: tuple[Iterable[Any], Iterable[Any]],
     n_blocks: tuple[int, int],
-    problem: Problem,
-    done: int,
-) -> Fitted:
+    problems: Sequence[Problem],
+    complete: set[tuple[int, int]],
+) -> Iterator[Fitted]:
     began = time.perf_counter()
     users, items = (
-        _build(place, pieces[side], n_blocks[side], n_blocks[1 - side], problem)
+        build_within(
+            place.memory, list(pieces[side]), place.rank, place.world, n_blocks[side],
+            n_blocks[1 - side],
+        )
         for side in (USER, ITEM)
-    )
+    )  # fmt: skip
     held = users, items
-    _check_memory(place, held, problem, n_blocks)
-    rank = Rank(mesh, held, problem, place.num_threads)
-    rank.report.since(began, "blocks")
+    for number, problem in enumerate(problems):
+        check = partial(check_memory, place.memory, problem, n_blocks, place.rank, place.world)
+        rank = Rank(mesh, held, problem, place.num_threads, check)
+        rank.report.since(began, "blocks")
+        done = max((made for model, made in complete if model == number), default=0)
+        factors = _run(place, rank, number, done)
+        yield Fitted((users.keys, items.keys), (factors[USER], factors[ITEM]), rank.report)
+        began = time.perf_counter()
+    if place.store is not None and place.rank == 0:
+        place.store.clear()
+
+
+def _run(place: Place, rank: Rank, model: int, done: int) -> list[np.ndarray]:
     if done:
-        _restore(place, done, rank)
+        _restore(place, _name(place, model, done), rank)
         logger.info("rank %d goes on from iteration %d", place.rank, done)
 
     def after(number: int) -> None:
-        due = place.every > 0 and number % place.every == 0 and number < problem.iterations
-        if place.store is not None and due:
-            place.store.write(_name(place, number), _to_bytes(rank))
+        due = place.every > 0 and number % place.every == 0
+        if place.store is not None and due and number < rank.problem.iterations:
+            place.store.write(_name(place, model, number), _to_bytes(rank))
 
-    factors = rank.run(done, after)
-    if place.store is not None and place.rank == 0:
-        place.store.clear()
-    return Fitted((users.keys, items.keys), (factors[USER], factors[ITEM]), rank.report)
-
-
-# ---- before it begins --------------------------------------------------------------------------
-
-
-def _check_versions(versions: list[str]) -> None:
-    if len(set(versions)) > 1:
-        counts = ", ".join(f"{each} on {versions.count(each)}" for each in sorted(set(versions)))
-        raise ValueError(
-            f"the workers have different versions of recsys ({counts}): install the same wheel of "
-            "recsys-engine everywhere"
-        )
-
-
-def _rank_of_isa(name: str) -> int:
-    return _ISAS.index(name)
-
-
-def _build(
-    place: Place, pieces: Iterable[Any], n_blocks: int, n_other: int, problem: Problem
-) -> Held:
-    pieces = list(pieces)
-    entries = sum(memoryview(piece).nbytes for piece in pieces) // ENTRY_BYTES
-    _check_fits(place, entries * _ENTRY_MEMORY, f"building blocks of {entries:,} entries")
-    return build(Entries.of(pieces), place.rank, place.world, n_blocks, n_other)
-
-
-def memory_of(held: Sequence[Held], problem: Problem) -> int:
-    """Bytes that a rank needs while it iterates: 12 an entry and side, the factors of its own rows,
-    what it receives of the other side, and again as much as the largest block needs of that.
-    Momentum takes the users twice, where rows are solved from where they are the items, too; biases
-    take rows once more, as they are sent."""
-    width, wire = problem.factors + problem.bias, 2 if problem.half else 4
-    entries = sum(side.counts.nnz for side in held)
-    users, items = (len(side.keys) for side in held)
-    needed = [int(side.needs[-1]) for side in held]
-    rows = users + items
-    if problem.acceleration:
-        rows += users + (items if problem.cg_steps or problem.nonnegative else 0)
-    if problem.bias:
-        width += 1
-        rows += 2 * max(users, items)
-    return 12 * entries + width * (4 * rows + wire * sum(needed) + 4 * max(needed))
-
-
-def _check_memory(
-    place: Place, held: Sequence[Held], problem: Problem, n_blocks: tuple[int, int]
-) -> None:
-    needed = memory_of(held, problem)
-    logger.info("rank %d needs %.3g GB to iterate", place.rank, needed / 1e9)
-    _check_fits(place, needed, f"{n_blocks[USER]} x {n_blocks[ITEM]} blocks")
-
-
-def _check_fits(place: Place, needed: int, what: str) -> None:
-    if place.memory is not None and needed > place.memory:
-        most = -(-place.world * needed // place.memory)
-        raise MemoryError(
-            f"{what} on {place.world} workers take {needed / 1e9:.3g} GB each, and there are "
-            f"{place.memory / 1e9:.3g} GB: use at least {most} workers (and as many blocks), or "
-            "raise spark.executor.memoryOverhead, where Python's memory comes from"
-        )
+    return rank.run(done, after)
 
 
 # ---- checkpoints -------------------------------------------------------------------------------
 
 
-def _name(place: Place, number: int) -> str:
-    return f"rank-{place.rank}-of-{place.world}-iteration-{number}.factors"
+def _name(place: Place, model: int, number: int) -> str:
+    return f"rank-{place.rank}-of-{place.world}-model-{model}-iteration-{number}.factors"
 
 
-def _complete(place: Place, rank: int) -> list[int]:
-    """Iterations whose factors this rank finds again."""
+def _complete(place: Place) -> list[tuple[int, int]]:
+    """Models and iterations whose factors this rank finds again."""
     if place.store is None:
         return []
-    begin, end = f"rank-{rank}-of-{place.world}-iteration-", ".factors"
-    return [
-        int(name.removeprefix(begin).removesuffix(end))
-        for name in place.store.names()
-        if name.startswith(begin) and name.endswith(end)
-    ]
+    form = re.compile(rf"rank-{place.rank}-of-{place.world}-model-(\d+)-iteration-(\d+)\.factors")
+    found = (form.fullmatch(name) for name in place.store.names())
+    return [(int(match[1]), int(match[2])) for match in found if match]
 
 
 def _to_bytes(rank: Rank) -> bytes:
@@ -272,9 +229,9 @@ def _head(rank: Rank, body: bytes | memoryview) -> bytes:
     return _CHECKPOINT.pack(_MAGIC, zlib.crc32(body), users.shape[1], len(users), len(items))
 
 
-def _restore(place: Place, number: int, rank: Rank) -> None:
+def _restore(place: Place, name: str, rank: Rank) -> None:
     """What `_to_bytes` wrote, into the rank's state."""
-    name, arrays = _name(place, number), rank.state()
+    arrays = rank.state()
     data = place.store.read(name)
     body = memoryview(data)[_CHECKPOINT.size :]
     length = _REMEMBERED.size + sum(each.nbytes for each in arrays)

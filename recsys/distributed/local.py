@@ -1,4 +1,4 @@
-"""Ranks as threads of one process: a fit over the same connections, with no engine."""
+"""Ranks within one process, with no engine: as threads over connections, or step by step."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from recsys.distributed import steps, supersteps
 from recsys.distributed.blocks import split
 from recsys.distributed.fit import Fitted, Place, Store, fit
-from recsys.distributed.rank import ITEM, USER, Problem
+from recsys.distributed.pieces import ITEMS_MATRIX, REPORT, STATE, USERS_MATRIX, Inbox, Piece
+from recsys.distributed.problem import ITEM, USER, Problem
 
 _MOST = 1 << 16  # entries in a piece
 
@@ -43,11 +45,7 @@ def fit_in_threads(
     store, every
         As in `Place`.
     """
-    sides = (users, items), (items, users)
-    pieces: list[tuple[list, list]] = [([], []) for _ in range(world)]
-    for side, (rows, columns) in enumerate(sides):
-        for rank, piece in split(rows, columns, values, n_blocks[side], world, _MOST):
-            pieces[rank][side].append(piece)
+    pieces = _split(users, items, values, n_blocks, world)
     secret = os.urandom(32)
 
     def work(rank: int, all_gather: Callable[[str], Sequence[str]]) -> Fitted:
@@ -57,6 +55,85 @@ def fit_in_threads(
         return fit(place, pieces[rank], n_blocks, problem)
 
     return _together(in_threads(world, work))
+
+
+def fit_in_steps(
+    users: np.ndarray,
+    items: np.ndarray,
+    values: np.ndarray,
+    n_blocks: tuple[int, int],
+    world: int,
+    problem: Problem,
+    *,
+    num_threads: int = 1,
+) -> Fitted:
+    """As `fit_in_threads`, by `supersteps.fit`: each step of each rank after the other."""
+    engine = _Steps(_split(users, items, values, n_blocks, world))
+    job, report, calls = supersteps.fit(steps.Job(problem, n_blocks, world, num_threads), engine)
+    parts = []
+    for rank in range(world):
+        keys, factors = steps.finish(job, calls, rank, engine.inbox(rank))
+        parts.append(Fitted(keys, factors, report))
+    return _together(parts)
+
+
+class _Steps:
+    """See `supersteps.Engine`: pieces in lists, last first."""
+
+    def __init__(self, entries: list[tuple[list, list]]) -> None:
+        self.entries, self.world = entries, len(entries)
+        self.pieces: list[Piece] = []
+        self.matrices: list[Piece] = []
+
+    def inbox(self, rank: int, matrix: int | None = None) -> Inbox:
+        mine = [piece for piece in self.matrices if piece.kind == matrix]
+        return Inbox(piece for piece in (*self.pieces, *mine)[::-1] if piece.rank == rank)
+
+    def build(self, job: steps.Job) -> Inbox:
+        def build(job: steps.Job, rank: int, inbox: Inbox) -> Any:
+            return steps.build(job, rank, self.entries[rank])
+
+        self._run(steps.guarded(job, build), None)
+        return self._reports()
+
+    def step(self, before: Any, after: Any, matrix: int | None) -> Inbox:
+        if before is not None:
+            self._run(before, None)
+        self._run(after, matrix)
+        return self._reports()
+
+    def keep_matrices(self) -> None:
+        kinds = USERS_MATRIX, ITEMS_MATRIX
+        self.matrices = [piece for piece in self.pieces if piece.kind in kinds]
+        self.pieces = [piece for piece in self.pieces if piece.kind == STATE]
+
+    def made(self, number: int) -> None:
+        pass
+
+    def _run(self, step: Any, matrix: int | None) -> None:
+        self.pieces = [
+            piece for rank in range(self.world) for piece in step(rank, self.inbox(rank, matrix))
+        ]
+
+    def _reports(self) -> Inbox:
+        reports = Inbox(piece for piece in self.pieces if piece.kind == REPORT)
+        self.pieces = [piece for piece in self.pieces if piece.kind != REPORT]
+        return reports
+
+
+def _split(
+    users: np.ndarray,
+    items: np.ndarray,
+    values: np.ndarray,
+    n_blocks: tuple[int, int],
+    world: int,
+) -> list[tuple[list, list]]:
+    """For each rank, what it is sent by user and by item."""
+    pieces: list[tuple[list, list]] = [([], []) for _ in range(world)]
+    for side, (rows, columns) in enumerate(((users, items), (items, users))):
+        for rank, piece in split(rows, columns, values, n_blocks[side], world, _MOST):
+            pieces[rank][side].append(piece)
+    return pieces
 
 
 def in_threads(world: int, work: Callable[[int, Callable[[str], Sequence[str]]], Any]) -> list[Any]:

@@ -66,6 +66,16 @@ def as_bytes(array: np.ndarray) -> memoryview:
     return array.reshape(-1).view(np.uint8).data
 
 
+def in_order(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """The sum of (count, ...) float64 arrays over their first axis, one after the other."""
+    total = np.zeros(parts[0].shape[1:])
+    with np.errstate(invalid="ignore"):  # infinities of both signs: the sum says so itself
+        for part in parts:
+            for each in part:
+                total += each
+    return total
+
+
 class Mesh:
     """Connections to all other ranks.
 
@@ -128,11 +138,7 @@ class Mesh:
             return None
         parts = [arrays, *(np.empty((count, *arrays.shape[1:])) for count in counts[1:])]
         self.exchange({}, {rank: Incoming.of(parts[rank]) for rank in range(1, self.world)})
-        total = np.zeros(arrays.shape[1:])
-        for part in parts:
-            for each in part:
-                total += each
-        return total
+        return in_order(parts)
 
     def from_first(self, array: np.ndarray) -> np.ndarray:
         """Rank 0's float64 array, into those of all others."""

@@ -11,129 +11,21 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from recsys import kernels
-from recsys.distributed.blocks import Held, Part, divided, mean_sums
+from recsys.distributed import share
+from recsys.distributed.blocks import Held
+from recsys.distributed.head import Head, choose, count, split_off
+from recsys.distributed.iterations import Iterations
 from recsys.distributed.mesh import Incoming, Mesh, Outgoing, as_bytes
-from recsys.distributed.systems import Shared, System
-
-if TYPE_CHECKING:
-    from scipy import sparse
+from recsys.distributed.problem import ITEM, USER, Problem, Report
+from recsys.distributed.share import Share
 
 logger = logging.getLogger("recsys")
-
-USER, ITEM = 0, 1
-_PIECE_ROWS = 1 << 13  # rows that are gathered and sent at a time
-
-
-@dataclass(frozen=True)
-class Problem:
-    """What all ranks of a fit agree on.
-
-    Attributes
-    ----------
-    factors, iterations : int
-    seed : int
-        Of the initial factors.
-    regularization : float
-        lambda.
-    exponent : float or None
-        nu of `kernels.scaled_lambda`; None: lambda times the entries over 0 of a row, as MLlib.
-    unobserved_weight : float
-        w0.
-    signed : callable or None
-        Signed confidences of a matrix of counts, entry by entry; None: these are ratings.
-    by_user_mean : bool
-        Counts are divided by the mean of the user's first.
-    cg_steps : int
-        0: rows are solved exactly.
-    bias : bool
-        Users and items have biases, and all scores a mean in common; factors then have one column
-        more, the bias.
-    nonnegative : bool
-        Factors are not negative, solved by coordinate descent; biases may be.
-    acceleration : bool
-        Momentum, as `kernels.Momentum` has it; the objective is computed for it.
-    init_scale : float
-        As in the models.
-    half : bool
-        Rows travel as bfloat16: half the bytes and half the memory of what is received.
-    loss : bool
-        Compute the objective at every iteration.
-    """
-
-    factors: int
-    iterations: int
-    seed: int
-    regularization: float
-    exponent: float | None
-    unobserved_weight: float
-    signed: Callable[[sparse.csr_array], sparse.csr_array] | None
-    by_user_mean: bool = False
-    cg_steps: int = 0
-    bias: bool = False
-    nonnegative: bool = False
-    acceleration: bool = False
-    init_scale: float = 0.1
-    half: bool = False
-    loss: bool = False
-
-
-@dataclass
-class Report:
-    """What a rank reports of its fit."""
-
-    first: int = 0  # iterations that a checkpoint had
-    seconds: list[float] = field(default_factory=list)  # of each iteration
-    losses: list[float] = field(default_factory=list)
-    momentum: list[float] = field(default_factory=list)  # of each iteration; 0: none, or taken back
-    mean: float = 0.0  # that all scores have in common, where there are biases
-    retried: int = 0
-    jittered: int = 0
-    bytes_sent: int = 0
-    spent: dict[str, float] = field(default_factory=dict)  # seconds by step
-
-    def since(self, began: float, step: str) -> float:
-        now = time.perf_counter()
-        self.spent[step] = self.spent.get(step, 0.0) + now - began
-        return now
-
-
-def start(keys: np.ndarray, side: int, f: int, seed: int, scale: float) -> np.ndarray:
-    """Initial factors (keys, f) float32: a function of seed, side and key, whatever the blocks.
-
-    Sums of four uniform numbers, of mean 0 and standard deviation ``scale / sqrt(f)``: near enough
-    to normal, and the same on every machine.
-    """
-    out = np.empty((len(keys), f), np.float32)
-    [of_side] = kernels.draw(np.array([seed], np.int64).astype(np.uint64), np.uint64(side + 1))
-    places, unit = np.arange(f, dtype=np.uint64), 3**0.5 / 65536 * scale / f**0.5
-    for begin in range(0, len(keys), _PIECE_ROWS):
-        rows = slice(begin, begin + _PIECE_ROWS)
-        row_keys = kernels.draw(keys[rows].astype(np.uint64) ^ of_side, np.uint64(0))
-        random = kernels.draw(row_keys[:, np.newaxis], places)
-        four = random.view(np.uint16).reshape(len(row_keys), f, 4)
-        out[rows] = (four.sum(axis=2, dtype=np.int64) - 2 * 65535) * unit
-    return out
-
-
-def to_half(rows: np.ndarray) -> np.ndarray:
-    """float32 as bfloat16, to the nearest, ties to even; uint16 of the same shape."""
-    bits = np.ascontiguousarray(rows).view(np.uint32)
-    return ((bits + 0x7FFF + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)).astype(
-        np.uint16
-    )
-
-
-def from_half(rows: np.ndarray) -> np.ndarray:
-    """What `to_half` made, as float32."""
-    return (rows.astype(np.uint32) << np.uint32(16)).view(np.float32)
 
 
 class Rank:
@@ -146,80 +38,87 @@ class Rank:
         What this rank holds of users and of items.
     problem : Problem
     num_threads : int
+    check : callable
+        Called with what will be held and the head, before there are factors.
     """
 
     def __init__(
-        self, mesh: Mesh, held: tuple[Held, Held], problem: Problem, num_threads: int
+        self,
+        mesh: Mesh,
+        held: tuple[Held, Held],
+        problem: Problem,
+        num_threads: int,
+        check: Callable[[tuple[Held, Held], Head | None], None] = lambda held, head: None,
     ) -> None:
-        self.mesh, self.held, self.problem, self.num_threads = mesh, held, problem, num_threads
+        self.mesh, self.problem = mesh, problem
         self.report = Report()
-        blocks = self._everywhere([len(side.cuts) - 1 for side in held])
-        self.block_counts = [[int(count) for count in blocks[:, side]] for side in (USER, ITEM)]
-        self.rows = self._everywhere([len(side.keys) for side in held]).sum(axis=0).astype(np.int64)
-        self.lambdas = [
-            each.lambdas(
-                problem.regularization, problem.exponent, problem.unobserved_weight,
-                problem.signed is None, int(self.rows[1 - side]),
-            )
-            for side, each in enumerate(held)
-        ]  # fmt: skip
-        signed = self._signed()
-        self.parts: list[list[Part]] = [
-            each.parts(signed[side], self.lambdas[side], problem.unobserved_weight, self._ratings)
-            for side, each in enumerate(held)
-        ]
-        self.system = System(
-            problem.factors, problem.bias, problem.nonnegative, self._mean(signed[USER]),
-            problem.unobserved_weight, problem.cg_steps, num_threads,
-        )  # fmt: skip
-        self.report.mean = self.system.mean
-        self.factors = [self._start(side) for side in (USER, ITEM)]
-        self.momentum = kernels.Momentum(np.dtype(np.float32)) if problem.acceleration else None
-        # The users of the iteration before, in the axes of today's
-        self.before = np.zeros_like(self.factors[USER]) if problem.acceleration else None
-        wire = np.uint16 if problem.half else np.float32
-        # for each side what arrives of it, and for the largest block what it needs of that
-        self.received = [
-            np.empty((int(held[1 - side].needs[-1]), self.system.sent), wire)
-            for side in (USER, ITEM)
-        ]
-        most = max((len(part.columns) for parts in self.parts for part in parts), default=0)
-        self.gathered = np.empty((max(most, 1), self.system.sent), np.float32)
+        block_counts = self._everywhere([len(side.cuts) - 1 for side in held])
+        self.block_counts = [[int(count) for count in block_counts[:, s]] for s in (USER, ITEM)]
+        rows = self._everywhere([len(side.keys) for side in held]).sum(axis=0).astype(np.int64)
+        lambdas = share.lambdas(held, problem, rows)
+        unsigned, held = held, share.signed(held, problem, self._means(held))
+        mean = 0.0
+        if problem.bias:
+            sums = share.sums_of_targets(held[USER], problem)
+            mean = share.mean_of(self._sum(sums, USER), problem, rows)
+        self.report.mean = mean
+        keys = self._head(unsigned[ITEM])
+        head = None
+        if len(keys):
+            held, entries = split_off(held, keys)
+            head = Head(keys, entries, held[USER].cuts, held[ITEM].keys)
+            self.heads = self._everywhere([len(head.rows)])[:, 0].astype(np.int64)
+        check(held, head)
+        self.share = Share(problem, held, lambdas, mean, num_threads, head)
+        for side in (USER, ITEM):
+            self.share.prepare(side)
+        self.iterations = Iterations(problem, self.share.system.starts)
 
     @property
-    def _ratings(self) -> bool:
-        return self.problem.signed is None
+    def momentum(self) -> kernels.Momentum | None:
+        return self.iterations.momentum
 
-    def _signed(self) -> list[sparse.csr_array]:
-        """What the kernels take, of users and of items: ratings, or signed confidences."""
-        counts = [side.counts for side in self.held]
-        if self.problem.by_user_mean:
-            means = self.held[USER].row_means()
-            received = np.empty((int(self.held[ITEM].needs[-1]), 1), np.float32)
-            self._send_rows(USER, means[:, np.newaxis], received)
-            counts[USER] = divided(counts[USER], np.repeat(means, np.diff(counts[USER].indptr)))
-            counts[ITEM] = divided(counts[ITEM], received[counts[ITEM].indices, 0])
-        return counts if self._ratings else list(map(self.problem.signed, counts))
+    @property
+    def factors(self) -> list[np.ndarray]:
+        return [self.share.factors(side) for side in (USER, ITEM)]
 
-    def _mean(self, signed: sparse.csr_array) -> float:
-        """sum w p / sum w over all cells, or the mean rating; 0 without biases."""
-        if not self.problem.bias:
-            return 0.0
-        blocks = _blocks(self.held[USER])
-        sums = np.array([mean_sums(signed, rows, self._ratings) for rows in blocks])
-        total = self.mesh.sum_to_first(sums.reshape(-1, 3), self.block_counts[USER])
-        both = self.mesh.from_first(np.zeros(3) if total is None else total)
-        target, weight, entries = map(float, both)
-        if not self._ratings:
-            weight += self.problem.unobserved_weight * (float(self.rows.prod()) - entries)
-        return target / weight if target else 0.0
+    def state(self) -> list[np.ndarray]:
+        """The arrays that the next iteration depends on, beside what `momentum` remembers."""
+        more = [] if self.momentum is None else [self.share.arrays["before"]]
+        return [*self.factors, *more]
 
-    def _start(self, side: int) -> np.ndarray:
-        problem, keys = self.problem, self.held[side].keys
-        factors = start(keys, side, problem.factors, problem.seed, problem.init_scale)
-        if problem.nonnegative:
-            np.abs(factors, out=factors)
-        return np.pad(factors, ((0, 0), (0, 1))) if problem.bias else factors
+    def _means(self, held: tuple[Held, Held]) -> tuple[np.ndarray, np.ndarray] | None:
+        if not self.problem.by_user_mean:
+            return None
+        means = held[USER].row_means()
+        needs = held[ITEM].needs
+        received = np.empty((int(needs[-1]), 1), np.float32)
+        into = [received[needs[peer] : needs[peer + 1]] for peer in range(self.mesh.world)]
+        self._send_rows(held, USER, means[:, np.newaxis], into)
+        return means, received[:, 0]
+
+    def _head(self, items: Held) -> np.ndarray:
+        """Keys of the items that are solved from sums, by block and key."""
+        n_blocks = sum(self.block_counts[USER]), sum(self.block_counts[ITEM])
+        told = count(items, self.problem, n_blocks)
+        candidates = self._from_all(np.column_stack([told.keys, told.bins]))
+        total = self._sum(told.histograms, ITEM)
+        keys = choose(total, candidates[:, 0], candidates[:, 1], self.problem, n_blocks)
+        if len(keys) and not self.mesh.rank:
+            logger.info("the %d items with most entries are solved from sums over users", len(keys))
+        return keys
+
+    def _from_all(self, array: np.ndarray) -> np.ndarray:
+        """The arrays of all ranks, one after the other; of one dtype and width."""
+        counts = self._everywhere([len(array)])[:, 0].astype(np.int64)
+        arrays = [np.empty((n, *array.shape[1:]), array.dtype) for n in counts]
+        arrays[self.mesh.rank] = np.ascontiguousarray(array)
+        others = [peer for peer in range(self.mesh.world) if peer != self.mesh.rank]
+        self.mesh.exchange(
+            {peer: Outgoing.of(arrays[self.mesh.rank]) for peer in others},
+            {peer: Incoming.of(arrays[peer]) for peer in others},
+        )
+        return np.concatenate(arrays)
 
     # ---- iterations ----------------------------------------------------------------------------
 
@@ -240,155 +139,88 @@ class Rank:
         self.report.first = done
         for number in range(done + 1, self.problem.iterations + 1):
             began = time.perf_counter()
-            loss = self._iterate()
-            if loss is not None:
-                self.report.losses.append(loss)
-            self.report.seconds.append(time.perf_counter() - began)
+            loss, weight = self.iterations.make(self)
+            self.report.add(loss, weight, time.perf_counter() - began)
             if self.mesh.rank == 0:
-                ending = "" if loss is None else f", loss {loss:.9g}"
-                logger.info("iteration %d: %.3g s%s", number, self.report.seconds[-1], ending)
+                logger.info("iteration %d: %s", number, self.report.last)
             if after:
                 after(number)
         self.report.bytes_sent = self.mesh.bytes_sent
+        self.report.retried, self.report.jittered = self.share.retried, self.share.jittered
         self._everywhere([0])  # nobody is done before all are
         return self.factors
 
-    def state(self) -> list[np.ndarray]:
-        """The arrays that the next iteration depends on, beside what `momentum` remembers."""
-        return self.factors if self.momentum is None else [*self.factors, self.before]
+    def copy(self, to: str, of: str) -> None:
+        self.share.copy(to, of)
 
-    def _iterate(self) -> float | None:
-        momentum = self.momentum
-        if momentum is None:
-            return self._sweep_both(self.problem.loss)
-        weight = momentum.weight
-        if weight:
-            loss = self._sweep_beyond(momentum)
-            if momentum.rose(loss):  # the same number, hence the same answer, on all ranks
-                momentum.restart()
-                weight = 0.0
-        if not weight:
-            np.copyto(self.before, self.factors[USER])
-            loss = self._sweep_both(True, [self.before])
-        momentum.made(loss)
-        self.report.momentum.append(weight)
-        return loss
+    def swap(self, one: str, other: str) -> None:
+        self.share.swap(one, other)
 
-    def _sweep_beyond(self, momentum: kernels.Momentum) -> float:
-        """An iteration from beyond the users as they are, who become those before; if it raised the
-        objective everything is as it was, but for the axes."""
-        users, items = self.factors[USER], self.factors[ITEM]
-        kept = items.copy() if self.system.starts else None
-        momentum.extrapolate(kernels.Factors(users), kernels.Factors(self.before))
-        self.factors[USER], self.before = self.before, users
-        following = [users] if kept is None else [users, kept]
-        loss = self._sweep_both(True, following, users if self.system.starts else None)
-        if momentum.rose(loss):
-            np.copyto(self.factors[USER], users)
-            if kept is not None:
-                np.copyto(items, kept)
-        return loss
+    def extrapolate(self, made: float, loss: float) -> None:
+        self.share.extrapolate(made, loss)
 
-    def _sweep_both(
-        self,
-        loss: bool,
-        following: Sequence[np.ndarray] = (),
-        begin: np.ndarray | None = None,
-    ) -> float | None:
-        """Items against users, then users against items, from `begin` if there is one; rows of
-        `following` are turned as those of both sides are."""
-        losses = np.zeros((len(self.held[USER].cuts) - 1, 1)) if loss else None
-        for fixed, of_blocks in ((USER, None), (ITEM, losses)):
-            shared = self._half_sweep(fixed, of_blocks)
-            for rows in following:
-                self.system.follow(rows, shared)
-            if fixed == USER and begin is not None:
-                np.copyto(self.factors[USER], begin)
-        return None if losses is None else self._total(losses)
-
-    # ---- a half-sweep --------------------------------------------------------------------------
-
-    def _half_sweep(self, fixed: int, losses: np.ndarray | None) -> Shared:
-        """Solve the other side's rows, `fixed` (USER or ITEM) being held; `losses` of the blocks
-        that are solved become what the objective has of them."""
-        solved, clock = 1 - fixed, time.perf_counter()
-        shared = self._shared(fixed)
+    def half_sweep(self, fixed: int, loss: bool, following: Sequence[str]) -> float | None:
+        """See `iterations.Sweeps`."""
+        clock = time.perf_counter()
+        system = self.share.system
+        total = self.mesh.sum_to_first(self.share.of_blocks(fixed), self.block_counts[fixed])
+        width = system.width
+        numbers = np.empty(width * width + 2 * width + 1)
+        if total is not None:
+            numbers[:] = share.shared_by_all(total, system)
+        shared = share.unpacked(self.mesh.from_first(numbers), fixed, width)
         clock = self.report.since(clock, "gramian")
-        rows = self.system.turned(self.factors[fixed], shared)
-        self.system.start(self.factors[solved], shared)
+        rows = self.share.turn(fixed, shared, following)
         clock = self.report.since(clock, "rotate")
-        self._send_rows(fixed, rows, self.received[fixed])
+        into = [self.share.into(fixed, peer) for peer in range(self.mesh.world)]
+        self._send_rows(self.share.held, fixed, rows, into)
         clock = self.report.since(clock, "exchange")
-        for part in self.parts[solved]:
-            entries = self._solve(part, solved, shared, losses is not None)
-            if losses is not None:
-                out = self.factors[solved][part.rows]
-                losses[part.number] = entries + self.system.other_cells(out, shared)
-                losses[part.number] += _penalty(self.lambdas[solved][part.rows], out)
-        self.system.finish(self.factors[solved], shared)
+        equations = self._equations(rows) if fixed == USER and self.share.head else ()
+        clock = self.report.since(clock, "head")
+        losses = self.share.solve(1 - fixed, shared, loss, equations)
         self.report.since(clock, "solve")
-        return shared
+        if losses is None:
+            return None
+        return float(self._sum(losses, USER)[0] + self._sum(self.share.penalties(), ITEM)[0])
 
-    def _shared(self, side: int) -> Shared:
-        """What all rows share with all rows of `side` held."""
-        width, held = self.system.width, self.held[side]
-        parts = np.array([self.system.of_block(self.factors[side][rows]) for rows in _blocks(held)])
-        total = self.mesh.sum_to_first(parts, self.block_counts[side])
-        numbers = np.full(width * width + 2 * width + 1, np.nan)
-        if total is not None and np.isfinite(total).all():
-            numbers[:] = self.system.shared(total).packed()
-        self.mesh.from_first(numbers)
-        if not np.isfinite(numbers).all():
-            raise FloatingPointError(
-                f"the factors of the {('users', 'items')[side]} are not finite: raise regParam, or "
-                "lower alpha"
-            )
-        return Shared.unpacked(numbers, width)
-
-    def _send_rows(self, side: int, rows: np.ndarray, received: np.ndarray) -> None:
+    def _send_rows(
+        self, held: tuple[Held, Held], side: int, rows: np.ndarray, into: Sequence[np.ndarray]
+    ) -> None:
         """The rows of `side` that each rank needs go there."""
-        held, other, rank = self.held[side], self.held[1 - side], self.mesh.rank
+        has, needs = held[side], held[1 - side]
         outgoing, incoming = {}, {}
-        for peer in range(self.mesh.world):
-            into = received[other.needs[peer] : other.needs[peer + 1]]
-            which = held.sends[peer]
-            if peer == rank:
-                for begin in range(0, len(which), _PIECE_ROWS):
-                    at = slice(begin, begin + _PIECE_ROWS)
-                    into[at] = _on_the_wire(rows[which[at]], received.dtype)
+        for peer, received in enumerate(into):
+            which, wire = has.sends[peer], received.dtype
+            if peer == self.mesh.rank:
+                share.put(rows, which, received)
                 continue
-            incoming[peer] = Incoming(other.needs_sums[peer], as_bytes(into))
+            incoming[peer] = Incoming(needs.needs_sums[peer], as_bytes(received))
             size = len(which) * rows.shape[1] * received.itemsize
-            pieces = _pieces(rows, which, received.dtype)
-            outgoing[peer] = Outgoing(held.sends_sums[peer], size, pieces)
+            pieces = map(as_bytes, share.pieces(rows, which, wire))
+            outgoing[peer] = Outgoing(has.sends_sums[peer], size, pieces)
         self.mesh.exchange(outgoing, incoming)
 
-    def _solve(self, part: Part, solved: int, shared: Shared, loss: bool) -> float | None:
-        fixed, received = self.gathered[: max(len(part.columns), 1)], self.received[1 - solved]
-        for begin in range(0, len(part.columns), _PIECE_ROWS):
-            at = slice(begin, begin + _PIECE_ROWS)
-            taken = received[part.columns[at]]
-            fixed[at][: len(taken)] = from_half(taken) if self.problem.half else taken
-        rows = self.system.solve(part.side, fixed, self.factors[solved][part.rows], shared, loss)
-        self.report.retried += rows.retried
-        self.report.jittered += rows.jittered
-        return rows.entries_loss
+    def _equations(self, rows: np.ndarray) -> list[np.ndarray]:
+        """Of the heads that this rank holds, what the users of each rank add to them."""
+        parts, rank = self.share.equations(rows), self.mesh.rank
+        cuts = np.concatenate([[0], np.cumsum(self.heads)])
+        for_each = [np.ascontiguousarray(parts[:, a:b]) for a, b in pairwise(cuts)]
+        shape = for_each[rank].shape[1:]
+        received = [np.empty((count, *shape)) for count in self.block_counts[USER]]
+        received[rank] = for_each[rank]
+        others = [peer for peer in range(self.mesh.world) if peer != rank]
+        self.mesh.exchange(
+            {peer: Outgoing.of(for_each[peer]) for peer in others},
+            {peer: Incoming.of(received[peer]) for peer in others},
+        )
+        return received
 
-    # ---- the objective -------------------------------------------------------------------------
+    # ---- sums over all -------------------------------------------------------------------------
 
-    def _total(self, of_users: np.ndarray) -> float:
-        items = self.held[ITEM]
-        of_items = np.array(
-            [
-                [_penalty(self.lambdas[ITEM][rows], self.factors[ITEM][rows])]
-                for rows in _blocks(items)
-            ]
-        ).reshape(-1, 1)
-        total = np.zeros(1)
-        for part, counts in zip((of_users, of_items), self.block_counts, strict=True):
-            summed = self.mesh.sum_to_first(part, counts)
-            total += 0 if summed is None else summed
-        return float(self.mesh.from_first(total)[0])
+    def _sum(self, of_blocks: np.ndarray, side: int) -> np.ndarray:
+        """On all ranks, over all blocks of a side."""
+        total = self.mesh.sum_to_first(of_blocks, self.block_counts[side])
+        return self.mesh.from_first(np.zeros(of_blocks.shape[1:]) if total is None else total)
 
     def _everywhere(self, numbers: list[int]) -> np.ndarray:
         """(world, numbers): the numbers of each rank."""
@@ -396,20 +228,3 @@ class Rank:
         table[self.mesh.rank] = numbers
         summed = self.mesh.sum_to_first(table[np.newaxis], [1] * world)
         return self.mesh.from_first(table if summed is None else summed)
-
-
-def _blocks(held: Held) -> list[slice]:
-    return [slice(a, b) for a, b in pairwise(held.cuts)]
-
-
-def _pieces(rows: np.ndarray, which: np.ndarray, wire: np.dtype) -> Iterator[memoryview]:
-    for begin in range(0, len(which), _PIECE_ROWS):
-        yield as_bytes(_on_the_wire(rows[which[begin : begin + _PIECE_ROWS]], wire))
-
-
-def _on_the_wire(rows: np.ndarray, wire: np.dtype) -> np.ndarray:
-    return to_half(rows) if wire == np.uint16 else rows
-
-
-def _penalty(lambdas: np.ndarray, rows: np.ndarray) -> float:
-    return float(lambdas @ np.einsum("uf,uf->u", rows, rows, dtype=np.float64))

@@ -12,7 +12,7 @@ from .lmf import Fixed, Learned, LmfSide, lmf_half_sweep, lmf_sides, row_keys
 from .momentum import Momentum
 from .nonnegative import nonnegative_fold_in, nonnegative_half_sweep, nonnegative_rows
 from .objective import objective
-from .paths import row_paths
+from .paths import is_exact, row_paths
 from .prior import Prior
 from .product import product_topk
 from .ratings import RatingSGD
@@ -23,6 +23,7 @@ from .slim import candidates, slim
 from .solve import Solved, column_sums, gramian, rotate, solve_rows, spectrum
 from .spans import query_blocks
 from .spectral import spectral_start
+from .summed import equation_numbers, equations, solve_summed
 from .threads import resolve_num_threads, single_threaded_blas, threads_in_words
 from .topk import (
     FEW_QUERIES,
@@ -71,12 +72,15 @@ __all__ = [
     "dense_gramian",
     "draw",
     "epoch_key",
+    "equation_numbers",
+    "equations",
     "event_columns",
     "find_keys",
     "fold_in",
     "gramian",
     "half_sweep",
     "invert",
+    "is_exact",
     "key_table",
     "lmf_half_sweep",
     "lmf_sides",
@@ -103,6 +107,7 @@ __all__ = [
     "single_threaded_blas",
     "slim",
     "solve_rows",
+    "solve_summed",
     "sparse_times_dense",
     "spectral_start",
     "spectrum",

@@ -71,6 +71,34 @@ def als_nonnegative_rows(
     isa: str,
     num_threads: int,
 ) -> None: ...
+def als_equations(
+    indptr: _Int64s,
+    indices: _Int32s,
+    confidence: NDArray[_Real],
+    order: _Int32s,
+    fixed: NDArray[_Real],
+    equations: _Doubles,
+    factors: int,
+    unobserved_weight: float,
+    offsets: NDArray[_Real] | None = None,
+    ratings: bool = False,
+    *,
+    isa: str,
+    num_threads: int,
+) -> None: ...
+def als_summed_rows(
+    equations: _Doubles,
+    solved: NDArray[_Real],
+    eigenvalues: _Doubles,
+    regularization: _Doubles,
+    unobserved_weight: float,
+    floor: float,
+    failed: NDArray[np.uint8],
+    common: NDArray[_Real] | None = None,
+    *,
+    isa: str,
+    num_threads: int,
+) -> None: ...
 def als_loss(
     indptr: _Int64s,
     indices: _Int32s,

@@ -49,6 +49,7 @@ _ROW_PATHS = {
 DEF GRAM_GROUPS = 16
 DEF ROTATE_SPAN = 4096
 DEF LOSS_SPAN = 1024
+DEF SUMMED_SPAN = 8
 
 
 def max_threads():
@@ -171,6 +172,51 @@ def als_nonnegative_rows(
                        num_threads=num_threads):
         table.als_nonnegative_rows(&problem, spans[span], spans[span + 1],
                                    scratch.base + threadid() * scratch.stride)
+
+
+def als_equations(const int64_t[::1] indptr, const int32_t[::1] indices,
+                  const real[::1] confidence, const int32_t[::1] order, const real[:, ::1] fixed,
+                  double[:, ::1] equations, int64_t factors, double unobserved_weight,
+                  const real[:] offsets=None, bint ratings=False, *, str isa, int num_threads):
+    """What the entries of each row add to its equations; see reference.als.als_equations."""
+    cdef const native.recsys_table *table = get_table(isa, real is double)
+    cdef native.recsys_als problem
+    set_entries(&problem, indptr, indices, confidence, ratings, fixed, offsets)
+    problem.order = &order[0]
+    problem.factors = factors
+    problem.unobserved_weight = unobserved_weight
+    problem.equations = &equations[0, 0]
+    cdef int64_t row, rows = order.shape[0]
+    num_threads = min(num_threads, rows)
+    cdef Scratch scratch = Scratch(table.scratch_bytes(factors, 0, 0), num_threads)
+    for row in prange(rows, nogil=True, schedule="dynamic", chunksize=1, num_threads=num_threads):
+        table.als_equations(&problem, row, row + 1, scratch.base + threadid() * scratch.stride)
+
+
+def als_summed_rows(double[:, ::1] equations, real[:, ::1] solved, const double[::1] eigenvalues,
+                    const double[::1] regularization, double unobserved_weight, double floor,
+                    uint8_t[::1] failed, const real[:, ::1] common=None, *, str isa,
+                    int num_threads):
+    """Solve rows from sums of `als_equations`; see reference.als.als_summed_rows."""
+    cdef const native.recsys_table *table = get_table(isa, real is double)
+    cdef native.recsys_als problem
+    memset(&problem, 0, sizeof(problem))
+    set_common(&problem, common)
+    problem.equations = &equations[0, 0]
+    problem.solved = &solved[0, 0]
+    problem.factors = solved.shape[1]
+    problem.eigenvalues = &eigenvalues[0]
+    problem.regularization = &regularization[0]
+    problem.unobserved_weight = unobserved_weight
+    problem.floor = floor
+    problem.failed = &failed[0]
+    cdef int64_t span, rows = solved.shape[0], spans = (rows + SUMMED_SPAN - 1) // SUMMED_SPAN
+    num_threads = min(num_threads, spans)
+    cdef Scratch scratch = Scratch(table.scratch_bytes(problem.factors, 0, 0), num_threads)
+    for span in prange(spans, nogil=True, schedule="dynamic", chunksize=1,
+                       num_threads=num_threads):
+        table.als_summed_rows(&problem, span * SUMMED_SPAN, min(rows, (span + 1) * SUMMED_SPAN),
+                              scratch.base + threadid() * scratch.stride)
 
 
 def als_loss(const int64_t[::1] indptr, const int32_t[::1] indices, const real[::1] confidence,

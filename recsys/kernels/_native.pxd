@@ -51,6 +51,7 @@ cdef extern from "recsys.h" nogil:
         const double *gram
         int64_t unbounded
         int64_t sweeps
+        double *equations
 
     ctypedef struct recsys_rotation:
         const void *x
@@ -239,6 +240,8 @@ cdef extern from "recsys.h" nogil:
         void (*als_rows)(const recsys_als *, int64_t, int64_t, void *) noexcept nogil
         void (*als_nonnegative_rows)(
             const recsys_als *, int64_t, int64_t, void *) noexcept nogil
+        void (*als_equations)(const recsys_als *, int64_t, int64_t, void *) noexcept nogil
+        void (*als_summed_rows)(const recsys_als *, int64_t, int64_t, void *) noexcept nogil
         void (*als_loss)(const recsys_als *, int64_t, int64_t, void *) noexcept nogil
         void (*gramian_rows)(
             const void *, int64_t, int64_t, int64_t, double *, void *) noexcept nogil

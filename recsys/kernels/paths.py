@@ -36,6 +36,12 @@ def row_paths(side: Side, factors: int, cg_steps: int = 0) -> dict[str, int]:
     return dict(sorted(counts.items(), key=lambda path: (-path[1], path[0])))
 
 
+def is_exact(entries: int, factors: int, cg_steps: int) -> bool:
+    """Whether a row of so many float32 entries is solved exactly however many there are more."""
+    path = _als.row_path(entries, factors, cg_steps, below=False, itemsize=4)
+    return cg_steps == 0 or path == "long primal"
+
+
 def _any_below_unobserved(side: Side) -> np.ndarray:
     """Which rows have an entry of less confidence than cells without an entry have."""
     below = np.zeros(side.n_rows, bool)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import functools
 import logging
+import threading
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pyspark import keyword_only
-from pyspark.ml.base import Estimator
+from pyspark.ml.base import Estimator, _FitMultipleIterator
+from pyspark.ml.param import Param
 from pyspark.ml.util import DefaultParamsReadable, MLWritable, MLWriter
 from pyspark.sql import DataFrame
 
@@ -25,6 +28,11 @@ logger = logging.getLogger("recsys")
 _OF_THE_MODEL = (
     "userCol", "itemCol", "predictionCol", "coldStartStrategy", "blockSize", "implicitPrefs",
     "alpha", "regParam", "confidence", "epsilon", "unobservedWeight", "bias", "nonnegative",
+)  # fmt: skip
+_OF_THE_STAGE = (
+    "userCol", "itemCol", "ratingCol", "numUserBlocks", "numItemBlocks", "numWorkers",
+    "threadsPerWorker", "checkpointDir", "checkpointInterval", "finalStorageLevel",
+    "intermediateStorageLevel", "plane",
 )  # fmt: skip
 _SEED_BITS = 63
 
@@ -62,7 +70,7 @@ class ALS(Estimator, ALSParams, MoreParams, DefaultParamsReadable, MLWritable):
     checkpointInterval : int, default 10
         Iterations; -1: none.
     intermediateStorageLevel : str
-        Checked; there is nothing to store in between.
+        Of what the shuffle plane stores between half-sweeps; the barrier plane has nothing to.
     finalStorageLevel : str
         Of the factors; unset: MEMORY_AND_DISK, twice where an executor can be lost.
     coldStartStrategy : {"nan", "drop"}
@@ -87,9 +95,17 @@ class ALS(Estimator, ALSParams, MoreParams, DefaultParamsReadable, MLWritable):
         Tasks that fit together, and threads of each, for which Spark sets aside as many cores
         where it can (standalone, YARN, Kubernetes).
     checkpointDir : str, optional
-        Unset: that of `SparkContext.setCheckpointDir`.
+        For the barrier plane; unset, and for the shuffle plane: that of
+        `SparkContext.setCheckpointDir`.
+    plane : {"auto", "barrier", "shuffle"}, default "auto"
+        How factors get from task to task: within one barrier stage, from memory to memory, or by
+        Spark's own shuffles, which takes longer. "auto": the former, unless executors come and go
+        (``spark.dynamicAllocation.enabled``) or Spark's traffic is encrypted. Both give the same
+        bits.
     wire : {"float32", "bfloat16"}, default "float32"
         How factors travel between tasks.
+    splitHead : bool, default True
+        Solve the items with most entries from sums over users, where that saves bytes.
     computeLoss : bool, default False
         Compute the objective at every iteration, for `ALSModel.summary`.
     """
@@ -127,7 +143,9 @@ class ALS(Estimator, ALSParams, MoreParams, DefaultParamsReadable, MLWritable):
         numWorkers: int | None = None,
         threadsPerWorker: int | None = None,
         checkpointDir: str | None = None,
+        plane: str = "auto",
         wire: str = "float32",
+        splitHead: bool = True,
         computeLoss: bool = False,
     ) -> None:
         super().__init__()
@@ -174,78 +192,135 @@ class ALS(Estimator, ALSParams, MoreParams, DefaultParamsReadable, MLWritable):
     setNumWorkers = setter("numWorkers")
     setThreadsPerWorker = setter("threadsPerWorker")
     setCheckpointDir = setter("checkpointDir")
+    setPlane = setter("plane")
     setWire = setter("wire")
+    setSplitHead = setter("splitHead")
     setComputeLoss = setter("computeLoss")
 
     def write(self) -> MLWriter:
         """Saves the Params."""
         return ParamsWriter(self)
 
+    def fitMultiple(
+        self, dataset: DataFrame, paramMaps: Sequence[dict[Param, Any]]
+    ) -> Iterator[tuple[int, ALSModel]]:
+        """Models of several settings; what `CrossValidator` and the like call.
+
+        Those that differ in what is learned alone (`regParam`, `alpha`, `rank`, `maxIter` and so
+        on, not in columns, blocks, tasks or folders) are fitted one after the other by one barrier
+        stage, which builds its blocks once. The shuffle plane builds them for each.
+
+        Returns
+        -------
+        iterator of (index, model)
+            Threads may share it; each model comes once, in no particular order.
+        """
+        estimators = [self.copy(each) for each in paramMaps]
+        return _FitMultipleIterator(_Together(dataset, estimators).model, len(estimators))
+
     def _fit(self, dataset: DataFrame) -> ALSModel:
-        params.check(self)
-        spark = dataset.sparkSession
-        n_blocks = self.getNumUserBlocks(), self.getNumItemBlocks()
-        layout = stage.layout(
-            spark, value_of(self, "numWorkers"), value_of(self, "threadsPerWorker"), n_blocks
-        )
-        every = self.getCheckpointInterval()
-        prepared = prepare(dataset, self.getUserCol(), self.getItemCol(), self.getRatingCol())
-        settings = Settings(
-            self._problem(),
-            n_blocks,
-            layout,
-            stage.secret(),
-            stage.checkpoint_folder(spark, value_of(self, "checkpointDir"), every),
-            every,
-        )
-        logger.info(
-            "ALS on Spark learns from %s entries, in %d tasks with %d threads each",
-            f"{prepared.rows:,}", layout.workers, layout.threads,
-        )  # fmt: skip
-        level = self.getFinalStorageLevel() if self.isSet("finalStorageLevel") else None
-        stored = stage.storage_level(level, layout.workers > 1)
-        try:
-            fitted, report = stage.fit(prepared.entries, settings, stored)
-            factors = [_by_id(fitted, prepared, side, stored) for side in (USER, ITEM)]
-        finally:
-            for table in prepared.ids:
-                if table is not None:
-                    table.unpersist()
-        users, items = factors
-        model = ALSModel(self.getRank(), users, items, Summary.of(report))
-        for name in _OF_THE_MODEL:
-            if self.isDefined(name):
-                model.set(model.getParam(name), value_of(self, name))
-        model.set(model.mean, report["mean"])
+        [model] = _fit_together([self], dataset)
         return model
 
-    def _problem(self) -> Problem:
-        def value(name: str) -> Any:
-            return value_of(self, name)
 
-        implicit = value("implicitPrefs")
-        by_user_mean = implicit and value("confidence") == "log" and value("epsilon") is None
-        signed = functools.partial(
-            signed_confidence, scheme=value("confidence"), alpha=value("alpha"),
-            epsilon=value("epsilon") or 1.0,  # counts come divided by the mean
-        )  # fmt: skip
-        return Problem(
-            factors=value("rank"),
-            iterations=value("maxIter"),
-            seed=value("seed") & ((1 << _SEED_BITS) - 1),
-            regularization=value("regParam"),
-            exponent=value("regularizationExponent"),
-            unobserved_weight=value("unobservedWeight") if implicit else 0.0,
-            signed=signed if implicit else None,
-            by_user_mean=by_user_mean,
-            cg_steps=value("cgSteps") if value("solver") == "cg" else 0,
-            bias=value("bias"),
-            nonnegative=value("nonnegative"),
-            acceleration=value("acceleration"),
-            init_scale=0.1 if implicit else 1.0,
-            half=value("wire") == "bfloat16",
-            loss=value("computeLoss"),
-        )
+class _Together:
+    """Fits estimators to one frame, those of one kind at once: when the first of their models is
+    asked for, by whatever thread."""
+
+    def __init__(self, dataset: DataFrame, estimators: list[ALS]) -> None:
+        self.dataset, self.estimators = dataset, estimators
+        kinds = [tuple(value_of(each, name) for name in _OF_THE_STAGE) for each in estimators]
+        self.alike = [[at for at, other in enumerate(kinds) if other == kind] for kind in kinds]
+        self.locks = {alike[0]: threading.Lock() for alike in self.alike}
+        self.models: dict[int, ALSModel] = {}
+
+    def model(self, index: int) -> ALSModel:
+        alike = self.alike[index]
+        with self.locks[alike[0]]:
+            if index not in self.models:
+                some = [self.estimators[at] for at in alike]
+                self.models |= dict(zip(alike, _fit_together(some, self.dataset), strict=True))
+            return self.models.pop(index)
+
+
+def _fit_together(estimators: Sequence[ALS], dataset: DataFrame) -> list[ALSModel]:
+    """Models of estimators that differ in nothing of `_OF_THE_STAGE`."""
+    for each in estimators:
+        params.check(each)
+    first, spark = estimators[0], dataset.sparkSession
+    n_blocks = first.getNumUserBlocks(), first.getNumItemBlocks()
+    folder, every = value_of(first, "checkpointDir"), first.getCheckpointInterval()
+    plane = stage.choose_plane(spark, value_of(first, "plane"), folder)
+    layout = stage.layout(
+        spark, value_of(first, "numWorkers"), value_of(first, "threadsPerWorker"), n_blocks, plane
+    )
+    prepared = prepare(dataset, first.getUserCol(), first.getItemCol(), first.getRatingCol())
+    settings = Settings(
+        tuple(map(_problem, estimators)),
+        n_blocks,
+        layout,
+        stage.secret(),
+        stage.checkpoint_folder(spark, folder, every) if plane == "barrier" else None,
+        every,
+        plane,
+    )
+    logger.info(
+        "ALS on Spark learns from %s entries, in %d tasks with %d threads each (%s plane)",
+        f"{prepared.rows:,}", layout.workers, layout.threads, plane,
+    )  # fmt: skip
+    level = first.getFinalStorageLevel() if first.isSet("finalStorageLevel") else None
+    stored = stage.storage_level(level, layout.workers > 1)
+    between = stage.storage_level(first.getIntermediateStorageLevel(), False)
+    try:
+        fits = stage.fit(prepared.entries, settings, stored, between)
+        return [
+            _model(each, [_by_id(fitted, prepared, side, stored) for side in (USER, ITEM)], report)
+            for each, (fitted, report) in zip(estimators, fits, strict=True)
+        ]
+    finally:
+        for table in prepared.ids:
+            if table is not None:
+                table.unpersist()
+
+
+def _problem(estimator: ALS) -> Problem:
+    def value(name: str) -> Any:
+        return value_of(estimator, name)
+
+    implicit = value("implicitPrefs")
+    by_user_mean = implicit and value("confidence") == "log" and value("epsilon") is None
+    signed = functools.partial(
+        signed_confidence, scheme=value("confidence"), alpha=value("alpha"),
+        epsilon=value("epsilon") or 1.0,  # counts come divided by the mean
+    )  # fmt: skip
+    return Problem(
+        factors=value("rank"),
+        iterations=value("maxIter"),
+        seed=value("seed") & ((1 << _SEED_BITS) - 1),
+        regularization=value("regParam"),
+        exponent=value("regularizationExponent"),
+        unobserved_weight=value("unobservedWeight") if implicit else 0.0,
+        signed=signed if implicit else None,
+        by_user_mean=by_user_mean,
+        cg_steps=value("cgSteps") if value("solver") == "cg" else 0,
+        bias=value("bias"),
+        nonnegative=value("nonnegative"),
+        acceleration=value("acceleration"),
+        init_scale=0.1 if implicit else 1.0,
+        half=value("wire") == "bfloat16",
+        loss=value("computeLoss"),
+        split_head=value("splitHead"),
+    )
+
+
+def _model(estimator: ALS, factors: list[DataFrame], report: dict[str, Any]) -> ALSModel:
+    users, items = factors
+    model = ALSModel(estimator.getRank(), users, items, Summary.of(report))
+    for name in _OF_THE_MODEL:
+        if estimator.isDefined(name):
+            model.set(model.getParam(name), value_of(estimator, name))
+    model.set(model.mean, report["mean"])
+    return model
 
 
 def _by_id(fitted: DataFrame, prepared: Prepared, side: int, level: Any) -> DataFrame:

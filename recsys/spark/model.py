@@ -11,7 +11,7 @@ from pyspark.ml.util import MLReadable, MLReader, MLWriter
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from recsys import ImplicitALS, checks
+from recsys import ExplicitALS, ImplicitALS, checks
 from recsys.distributed import ITEM, USER
 from recsys.interactions import Ids
 from recsys.models import internal
@@ -210,32 +210,17 @@ class ALSModel(Model, ALSModelParams, SchemeParams, MLReadable):
 
     # ---- elsewhere -----------------------------------------------------------------------------
 
-    def to_recsys(self) -> ImplicitALS:
-        """The model in this process, ids included, with all that `recsys.ImplicitALS` can do.
+    def to_recsys(self) -> ImplicitALS | ExplicitALS:
+        """The model in this process, ids included: with `implicitPrefs` a `recsys.ImplicitALS`, of
+        ratings a `recsys.ExplicitALS`.
 
         Its factors are collected here: 4 bytes a factor of every user and item. What the model was
         trained on is not, so that lists have to be asked for with ``filter_seen=False``, or with
-        the entries of their users. Who is folded in has `regParam` as its lambda, not multiplied by
-        the number of entries, see "Coming from Spark ALS".
-
-        Raises
-        ------
-        TypeError
-            The model is one of ratings (``implicitPrefs=False``).
+        the entries of their users. Who is folded into an `ImplicitALS` has `regParam` as its
+        lambda, not multiplied by the number of entries, see "Coming from Spark ALS".
         """
-        if not self.getOrDefault(self.implicitPrefs):
-            raise TypeError(
-                "only models with implicitPrefs=True become a recsys.ImplicitALS; of this one read "
-                "userFactors and itemFactors"
-            )
         bias, mean = self.getOrDefault(self.bias), self.getOrDefault(self.mean)
-        model = ImplicitALS(
-            self.rank, alpha=self.getOrDefault(self.alpha) or 1.0, bias=bias,
-            confidence=self.getOrDefault(self.confidence), epsilon=value_of(self, "epsilon"),
-            regularization=self.getOrDefault(self.regParam),
-            unobserved_weight=self.getOrDefault(self.unobservedWeight),
-            nonnegative=self.getOrDefault(self.nonnegative),
-        )  # fmt: skip
+        model = self._unfitted(bias)
         sides = (self.userFactors, self.itemFactors)
         (users, x), (items, y) = (_collected(each, self._width) for each in sides)
         if bias:
@@ -248,6 +233,19 @@ class ALSModel(Model, ALSModelParams, SchemeParams, MLReadable):
             model, Ids.of(users), Ids.of(items), (self.getUserCol(), self.getItemCol())
         )
         return model
+
+    def _unfitted(self, bias: bool) -> ImplicitALS | ExplicitALS:
+        common = {
+            "bias": bias, "regularization": self.getOrDefault(self.regParam),
+            "nonnegative": self.getOrDefault(self.nonnegative),
+        }  # fmt: skip
+        if not self.getOrDefault(self.implicitPrefs):
+            return ExplicitALS(self.rank, **common)
+        return ImplicitALS(
+            self.rank, alpha=self.getOrDefault(self.alpha) or 1.0,
+            confidence=self.getOrDefault(self.confidence), epsilon=value_of(self, "epsilon"),
+            unobserved_weight=self.getOrDefault(self.unobservedWeight), **common,
+        )  # fmt: skip
 
     def write(self) -> MLWriter:
         """Saves in MLlib's layout: metadata, userFactors, itemFactors."""

@@ -72,8 +72,19 @@ class MoreParams(SchemeParams):
         "folder for checkpoints; unset: that of SparkContext.setCheckpointDir",
         TypeConverters.toString,
     )
+    plane = _param(
+        "plane",
+        "'barrier' (one stage, factors from memory to memory), 'shuffle' (Spark's own shuffles) or "
+        "'auto' (the former where Spark allows it)",
+        TypeConverters.toString,
+    )
     wire = _param(
         "wire", "'float32' or 'bfloat16': how factors travel between tasks", TypeConverters.toString
+    )
+    splitHead = _param(
+        "splitHead",
+        "solve the items with most entries from sums over users, where that saves bytes",
+        TypeConverters.toBoolean,
     )
     computeLoss = _param(
         "computeLoss", "compute the objective at every iteration", TypeConverters.toBoolean
@@ -83,7 +94,7 @@ class MoreParams(SchemeParams):
         super().__init__(*args)
         self._setDefault(
             solver="cholesky", cgSteps=3, confidence="linear", unobservedWeight=1.0, bias=False,
-            acceleration=False, wire="float32", computeLoss=False,
+            acceleration=False, plane="auto", wire="float32", splitHead=True, computeLoss=False,
         )  # fmt: skip
 
 
@@ -129,6 +140,7 @@ def check(params: Params) -> None:
         checks.number("regularizationExponent", value("regularizationExponent"))
     checks.choice("solver", value("solver"), ("cholesky", "cg"))
     checks.choice("confidence", value("confidence"), ("linear", "log", "scaled"))
+    checks.choice("plane", value("plane"), ("auto", "barrier", "shuffle"))
     checks.choice("wire", value("wire"), ("float32", "bfloat16"))
     if value("bias") and value("wire") == "bfloat16":
         raise ValueError(

@@ -1,4 +1,4 @@
-"""The three steps of a fit on Spark, by the DataFrame API alone.
+"""The three steps of a fit on Spark, by the DataFrame API alone; see shuffle.py for another way.
 
     entries --cut--> pieces --shuffle--> [barrier stage: the whole fit] --shuffle--> factors
 
@@ -21,16 +21,25 @@ from typing import Any
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 
+from recsys.distributed import Problem, steps, supersteps
+from recsys.memory import available_memory
+from recsys.spark.shuffle import ShuffleEngine
 from recsys.spark.tasks import Layout, Settings
 
 logger = logging.getLogger("recsys")
 
-SCHEMA = "side int, key bigint, features array<float>, log string"
+SCHEMA = "model int, side int, key bigint, features array<float>, log string"
 _PIECES = "rank int, side int, data binary"
 _CUT_AT = 1 << 19  # entries that are cut together
 _PIECE = 1 << 13  # entries in a piece, 160 KB: ten thousand of them come in one Arrow batch
 _OUT = 1 << 12  # rows of factors in a batch
 _one_at_a_time = threading.Lock()  # two barrier stages could each wait for the other's slots
+
+_DYNAMIC = "spark.dynamicAllocation.enabled"
+_ENCRYPTED = (
+    "spark.network.crypto.enabled", "spark.ssl.rpc.enabled",
+    "spark.authenticate.enableSaslEncryption",
+)  # fmt: skip
 
 _DEFINITE = {
     "CheckpointError": OSError,
@@ -41,8 +50,17 @@ _DEFINITE = {
 }
 
 
-def fit(entries: DataFrame, settings: Settings, level: StorageLevel) -> tuple[DataFrame, dict]:
-    """Factors by (side, key), stored on the executors, and what rank 0 reports of the fit.
+def fit(
+    entries: DataFrame, settings: Settings, stored: StorageLevel, between: StorageLevel
+) -> list[tuple[DataFrame, dict]]:
+    """Of each problem factors by (side, key), stored on the executors, and what is reported of it.
+
+    Parameters
+    ----------
+    entries : DataFrame
+    settings : Settings
+    stored, between : StorageLevel
+        Of factors, and of what the shuffle plane stores meanwhile.
 
     Raises
     ------
@@ -51,8 +69,16 @@ def fit(entries: DataFrame, settings: Settings, level: StorageLevel) -> tuple[Da
     RuntimeError
         Spark gave up.
     """
+    pieces = entries.mapInArrow(cutter(settings.n_blocks, settings.layout.workers), _PIECES)
+    if settings.plane == "barrier":
+        return _in_one_stage(pieces, settings, stored)
+    return [_by_shuffles(pieces, each, settings, stored, between) for each in settings.problems]
+
+
+def _in_one_stage(
+    pieces: DataFrame, settings: Settings, level: StorageLevel
+) -> list[tuple[DataFrame, dict]]:
     world = settings.layout.workers
-    pieces = entries.mapInArrow(cutter(settings.n_blocks, world), _PIECES)
     with _one_at_a_time:
         fitted = (
             pieces.repartitionById(world, "rank")
@@ -62,33 +88,68 @@ def fit(entries: DataFrame, settings: Settings, level: StorageLevel) -> tuple[Da
             .persist(level)
         )
         # What is lost of them, copies and all, is made again: not so after a local checkpoint
-        reports = [json.loads(row["log"]) for row in fitted.where("log is not null").collect()]
-    reports.sort(key=lambda each: each["rank"])
-    failed = [each for each in reports if "error" in each]
+        logs = fitted.where("log is not null").select("model", "log").collect()
+    reports = [(row["model"], json.loads(row["log"])) for row in logs]
+    failed = [report for _, report in reports if "error" in report]
     if failed:
-        worst = min(failed, key=lambda each: each["error"] not in _DEFINITE)
+        worst = min(failed, key=lambda each: (each["error"] not in _DEFINITE, each["rank"]))
         raise _DEFINITE.get(worst["error"], RuntimeError)(worst["message"])
-    return fitted, reports[0]
+    of_first = {model: report for model, report in reports if report["rank"] == 0}
+    return [
+        (fitted.where(f"model = {model}"), of_first[model])
+        for model in range(len(settings.problems))
+    ]
+
+
+def _by_shuffles(
+    pieces: DataFrame,
+    problem: Problem,
+    settings: Settings,
+    stored: StorageLevel,
+    between: StorageLevel,
+) -> tuple[DataFrame, dict]:
+    layout = settings.layout
+    lasting = storage_level(None, layout.workers > 1)
+    engine = ShuffleEngine(
+        pieces, layout.workers, between, lasting, settings.every,
+        _spark_folder(pieces.sparkSession) is not None, _profile(layout.cores),
+    )  # fmt: skip
+    job = steps.Job(problem, settings.n_blocks, layout.workers, layout.threads, available_memory)
+    try:
+        job, report, calls = supersteps.fit(job, engine)
+        factors = engine.factors(job, calls, SCHEMA, _OUT)
+        fitted = factors.repartition(max(settings.n_blocks), "side", "key").persist(stored)
+        fitted.count()
+    finally:
+        engine.close()
+    return fitted, vars(report)
 
 
 # ---- before the stage --------------------------------------------------------------------------
 
 
 def layout(
-    spark: SparkSession, workers: int | None, threads: int | None, n_blocks: tuple[int, int]
+    spark: SparkSession,
+    workers: int | None,
+    threads: int | None,
+    n_blocks: tuple[int, int],
+    plane: str = "barrier",
 ) -> Layout:
-    """How many tasks; ValueError where Spark could not run them all at the same time."""
-    _check_barriers(spark)
+    """How many tasks; ValueError where Spark could not run them all at the same time, and has to.
+
+    Where executors come and go there are as many tasks as blocks."""
     at_a_time, is_local = slots(spark)
     cpus = int(_setting(spark, "spark.task.cpus", "1"))
     cores = threads if threads != cpus and _schedules_by_stage(spark) else None
     if cores is not None:
         at_a_time = max(1, at_a_time * cpus // cores)
-    if workers is None:
+    if workers is None and _is_on(spark, _DYNAMIC):
+        workers = max(n_blocks)
+    elif workers is None:
         # in one process one task with all its threads has nobody to send factors to
         workers = 1 if is_local else min(at_a_time, max(n_blocks))
         threads = threads or (at_a_time if is_local else cpus)
-    elif workers > at_a_time:
+    elif workers > at_a_time and plane == "barrier":
         raise ValueError(
             f"numWorkers={workers}, but Spark can run only {at_a_time} tasks at a time here: lower "
             "it, or add executors"
@@ -111,18 +172,37 @@ def _profile(cores: int | None) -> dict[str, Any]:
     return {"profile": ResourceProfileBuilder().require(TaskResourceRequests().cpus(cores)).build}
 
 
-def _check_barriers(spark: SparkSession) -> None:
-    if _is_on(spark, "spark.dynamicAllocation.enabled"):
+def choose_plane(spark: SparkSession, wanted: str, checkpoint_dir: str | None) -> str:
+    """ "barrier" or "shuffle", by what is wanted ("auto": either) and what Spark allows.
+
+    Raises
+    ------
+    ValueError
+        Spark does not allow the plane that is wanted, or this has no use for `checkpoint_dir`.
+    """
+    forbids = "" if wanted == "shuffle" else _forbids_barriers(spark)
+    if forbids and wanted == "barrier":
+        raise ValueError(f"{forbids}: leave plane at 'auto', or start an application without it")
+    plane = "shuffle" if forbids or wanted == "shuffle" else "barrier"
+    if forbids:
+        logger.info("%s: factors go through Spark's own shuffles, which takes longer", forbids)
+    if plane == "shuffle" and checkpoint_dir is not None:
         raise ValueError(
-            "spark.dynamicAllocation.enabled is true, and Spark then refuses barrier stages, which "
-            "a fit is made of: start the application with a fixed number of executors"
+            f"checkpointDir={checkpoint_dir!r} is not used by the shuffle plane"
+            f"{', which is taken as ' + forbids if forbids else ''}: unset it, and call "
+            "SparkContext.setCheckpointDir, which is"
         )
-    for name in ("spark.network.crypto.enabled", "spark.ssl.rpc.enabled"):
+    return plane
+
+
+def _forbids_barriers(spark: SparkSession) -> str:
+    """Which setting does, and why; "" if none does."""
+    if _is_on(spark, _DYNAMIC):
+        return f"{_DYNAMIC} is true, and Spark then refuses barrier stages"
+    for name in _ENCRYPTED:
         if _is_on(spark, name):
-            raise ValueError(
-                f"{name} is true, but factors would travel between executors unencrypted: fit in "
-                "an application without it, in a network that is trusted"
-            )
+            return f"{name} is true, and tasks would send each other factors unencrypted"
+    return ""
 
 
 def _is_on(spark: SparkSession, name: str) -> bool:
@@ -154,12 +234,18 @@ def storage_level(name: str | None, executors_can_be_lost: bool) -> StorageLevel
     return getattr(StorageLevel, name)
 
 
+def _spark_folder(spark: SparkSession) -> str | None:
+    """The application's folder for checkpoints; None over Spark Connect."""
+    if getattr(spark, "_jsc", None) is None:
+        return None
+    return spark.sparkContext.getCheckpointDir()
+
+
 def checkpoint_folder(spark: SparkSession, folder: str | None, every: int) -> str | None:
     """A folder of its own for a fit, or None."""
     if every < 1:
         return None
-    if folder is None and getattr(spark, "_jsc", None) is not None:
-        folder = spark.sparkContext.getCheckpointDir()
+    folder = folder or _spark_folder(spark)
     if folder is None:
         logger.info(
             "no checkpoints: there is no folder for them, see checkpointDir; a fit that loses an "

@@ -25,14 +25,15 @@ class Layout(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """What the tasks of a fit are told."""
+    """What the tasks of a fit are told, and where it runs."""
 
-    problem: Problem
+    problems: tuple[Problem, ...]
     n_blocks: tuple[int, int]
     layout: Layout
     secret: bytes
     checkpoints: str | None
     every: int
+    plane: str = "barrier"
 
 
 def cut(
@@ -73,7 +74,7 @@ def _cut(
 def work(
     batches: Iterator[pa.RecordBatch], settings: Settings, most: int
 ) -> Iterator[pa.RecordBatch]:
-    """A rank of a fit: its log, then its factors.
+    """A rank of some fits: of each its log, then its factors.
 
     What would be raised again by another attempt is written into the log; Spark would try four
     times, and tell of one task that lost another.
@@ -101,19 +102,29 @@ def work(
         every=settings.every,
     )
     try:
-        pieces = _pieces(batches)
-        keys, factors, report = distributed.fit(place, pieces, settings.n_blocks, settings.problem)
+        fits = distributed.fit_each(place, pieces_of(batches), settings.n_blocks, settings.problems)
+        for model, (keys, factors, report) in enumerate(fits):
+            yield _log(model, {"rank": rank, **vars(report)})
+            bias = settings.problems[model].bias
+            yield from factors_by_key(model, keys, factors, bias, report.mean, most)
     except (CheckpointError, FloatingPointError, MemoryError, PeerGaveUpError, ValueError) as error:
-        yield _log({"rank": rank, "error": type(error).__name__, "message": str(error)})
-        return
-    yield _log({"rank": rank, **vars(report)})
+        yield _log(None, {"rank": rank, "error": type(error).__name__, "message": str(error)})
+
+
+def factors_by_key(
+    model: int,
+    keys: tuple[np.ndarray, np.ndarray],
+    factors: tuple[np.ndarray, np.ndarray],
+    bias: bool,
+    mean: float,
+    most: int,
+) -> Iterator[pa.RecordBatch]:
+    """Both sides, so many rows in a batch."""
     for side in (USER, ITEM):
         for begin in range(0, len(keys[side]), most):
             at = slice(begin, begin + most)
             rows = factors[side][at]
-            if settings.problem.bias:
-                rows = _with_bias(side, rows, report.mean)
-            yield _rows(side, keys[side][at], rows)
+            yield _rows(model, side, keys[side][at], _with_bias(side, rows, mean) if bias else rows)
 
 
 def _with_bias(side: int, rows: np.ndarray, mean: float) -> np.ndarray:
@@ -125,7 +136,8 @@ def _with_bias(side: int, rows: np.ndarray, mean: float) -> np.ndarray:
     )
 
 
-def _pieces(batches: Iterator[pa.RecordBatch]) -> tuple[list, list]:
+def pieces_of(batches: Iterator[pa.RecordBatch]) -> tuple[list, list]:
+    """What a rank was sent by user and by item."""
     pieces: tuple[list, list] = ([], [])
     for batch in batches:
         for side, data in zip(batch.column(0).to_pylist(), batch.column(1), strict=True):
@@ -133,8 +145,9 @@ def _pieces(batches: Iterator[pa.RecordBatch]) -> tuple[list, list]:
     return pieces
 
 
-def _log(entry: dict[str, Any]) -> pa.RecordBatch:
+def _log(model: int | None, entry: dict[str, Any]) -> pa.RecordBatch:
     return _batch(
+        pa.array([model], pa.int32()),
         pa.array([None], pa.int32()),
         pa.array([None], pa.int64()),
         pa.array([None], pa.list_(pa.float32())),
@@ -142,8 +155,9 @@ def _log(entry: dict[str, Any]) -> pa.RecordBatch:
     )
 
 
-def _rows(side: int, keys: np.ndarray, factors: np.ndarray) -> pa.RecordBatch:
+def _rows(model: int, side: int, keys: np.ndarray, factors: np.ndarray) -> pa.RecordBatch:
     return _batch(
+        pa.array(np.full(len(keys), model, np.int32)),
         pa.array(np.full(len(keys), side, np.int32)),
         pa.array(keys),
         lists(factors),
@@ -152,7 +166,7 @@ def _rows(side: int, keys: np.ndarray, factors: np.ndarray) -> pa.RecordBatch:
 
 
 def _batch(*columns: pa.Array) -> pa.RecordBatch:
-    return pa.RecordBatch.from_arrays(list(columns), ["side", "key", "features", "log"])
+    return pa.RecordBatch.from_arrays(list(columns), ["model", "side", "key", "features", "log"])
 
 
 def lists(factors: np.ndarray) -> pa.ListArray:

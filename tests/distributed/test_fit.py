@@ -1,16 +1,18 @@
 """Ranks that are threads find what one process finds, and the same bits however many they are."""
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from distributed_problem import LOG, alone, entries, problem
 
-from recsys.distributed import Place, fit
-from recsys.distributed.fit import memory_of
-from recsys.distributed.local import fit_in_threads, in_threads
-from recsys.distributed.mesh import PeerError, PeerGaveUpError
-from recsys.distributed.rank import Rank, from_half, start, to_half
+from recsys.distributed import Place, blocks, fit, fit_each, local
+from recsys.distributed.limits import memory_of
+from recsys.distributed.local import fit_in_steps, fit_in_threads, in_threads
+from recsys.distributed.mesh import NotDeterministicError, PeerError, PeerGaveUpError
+from recsys.distributed.problem import from_half, start, to_half
+from recsys.distributed.rank import Rank
 
 KINDS = {
     "exact": {},
@@ -83,6 +85,73 @@ def test_the_same_bits_for_any_number_of_ranks(kind):
         assert np.array_equal(other.keys[0], np.unique(users))
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_step_by_step_the_bits_are_the_same(kind):
+    """With no connections: what ranks send goes through an engine."""
+    told = problem(loss=True, **KINDS[kind])
+    users, items, values = entries()
+    one = fit_in_threads(users, items, values, (8, 5), 1, told)
+    other = fit_in_steps(users, items, values, (8, 5), 3, told)
+    assert bits(other) == bits(one)
+    assert other.report.losses == one.report.losses
+    assert other.report.momentum == one.report.momentum
+
+
+def test_errors_of_a_step_are_errors_of_the_fit():
+    users, items, values = entries()
+    with pytest.raises(FloatingPointError, match="factors of the users are not finite"):
+        fit_in_steps(users, items, values, (3, 3), 2, problem(init_scale=1e30))
+    with pytest.raises(FloatingPointError, match="finite"):
+        fit_in_steps(users, items, values * np.float32(1e37), (3, 3), 2, problem(signed=None))
+
+
+def test_steps_that_have_read_different_entries_say_so(monkeypatch):
+    users, items, values = entries()
+    reads = blocks.split
+
+    def differ(rows, columns, *args):
+        yield from reads(rows[: len(rows) - 900 * (rows is items)], columns, *args)
+
+    monkeypatch.setattr(local, "split", differ)
+    with pytest.raises(NotDeterministicError, match="must give the same rows"):
+        fit_in_steps(users, items, values, (3, 3), 2, problem())
+
+
+def skewed(n_users=3000):
+    """Eight items that half of the users have, and a long tail."""
+    rng = np.random.default_rng(0)
+    popular = np.argsort(rng.random((n_users, 8)), axis=1)[:, :4]
+    items = np.column_stack([popular, 8 + rng.integers(0, 400, n_users)]).ravel()
+    values = rng.choice([1, 2, 5, -1], len(items), p=[0.5, 0.3, 0.15, 0.05])
+    return np.repeat(np.arange(n_users), 5) * 3 - 7, items * 2**33, values.astype(np.float32)
+
+
+@pytest.mark.parametrize("kind", ["exact", "ratings", "mean", "biases"])
+def test_the_head_is_solved_from_sums(kind, caplog):
+    """With fewer bytes sent, the objective of one process, and the same bits however many ranks
+    there are and however they talk."""
+    told = problem(loss=True, **KINDS[kind] | {"factors": 4, "iterations": 2})
+    with caplog.at_level("INFO", "recsys"):
+        one = fit_in_threads(*skewed(), (3, 6), 1, told)
+    assert f"the {9 if told.bias else 8} items with most entries are solved" in caplog.text
+    two = fit_in_threads(*skewed(), (3, 6), 2, told, num_threads=2)
+    assert bits(two) == bits(one) == bits(fit_in_threads(*skewed(), (3, 6), 5, told))
+    assert bits(fit_in_steps(*skewed(), (3, 6), 2, told)) == bits(one)
+    *_, loss = alone(*skewed(), told)
+    assert one.report.losses[-1] == pytest.approx(loss, rel=1e-6)
+    whole = fit_in_threads(*skewed(), (3, 6), 2, replace(told, split_head=False))
+    assert whole.report.losses[-1] == pytest.approx(loss, rel=1e-6) and bits(whole) != bits(one)
+    assert two.report.bytes_sent < 0.75 * whole.report.bytes_sent
+
+
+@pytest.mark.parametrize("changed", [{"nonnegative": True}, {"cg_steps": 3}])
+def test_no_head_where_rows_are_not_solved_exactly(changed, caplog):
+    told = problem(factors=4, iterations=1, **changed)
+    with caplog.at_level("INFO", "recsys"):
+        fit_in_threads(*skewed(300), (3, 6), 2, told)
+    assert "most entries" not in caplog.text
+
+
 def test_long_rows_have_the_same_bits_on_any_number_of_ranks():
     """Those that gather so much that they are solved in groups, column block by column block."""
     rng = np.random.default_rng(0)
@@ -125,9 +194,30 @@ def test_a_fit_goes_on_from_its_last_checkpoint_with_the_same_bits(kind):
     fit_in_threads(*entries(), (4, 4), 2, told, store=store, every=2)
     assert store.cleared and len(store.files) == 2 * 3
     # one rank had not written its last one when it was lost
-    del store.files["rank-1-of-2-iteration-6.factors"]
+    del store.files["rank-1-of-2-model-0-iteration-6.factors"]
     again = fit_in_threads(*entries(), (4, 4), 2, told, store=store, every=2)
     assert again.report.first == 4 and bits(again) == bits(whole)
+
+
+def test_fits_to_the_same_entries_go_on_from_their_own_checkpoints():
+    users, items, values = entries()
+    told = [problem(iterations=5), problem(factors=4, iterations=5)]
+    alone = [fit_in_threads(users, items, values, (4, 4), 1, each) for each in told]
+    store = Memory()
+    pieces = [piece for _, piece in blocks.split(users, items, values, 4, 1, 1 << 20)]
+    others = [piece for _, piece in blocks.split(items, users, values, 4, 1, 1 << 20)]
+    place = Place(0, 1, "127.0.0.1", lambda text: [text], b"secret", store=store, every=2)
+    for lost in ((), ("rank-0-of-1-model-0-iteration-4.factors",)):
+        for name in lost:
+            del store.files[name]
+        found = list(fit_each(place, (pieces, others), (4, 4), told))
+        assert [each.report.first for each in found] == ([2, 4] if lost else [0, 0])
+        for one, other in zip(alone, found, strict=True):
+            order = [np.argsort(keys) for keys in other.keys]
+            assert all(
+                np.array_equal(a, b[at])
+                for a, b, at in zip(one.factors, other.factors, order, strict=True)
+            )
 
 
 @pytest.mark.parametrize(
@@ -137,21 +227,21 @@ def test_a_damaged_checkpoint_is_an_error(damage):
     store = Memory()
     fit_in_threads(*entries(), (4, 4), 2, problem(), store=store, every=3)
     store.files = {name: damage(data) for name, data in store.files.items()}
-    with pytest.raises(ValueError, match=r"rank-\d-of-2-iteration-3.*damaged"):
+    with pytest.raises(ValueError, match=r"rank-\d-of-2-model-0-iteration-3.*damaged"):
         fit_in_threads(*entries(), (4, 4), 2, problem(), store=store, every=3)
 
 
 def test_a_rank_that_dies_is_an_error_everywhere(monkeypatch):
     """Within seconds, and not a hang."""
-    solve = Rank._half_sweep
+    solve = Rank.half_sweep
 
     def dies(self, *args):
         if self.mesh.rank == 1 and len(self.report.seconds) == 1:
             self.mesh.close()
             raise SystemExit("killed")
-        solve(self, *args)
+        return solve(self, *args)
 
-    monkeypatch.setattr(Rank, "_half_sweep", dies)
+    monkeypatch.setattr(Rank, "half_sweep", dies)
     errors = each_error(3, problem())
     assert isinstance(errors[1], SystemExit)
     for rank in (0, 2):
@@ -160,14 +250,14 @@ def test_a_rank_that_dies_is_an_error_everywhere(monkeypatch):
 
 
 def test_a_rank_that_gives_up_says_why(monkeypatch):
-    solve = Rank._half_sweep
+    solve = Rank.half_sweep
 
     def fails(self, *args):
         if self.mesh.rank == 2 and len(self.report.seconds) == 1:
             raise FloatingPointError("row 7 has no finite solution")
-        solve(self, *args)
+        return solve(self, *args)
 
-    monkeypatch.setattr(Rank, "_half_sweep", fails)
+    monkeypatch.setattr(Rank, "half_sweep", fails)
     errors = each_error(3, problem())
     assert isinstance(errors[2], FloatingPointError)
     assert isinstance(errors[0], PeerGaveUpError) and "row 7 has no finite" in str(errors[0])

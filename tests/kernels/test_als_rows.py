@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twins import of_twin
 
-from recsys.kernels import _als, make_sides
-from recsys.kernels.reference import als_loss, als_rows
+from recsys.kernels import _als, make_sides, solve_summed
+from recsys.kernels.reference import als_equations, als_loss, als_rows, als_summed_rows
 
 TOLERANCE = {np.float32: 2e-4, np.float64: 1e-9}
 WRITTEN = ("solved", "failed", "row_loss")
@@ -314,3 +314,58 @@ def test_entries_beyond_two_to_the_31(isa):
     }
     got = solve(_als.als_rows, args, isa=isa, num_threads=1)["solved"]
     assert_rows_close(got[1:], solve(als_rows, args)["solved"][1:], 1e-4)
+
+
+@pytest.mark.parametrize(
+    "case, f, offsets, w0",
+    [
+        ("every length", 1, True, 1.0),
+        ("every length", 17, False, 0.3),
+        ("mixed", 65, True, 1.5),
+        ("mixed", 130, True, 0.0),
+        ("nothing stored", 16, True, 1.0),
+    ],
+)
+@pytest.mark.parametrize("ratings", [False, True])
+def test_summed_equations_are_those_of_all_entries(isa, dtype, case, f, offsets, w0, ratings):
+    """As their twins have them, and of two halves of the columns together a row's solution."""
+    args = arguments(CASES[case](), f, dtype, w0=w0, lambda_=0.5, exponent=0.5, offsets=offsets)
+    shared = {"unobserved_weight": w0, "ratings": ratings}
+    total = 0
+    for part in (0, 1):
+        entries = args["indices"] % 2 == part
+        before = np.concatenate([[0], np.cumsum(entries)])[args["indptr"]]
+        rows = {
+            "indptr": before, "indices": args["indices"][entries],
+            "confidence": args["confidence"][entries], "order": args["order"],
+            "fixed": args["fixed"], "offsets": args["offsets"], "factors": f,
+        }  # fmt: skip
+        found, expected = (np.full((len(before) - 1, f * (f + 3) // 2), np.nan) for _ in range(2))
+        _als.als_equations(**rows, equations=found, **shared, isa=isa, num_threads=2)
+        als_equations(**rows, equations=expected, **shared)
+        assert_rows_close(found, expected, TOLERANCE[dtype])
+        total = total + expected
+    by_row = {"eigenvalues": args["eigenvalues"], "regularization": args["regularization"]}
+    by_row |= {"unobserved_weight": w0, "floor": args["floor"]}
+    if offsets:
+        by_row["common"] = args["common"].astype(np.float64)
+    solved, expected = (np.zeros(args["solved"].shape) for _ in range(2))
+    failed = np.zeros(len(solved), np.uint8)
+    _als.als_summed_rows(total, solved, **by_row, failed=failed, isa=isa, num_threads=2)
+    als_summed_rows(total, expected, **by_row, failed=failed)
+    assert not failed.any()
+    assert_rows_close(solved, expected, 1e-9)
+    whole = solve(als_rows, args | {"ratings": ratings, "confidence": args["confidence"]})
+    assert_rows_close(solved, whole["solved"].astype(np.float64), TOLERANCE[dtype])
+
+
+def test_summed_rows_that_have_no_solution_are_marked():
+    failed = np.zeros(2, np.uint8)
+    sums = np.array([[1.0, 0.0, 1.0, 1.0, 1.0], [1e300, 0, 1e300, 1.0, np.inf]])
+    solved, ones = np.zeros((2, 2)), np.ones(2)
+    how = {"isa": _als.AVAILABLE_ISAS[-1], "num_threads": 1}
+    _als.als_summed_rows(sums, solved, ones, ones, 1.0, 1e-16, failed, **how)
+    assert failed.tolist() == [0, 1] and np.allclose(solved[0], 1 / 3)
+    with pytest.raises(FloatingPointError, match="row 1 of those with most entries"):
+        solve_summed(sums, ones, ones, 1.0)
+    assert solve_summed(sums[:0], ones, ones[:0], 1.0).shape == (0, 2)

@@ -100,6 +100,12 @@ static void drive_als(const recsys_table *table, int is_double, int64_t f, const
         table->als_loss(&p, ROWS / 2, ROWS, NULL);
         check(all_finite(p.row_loss, ROWS, 1), "als_loss", f);
     }
+    p.equations = exactly(8 * ROWS * (f * (f + 3) / 2), 8);
+    memset(scratch, 0xff, (size_t)bytes);
+    table->als_equations(&p, 0, ROWS, scratch);
+    memset(scratch, 0xff, (size_t)bytes);
+    table->als_summed_rows(&p, 0, ROWS, scratch);
+    if (s->most < 1e9) check(all_finite(p.solved, ROWS * f, is_double), "als_summed_rows", f);
     p.row_loss = NULL; /* not asked for */
     table->als_rows(&p, ROWS - 40, ROWS, scratch);
     if (s->cg_steps == 0) {

@@ -89,8 +89,8 @@ def test_the_objective_is_mllibs(events, als, factors, implicit):
     assert loss == pytest.approx(theirs, rel=0.25)  # three iterations from different starts
 
 
-def test_the_bits_are_those_of_threads_without_spark(events, model, factors):
-    """Whatever the number of tasks, with the same seed and blocks."""
+def without_spark(events, iterations):
+    """The estimator of the fixture, by one rank that is a thread."""
     from functools import partial
 
     from recsys.distributed import Problem
@@ -99,17 +99,41 @@ def test_the_bits_are_those_of_threads_without_spark(events, model, factors):
 
     rows = np.array(events.collect())
     signed = partial(signed_confidence, scheme="linear", alpha=20.0, epsilon=1.0)
-    told = Problem(8, 4, 3, 0.5, None, 1.0, signed)
+    told = Problem(8, iterations, 3, 0.5, None, 1.0, signed, loss=True)
     users, items = rows[:, 0].astype(np.int64), rows[:, 1].astype(np.int64)
-    alone = fit_in_threads(users, items, rows[:, 2].astype(np.float32), (4, 4), 1, told)
+    return fit_in_threads(users, items, rows[:, 2].astype(np.float32), (4, 4), 1, told)
+
+
+def test_the_bits_are_those_of_threads_without_spark(events, model, factors):
+    """Whatever the number of tasks, with the same seed and blocks."""
+    alone = without_spark(events, 4)
     for side, (ids, array) in enumerate(factors(model)):
         assert ids == alone.keys[side].tolist()
         assert array.tobytes() == alone.factors[side].tobytes()
 
 
+def test_the_shuffle_plane_gives_the_same_bits(events, als, factors, caplog):
+    """With a lineage that is cut on the way, in more tasks than Spark can run at a time."""
+    estimator = als(
+        plane="shuffle", numWorkers=3, checkpointInterval=1, computeLoss=True, maxIter=2
+    )
+    with caplog.at_level("INFO", "recsys"):
+        found = estimator.fit(events)
+    assert "(shuffle plane)" in caplog.text and "iteration 2: " in caplog.text
+    alone = without_spark(events, 2)
+    assert found.summary.losses == alone.report.losses
+    for side, (_, array) in enumerate(factors(found)):
+        assert array.tobytes() == alone.factors[side].tobytes()
+
+
 def test_one_task_gives_the_same_bits(events, als, model, factors):
     assert bits(factors(als(numWorkers=1).fit(events))) == bits(factors(model))
-    assert bits(factors(als(seed=4).fit(events))) != bits(factors(model))
+
+
+def test_errors_of_a_step_are_raised_once(events, als):
+    huge = events.selectExpr("user", "item", "rating * 1e37D rating")
+    with pytest.raises((ValueError, FloatingPointError), match="alpha"):
+        als(alpha=1000.0, plane="shuffle").fit(huge)
 
 
 def test_further_params(events, als):
@@ -291,10 +315,32 @@ def test_a_model_in_this_process(model, factors):
     assert [own[items.index(each)] for each in ids] == pytest.approx(scores, rel=1e-5)
 
 
+def test_models_of_several_settings_share_one_stage(events, als, model, factors, monkeypatch):
+    """Each as if it were fitted alone; asked for by threads at once, as CrossValidator does."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from recsys.spark import stage
+
+    stages = []
+    fit = stage.fit
+    monkeypatch.setattr(stage, "fit", lambda *args: stages.append(args) or fit(*args))
+    estimator = als(maxIter=4, computeLoss=True)
+    maps = [{}, {estimator.regParam: 5.0, estimator.maxIter: 2}, {estimator.rank: 4}]
+    found = estimator.fitMultiple(events, maps)
+    with ThreadPoolExecutor(3) as pool:
+        models = dict(pool.map(lambda _: next(found), maps))
+    assert len(stages) == 1 and next(found, None) is None
+    assert bits(factors(models[0])) == bits(factors(model))
+    assert len(models[1].summary.losses) == 2 and models[1].getOrDefault("regParam") == 5.0
+    assert models[2].rank == 4 == factors(models[2])[0][1].shape[1]
+
+
 def test_pipelines_and_cross_validation(events, als):
     from pyspark.ml import Pipeline
     from pyspark.ml.evaluation import RegressionEvaluator
     from pyspark.ml.tuning import CrossValidator, ParamGridBuilder
+
+    from recsys import ExplicitALS
 
     estimator = als(implicitPrefs=False, maxIter=2, coldStartStrategy="drop")
     grid = ParamGridBuilder().addGrid(estimator.regParam, [0.1, 1000.0]).build()
@@ -306,3 +352,7 @@ def test_pipelines_and_cross_validation(events, als):
     assert found.avgMetrics[0] < found.avgMetrics[1]
     [best] = found.bestModel.stages
     assert best.rank == 8 and best.getOrDefault("regParam") == 0.1
+    row = best.transform(events.limit(1)).first()
+    here = best.to_recsys()
+    assert isinstance(here, ExplicitALS) and here.regularization == 0.1
+    assert here.predict(row.user, row.item) == pytest.approx(row.prediction, rel=1e-5)

@@ -53,19 +53,20 @@ def slow(monkeypatch):
 
                 from recsys.distributed.rank import Rank
 
-                half_sweep = Rank._half_sweep
+                half_sweep = Rank.half_sweep
 
-                def waits(self, fixed, losses):
+                def waits(self, fixed, *args):
                     clock.sleep(seconds)
-                    half_sweep(self, fixed, losses)
+                    loss = half_sweep(self, fixed, *args)
                     number = len(self.report.seconds) + self.report.first
                     Path(folder, f"rank-{self.mesh.rank}").write_text(str(number))
+                    return loss
 
-                Rank._half_sweep = waits
+                Rank.half_sweep = waits
                 try:
                     yield from work(batches)
                 finally:
-                    Rank._half_sweep = half_sweep
+                    Rank.half_sweep = half_sweep
 
             return slow_work
 
@@ -94,6 +95,26 @@ def test_an_executor_killed_in_mid_fit_changes_no_bit(events, als, factors, slow
     assert killed and model.summary.resumed >= 2
     assert bits(factors(model)) == bits(whole)
     assert not any(folder.iterdir())  # those of the fit are gone
+
+
+def test_an_interrupted_driver_ends_the_tasks(events, als, slow, tmp_path):
+    """As by Ctrl-C; the next fit has all the slots it needs."""
+    slow(str(tmp_path), 0.1)
+    note, main = tmp_path / "rank-0", threading.get_ident()
+
+    def iteration():
+        return int(note.read_text() or 0) if note.exists() else 0
+
+    def interrupt():
+        while iteration() < 2:
+            time.sleep(0.05)
+        signal.pthread_kill(main, signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    with pytest.raises(KeyboardInterrupt):
+        als(maxIter=500).fit(events)
+    assert als(maxIter=1).fit(events).userFactors.count() == 300
+    assert iteration() <= 1  # of the next fit, and nobody writes another
 
 
 def test_what_an_executor_held_is_made_again_with_the_same_bits(events, als, factors):
@@ -158,15 +179,23 @@ def test_executors_without_recsys(events, als, monkeypatch):
         als().fit(events)
 
 
-def test_settings_that_forbid_barrier_stages_are_named(spark, events, als, monkeypatch):
+@pytest.mark.parametrize(
+    "name", ["spark.dynamicAllocation.enabled", "spark.network.crypto.enabled"]
+)
+def test_settings_that_forbid_barrier_stages(spark, events, als, monkeypatch, name):
+    """They are named, and lead to the other plane."""
     from recsys.spark import stage
 
-    for name in ("spark.dynamicAllocation.enabled", "spark.network.crypto.enabled"):
-        monkeypatch.setattr(
-            stage, "_setting", lambda spark, key, default, on=name: "true" if key == on else default
-        )
-        with pytest.raises(ValueError, match=name):
-            als().fit(events)
+    monkeypatch.setattr(
+        stage, "_setting", lambda spark, key, default: "true" if key == name else default
+    )
+    assert stage.choose_plane(spark, "auto", None) == "shuffle"
+    with pytest.raises(ValueError, match=rf"{name} is true.*plane at 'auto'"):
+        als(plane="barrier").fit(events)
+    with pytest.raises(ValueError, match=f"not used by the shuffle plane, which is .*{name}"):
+        als(checkpointDir="somewhere").fit(events)
+    if name == "spark.dynamicAllocation.enabled":
+        assert stage.layout(spark, None, None, (4, 7), "shuffle") == (7, 1, None)
 
 
 def test_threads_of_a_task_are_cores_where_spark_can_say_so(spark, monkeypatch):

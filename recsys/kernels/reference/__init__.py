@@ -3,7 +3,15 @@
 They are the specification; the tests hold the kernels to them.
 """
 
-from .als import als_loss, als_rows, column_sums, gramian, rotate
+from .als import (
+    als_equations,
+    als_loss,
+    als_rows,
+    als_summed_rows,
+    column_sums,
+    gramian,
+    rotate,
+)
 from .bpr import bpr_cells
 from .hybrid import hybrid_steps
 from .lmf import lmf_rows
@@ -14,9 +22,11 @@ from .slim import slim_rows
 from .topk import code_runs, topk
 
 __all__ = [
+    "als_equations",
     "als_loss",
     "als_nonnegative_rows",
     "als_rows",
+    "als_summed_rows",
     "bpr_cells",
     "code_runs",
     "column_sums",

@@ -121,6 +121,69 @@ def als_rows(
                 spans, offsets, ratings)  # fmt: skip
 
 
+def als_equations(
+    indptr,
+    indices,
+    confidence,
+    order,
+    fixed,
+    equations,
+    factors,
+    unobserved_weight,
+    offsets=None,
+    ratings=False,
+    *,
+    isa=None,
+    num_threads=1,
+):
+    """What the entries of the rows of `order` add to the equations that `als_rows` solves.
+
+    `equations`, (rows, f (f + 3) / 2) for f `factors`, becomes for each the upper triangle, row by
+    row, of sum_k (c_k - w0) y_k y_k', and behind it sum_k (c_k p_k - (c_k - w0) t_k) y_k. Columns
+    of `fixed` beyond f do not count.
+    """
+    offsets = np.zeros(len(fixed)) if offsets is None else np.asarray(offsets, dtype=np.float64)
+    upper = np.triu_indices(factors)
+    for u in order:
+        entries = slice(indptr[u], indptr[u + 1])
+        y = np.asarray(fixed[indices[entries], :factors], dtype=np.float64)
+        c, target = _entries(confidence[entries], ratings)
+        weight = c - unobserved_weight
+        pull = c * target - weight * offsets[indices[entries]]
+        equations[u] = np.concatenate([((y.T * weight) @ y)[upper], y.T @ pull])
+
+
+def als_summed_rows(
+    equations,
+    solved,
+    eigenvalues,
+    regularization,
+    unobserved_weight,
+    floor,
+    failed,
+    common=None,
+    *,
+    isa=None,
+    num_threads=1,
+):
+    """Solve rows exactly from sums of what `als_equations` gives; the rest is as in `als_rows`."""
+    rows, f = solved.shape
+    common = np.zeros((1, f)) if common is None else np.asarray(common, dtype=np.float64)
+    common = np.broadcast_to(common, (rows, f))
+    upper = np.triu_indices(f)
+    for u in range(rows):
+        b = np.maximum(unobserved_weight * eigenvalues + regularization[u], floor)
+        used = (eigenvalues > floor) | (regularization[u] > 0)
+        scale = np.where(used, 1 / np.sqrt(np.where(used, b, 1)), 0)
+        a = np.zeros((f, f))
+        a[upper] = equations[u, :-f]
+        a = (np.triu(a) + np.triu(a, 1).T) * np.outer(scale, scale)
+        right = scale * (common[u] + equations[u, -f:])
+        failed[u] |= not np.trace(a) <= 0.125 / np.finfo(solved.dtype).eps
+        solved[u] = scale * np.linalg.solve(np.eye(f) + a, right)
+        failed[u] |= not np.all(np.isfinite(solved[u]))
+
+
 def _entries(values, ratings):
     """Confidences and targets."""
     values = np.asarray(values, dtype=np.float64)

@@ -1,0 +1,93 @@
+"""What is checked before a fit iterates: versions, instruction sets, memory."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from recsys import kernels
+from recsys.distributed.blocks import ENTRY_BYTES, Entries, Held, build
+from recsys.distributed.head import Head
+from recsys.distributed.problem import ITEM, USER, Problem
+
+logger = logging.getLogger("recsys")
+
+_ENTRY_MEMORY = 2 * ENTRY_BYTES + 24  # of an entry while blocks are built: as it came, and sorted
+_ISAS = ("baseline", "avx2", "avx512")  # each can do what those before it do
+
+
+def check_versions(versions: Sequence[str]) -> None:
+    """Raise if they are not all one."""
+    if len(set(versions)) > 1:
+        counts = ", ".join(f"{each} on {versions.count(each)}" for each in sorted(set(versions)))
+        raise ValueError(
+            f"the workers have different versions of recsys ({counts}): install the same wheel of "
+            "recsys-engine everywhere"
+        )
+
+
+def least_isa(names: Sequence[str]) -> str:
+    """The instruction set that all have."""
+    return min(names, key=_ISAS.index)
+
+
+def build_within(
+    memory: int | None, pieces: list[Any], rank: int, world: int, n_blocks: int, n_other: int
+) -> Held:
+    """`blocks.build`, if that fits into so many bytes."""
+    entries = sum(memoryview(piece).nbytes for piece in pieces) // ENTRY_BYTES
+    what = f"building blocks of {entries:,} entries"
+    _check_fits(memory, entries * _ENTRY_MEMORY, what, world)
+    return build(Entries.of(pieces), rank, world, n_blocks, n_other)
+
+
+def memory_of(
+    held: Sequence[Held], problem: Problem, head: Head | None = None, user_blocks: int = 0
+) -> int:
+    """Bytes that a rank needs while it iterates: 12 an entry and side, the factors of its own rows,
+    what it receives of the other side, and again as much as the largest block needs of that.
+    Momentum takes the users twice, where rows are solved from where they are the items, too; biases
+    take rows once more, as they are sent. With a head its entries are held once more, in double,
+    and equations of all its items for each block of users here, of those here for each of all."""
+    width, wire = problem.factors + problem.bias, problem.wire.itemsize
+    total = 0
+    if head is not None:
+        blocks, heads = len(head.cuts) - 1, head.entries.shape[1]
+        equations = blocks * heads + user_blocks * len(head.rows)
+        total += 24 * head.entries.nnz + 8 * kernels.equation_numbers(width) * equations
+    entries = sum(side.counts.nnz for side in held)
+    users, items = (len(side.keys) for side in held)
+    needed = [int(side.needs[-1]) for side in held]
+    rows = users + items
+    if problem.acceleration:
+        rows += users + (items if problem.cg_steps or problem.nonnegative else 0)
+    if problem.bias:
+        width += 1
+        rows += 2 * max(users, items)
+    return total + 12 * entries + width * (4 * rows + wire * sum(needed) + 4 * max(needed))
+
+
+def check_memory(
+    memory: int | None,
+    problem: Problem,
+    n_blocks: tuple[int, int],
+    rank: int,
+    world: int,
+    held: Sequence[Held],
+    head: Head | None,
+) -> None:
+    """MemoryError if a rank could not iterate within so many bytes."""
+    needed = memory_of(held, problem, head, n_blocks[USER])
+    logger.info("rank %d needs %.3g GB to iterate", rank, needed / 1e9)
+    _check_fits(memory, needed, f"{n_blocks[USER]} x {n_blocks[ITEM]} blocks", world)
+
+
+def _check_fits(memory: int | None, needed: int, what: str, world: int) -> None:
+    if memory is not None and needed > memory:
+        most = -(-world * needed // memory)
+        raise MemoryError(
+            f"{what} on {world} workers take {needed / 1e9:.3g} GB each, and there are "
+            f"{memory / 1e9:.3g} GB: use at least {most} workers (and as many blocks), or "
+            "raise spark.executor.memoryOverhead, where Python's memory comes from"
+        )
