@@ -410,15 +410,15 @@ CONTENDERS = {
     "BPR, uniform": Contender("recsys", ours(recsys.BPR), BPR, quick=EPOCHS, untuned="BPR()"),
     **{
         f"BPR, {sampler}": Contender(
-            "recsys", ours(recsys.BPR), BPR, {"sampler": sampler, "negatives": 5}, EPOCHS
+            "recsys", ours(recsys.BPR), BPR, {"sampler": sampler, "negatives": negatives}, EPOCHS
         )
-        for sampler in ("popular", "adaptive", "hard")
+        for sampler, negatives in (("popular", 5), ("adaptive", 2), ("hard", 5))
     },
     "implicit BPR": Contender(
         "implicit",
         implicit,
         grid(learning_rate=[0.02, 0.01, 0.05], regularization=[0.01, 0.003]),
-        {"model": "bpr", "iterations": 200},
+        {"model": "bpr", "iterations": 100},
         ITERATIONS,
     ),
     'BPR(loss="warp")': untuned(recsys.BPR, EPOCHS, loss="warp"),
