@@ -116,6 +116,7 @@ def evaluate(model: Any, data: Data) -> evaluation.Evaluation:
 
 
 Measured = tuple[evaluation.Evaluation, Seconds]  # the lists, and the fit before
+Known = dict[str, Measured]  # by the setting in words
 
 
 def trial(
@@ -124,11 +125,11 @@ def trial(
     data: Data,
     bench: Bench,
     quick: bool,
-    untuned: Measured | None = None,
+    known: Known,
 ) -> Measured:
-    """Fits one setting; `untuned` is what there is to know of the first, if it is known."""
-    if untuned is not None and setting == contender.settings[0]:
-        return untuned
+    """Fits one setting, unless it is known what it is worth."""
+    if words(setting) in known:
+        return known[words(setting)]
     parameters = contender.always | setting | (contender.quick if quick else {})
     with threadpool_limits(bench.threads, "blas"):
         model, seconds = contender.fit(data.train, bench, parameters)
@@ -157,19 +158,19 @@ def measure(
     bench: Bench,
     settings: list[Parameters],
     options: argparse.Namespace,
-    untuned: Measured | None,
+    known: Known,
 ) -> tuple[Row, evaluation.Evaluation]:
     """A row of the leaderboard, and the values of each user."""
     contender, quick = CONTENDERS[who], options.quick
     search = data if options.tune_on_test or len(settings) == 1 else data.inner()
-    known = untuned if search is data else None
-    tried = list(trials(contender, settings, search, bench, quick, known))
+    seen = known if search is data else {}
+    tried = list(trials(contender, settings, search, bench, quick, seen))
     if not tried:
         raise SystemExit(f"{who} on {data.name}: no setting of it came to numbers")
     best, found = max(tried, key=lambda each: each[0]["mean"][CHOSEN_BY])
     seconds = best["seconds"]
     if search is not data:
-        found, last = trial(contender, best["setting"], data, bench, quick, untuned)
+        found, last = trial(contender, best["setting"], data, bench, quick, known)
         seconds = last._asdict()
     low_high = found.interval()
     row = {
@@ -251,6 +252,7 @@ class Results:
 
     def __init__(self, path: Path, kind: dict[str, Any], facts: dict[str, Any]) -> None:
         self.path, self.kind, self.facts = path, kind, facts
+        self.leaderboard: Results | None = None  # another, that `known` looks into too
         self.data: dict[str, Any] = {}
         self.rows: list[dict[str, Any]] = []
         if not path.exists():
@@ -272,13 +274,16 @@ class Results:
                 return all(setting in tried for setting in settings)
         return False
 
-    def untuned(self, data: Data, who: str) -> Measured | None:
-        """Of the first setting on all of the training data, if that is a row of its own."""
+    def known(self, data: Data, who: str) -> Known:
+        """What settings of a contender are worth that other rows have, trained on all."""
+        found = {}
         first = CONTENDERS[who].untuned
-        if first is None or not self.has(data, identity(first, data), []):
-            return None
-        row = next(row for row in self.rows if key(row) == (data.name, first))
-        return self._values(row), Seconds(**row["seconds"])
+        for results, name in ((self, first), (self.leaderboard, first), (self.leaderboard, who)):
+            if results is None or name is None or not results.has(data, identity(name, data), []):
+                continue
+            row = next(row for row in results.rows if key(row) == (data.name, name))
+            found[words(row["setting"])] = results._values(row), Seconds(**row["seconds"])
+        return found
 
     def add(self, data: Data, row: Row, found: evaluation.Evaluation) -> None:
         """After each contender, so that an interrupted run keeps what it has."""
@@ -359,8 +364,8 @@ def measure_all(results: Results, options: argparse.Namespace) -> None:
                 print(f"{who} on {name} is there")
                 continue
             print(f"{who} on {name}", flush=True)
-            untuned = results.untuned(data, who)
-            results.add(data, *measure(who, data, bench, settings, options, untuned))
+            known = results.known(data, who)
+            results.add(data, *measure(who, data, bench, settings, options, known))
 
 
 def main() -> None:
@@ -375,6 +380,9 @@ def main() -> None:
         "seed": options.seed,
     }
     results = Results(options.output, kind, facts)
+    if options.tune_on_test:
+        beside = options.output.with_name("quality.json")
+        results.leaderboard = Results(beside, kind | {"chosen_on": "validation"}, facts)
     if not options.report_only:
         measure_all(results, options)
     if not results.rows:

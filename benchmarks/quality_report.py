@@ -195,16 +195,18 @@ def same_settings(report: Report) -> str:
             {words(each["setting"]): each["mean"]["ndcg@20"] for each in tried.get((data, who), [])}
             for who in SAME
         )
-        for setting in ours.keys() & theirs.keys():
-            values = ours[setting], theirs[setting]
-            lines.append([data, setting, *map(decimals, values)])
+        both = sorted(ours.keys() & theirs.keys())
+        if both:
+            means = (decimals(mean(values[each] for each in both)) for values in (ours, theirs))
+            apart = max(abs(ours[each] - theirs[each]) for each in both)
+            lines.append([data, str(len(both)), *means, decimals(apart)])
     if not lines:
         return ""
-    header = ("data", "setting", *(f"{who}, NDCG@20" for who in SAME))
+    header = ("data", "settings", *(f"{who}, NDCG@20" for who in SAME), "furthest apart")
     return (
         "### The same settings in both\n\nOne model, by recsys and by implicit, each from its own "
-        "initial factors, on what settings are chosen by.\n\n"
-        f"{markdown_table(header, sorted(lines))}"
+        "initial factors: means over the settings tried, on what they are chosen by.\n\n"
+        f"{markdown_table(header, lines)}"
     )
 
 
