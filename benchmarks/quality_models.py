@@ -412,8 +412,15 @@ CONTENDERS = {
         f"BPR, {sampler}": Contender(
             "recsys", ours(recsys.BPR), BPR, {"sampler": sampler, "negatives": negatives}, EPOCHS
         )
-        for sampler, negatives in (("popular", 5), ("adaptive", 2), ("hard", 5))
+        for sampler, negatives in (("popular", 5), ("adaptive", 2))
     },
+    "BPR, hard": Contender(
+        "recsys",
+        ours(recsys.BPR),
+        [BPR[0], {"regularization": 0.01, "negatives": 10}, *BPR[1:4], BPR[5]],
+        {"sampler": "hard", "negatives": 5},
+        EPOCHS,
+    ),
     "implicit BPR": Contender(
         "implicit",
         implicit,
