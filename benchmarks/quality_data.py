@@ -108,8 +108,8 @@ def as_ones(path: Path) -> Data:
 
 def known_books(path: Path) -> Data:
     whole = events(path)
-    part = whole[:, np.flatnonzero(whole.getnnz(axis=0) >= LEAST_EVENTS)]
-    return _split(f"{path.stem}-20", part[np.flatnonzero(part.getnnz(axis=1))])
+    part = whole[:, np.flatnonzero(np.bincount(whole.indices) >= LEAST_EVENTS)]
+    return _split(f"{path.stem}-20", part[np.flatnonzero(np.diff(part.indptr))])
 
 
 def lastfm_large(scale: float) -> Data:
