@@ -266,7 +266,7 @@ EPOCHS, ITERATIONS = {"epochs": 2}, {"iterations": 2}  # with --quick
 ALS_WEIGHTED = pairs(  # of w; implicit's, and ours with the objective of implicit
     "alpha",
     "regularization",
-    [(20.0, 60.0), (7.0, 30.0), (60.0, 100.0), (20.0, 150.0), (7.0, 60.0), (7.0, 100.0)],
+    [(20.0, 60.0), (60.0, 100.0), (7.0, 30.0), (20.0, 150.0), (7.0, 60.0), (7.0, 100.0)],
 )
 FREQUENCY = "unobserved_weight", "regularization"
 ALS_FREQUENCY = pairs(
@@ -350,7 +350,7 @@ CONTENDERS = {
         pairs(
             "alpha",
             "regularization",
-            [(10.0, 30.0), (10.0, 100.0), (30.0, 60.0), (90.0, 100.0), (10.0, 60.0), (10.0, 20.0)],
+            [(10.0, 30.0), (90.0, 100.0), (10.0, 100.0), (30.0, 60.0), (10.0, 60.0), (10.0, 20.0)],
         ),
         {"confidence": "log"},
         ITERATIONS,
@@ -361,7 +361,7 @@ CONTENDERS = {
         pairs(
             "alpha",
             "regularization",
-            [(1.0, 30.0), (10.0, 100.0), (0.01, 10.0), (60.0, 100.0), (0.1, 30.0), (1.0, 60.0)],
+            [(10.0, 100.0), (60.0, 100.0), (0.01, 10.0), (1.0, 30.0), (0.1, 30.0), (1.0, 60.0)],
         ),
         {"confidence": "linear"},
         ITERATIONS,
@@ -381,9 +381,9 @@ CONTENDERS = {
             *FREQUENCY,
             [
                 (0.06, 0.01),
-                (0.06, 0.006),
                 (0.016, 0.003),
                 (0.24, 0.01),
+                (0.06, 0.006),
                 (0.12, 0.02),
                 (0.002, 0.01),
             ],
