@@ -298,7 +298,8 @@ class Results:
         self.write()
 
     def write(self, **more: Any) -> None:
-        content = {"kind": self.kind, "data": self.data, "rows": self.rows, **more}
+        known = {name: self.data[name] for name in quality_data.NAMES if name in self.data}
+        content = {"kind": self.kind, "data": known, "rows": self.rows, **more}
         write_report(self.path, machine=self.facts, **content)
 
     def against_best(self) -> dict[str, Any]:
