@@ -57,6 +57,7 @@ Row = dict[str, Any]
 METRICS = {"metrics": ("recall", "ndcg"), "k": (10, 20)}
 CHOSEN_BY = "ndcg@20"
 OURS = ("recsys", "NumPy")
+OUTPUTS = ("quality.json", "quality-tuned-on-test.json")  # chosen on validation, on the test
 HEAVY_ITEMS = 20_000  # EASE takes more than some GB, and minutes, from here on
 
 
@@ -103,8 +104,8 @@ def parse() -> argparse.Namespace:
         parser.error("--quick is a trial, its figures are not for docs/")
     if options.no_peers and options.lightfm:
         parser.error("--no-peers and --lightfm exclude each other")
-    kind = "-quick" if options.quick else "-tuned-on-test" if options.tune_on_test else ""
-    options.output = options.output or Path(f"results/quality{kind}.json")
+    name = "quality-quick.json" if options.quick else OUTPUTS[options.tune_on_test]
+    options.output = options.output or Path("results", name)
     return options
 
 
@@ -252,7 +253,7 @@ class Results:
 
     def __init__(self, path: Path, kind: dict[str, Any], facts: dict[str, Any]) -> None:
         self.path, self.kind, self.facts = path, kind, facts
-        self.leaderboard: Results | None = None  # another, that `known` looks into too
+        self.beside: Results | None = None  # of settings chosen otherwise: `known` looks into it
         self.data: dict[str, Any] = {}
         self.rows: list[dict[str, Any]] = []
         if not path.exists():
@@ -278,7 +279,7 @@ class Results:
         """What settings of a contender are worth that other rows have, trained on all."""
         found = {}
         first = CONTENDERS[who].untuned
-        for results, name in ((self, first), (self.leaderboard, first), (self.leaderboard, who)):
+        for results, name in ((self, first), (self.beside, first), (self.beside, who)):
             if results is None or name is None or not results.has(data, identity(name, data), []):
                 continue
             row = next(row for row in results.rows if key(row) == (data.name, name))
@@ -381,9 +382,9 @@ def main() -> None:
         "seed": options.seed,
     }
     results = Results(options.output, kind, facts)
-    if options.tune_on_test:
-        beside = options.output.with_name("quality.json")
-        results.leaderboard = Results(beside, kind | {"chosen_on": "validation"}, facts)
+    other = OUTPUTS[not options.tune_on_test]
+    chosen_otherwise = kind | {"chosen_on": "validation" if options.tune_on_test else "test"}
+    results.beside = Results(options.output.with_name(other), chosen_otherwise, facts)
     if not options.report_only:
         measure_all(results, options)
     if not results.rows:
