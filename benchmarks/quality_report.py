@@ -125,15 +125,23 @@ def bold_table(
 
 
 def regrets(report: Report) -> str:
-    """Of each model with a row of its defaults: what these lack of its tuned rows' best, in %."""
+    """Of each model with a row of its defaults: what these lack of its tuned rows' best, in %.
+
+    A row for which nothing but the defaults was tried says nothing of them.
+    """
     values, data = values_of(report), list(report["data"])
+    told = {
+        (row["who"], row["data"])
+        for row in report["rows"]
+        if len(row["tried"]) > 1 or CONTENDERS[row["who"]].untuned is None
+    }
     rows = []
     for who, rivals in TUNED.items():
         untuned = values.get(who, {})
         line: list[str | None] = [who]
         lacks = []
         for name in data:
-            tuned = [values[each][name] for each in rivals if name in values.get(each, {})]
+            tuned = [values[each][name] for each in rivals if (each, name) in told]
             if name not in untuned or not tuned:
                 line.append(None)
                 continue
