@@ -34,8 +34,9 @@ from harness import (
     run,
     write_report,
 )
-from quality import evaluate, facts_of, in_words, words
+from quality import evaluate, facts_of
 from quality_data import Data
+from quality_report import in_words, words
 
 import recsys
 

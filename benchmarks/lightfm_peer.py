@@ -7,7 +7,8 @@ the option ``--lightfm`` takes. That interpreter runs this file, and need not ha
 with a line of JSON; PARAMETERS are LightFM's, as JSON.
 
 epoch
-    Make one epoch; answers its seconds, the setting up of `fit_partial` left out.
+    Make one epoch; answers its seconds, of all CPUs (`cpu`) and of the clock, the setting up of
+    `fit_partial` left out.
 save PATH
     Write factors and biases of users and items to PATH, an npz.
 
@@ -96,9 +97,10 @@ class LightFM:
             text=True,
         )
 
-    def turn(self) -> float:
-        """Makes an epoch; its seconds."""
-        return self._ask("epoch")["seconds"]
+    def turn(self) -> tuple[float, float]:
+        """Makes an epoch; its CPU seconds, and those of the clock."""
+        answer = self._ask("epoch")
+        return answer["cpu"], answer["seconds"]
 
     def factors(self) -> tuple[np.ndarray, np.ndarray]:
         """What it has learned, of users and of items, whose biases are one more factor."""
@@ -315,8 +317,9 @@ def serve() -> None:
 
     class TimedLightFM(lightfm.LightFM):
         def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
-            begin = time.perf_counter()
+            cpu, begin = time.process_time(), time.perf_counter()
             super()._run_epoch(*args, **kwargs)
+            self.cpu = time.process_time() - cpu
             self.seconds = time.perf_counter() - begin
 
     problem = read_problem(options.matrix)
@@ -331,7 +334,7 @@ def serve() -> None:
         answer = {}
         if request == "epoch":
             model.fit_partial(matrix, epochs=1, num_threads=options.threads)
-            answer = {"seconds": model.seconds}
+            answer = {"cpu": model.cpu, "seconds": model.seconds}
         elif request == "call":
             begin = time.process_time()
             model.fit_partial(matrix, **sides, epochs=1, num_threads=options.threads)

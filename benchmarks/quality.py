@@ -1,60 +1,63 @@
-"""The leaderboard: how good the lists of every model are, ours and the peers', on four data sets.
+"""The leaderboard: how good the lists of every model are, ours and the peers', on many data sets.
 
-Each contender of quality_models.py has as many settings to choose from. It is trained with each on
-a part of the training data and measured on the rest of it; with the setting that has the highest
-NDCG@20 there it is trained on all of the training data and measured on the test items, once. With
---tune-on-test the settings are measured on the test items themselves, as those of many published
-tables were, and the best is shown. All items are ranked but those of training; recall is over all
-test items of a user. quality_data.py has the data sets, py makes table and picture.
+Each contender of quality_models.py has as many settings to choose from, or the first --settings of
+them. It is trained with each on a part of the training data and measured on the rest of it; with
+the setting that has the highest NDCG@20 there it is trained on all of the training data and
+measured on the test items, once. With --tune-on-test the settings are measured on the test items
+themselves, as those of many published tables were, and the best is shown. All items are ranked but
+those of training; recall is over all test items of a user. quality_data.py has the data sets,
+quality_report.py makes tables and picture.
 
-    python benchmarks/quality.py ../shared/data
+    python benchmarks/quality.py ../shared/data --threads 1
     python benchmarks/quality.py ../shared/data --quick
     python benchmarks/quality.py ../shared/data --data gowalla --who EASE --heavy
+
+A row is written as soon as it is measured. One that is there already, measured with the same code
+and with as many settings, is not measured again, so that an interrupted run goes on.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import lightfm_peer
 import numpy as np
 import quality_data
+import quality_report
 from contenders import installed
 from harness import (
-    COLOURS,
-    DOCS,
     add_no_peers,
     add_seed,
     add_threads,
-    days,
+    installed_version,
     machine_facts,
     machine_line,
-    markdown_table,
     now,
-    replace_between,
     run,
     write_picture,
     write_report,
 )
 from quality_data import Data
-from quality_models import CONTENDERS, Bench, Contender, Parameters
+from quality_models import CONTENDERS, SETTINGS, Bench, Contender, Parameters, Seconds
+from quality_report import in_words, words
 from threadpoolctl import threadpool_limits
 
-from recsys import evaluation, kernels, plots
+import recsys
+from recsys import evaluation, kernels
 from recsys.memory import available_memory
 from recsys.models import ease
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-Report = dict[str, Any]
 Row = dict[str, Any]
 METRICS = {"metrics": ("recall", "ndcg"), "k": (10, 20)}
 CHOSEN_BY = "ndcg@20"
+OURS = ("recsys", "NumPy")
+OUTPUTS = ("quality.json", "quality-tuned-on-test.json")  # chosen on validation, on the test
 HEAVY_ITEMS = 20_000  # EASE takes more than some GB, and minutes, from here on
 
 
@@ -66,10 +69,19 @@ def parse() -> argparse.Namespace:
         "--tune-on-test", action="store_true", help="choose the settings by the test items"
     )
     parser.add_argument(
+        "--settings",
+        type=int,
+        choices=range(1, SETTINGS + 1),
+        default=SETTINGS,
+        metavar="N",
+        help=f"try only the first N of each, at least 1; default: all {SETTINGS}",
+    )
+    parser.add_argument("--again", action="store_true", help="measure what is there already, too")
+    parser.add_argument(
         "--heavy",
         action="store_true",
-        help=f"EASE also of more than {HEAVY_ITEMS:,} items, where memory allows: only the first "
-        "setting",
+        help=f"EASE also of more than {HEAVY_ITEMS:,} items, where memory allows, and with the "
+        "first setting only",
     )
     add_no_peers(parser)
     lightfm_peer.add_option(parser)
@@ -92,8 +104,8 @@ def parse() -> argparse.Namespace:
         parser.error("--quick is a trial, its figures are not for docs/")
     if options.no_peers and options.lightfm:
         parser.error("--no-peers and --lightfm exclude each other")
-    kind = "-quick" if options.quick else "-tuned-on-test" if options.tune_on_test else ""
-    options.output = options.output or Path(f"results/quality{kind}.json")
+    name = "quality-quick.json" if options.quick else OUTPUTS[options.tune_on_test]
+    options.output = options.output or Path("results", name)
     return options
 
 
@@ -104,10 +116,21 @@ def evaluate(model: Any, data: Data) -> evaluation.Evaluation:
     return evaluation.evaluate(model, data.train, data.test, **METRICS, show_progress=False)
 
 
+Measured = tuple[evaluation.Evaluation, Seconds]  # the lists, and the fit before
+Known = dict[str, Measured]  # by the setting in words
+
+
 def trial(
-    contender: Contender, setting: Parameters, data: Data, bench: Bench, quick: bool
-) -> tuple[evaluation.Evaluation, float]:
-    """Fits one setting; what it is worth, and the seconds of the fit."""
+    contender: Contender,
+    setting: Parameters,
+    data: Data,
+    bench: Bench,
+    quick: bool,
+    known: Known,
+) -> Measured:
+    """Fits one setting, unless it is known what it is worth."""
+    if words(setting) in known:
+        return known[words(setting)]
     parameters = contender.always | setting | (contender.quick if quick else {})
     with threadpool_limits(bench.threads, "blas"):
         model, seconds = contender.fit(data.train, bench, parameters)
@@ -115,43 +138,44 @@ def trial(
 
 
 def trials(
-    contender: Contender, settings: list[Parameters], data: Data, bench: Bench, quick: bool
+    contender: Contender, settings: list[Parameters], *arguments: Any
 ) -> Iterator[tuple[dict[str, Any], evaluation.Evaluation]]:
     """What was tried, one after the other; settings that do not come to numbers are left out."""
     for setting in settings:
         try:
-            found, seconds = trial(contender, setting, data, bench, quick)
+            found, seconds = trial(contender, setting, *arguments)
         except FloatingPointError as error:
             print(f"  {words(setting)}: left out, {error}")
             continue
-        tried = {"setting": setting, "mean": found.mean, "seconds": seconds}
+        tried = {"setting": setting, "mean": found.mean, "seconds": seconds._asdict()}
         means = ", ".join(f"{name} {found.mean[name]:.4f}" for name in ("recall@20", CHOSEN_BY))
-        print(f"  {words(setting)}: {means}, {seconds:.1f} s", flush=True)
+        print(f"  {words(setting)}: {means}, {seconds.cpu:.1f} s of CPU", flush=True)
         yield tried, found
 
 
 def measure(
-    who: str, data: Data, bench: Bench, options: argparse.Namespace
-) -> tuple[dict[str, Any], evaluation.Evaluation]:
+    who: str,
+    data: Data,
+    bench: Bench,
+    settings: list[Parameters],
+    options: argparse.Namespace,
+    known: Known,
+) -> tuple[Row, evaluation.Evaluation]:
     """A row of the leaderboard, and the values of each user."""
     contender, quick = CONTENDERS[who], options.quick
-    settings = contender.settings
-    if quick or heavy(who, data):
-        settings = settings[:1]
     search = data if options.tune_on_test or len(settings) == 1 else data.inner()
-    tried = list(trials(contender, settings, search, bench, quick))
+    seen = known if search is data else {}
+    tried = list(trials(contender, settings, search, bench, quick, seen))
     if not tried:
         raise SystemExit(f"{who} on {data.name}: no setting of it came to numbers")
     best, found = max(tried, key=lambda each: each[0]["mean"][CHOSEN_BY])
     seconds = best["seconds"]
     if search is not data:
-        found, seconds = trial(contender, best["setting"], data, bench, quick)
+        found, last = trial(contender, best["setting"], data, bench, quick, known)
+        seconds = last._asdict()
     low_high = found.interval()
     row = {
-        "data": data.name,
-        "who": who,
-        "by": contender.by,
-        "always": contender.always,
+        **identity(who, data),
         "setting": best["setting"],
         "chosen_on": None if len(settings) == 1 else "test" if search is data else "validation",
         "tried": [each for each, _ in tried],
@@ -166,6 +190,33 @@ def measure(
         "at": now(),
     }
     return row, found
+
+
+def settings_of(who: str, data: Data, options: argparse.Namespace) -> list[Parameters]:
+    return CONTENDERS[who].settings[: 1 if options.quick or heavy(who, data) else options.settings]
+
+
+def identity(who: str, data: Data) -> Row:
+    """What a row is of, by whose code."""
+    by = CONTENDERS[who].by
+    version = code_version() if by in OURS else f"{by} {installed_version(by) or 'elsewhere'}"
+    return {
+        "data": data.name,
+        "who": who,
+        "by": by,
+        "version": version,
+        "always": CONTENDERS[who].always,
+    }
+
+
+@functools.cache
+def code_version() -> str:
+    """recsys' version, and a digest of its files."""
+    digest = hashlib.sha256()
+    folder = Path(recsys.__file__).parent
+    for path in sorted(each for each in folder.rglob("*") if each.suffix in (".py", ".so")):
+        digest.update(path.read_bytes())
+    return f"recsys {recsys.__version__}, {digest.hexdigest()[:12]}"
 
 
 def heavy(who: str, data: Data) -> bool:
@@ -184,186 +235,13 @@ def why_not(who: str, data: Data, options: argparse.Namespace) -> str | None:
     return None
 
 
-# ---- in words ----------------------------------------------------------------------------------
+# ---- the run -----------------------------------------------------------------------------------
 
 
 def facts_of(data: Data) -> dict[str, Any]:
     users, items = data.train.shape
     sizes = {"train": data.train.nnz, "test": data.test.nnz}
     return {"users": users, "items": items, **sizes, "synthetic": data.synthetic}
-
-
-def in_words(facts: dict[str, Any]) -> str:
-    kind = "SYNTHETIC, " if facts["synthetic"] else ""
-    return (
-        f"{kind}{facts['users']:,} users x {facts['items']:,} items, {facts['train']:,} entries of "
-        f"training, {facts['test']:,} of test"
-    )
-
-
-def words(setting: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in setting.items()) or "no parameters"
-
-
-# ---- tables ------------------------------------------------------------------------------------
-
-
-def tables(report: Report) -> str:
-    """A heading, a line and a table for each data set, the best first."""
-    parts = []
-    for name, facts in report["data"].items():
-        header = (name, "Recall@20", "NDCG@20", "NDCG@10", "setting", "tried", "fit, s")
-        lines = markdown_table(header, map(cells, ranked(report, name)))
-        parts.append(f"### {name}\n\n{in_words(facts)}.\n\n{lines}")
-        measured = {row["who"] for row in ranked(report, name)}
-        if missing := [who for who in CONTENDERS if who not in measured]:
-            parts.append(f"Not measured: {'; '.join(missing)}.")
-    same = same_settings(report)
-    return "\n\n".join([*parts, same] if same else parts)
-
-
-def ranked(report: Report, data: str) -> list[Row]:
-    rows = [row for row in report["rows"] if row["data"] == data]
-    return sorted(rows, key=lambda row: -row["measured"]["ndcg@20"]["mean"])
-
-
-def cells(row: Row) -> list[str]:
-    recall, ndcg, ndcg_10 = (row["measured"][key] for key in ("recall@20", "ndcg@20", "ndcg@10"))
-    tried = len(row["tried"])
-    return [
-        row["who"],
-        with_interval(recall),
-        with_interval(ndcg),
-        decimals(ndcg_10["mean"]),
-        words(row["setting"]),
-        str(tried),
-        f"{row['seconds']:.1f}",
-    ]
-
-
-def with_interval(measured: dict[str, float]) -> str:
-    mean, low, high = (decimals(measured[key]) for key in ("mean", "low", "high"))
-    return f"{mean} ({low} to {high})"
-
-
-def decimals(value: float) -> str:
-    return f"{value:.4f}".removeprefix("0")
-
-
-SAME = ("ImplicitALS, scaled", "implicit ALS")
-
-
-def same_settings(report: Report) -> str:
-    """One model, the same settings, by recsys and by implicit: NDCG@20 of all that was tried."""
-    tried = {(row["data"], row["who"]): row["tried"] for row in report["rows"]}
-    lines = []
-    for data in report["data"]:
-        ours, theirs = (
-            {words(each["setting"]): each["mean"]["ndcg@20"] for each in tried.get((data, who), [])}
-            for who in SAME
-        )
-        for setting in ours.keys() & theirs.keys():
-            values = ours[setting], theirs[setting]
-            lines.append([data, setting, *map(decimals, values)])
-    if not lines:
-        return ""
-    header = ("data", "setting", *(f"{who}, NDCG@20" for who in SAME))
-    return (
-        "### The same settings in both\n\nOne model, by recsys and by implicit, each from its own "
-        "initial factors, on what settings are chosen by.\n\n"
-        f"{markdown_table(header, sorted(lines))}"
-    )
-
-
-# ---- the picture -------------------------------------------------------------------------------
-
-
-def picture(report: Report) -> Figure:
-    """NDCG@20 against the seconds of the fit, a panel for each data set."""
-    names = list(report["data"])
-    columns = min(2, len(names))
-    lines = -(-len(names) // columns)
-    figure, grid = plots.subplots(lines, columns, size=(8 * columns, 5.75 * lines))
-    for axes, name in zip(grid.flat, names, strict=False):
-        panel(axes, ranked(report, name), name, report["data"][name]["synthetic"])
-    for axes in grid.flat[len(names) :]:
-        axes.set_visible(False)
-    return figure
-
-
-def panel(axes: Any, rows: list[Row], name: str, synthetic: bool) -> None:
-    """Points with their intervals; the names stand in a column beside them, in order."""
-    axes.set(xscale="log", xlabel="seconds of the fit", ylabel="NDCG@20")
-    axes.set_title(f"{name}, synthetic twin" if synthetic else name)
-    axes.minorticks_off()
-    seconds = [max(row["seconds"], 1e-2) for row in rows]
-    axes.set_xlim(min(seconds) / 1.5, max(seconds) * 1.5)
-    heights = []
-    for row in rows:
-        ndcg, colour = row["measured"]["ndcg@20"], COLOURS[row["by"].lower()]
-        bars = [[ndcg["mean"] - ndcg["low"]], [ndcg["high"] - ndcg["mean"]]]
-        at = max(row["seconds"], 1e-2), ndcg["mean"]
-        axes.errorbar(*at, yerr=bars, fmt="o", color=colour, elinewidth=0.8)
-        heights.append(ndcg["mean"])
-    low, high = axes.get_ylim()
-    share = (np.array(heights) - low) / (high - low)
-    for row, place in zip(rows, spread(share, 0.042), strict=True):
-        at = max(row["seconds"], 1e-2), row["measured"]["ndcg@20"]["mean"]
-        colour = COLOURS[row["by"].lower()]
-        axes.annotate(
-            row["who"],
-            at,
-            xytext=(1.04, place),
-            textcoords="axes fraction",
-            va="center",
-            color=colour,
-            arrowprops={
-                "arrowstyle": "-",
-                "relpos": (0, 0.5),
-                "color": colour,
-                "alpha": 0.3,
-                "linewidth": 0.6,
-            },
-        )
-
-
-def spread(places: np.ndarray, apart: float) -> np.ndarray:
-    """The nearest descending places that are so far apart; `places` must be descending.
-
-    Neighbours too close are put around their mean, together with those they then come close to.
-    """
-    groups: list[tuple[float, int]] = []  # mean of what is wanted, how many
-    for place in places:
-        groups.append((float(place), 1))
-        while len(groups) > 1:
-            (above, n), (below, m) = groups[-2:]
-            if above - below >= apart * (n + m) / 2:
-                break
-            groups[-2:] = [((above * n + below * m) / (n + m), n + m)]
-    middle = [mean + apart * ((n - 1) / 2 - at) for mean, n in groups for at in range(n)]
-    return np.array(middle)
-
-
-# ---- docs/ -------------------------------------------------------------------------------------
-
-
-def update_docs(report: Report, machine: str) -> None:
-    """Put the tables between the marks of docs/quality.md, and make its picture."""
-    on_test = report["kind"]["chosen_on"] == "test"
-    name = "tuned-on-test" if on_test else "quality"
-    chosen = "the test items" if on_test else "a part of the training data"
-    option = " --tune-on-test" if on_test else ""
-    text = (
-        f"Settings chosen on {chosen}. {machine}, "
-        f"{days(row['at'] for row in report['rows'])}, "
-        f"`python benchmarks/quality.py{option} --update-docs`.\n\n{tables(report)}"
-    )
-    replace_between(DOCS / "quality.md", (f"<!-- {name}:begin -->", f"<!-- {name}:end -->"), text)
-    if not on_test:
-        write_picture(DOCS / "quality.svg", lambda: picture(report))
-
-
-# ---- the run -----------------------------------------------------------------------------------
 
 
 class Results:
@@ -375,6 +253,7 @@ class Results:
 
     def __init__(self, path: Path, kind: dict[str, Any], facts: dict[str, Any]) -> None:
         self.path, self.kind, self.facts = path, kind, facts
+        self.beside: Results | None = None  # of settings chosen otherwise: `known` looks into it
         self.data: dict[str, Any] = {}
         self.rows: list[dict[str, Any]] = []
         if not path.exists():
@@ -386,7 +265,28 @@ class Results:
         except (OSError, ValueError, KeyError) as error:
             raise SystemExit(f"{path} is no report of quality.py ({error}): move it away") from None
 
-    def add(self, data: Data, row: dict[str, Any], found: evaluation.Evaluation) -> None:
+    def has(self, data: Data, row: Row, settings: list[Parameters]) -> bool:
+        """Whether there is a row like this, for which all these settings were tried."""
+        if self.data.get(data.name) != facts_of(data):
+            return False
+        for each in self.rows:
+            if row.items() <= each.items():
+                tried = [one["setting"] for one in each["tried"]]
+                return all(setting in tried for setting in settings)
+        return False
+
+    def known(self, data: Data, who: str) -> Known:
+        """What settings of a contender are worth that other rows have, trained on all."""
+        found = {}
+        first = CONTENDERS[who].untuned
+        for results, name in ((self, first), (self.beside, first), (self.beside, who)):
+            if results is None or name is None or not results.has(data, identity(name, data), []):
+                continue
+            row = next(row for row in results.rows if key(row) == (data.name, name))
+            found[words(row["setting"])] = results._values(row), Seconds(**row["seconds"])
+        return found
+
+    def add(self, data: Data, row: Row, found: evaluation.Evaluation) -> None:
         """After each contender, so that an interrupted run keeps what it has."""
         facts = facts_of(data)
         others = [each for each in self.rows if key(each) != key(row)]
@@ -399,7 +299,8 @@ class Results:
         self.write()
 
     def write(self, **more: Any) -> None:
-        content = {"kind": self.kind, "data": self.data, "rows": self.rows, **more}
+        known = {name: self.data[name] for name in quality_data.NAMES if name in self.data}
+        content = {"kind": self.kind, "data": known, "rows": self.rows, **more}
         write_report(self.path, machine=self.facts, **content)
 
     def against_best(self) -> dict[str, Any]:
@@ -440,7 +341,7 @@ def key(row: dict[str, Any]) -> tuple[str, str]:
 def usable(options: argparse.Namespace) -> tuple[list[str], str | None]:
     """Those of --who that can be measured, and a Python with LightFM."""
     asked = {CONTENDERS[who].by for who in options.who}
-    makers, lightfm = {"recsys", "NumPy"}, None
+    makers, lightfm = set(OURS), None
     if not options.no_peers:
         makers |= set(installed([name for name in ("implicit", "irspack") if name in asked]))
         if "lightfm" in asked and (lightfm := lightfm_peer.find(options.lightfm)):
@@ -460,8 +361,13 @@ def measure_all(results: Results, options: argparse.Namespace) -> None:
             if reason := why_not(who, data, options):
                 print(f"{who} on {name} is left out: {reason}")
                 continue
+            settings = settings_of(who, data, options)
+            if not options.again and results.has(data, identity(who, data), settings):
+                print(f"{who} on {name} is there")
+                continue
             print(f"{who} on {name}", flush=True)
-            results.add(data, *measure(who, data, bench, options))
+            known = results.known(data, who)
+            results.add(data, *measure(who, data, bench, settings, options, known))
 
 
 def main() -> None:
@@ -476,6 +382,9 @@ def main() -> None:
         "seed": options.seed,
     }
     results = Results(options.output, kind, facts)
+    other = OUTPUTS[not options.tune_on_test]
+    chosen_otherwise = kind | {"chosen_on": "validation" if options.tune_on_test else "test"}
+    results.beside = Results(options.output.with_name(other), chosen_otherwise, facts)
     if not options.report_only:
         measure_all(results, options)
     if not results.rows:
@@ -483,10 +392,10 @@ def main() -> None:
     results.write(against_best=results.against_best())
     print(f"wrote {options.output}\n")
     report = json.loads(options.output.read_text(encoding="utf-8"))
-    print(tables(report))
-    write_picture(options.output.with_suffix(".svg"), lambda: picture(report))
+    print(quality_report.tables(report))
+    write_picture(options.output.with_suffix(".svg"), lambda: quality_report.picture(report))
     if options.update_docs:
-        update_docs(report, machine_line(facts))
+        quality_report.update_docs(report, machine_line(facts))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Who is on the leaderboard of quality.py: how each is fitted, and the settings it may choose from.
 
 All have as many settings, SETTINGS, which are there to be edited; one that needs no search has
-fewer, and EASE where it is heavy has one. What is alike in several:
+fewer. Where time allows fewer they are the first of each, which for ours are mostly its defaults:
+these are rows of their own too. What is alike in several:
 
 weights
     Peers, `confidence="scaled"` and cosine are given w = log2(1 + r / the user's mean r) for a
@@ -9,7 +10,8 @@ weights
 frequency
     w0 for cells without an entry, lambda (n + w0 m)^1 for a row of n entries in m columns: the
     setting of Rendle et al. 2022. Ours has c = 1 + log(1 + r / the user's mean r), irspack w; its
-    six pairs of w0 and lambda are ours, scaled accordingly.
+    six pairs of w0 and lambda are ours, scaled accordingly, and a pair in place of our first
+    setting, which takes both from the data.
 NumPy
     What lists are held against: models of a few lines, with no training to go wrong, which look at
     which entries are there, not at their counts. `PublishedItemKNN` has published figures on
@@ -48,16 +50,26 @@ class Bench(NamedTuple):
     lightfm: str | None = None  # a Python that has it
 
 
-Fitted = tuple[Any, float]  # a model that makes lists, and the seconds of its fit
+class Seconds(NamedTuple):
+    """Of a fit."""
+
+    cpu: float  # of all threads together
+    wall: float
+
+
+Fitted = tuple[Any, Seconds]  # a model that makes lists, and the seconds of its fit
 
 
 @dataclass(frozen=True)
 class Contender:
+    """One row of the leaderboard; `untuned` names the row of its first setting, if there is one."""
+
     by: str  # who made it: recsys, NumPy, implicit, irspack, lightfm
     fit: Callable[[sp.csr_array, Bench, Parameters], Fitted]
     settings: list[Parameters]
     always: Parameters = field(default_factory=dict)
     quick: Parameters = field(default_factory=dict)  # what --quick changes
+    untuned: str | None = None
 
 
 def grid(**values: list[Any]) -> list[Parameters]:
@@ -82,9 +94,9 @@ def weights(counts: sp.csr_array) -> sp.csr_array:
 
 
 def timed_fit(fit: Callable[[], Any]) -> Fitted:
-    began = time.perf_counter()
+    cpu, wall = time.process_time(), time.perf_counter()
     fitted = fit()
-    return fitted, time.perf_counter() - began
+    return fitted, Seconds(time.process_time() - cpu, time.perf_counter() - wall)
 
 
 # ---- how they are fitted -------------------------------------------------------------------------
@@ -124,6 +136,16 @@ def implicit(train: sp.csr_array, bench: Bench, parameters: Parameters) -> Fitte
     return list_maker(train, model.user_factors, model.item_factors), seconds
 
 
+def implicit_items(train: sp.csr_array, bench: Bench, parameters: Parameters) -> Fitted:
+    """BM25 is of the counts themselves."""
+    from implicit.nearest_neighbours import BM25Recommender
+
+    model = BM25Recommender(num_threads=bench.threads, **parameters)
+    counts = sp.csr_matrix(train)
+    _, seconds = timed_fit(lambda: model.fit(counts, show_progress=False))
+    return model, seconds
+
+
 def irspack(train: sp.csr_array, bench: Bench, parameters: Parameters) -> Fitted:
     from irspack import IALSRecommender
 
@@ -149,12 +171,13 @@ def irspack(train: sp.csr_array, bench: Bench, parameters: Parameters) -> Fitted
 
 
 def lightfm(train: sp.csr_array, bench: Bench, parameters: Parameters) -> Fitted:
-    """The seconds are those of the epochs alone."""
+    """The seconds are those of the epochs alone, in a process of its own."""
     parameters = {"no_components": FACTORS, "random_state": bench.seed, **parameters}
     epochs = parameters.pop("epochs")
     peer = lightfm_peer.LightFM(bench.lightfm, train, bench.threads, **parameters)
     try:
-        seconds = sum(peer.turn() for _ in range(epochs))
+        taken = [peer.turn() for _ in range(epochs)]
+        seconds = Seconds(*np.sum(taken, axis=0).tolist())
         return list_maker(train, *peer.factors()), seconds
     finally:
         peer.close()
@@ -243,154 +266,190 @@ EPOCHS, ITERATIONS = {"epochs": 2}, {"iterations": 2}  # with --quick
 ALS_WEIGHTED = pairs(  # of w; implicit's, and ours with the objective of implicit
     "alpha",
     "regularization",
-    [(7.0, 30.0), (7.0, 60.0), (7.0, 100.0), (20.0, 60.0), (20.0, 150.0), (60.0, 100.0)],
+    [(20.0, 60.0), (60.0, 100.0), (7.0, 30.0), (20.0, 150.0), (7.0, 60.0), (7.0, 100.0)],
 )
 FREQUENCY = "unobserved_weight", "regularization"
 ALS_FREQUENCY = pairs(
-    *FREQUENCY, [(0.03, 0.005), (0.03, 0.003), (0.05, 0.02), (0.1, 0.01), (0.2, 0.01), (0.4, 0.01)]
+    *FREQUENCY, [(0.1, 0.01), (0.03, 0.003), (0.4, 0.01), (0.2, 0.03), (0.003, 0.02)]
 )
-FREQUENCY_ALWAYS = {
-    "alpha": 1.0,
-    "confidence": "log",
-    "regularization_exponent": 1.0,
-    "iterations": 8,
-}
-BPR = grid(learning_rate=[0.02, 0.05], regularization=[0.002, 0.005, 0.01])
+ALS_LARGE = [
+    {"unobserved_weight": 0.03, "regularization": 0.005, "bias": True},
+    *pairs(*FREQUENCY, [(0.1, 0.01), (0.4, 0.01), (0.2, 0.03), (0.003, 0.02)]),
+]
+BPR = [
+    {},
+    *pairs(
+        "learning_rate",
+        "regularization",
+        [(0.05, 0.01), (0.02, 0.003), (0.02, 0.015), (0.05, 0.003), (0.05, 0.03)],
+    ),
+]
+
+
+def frequency(settings: list[Parameters] = ALS_FREQUENCY, **always: Any) -> Contender:
+    """First w0 and lambda from the data, then these."""
+    scaled = [{"regularization_exponent": 1.0, **each} for each in settings]
+    same = None if always else "ImplicitALS()"
+    return Contender("recsys", ours(recsys.ImplicitALS), [{}, *scaled], always, ITERATIONS, same)
+
+
+def untuned(make: Callable[..., Any], quick: Parameters, **always: Any) -> Contender:
+    return Contender("recsys", ours(make), [{}], always, quick)
+
 
 CONTENDERS = {
     "popularity": Contender("NumPy", reference(Popularity), [{}]),
     "ItemKNN as published": Contender("NumPy", reference(PublishedItemKNN), [{}]),
-    "ItemNeighbors, cosine": Contender(
-        "recsys",
-        ours(recsys.ItemNeighbors, weighted=True),
-        [
-            *grid(k=[100, 50, 200], normalize_rows=[True]),
-            *grid(k=[100, 200, 1000]),
-        ],
-        {"weighting": "cosine"},
-    ),
+    "ItemNeighbors()": untuned(recsys.ItemNeighbors, {}),
     "ItemNeighbors, BM25": Contender(
         "recsys",
         ours(recsys.ItemNeighbors),
         [
-            {"k": 100, "K1": 100.0, "B": 0.2},
-            {"k": 400, "K1": 100.0, "B": 0.2},
-            {"k": 100, "K1": 5.0, "B": 0.75},
-            {"k": 100, "K1": 0.2, "B": 0.75},
-            {"k": 100, "K1": 1.2, "B": 0.2, "normalize_rows": True},
-            {"k": 100, "K1": 1.2, "B": 0.75, "normalize_rows": True},
+            {},
+            {"k": 400},
+            {"K1": 1.2},
+            {"K1": 0.2, "B": 0.75},
+            {"K1": 1.2, "normalize_rows": True},
+            {"K1": 1.2, "B": 0.75, "normalize_rows": True},
         ],
-        {"weighting": "bm25"},
+        untuned="ItemNeighbors()",
     ),
-    "ImplicitALS, log": Contender(
+    "ItemNeighbors, TF-IDF": Contender(
+        "recsys",
+        ours(recsys.ItemNeighbors),
+        grid(k=[100, 400, 30], normalize_rows=[False, True]),
+        {"weighting": "tfidf"},
+    ),
+    "ItemNeighbors, cosine": Contender(
+        "recsys",
+        ours(recsys.ItemNeighbors, weighted=True),
+        grid(k=[100, 400, 30], normalize_rows=[False, True]),
+        {"weighting": "cosine"},
+    ),
+    "implicit item-item": Contender(
+        "implicit",
+        implicit_items,
+        [
+            {},
+            {"K": 100, "K1": 100.0, "B": 0.2},
+            {"K": 400, "K1": 100.0, "B": 0.2},
+            {"K": 100, "K1": 1.2, "B": 0.2},
+            {"K": 100, "K1": 5.0, "B": 0.75},
+            {"K": 100, "K1": 0.2, "B": 0.75},
+        ],
+    ),
+    "ImplicitALS()": untuned(recsys.ImplicitALS, ITERATIONS),
+    "ImplicitALS": frequency(),
+    "ImplicitALS, biases": frequency(bias=True),
+    "ImplicitALS, f = 128": frequency(ALS_LARGE, factors=128),
+    "ImplicitALS, f = 256": frequency(ALS_LARGE, factors=256, solver="cg"),
+    "ImplicitALS, f = 512": frequency(ALS_LARGE, factors=512, solver="cg"),
+    "ImplicitALS, log, plain lambda": Contender(
         "recsys",
         ours(recsys.ImplicitALS),
         pairs(
             "alpha",
             "regularization",
-            [(10.0, 20.0), (10.0, 30.0), (10.0, 60.0), (10.0, 100.0), (30.0, 60.0), (90.0, 100.0)],
+            [(10.0, 30.0), (90.0, 100.0), (10.0, 100.0), (30.0, 60.0), (10.0, 60.0), (10.0, 20.0)],
         ),
-        {"factors": FACTORS, "confidence": "log"},
+        {"confidence": "log"},
         ITERATIONS,
     ),
-    "ImplicitALS, linear": Contender(
+    "ImplicitALS, linear, plain lambda": Contender(
         "recsys",
         ours(recsys.ImplicitALS),
         pairs(
             "alpha",
             "regularization",
-            [(0.01, 10.0), (0.1, 30.0), (1.0, 30.0), (1.0, 60.0), (10.0, 100.0), (60.0, 100.0)],
+            [(10.0, 100.0), (60.0, 100.0), (0.01, 10.0), (1.0, 30.0), (0.1, 30.0), (1.0, 60.0)],
         ),
-        {"factors": FACTORS, "confidence": "linear"},
+        {"confidence": "linear"},
         ITERATIONS,
     ),
-    "ImplicitALS, scaled": Contender(
+    "ImplicitALS, scaled, plain lambda": Contender(
         "recsys",
         ours(recsys.ImplicitALS, weighted=True),
         ALS_WEIGHTED,
-        {"factors": FACTORS, "confidence": "scaled", "solver": "cg"},
+        {"confidence": "scaled"},
         ITERATIONS,
     ),
     "implicit ALS": Contender("implicit", implicit, ALS_WEIGHTED, {"model": "als"}, ITERATIONS),
-    "ImplicitALS, frequency": Contender(
-        "recsys",
-        ours(recsys.ImplicitALS),
-        ALS_FREQUENCY,
-        {"factors": FACTORS, **FREQUENCY_ALWAYS},
-        ITERATIONS,
-    ),
-    "ImplicitALS, frequency, biases": Contender(
-        "recsys",
-        ours(recsys.ImplicitALS),
-        ALS_FREQUENCY,
-        {"factors": FACTORS, "bias": True, **FREQUENCY_ALWAYS},
-        ITERATIONS,
-    ),
-    "ImplicitALS, frequency, f = 256": Contender(
-        "recsys",
-        ours(recsys.ImplicitALS),
-        [
-            {"unobserved_weight": 0.027, "regularization": 0.005, "bias": True},
-            {"unobserved_weight": 0.02, "regularization": 0.008, "bias": True},
-            *ALS_FREQUENCY[2:],
-        ],
-        {"factors": 256, **FREQUENCY_ALWAYS},
-        ITERATIONS,
-    ),
     "irspack iALS": Contender(
         "irspack",
         irspack,
         pairs(
             *FREQUENCY,
-            [(0.016, 0.005), (0.016, 0.003), (0.03, 0.01), (0.03, 0.02), (0.1, 0.01), (0.3, 0.01)],
+            [
+                (0.06, 0.01),
+                (0.016, 0.003),
+                (0.24, 0.01),
+                (0.06, 0.006),
+                (0.12, 0.02),
+                (0.002, 0.01),
+            ],
         ),
         {"iterations": 8},
         ITERATIONS,
     ),
+    "LogisticMF()": untuned(recsys.LogisticMF, ITERATIONS),
     "LogisticMF": Contender(
         "recsys",
         ours(recsys.LogisticMF),
-        pairs(
-            "alpha",
-            "regularization",
-            [(10.0, 30.0), (3.0, 20.0), (10.0, 10.0), (10.0, 45.0), (30.0, 60.0), (30.0, 90.0)],
-        ),
-        {"factors": FACTORS},
-        ITERATIONS,
+        [
+            {},
+            *pairs(
+                "alpha",
+                "regularization",
+                [(30.0, 90.0), (3.0, 20.0), (10.0, 10.0), (10.0, 60.0), (30.0, 45.0)],
+            ),
+        ],
+        quick=ITERATIONS,
+        untuned="LogisticMF()",
     ),
-    "BPR, uniform": Contender(
-        "recsys", ours(recsys.BPR), BPR, {"negatives": 30, "epochs": 50}, EPOCHS
-    ),
+    "BPR()": untuned(recsys.BPR, EPOCHS),
+    "BPR, uniform": Contender("recsys", ours(recsys.BPR), BPR, quick=EPOCHS, untuned="BPR()"),
     **{
         f"BPR, {sampler}": Contender(
-            "recsys",
-            ours(recsys.BPR),
-            BPR,
-            {"sampler": sampler, "negatives": 10, "epochs": 40},
-            EPOCHS,
+            "recsys", ours(recsys.BPR), BPR, {"sampler": sampler, "negatives": negatives}, EPOCHS
         )
-        for sampler in ("popular", "adaptive", "hard")
+        for sampler, negatives in (("popular", 5), ("adaptive", 2))
     },
-    "WARP": Contender(
+    "BPR, hard": Contender(
         "recsys",
         ours(recsys.BPR),
-        grid(learning_rate=[0.01, 0.02, 0.005], regularization=[0.03, 0.01]),
-        {"loss": "warp", "epochs": 60},
+        [BPR[0], {"regularization": 0.01, "negatives": 10}, *BPR[1:4], BPR[5]],
+        {"sampler": "hard", "negatives": 5},
         EPOCHS,
     ),
     "implicit BPR": Contender(
         "implicit",
         implicit,
-        grid(learning_rate=[0.01, 0.02, 0.05], regularization=[0.01, 0.005]),
-        {"model": "bpr", "iterations": 200},
+        grid(learning_rate=[0.02, 0.01, 0.05], regularization=[0.01, 0.003]),
+        {"model": "bpr", "iterations": 100},
         ITERATIONS,
+    ),
+    'BPR(loss="warp")': untuned(recsys.BPR, EPOCHS, loss="warp"),
+    "WARP": Contender(
+        "recsys",
+        ours(recsys.BPR),
+        [
+            {},
+            *pairs(
+                "learning_rate",
+                "regularization",
+                [(0.02, 0.05), (0.01, 0.01), (0.02, 0.03), (0.005, 0.03), (0.02, 0.1)],
+            ),
+        ],
+        {"loss": "warp"},
+        EPOCHS,
+        'BPR(loss="warp")',
     ),
     "LightFM WARP": Contender(
         "lightfm",
         lightfm,
         [
-            *grid(learning_rate=[0.02, 0.05, 0.1]),
-            *grid(learning_rate=[0.02, 0.05, 0.1], user_alpha=[1e-5], item_alpha=[1e-5]),
+            *grid(learning_rate=[0.05, 0.02, 0.1]),
+            *grid(learning_rate=[0.05, 0.02, 0.1], user_alpha=[1e-5], item_alpha=[1e-5]),
         ],
         {"loss": "warp", "epochs": 40},
         EPOCHS,
@@ -398,14 +457,14 @@ CONTENDERS = {
     "EASE": Contender(
         "recsys",
         ours(recsys.EASE),
-        grid(regularization=[80.0, 30.0, 200.0, 500.0, 1000.0, 2000.0]),
+        grid(regularization=[80.0, 200.0, 500.0, 30.0, 1000.0, 5.0]),
     ),
     "SLIM": Contender(
         "recsys",
         ours(recsys.SLIM),
         [
-            *grid(regularization=[80.0, 20.0, 300.0], nonnegative=[True]),
-            *grid(regularization=[80.0, 300.0, 1000.0], nonnegative=[False]),
+            *grid(nonnegative=[True], regularization=[80.0, 20.0, 300.0]),
+            *grid(nonnegative=[False], regularization=[80.0, 300.0, 20.0]),
         ],
     ),
 }

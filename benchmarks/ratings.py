@@ -38,6 +38,10 @@ SETTINGS = {
         128, learning_rate=0.01, learning_rate_decay=0.02, regularization=0.06, epochs=80,
         init_scale=0.1, random_state=0,
     ),
+    "sgd, 256 factors": recsys.ExplicitSGD(
+        256, learning_rate=0.01, learning_rate_decay=0.1, regularization=0.05, epochs=200,
+        init_scale=0.1, random_state=0,
+    ),
 }  # fmt: skip
 
 Predict = Callable[[np.ndarray, np.ndarray], np.ndarray]
