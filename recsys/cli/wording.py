@@ -13,8 +13,11 @@ _FLAGS = {  # arguments and their values, by which an option stands or falls
     "user_features=...": "--user-features FILE",
     "validation=...": "--validation SHARE",
     "call fit(user_items) first": "train one by `recsys train`",
+    "time_format= says": "--time-format says",
+    "aggregate='last' or 'mean' (or use data.aggregated('last'))": "--aggregate last or mean",
+    "Make Interactions with": "Read the events with",
 }
-_OPTIONS = ("aggregate", "decimal", "time", "time_format", "unknown", "zeros")  # and a value
+_OPTIONS = ("aggregate", "decimal", "item", "time", "time_format", "unknown", "user", "zeros")
 _ARGUMENT = re.compile(rf"\b({'|'.join(_OPTIONS)})=(['\"])([^'\"]*)\2")
 
 

@@ -324,6 +324,11 @@ class Tally:
 
 def checked_metrics(metrics: str | Iterable[str]) -> list[str]:
     """Each once; ValueError for an unknown one."""
+    if not isinstance(metrics, Iterable):
+        raise TypeError(
+            f"metrics must be a name or several, such as 'ndcg'; got {metrics!r}. Where lists are "
+            "cut is k="
+        )
     names = [metrics] if isinstance(metrics, str) else list(metrics)
     for name in names:
         checks.choice("metric", name, (*USER_METRICS, *OVERALL_METRICS))

@@ -90,4 +90,6 @@ def int64(values: np.ndarray) -> np.ndarray:
         raise OverflowError
     except OverflowError:
         large = next(value for value in values if not -BELOW <= value < BELOW)
-        raise ValueError(f"the id {large} does not fit into 64 bits; expected strings") from None
+        raise ValueError(
+            f"the id {large} does not fit into 64 bits with a sign; expected strings"
+        ) from None

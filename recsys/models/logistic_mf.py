@@ -60,7 +60,9 @@ class LogisticMF(FactorModel):
     Biases start where users and items independent of each other would have them, so that factors
     have only the rest to explain: b_i at log((C_i + c) / (mean of C_i + c)), C_i being the sum of
     the confidences of an item's likes and c their mean; b_u alike, plus log(sum C / cells). In
-    `partial_fit` those of all users and items move as far as that does.
+    `partial_fit` those of all users and items move as far as that does, and of rows of which the
+    share s of the entries was known s^2 is kept of the factors and of q; each step is one of the
+    rows that are touched and of as many others, drawn anew.
 
     Parameters
     ----------
@@ -335,10 +337,13 @@ def _put(side: Learned, rows: np.ndarray, solved: Learned) -> None:
 def _forget(
     parts: tuple[Learned, Learned], before: sparse.csr_array, counts: sparse.csr_array
 ) -> None:
-    """Have rows take larger steps again the more there is that they have not learned: of a row that
-    had the share s of its entries before, AdaGrad keeps s^2 of its sums of squared gradients."""
+    """Have rows go back towards the start of a training the more there is that they have not
+    learned: of one that had the share s of its entries before, s^2 is kept of its factors and of
+    AdaGrad's sums of squared gradients. Else what they learned of chance when they had few entries
+    stays with them, where large steps alone would take them on from it."""
     for side, then, now in zip(parts, _lengths(before), _lengths(counts), strict=True):
-        kept = (then / np.maximum(now[: len(then)], 1)) ** 2
+        kept = (np.maximum(then, 1) / np.maximum(now[: len(then)], 1)) ** 2
+        side.factors[: len(then)] *= kept[:, np.newaxis]
         side.squares[: len(then)] *= kept[:, np.newaxis]
         side.bias_squares[: len(then)] *= kept
 

@@ -73,7 +73,7 @@ def test_columns_that_are_swapped(as_json, error, folder):
     (folder / "swapped.csv").write_text("user,artist,plays\nWire,ann,3\nAbba,bob,2\n")
     message = error("update", "model.safetensors", "swapped.csv", "-o", "m.safetensors")
     assert "100% of the users, of column 'user', are items of the model" in message
-    assert "Read the events with user='artist', item='user'" in message
+    assert "Read the events with --user artist, --item user" in message
     line = ("--user", "artist", "--item", "user", "-o", "m.safetensors")
     told = as_json("update", "model.safetensors", "swapped.csv", *line)
     assert told["new_users"] == told["new_items"] == 0
@@ -150,7 +150,8 @@ def test_models_of_ratings_take_the_last(recsys_, error, folder, name):
     line = ("train", "stars.csv", "--value", "stars", "--model", name, "--factors", 2)
     recsys_(*line, "--time", "day", "-o", "m.safetensors")
     assert recsys.load("m.safetensors").training_matrix[0, 0] == 5
-    assert "two sevens" in error(*line, "--aggregate", "sum", "-o", "n.safetensors")
+    message = error(*line, "--aggregate", "sum", "-o", "n.safetensors")
+    assert "two sevens" in message and "Read the events with --aggregate last or mean" in message
     table = "user,item,there\n" + "".join(
         f"u{u},i{i},{int(u == i)}\n" for u in "012" for i in "012"
     )

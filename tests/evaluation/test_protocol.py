@@ -406,6 +406,7 @@ def test_a_model_that_returns_ids_only(world):
     ("options", "error", "message"),
     [
         ({"metrics": "ndgc"}, ValueError, "unknown metric 'ndgc'.*did you mean 'ndcg'"),
+        ({"metrics": 10}, TypeError, "got 10. Where lists are cut is k="),
         ({"metrics": []}, ValueError, "metrics is empty"),
         ({"k": 0}, ValueError, "k must be at least 1; got 0"),
         ({"k": 2.5}, TypeError, "k must be an integer"),

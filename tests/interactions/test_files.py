@@ -65,7 +65,7 @@ def test_columns_without_header(reader, path):
 @pytest.mark.parametrize("rest", ['"Wi', '"', '"two ""words'])
 def test_a_file_that_ends_within_quotes(reader, path, rest):
     path.write_text(f"user,artist\nann,Wire\nbob,{rest}", encoding="utf-8")
-    with pytest.raises(ValueError, match="ends within a field.*a part of it is missing"):
+    with pytest.raises(ValueError, match=r"ends within a field.*a part of it is missing"):
         Interactions.from_csv(path, "user", "artist")
     whole = 'user,artist\nann,"Wire"\nbob,"two, ""words"""'
     path.write_text(whole, encoding="utf-8")

@@ -191,16 +191,18 @@ def test_a_day_takes_as_many_others_along():
     assert _and_as_many(np.array([0, 2, 3]), 5, others).tolist() == [0, 1, 2, 3, 4]
 
 
-def test_adagrad_forgets_as_rows_grow():
-    """A row of which the share s was known keeps s^2 of its sums."""
+def test_rows_that_grow_go_back_towards_the_start():
+    """One of which the share s was known keeps s^2 of its factors and of AdaGrad's sums."""
     then = sparse.csr_array([[1.0, 1.0, 0.0], [0.0, 1.0, 0.0]])
     now = sparse.csr_array([[1.0, 1.0, 1.0], [0.0, 2.0, 0.0], [0.0, 1.0, 0.0]])
-    sides = [Learned.of(np.ones((count, 2))) for count in (3, 3)]
+    sides = [Learned.of(np.ones((3, 2))) for _ in range(2)]
     for side in sides:
         side.squares[:] = side.bias_squares[:] = 9.0
     _forget(tuple(sides), then, now)
     assert sides[0].bias_squares.tolist() == pytest.approx([4.0, 9.0, 9.0])
-    assert sides[1].squares[:, 1].tolist() == pytest.approx([9.0, 4.0, 0.0])
+    assert sides[1].squares[:, 1].tolist() == pytest.approx([9.0, 4.0, 9.0])
+    assert sides[1].factors[:, 0].tolist() == pytest.approx([1.0, 4 / 9, 1.0])
+    assert sides[0].biases.tolist() == [0.0] * 3
 
 
 TINY = {
@@ -208,9 +210,9 @@ TINY = {
     "one column": sparse.csr_array([[1.0], [0.0], [2.0]]),
     "one row": sparse.csr_array([[1.0, 0.0, 2.0]]),
     "all liked": sparse.csr_array(np.ones((4, 3))),
-    "all disliked": sparse.csr_array(-np.ones((4, 3))),
+    "all but one disliked": sparse.csr_array(np.r_[[[1.0, -1, -1]], -np.ones((3, 3))]),
     "one entry": sparse.csr_array(([1.0], ([2], [1])), (5, 4)),
-    "a stored zero": sparse.csr_array(([0.0], ([1], [0])), (2, 2)),
+    "a stored zero": sparse.csr_array(([0.0, 1.0], ([1, 0], [0, 0])), (2, 2)),
 }
 
 
@@ -223,8 +225,8 @@ def test_tiny_matrices(name, confidence, negatives):
         assert np.isfinite(getattr(model, learned)).all()
     scores = model.score(np.arange(TINY[name].shape[0])[:, None], np.arange(TINY[name].shape[1]))
     assert np.isfinite(scores).all()
-    if name == "all disliked":
-        assert (scores < 0).all()
+    if name == "all but one disliked":
+        assert (scores[1:] < 0).all()
     ids, _ = model.recommend(0, N=2, filter_seen=False)
     assert len(ids) == 2
 
