@@ -143,8 +143,8 @@ class ImplicitALS(LeastSquaresModel):
     measured by the noise. `recsys.models.weights` has it in full, also for a w0 or nu that is
     given. Where neither is, and there are 5,000 entries, small models of a sample of 40,000 are
     compared first: w0 is divided by 8, or lambda half as large again, where that makes their
-    NDCG@20 at least 3 % better (`recsys.models.trial`; some tenths of a second). Each `fit` chooses anew, and says
-    what in the log; `partial_fit` and the like keep it.
+    NDCG@20 at least 3 % better (`recsys.models.trial`; some tenths of a second). Each `fit` chooses
+    anew, and says what in the log; `partial_fit` and the like keep it.
 
     `acceleration`: in the j-th iteration of a fit beta is ``(j - 1) / (j + 1)``, so that the first
     has no momentum. Where the objective rose, the iteration is taken back and made again with beta
