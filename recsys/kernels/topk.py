@@ -23,6 +23,7 @@ _MANY = 128  # queries that look at all items, of which coding the items costs h
 _PROBE = 16  # of them tell how many items a query looks at
 _MOST_CODED = 1024  # factors; of more of them the codes are too coarse
 _LONG = 32  # items for each place of a list, or most of them are wanted anyway
+_LARGE = 512  # the same, for codes to be worth making for a call
 
 
 class Codes(NamedTuple):
@@ -178,7 +179,7 @@ def topk(
     order, probed = order or NormOrder(), 0
     if len(items) < _LONG * n:
         order = order._replace(codes=None)
-    elif order.codes is None and can_code(items) and count >= _MANY:
+    elif order.codes is None and can_code(items) and count >= _MANY and len(items) >= _LARGE * n:
         looks: float = count
         if order.norms is not None:
             probed = _PROBE
