@@ -97,8 +97,12 @@ class LightFM:
             text=True,
         )
 
-    def turn(self) -> tuple[float, float]:
-        """Makes an epoch; its CPU seconds, and those of the clock."""
+    def turn(self) -> float:
+        """Makes an epoch; its seconds."""
+        return self.epoch()[1]
+
+    def epoch(self) -> tuple[float, float]:
+        """Makes one; its CPU seconds, and those of the clock."""
         answer = self._ask("epoch")
         return answer["cpu"], answer["seconds"]
 

@@ -176,7 +176,7 @@ def lightfm(train: sp.csr_array, bench: Bench, parameters: Parameters) -> Fitted
     epochs = parameters.pop("epochs")
     peer = lightfm_peer.LightFM(bench.lightfm, train, bench.threads, **parameters)
     try:
-        taken = [peer.turn() for _ in range(epochs)]
+        taken = [peer.epoch() for _ in range(epochs)]
         seconds = Seconds(*np.sum(taken, axis=0).tolist())
         return list_maker(train, *peer.factors()), seconds
     finally:
