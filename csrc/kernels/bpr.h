@@ -215,7 +215,7 @@ INLINE int64_t bpr_violator(const bpr_run *r, const bpr_step *s, int64_t vectors
     const recsys_bpr *p = r->p;
     const real *x = sgd_row(p->x, s->visit->user, p->stride);
     const real liked = bpr_score(p, x, s->item, vectors);
-    *trials = 0;
+    *trials = 0, *difference = 0;
     for (int64_t begin = 0; begin < p->candidates; begin += BPR_CHUNK) {
         int32_t drawn[BPR_CHUNK];
         const int64_t count = bpr_candidates(r, s, begin, vectors, drawn);
