@@ -12,6 +12,8 @@ import typer
 from recsys import checks
 from recsys.cli.inputs import Reading, ids_like
 from recsys.interactions import Features, Ids, Interactions
+from recsys.models.factor_model import FactorModel
+from recsys.models.model import Model
 
 _PANEL = "What items and users are"
 _LEAST = 2  # rows that have a word: what is of one row alone says nothing of others
@@ -51,6 +53,11 @@ class Description:
     def files(self) -> list[Path]:
         """Those that are named."""
         return [path for path in (self.item_features, self.user_features) if path is not None]
+
+    def check(self, name: str, model: Model) -> None:
+        """Raise if there are files, and a model of the type `name` learns nothing of them."""
+        if self.files and not isinstance(model, FactorModel):
+            raise ValueError(f"{name} knows nothing by features: leave out the files of features")
 
     def read(self, events: Interactions, reading: Reading) -> dict[str, Features]:
         """What `fit` is to be told, by argument.

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import typer
@@ -14,6 +14,7 @@ import typer
 import recsys
 from recsys import csr
 from recsys.cli.command import Talk
+from recsys.cli.features import Description
 from recsys.cli.inputs import Reading, ids_like
 from recsys.cli.output import AsJson, print_json, print_table
 from recsys.cli.parameters import KINDS, Parameters, begun
@@ -53,6 +54,7 @@ def evaluate(
     reading: Reading,
     parameters: Parameters,
     splitting: Splitting,
+    description: Description,
     talk: Talk,
     model: Annotated[
         list[str] | None,
@@ -112,15 +114,22 @@ def evaluate(
         if len(files) > 1:
             raise ValueError(f"--model is trained on one file of events; got {len(files)} files")
         models = parameters.models(model)
+        for name, unfitted in models.items():
+            description.check(name, unfitted)
         events = reading.events(files[0])
         if test is None:
             parts = splitting.parts(events, test_share, parameters.seed)
         else:
             parts = events, reading.events(test)
+        options: dict[str, Any] = description.read(parts[0], reading)
         results = {}
         for name, fitted in models.items():
-            fitted.fit(parts[0], show_progress=not talk.quiet)
+            fitted.fit(parts[0], show_progress=not talk.quiet, **options)
             results[name] = measure(fitted, parts[1])
+    elif description.files:
+        raise ValueError(
+            "models of files have learned their features already: files of features go with --model"
+        )
     elif test is not None:
         results = _of_files(files, reading, test, measure)
     else:

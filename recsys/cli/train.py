@@ -79,8 +79,7 @@ def train(
         raise ValueError(f"{model} has no iterations to stop after: leave out --patience")
     if validation is not None:
         checks.number("--validation", validation, above=0, below=1)
-    if description.files and not isinstance(recommender, FactorModel):
-        raise ValueError(f"{model} knows nothing by features: leave out the files of features")
+    description.check(model, recommender)
     events = _read(path, reading, talk)
     features = description.read(events, reading)
     measured: dict[str, Any] = {"trained_on": "all entries"}

@@ -22,6 +22,7 @@ from recsys.interactions.feature_columns import (
 )
 from recsys.interactions.frames import read_frame
 from recsys.interactions.ids import Ids
+from recsys.interactions.read_only import arrays_of
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -61,10 +62,15 @@ class TableSchema:
         """The ids of a table and its rows as a matrix."""
         wanted = [self.id, *(column.name for column in self.columns)]
         ids, series = _columns_of(frame, wanted)
-        return ids, self.matrix(series, len(ids))
+        matrix, unknown = self.matrix(series, len(ids))
+        self._tell(unknown)
+        return ids, matrix
 
-    def matrix(self, series: Mapping[str, Any], count: int) -> sparse.csr_array:
-        """Columns of a table, each as one narwhals Series, as a matrix of so many rows."""
+    def matrix(
+        self, series: Mapping[str, Any], count: int
+    ) -> tuple[sparse.csr_array, dict[str, int]]:
+        """Columns of a table, each as one narwhals Series, as a matrix of so many rows; and how
+        many words of which have no column."""
         words: list[Entries] = []
         numbers: list[Entries] = []
         unknown: dict[str, int] = {}
@@ -76,11 +82,10 @@ class TableSchema:
             width += len(column.names)
             if strange:
                 unknown[column.name] = strange
-        self._tell(unknown)
         counted = _assembled(words, (count, width))
         if self.normalize:
             counted = unit_rows(counted)
-        return _added(counted, _assembled(numbers, (count, width)))
+        return _added(counted, _assembled(numbers, (count, width))), unknown
 
     def _tell(self, unknown: dict[str, int]) -> None:
         if not unknown:
@@ -128,8 +133,8 @@ class Features:
 
     Attributes
     ----------
-    matrix : scipy.sparse.csr_matrix of float32, n x p
-        Canonical.
+    matrix : scipy.sparse.csr_array of float32, n x p
+        Canonical; it is not to be written to.
     ids : Ids or None
         The id of each row; None: rows go by number.
     """
@@ -137,6 +142,10 @@ class Features:
     matrix: sparse.csr_array
     ids: Ids | None
     schema: TableSchema | MatrixSchema
+
+    def __post_init__(self) -> None:
+        matrix = csr.assemble(*arrays_of(self.matrix), self.matrix.shape)
+        object.__setattr__(self, "matrix", matrix)
 
     @classmethod
     def from_frame(
@@ -220,7 +229,8 @@ class Features:
                 learned.append(column)
         _check_any(learned, constant, min_count)
         schema = TableSchema(id, tuple(learned), normalize, unknown)
-        return cls(_not_all_empty(schema.matrix(series, len(ids))), ids, schema)
+        matrix, _ = schema.matrix(series, len(ids))  # words without a column were left out just now
+        return cls(_not_all_empty(matrix), ids, schema)
 
     @classmethod
     def from_csr(

@@ -24,6 +24,7 @@ from recsys.interactions.events import (
 )
 from recsys.interactions.frames import DROP, read_frame, to_frame
 from recsys.interactions.ids import Ids, ids_of_rows
+from recsys.interactions.read_only import arrays_of, read_only
 from recsys.interactions.repeats import Events
 from recsys.interactions.splits import Split
 from recsys.interactions.summary import Summary
@@ -76,15 +77,13 @@ class Interactions:
 
     def __post_init__(self) -> None:
         matrix = csr.scipy_matrix(self.user_items)  # an object of its own, which shares the arrays
-        matrix.data, matrix.indices, matrix.indptr = map(
-            _read_only, (matrix.data, matrix.indices, matrix.indptr)
-        )
+        matrix.data, matrix.indices, matrix.indptr = arrays_of(matrix)
         object.__setattr__(self, "user_items", matrix)
         for name, axis, noun in (("users", 0, "rows"), ("items", 1, "columns")):
             ids = ids_of_rows(name, getattr(self, name), matrix.shape[axis], noun)
             object.__setattr__(self, name, ids)
         if self.times is not None:
-            object.__setattr__(self, "times", _read_only(self.times))
+            object.__setattr__(self, "times", read_only(self.times))
 
     # ---- from what there is ----------------------------------------------------------------------
 
@@ -488,12 +487,3 @@ class Interactions:
             f"Interactions({self.shape[0]:,} users x {self.shape[1]:,} items, {self.nnz:,} "
             f"entries{times})"
         )
-
-
-# ---- arguments -----------------------------------------------------------------------------------
-
-
-def _read_only(array: np.ndarray) -> np.ndarray:
-    view = array.view()
-    view.flags.writeable = False
-    return view

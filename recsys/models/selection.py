@@ -131,7 +131,14 @@ def rows_meant(
                 "for each of `users`, which are in another order: ask for users in ascending order"
             )
         return users if by_number else listed
-    hint = ". It looks transposed: pass user_items.T" if shape == known[::-1] else ""
+    hint = ""
+    if shape == known[::-1]:
+        hint = ". It looks transposed: pass user_items.T"
+    elif shape[1] < known[1]:
+        hint = (
+            f". If features have given the model more items, user_items.resize({shape[0]}, "
+            f"{known[1]}) adds their columns"
+        )
     raise ValueError(
         f"user_items has shape {shape}; expected {known} (every user of the model) or "
         f"{(len(users), known[1])} (one row for each of `users`){hint}"

@@ -1,4 +1,4 @@
-"""`recsys train --item-features`, and lists of new items."""
+"""`--item-features` of `recsys train` and `evaluate`, and lists of new items."""
 
 import numpy as np
 import pytest
@@ -48,6 +48,23 @@ def test_lists_of_new_items(recsys_, as_json, folder, artists):
     want = model.recommend("ann", N=2, among=["Visage", "Ultravox"], new_item_boost=2.0)
     assert [row["artist"] for row in told] == list(want[0])
     np.testing.assert_allclose([row["score"] for row in told], want[1], rtol=1e-5)
+
+
+def test_measured_with_features(recsys_, as_json, error, folder, artists):
+    described = ("--item-features", "artists.parquet", "--label", "tags")
+    (folder / "later.csv").write_text("user,artist,plays\nann,Visage,3\n", encoding="utf-8")
+    measuring = ("--test", "later.csv", "--metric", "ndcg", "-k", 20)
+    trained = ("plays.parquet", *COLUMNS, *QUICK, *described)
+    recsys_("train", *trained, "-o", "out.safetensors")
+    of_file = as_json("evaluate", "out.safetensors", *measuring)["models"]["out.safetensors"]
+    at_once = as_json("evaluate", *trained, *measuring, "--model", "implicit-als")["models"]
+    assert at_once["implicit-als"] == of_file
+    assert of_file["mean"]["ndcg@20"] > 0  # of an item that only features know
+
+    command = ("evaluate", "out.safetensors", "--test", "plays.parquet", *described)
+    assert "go with --model" in error(*command)
+    command = ("evaluate", "plays.parquet", "--model", "ease", *COLUMNS, *described)
+    assert "by features" in error(*command)
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,11 @@ def test_rare_words_weights_and_columns_that_say_nothing(caplog):
     np.testing.assert_allclose(found.matrix.data, math.log(5 / 3) + 1, rtol=1e-6)
     some = Features.from_frame(frame, "movie", labels=["genres"], weight={"genres": "count"})
     assert some.matrix.max() == 1
+    with caplog.at_level(logging.INFO, "recsys"):
+        strict = Features.from_frame(
+            table(), "movie", labels=["genres"], min_count=2, unknown="error"
+        )
+    assert strict.names == ["genres=A", "genres=B"] and "give nothing" not in caplog.text
 
 
 def test_a_matrix():
@@ -105,6 +110,8 @@ def test_a_matrix():
         found = Features.from_csr(matrix, names=["p", "q", "r"])
         np.testing.assert_allclose(found.matrix.toarray()[0], [0.6, 0.8, 0])
         assert found.ids is None and found.names == ["p", "q", "r"]
+        with pytest.raises(ValueError, match="read-only"):
+            found.matrix.data[0] = 7
     found = Features.from_csr(dense, ["a", "b", "c"], weight="idf", normalize=False)
     want = dense * (np.log(4 / (1 + np.array([1, 2, 0]))) + 1)
     np.testing.assert_allclose(found.matrix.toarray(), want, rtol=1e-6)

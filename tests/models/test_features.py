@@ -61,6 +61,18 @@ def test_new_items_go_to_those_who_like_their_kind(name):
     assert np.isfinite(scores).all()
 
 
+def test_a_matrix_is_asked_with_columns_of_new_items():
+    likes, _, of_items = tastes()
+    plays = sparse.csr_array(likes[:, :ITEMS])
+    model = ImplicitALS(4, iterations=2, random_state=0)
+    model.fit(plays, item_features=features(of_items), show_progress=False)
+    with pytest.raises(ValueError, match=rf"resize\({USERS}, {ITEMS + NEW}\)"):
+        model.recommend([0], plays)
+    plays.resize(USERS, ITEMS + NEW)
+    found, _ = model.recommend([0], plays)
+    assert np.array_equal(found, model.recommend([0])[0])
+
+
 def test_ids_are_matched():
     likes, of_users, of_items = tastes()
     plays, known = by_ids(likes, of_users, of_items)
