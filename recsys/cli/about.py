@@ -45,6 +45,9 @@ def about(model: Model) -> dict[str, Any]:
     facts["entries"] = None if matrix is None else matrix.nnz
     for side, strength in getattr(model, "feature_regularization_", {}).items():
         facts[f"{side[:-1]}_feature_regularization"] = strength
+    if hasattr(model, "regularization_"):  # what was chosen from the data is in no parameter
+        facts["lambda"], facts["nu"] = model.regularization_, model.regularization_exponent_
+        facts["w0"] = model.unobserved_weight_
     if model.history:
         last = model.history[(model.best_iteration or len(model.history)) - 1]
         facts["iterations"] = len(model.history)

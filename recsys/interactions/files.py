@@ -382,13 +382,22 @@ def _with_comma(text: str) -> float:
     return float(text.replace(",", "."))
 
 
+def _other_reading(text: str, decimal: str) -> str:
+    """What is said of a text that is no number: how another decimal point reads it, or why none."""
+    other = "." if decimal == "," else ","
+    try:
+        value = float(text) if decimal == "," else _with_comma(text)
+    except ValueError:
+        grouped = set(text.strip()) <= set("+-0123456789., '") and any(c.isdigit() for c in text)
+        return ": take out what separates thousands" if grouped else ""
+    return f": decimal={other!r} reads {value:g}, unless {other!r} separates thousands here"
+
+
 def _expected(kind: str, text: str, writing: Writing) -> str:
     """What a field should have been, and what says that it is as it is."""
     if kind == "v":
-        other = "." if writing.decimal == "," else ","
-        hint = f": decimal={other!r} reads such as that" if other in text else ""
         usual = "" if writing.decimal == "." else f" with {writing.decimal!r} before its fraction"
-        return f"a number{usual}{hint}"
+        return f"a number{usual}{_other_reading(text, writing.decimal)}"
     if writing.time_format is not None:
         return f"a date written as {writing.time_format!r}"
     return (

@@ -429,17 +429,19 @@ class ImplicitALS(LeastSquaresModel):
 
     def _weights_for(self, signed: sparse.csr_array) -> Weights:
         wanted = self._wanted_weights()
+        corner = 1.0, 1.0
         if wanted.regularization is not None:
-            return wanted.with_plain_lambda()
-        weights = wanted.by_data(signed)
-        if wanted.unobserved is None and wanted.exponent is None:
-            corner = tried(signed, wanted.by_data, self.num_threads)
-            weights = times(weights, corner)
+            weights = wanted.with_plain_lambda()
+        else:
+            weights = wanted.by_data(signed)
+            if wanted.unobserved is None and wanted.exponent is None:
+                corner = tried(signed, wanted.by_data, self.num_threads)
         self._log(
-            "takes regularization=%.4g, regularization_exponent=%g, unobserved_weight=%.4g",
-            *weights,
+            "takes regularization=%.4g, regularization_exponent=%g, unobserved_weight=%.4g%s",
+            *times(weights, corner),
+            _of_the_trial(corner),
         )
-        return weights
+        return times(weights, corner)
 
     def _mean_target(self, signed: sparse.csr_array, unobserved_weight: float) -> float:
         """sum w p / sum w over all cells."""
@@ -447,6 +449,12 @@ class ImplicitALS(LeastSquaresModel):
         stored = float(np.sum(np.abs(signed.data), dtype=np.float64))
         others = unobserved_weight * (signed.shape[0] * signed.shape[1] - signed.nnz)
         return liked / (stored + others) if liked else 0.0
+
+
+def _of_the_trial(corner: tuple[float, float]) -> str:
+    if corner == (1.0, 1.0):
+        return ""
+    return "; by a trial w0 and lambda are {:g} and {:g} times what the rule says".format(*corner)
 
 
 def _with_one(held: kernels.Factors, rows: Any) -> np.ndarray:

@@ -36,6 +36,12 @@ def without_counted(model: Any, side: str | None, added: sparse.csr_array) -> sp
     counted[counted] = (
         last.entries.data[np.searchsorted(keys, wanted[counted])] == added.data[counted]
     )
+    if counted.any():
+        model._log(
+            "takes %d of %d entries as those that partial_fit_%s was given right before: they "
+            "count once",
+            counted.sum(), len(counted), last.side,
+        )  # fmt: skip
     return csr.keep(added, ~counted)
 
 

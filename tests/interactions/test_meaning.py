@@ -191,8 +191,13 @@ def test_decimals_and_dates(tmp_path):
 @pytest.mark.parametrize(
     ("text", "options", "message"),
     [
-        ("v\n3,5", {"value": "v"}, r"column 'v' holds '3,5' in row 0; .*decimal=',' reads"),
-        ("v\n3.5", {"value": "v", "decimal": ","}, r"'3.5' in row 0; .*decimal='\.' reads"),
+        ("v\n3,5", {"value": "v"}, r"column 'v' holds '3,5' in row 0; .*decimal=',' reads 3.5"),
+        (
+            "v\n3.5",
+            {"value": "v", "decimal": ","},
+            r"'3.5' in row 0; .*decimal='\.' reads 3.5, unless",
+        ),
+        ("v\n2.250,75", {"value": "v", "decimal": ","}, "take out what separates thousands"),
         ("v\n3", {"value": "v", "decimal": "c"}, "unknown decimal 'c'"),
         ("t\n31.1.2026", {"time": "t"}, r"'t' holds '31.1.2026' in row 0.*time_format= says"),
         ("t\n2026-01-31 18:00 CET", {"time": "t"}, r"'2026-01-31 18:00 CET' in row 0"),

@@ -58,6 +58,7 @@ def test_a_corner_that_is_better_is_found(data, corner, caplog):
     w0, lambda_ = corner[0] * rule.unobserved, corner[1] * rule.regularization
     assert (model.unobserved_weight_, model.regularization_) == pytest.approx((w0, lambda_))
     assert f"regularization={lambda_:.4g}" in caplog.text
+    assert ("by a trial w0 and lambda are" in caplog.text) == (corner != (1.0, 1.0))
 
 
 def test_what_is_given_is_not_tried():

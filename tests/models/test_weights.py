@@ -56,6 +56,12 @@ def test_what_is_not_given_is_chosen(counts, given, changed):
     assert model.get_params()["regularization"] is None
 
 
+def test_what_is_given_is_logged_too(counts, caplog):
+    with caplog.at_level(logging.INFO, "recsys"):
+        ImplicitALS(4, regularization=2.0, iterations=1).fit(counts, **QUIET)
+    assert "regularization=2, regularization_exponent=0, unobserved_weight=1\n" in caplog.text
+
+
 def test_a_number_makes_the_plain_objective(counts):
     assert weights(ImplicitALS(4, regularization=2.0)) == (2.0, 0.0, 1.0)
     given = {"regularization": 0.1, "unobserved_weight": 0.2, "regularization_exponent": 1.0}
