@@ -93,8 +93,8 @@ class TableSchema:
         shown = ", ".join(f"{count:,} of {name!r}" for name, count in unknown.items())
         if self.unknown == "error":
             raise ValueError(
-                f"values that have no column: {shown}; expected those only that were there when the "
-                'features were made, and were not left out then, as unknown="error"'
+                f"values that have no column: {shown}; expected only such as were there when the "
+                'features were made, and not left out, as unknown="error"'
             )
         logger.info("features: values that have no column give nothing: %s", shown)
 
