@@ -12,7 +12,7 @@ import numpy as np
 from recsys import checks, csr
 from recsys.interactions.ids import Ids
 from recsys.interactions.interactions import Interactions
-from recsys.interactions.matching import pair_in_rows
+from recsys.interactions.matching import described, pair_in_rows
 from recsys.kernels import query_blocks
 from recsys.progress import progress_bar
 
@@ -94,9 +94,9 @@ def evaluate(
         counted, or their lists are of the items that most users have in `train`. Of Interactions
         these may be users whom only `test` knows, with row numbers after those of the others.
         None: the model is asked, whatever it says.
-    item_features : array or scipy sparse matrix, shape (n_items, d), optional
+    item_features : Features, array or scipy sparse matrix, shape (n_items, d), optional
         What "diversity" goes by, a row an item of the model, or of `train` if the model has no
-        ids. None: the model's `item_factors`.
+        ids; Features that have ids are matched by them. None: the model's `item_factors`.
     random_state : default 0
         Seed of random `ties`, as elsewhere in recsys.
     options : mapping, optional
@@ -261,7 +261,8 @@ class HeldOut:
                 f"diversity goes by item_features=..., as {type(model).__name__} has no "
                 "item_factors"
             )
-        return unit_vectors(features, self._test.shape[1], name)
+        matrix = described(features, self._items, name)
+        return unit_vectors(matrix, self._test.shape[1], name)
 
     def _keys(self, ties: str, random_state: Any) -> Keys | None:
         """What orders items of one score, of users; None: the model does."""

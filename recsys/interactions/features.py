@@ -93,10 +93,10 @@ class TableSchema:
         shown = ", ".join(f"{count:,} of {name!r}" for name, count in unknown.items())
         if self.unknown == "error":
             raise ValueError(
-                f"values that were not there when the features were made: {shown}; expected known "
-                'ones only, as unknown="error"'
+                f"values that have no column: {shown}; expected only such as were there when the "
+                'features were made, and not left out, as unknown="error"'
             )
-        logger.info("features: values not known before give nothing: %s", shown)
+        logger.info("features: values that have no column give nothing: %s", shown)
 
 
 @dataclass(frozen=True)
@@ -191,8 +191,9 @@ class Features:
         normalize : bool, default True
             Scale the words of each row (categories, labels and text together) to length 1.
         unknown : {"ignore", "error"}, default "ignore"
-            What becomes of words in `transform` that are not there now: they give nothing, and
-            the log says how many there were.
+            What becomes of words in `transform` that have no column, as they are not there now or
+            are left out (rarer than `min_count`, or in every row): they give nothing, and the log
+            says how many there were; or they are an error.
 
         Raises
         ------

@@ -1,10 +1,12 @@
-"""Interactions as matrices in the rows and columns of given ids."""
+"""Interactions, and Features, as matrices in the rows and columns of given ids."""
 
 from __future__ import annotations
 
 import logging
 from typing import Any
 
+from recsys import csr
+from recsys.interactions.features import Features
 from recsys.interactions.ids import Ids
 from recsys.interactions.interactions import Interactions
 
@@ -71,3 +73,25 @@ def pair_in_rows(
             f"or {names[1]}.user_items, if its rows and columns are those of {names[0]}"
         )
     return in_rows(train, users, items, names[0]), in_rows(test, users, items, names[1])
+
+
+def described(features: Any, ids: Ids | None, name: str) -> Any:
+    """The matrix of Features, with a row for each of the items `ids`; any other matrix is as it is.
+
+    Items that they know nothing of have an empty row.
+
+    Raises
+    ------
+    TypeError, ValueError
+        They have ids where the items have none, or ids of other items alone.
+    """
+    if not isinstance(features, Features):
+        return features
+    if features.ids is None:
+        return features.matrix
+    if ids is None:
+        raise TypeError(f"{name} have ids, and the items have none: pass {name}.matrix")
+    places = features.ids.find(ids, name)
+    if not (places >= 0).any():
+        raise ValueError(f"{name} know none of the {len(ids)} items; expected some of {ids!r}")
+    return csr.take_rows(features.matrix, places)

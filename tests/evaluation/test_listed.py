@@ -7,11 +7,13 @@ import pytest
 import scipy.sparse as sp
 from every_model import counts, trained
 
-from recsys import ItemNeighbors
+from recsys import Features, ItemNeighbors
 from recsys.evaluation import USER_METRICS, evaluate, evaluate_lists, judge, unit_vectors
 from recsys.interactions import Interactions
 
 pd = pytest.importorskip("pandas")
+
+DENSE = np.random.default_rng(3).random((30, 4))
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +112,18 @@ def test_diversity_by_the_factors_of_a_model():
     other = evaluate(model, train, test, metrics="diversity", k=4, item_features=np.ones((30, 2)),
                      show_progress=False)  # fmt: skip
     assert other.mean["diversity@4"] == pytest.approx(0, abs=1e-12)
+    options = {"ties": "model", "show_progress": False}
+    of_matrix = evaluate(model, train, test, "diversity", 4, item_features=DENSE, **options)
+    of_ids = Interactions.from_csr(train), Interactions.from_csr(test)
+    by_id = Features.from_csr(DENSE[::-1], range(29, -1, -1))
+    for parts, known in (((train, test), Features.from_csr(DENSE)), (of_ids, by_id)):
+        same = evaluate(model, *parts, "diversity", 4, item_features=known, **options)
+        assert same.mean["diversity@4"] == pytest.approx(of_matrix.mean["diversity@4"])
+    with pytest.raises(TypeError, match=r"pass item_features\.matrix"):
+        evaluate(model, train, test, "diversity", 4, item_features=by_id, show_progress=False)
+    strangers = Features.from_csr(DENSE, range(50, 80))
+    with pytest.raises(ValueError, match="know none of the 30 items"):
+        evaluate(model, *of_ids, "diversity", 4, item_features=strangers, show_progress=False)
     neighbors = ItemNeighbors(3).fit(train, show_progress=False)
     with pytest.raises(ValueError, match=r"item_features=.*as ItemNeighbors has no item_factors"):
         evaluate(neighbors, train, test, metrics="diversity", k=4, show_progress=False)
