@@ -13,6 +13,12 @@ from recsys.models import internal
 from recsys.models.files import read_model_file
 from recsys.models.model import Model
 
+_WEIGHTS = {
+    "regularization_": "lambda",
+    "regularization_exponent_": "nu",
+    "unobserved_weight_": "w0",
+}
+
 
 def config(talk: Talk, as_json: AsJson = False) -> None:
     """Show what this installation is and uses."""
@@ -45,9 +51,9 @@ def about(model: Model) -> dict[str, Any]:
     facts["entries"] = None if matrix is None else matrix.nnz
     for side, strength in getattr(model, "feature_regularization_", {}).items():
         facts[f"{side[:-1]}_feature_regularization"] = strength
-    if hasattr(model, "regularization_"):  # what was chosen from the data is in no parameter
-        facts["lambda"], facts["nu"] = model.regularization_, model.regularization_exponent_
-        facts["w0"] = model.unobserved_weight_
+    for name, short in _WEIGHTS.items():  # those chosen from the data are in no parameter
+        if hasattr(model, name):
+            facts[short] = getattr(model, name)
     if model.history:
         last = model.history[(model.best_iteration or len(model.history)) - 1]
         facts["iterations"] = len(model.history)
