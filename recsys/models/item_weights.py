@@ -33,6 +33,10 @@ class ItemWeights(Model):
     are no factors: new users need no folding in, and nothing is drawn or repeated.
     """
 
+    _missed_without_history = (
+        "it is unknown what users have, of which scores are made (pass user_items=...)"
+    )
+
     _votes: sparse.csr_array | np.ndarray | None = None
     _similarity: sparse.csr_array | None = None  # n_items x n_items: what similar_items lists
     _shape: tuple[int, int]

@@ -52,6 +52,9 @@ class Model(metaclass=ABCMeta):
     _training_matrix: TrainingMatrix | None = None
     _features: Mapping[str, SideFeatures] = MappingProxyType({})  # of "users", of "items"
     _ridges: Mapping[str, Any] = MappingProxyType({})  # of a training; None: they come after it
+    _missed_without_history: ClassVar[str] = (
+        "seen items are unknown (pass user_items=..., or filter_seen=False where lists are asked for)"
+    )
     _boost: float = 1.0  # of what items add to scores that only features tell of
     _popularity: np.ndarray | None = None  # from a file without a training matrix
     _prepared: dict[str, Any]  # what a model keeps of its present state to answer faster
@@ -468,9 +471,9 @@ class Model(metaclass=ABCMeta):
         """The training matrix, if it belongs to what the model knows now."""
         if self._training_matrix is None:
             raise NotFittedError(
-                "no training matrix is remembered, as of a model saved with history=False: seen "
-                "items are unknown (pass user_items=..., or filter_seen=False where lists are "
-                "asked for), and there is nothing to add events to (call fit(user_items) first)"
+                "no training matrix is remembered, as of a model saved with history=False: "
+                f"{self._missed_without_history}, and there is nothing to add events to (call "
+                "fit(user_items) first)"
             )
         trained, now = self._training_matrix.shape, self._known_shape()
         if trained != now:
