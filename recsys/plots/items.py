@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recsys import checks
+from recsys import checks, csr
+from recsys.interactions import Features
 from recsys.models import internal
 from recsys.models.factor_model import FactorModel
 
@@ -76,6 +77,7 @@ def plot_map(
     *,
     N: int = 60,
     names: Names = None,
+    features: Sequence[str] = (),
     ax: Any = None,
 ) -> Any:
     """A map of items: near each other is what the same users like.
@@ -94,6 +96,9 @@ def plot_map(
     names : sequence of str, or dict of id -> str, optional
         What items are called: by column number, or by id where the model speaks ids; by default
         what the model calls them. A name that would cover another one, or a point, is left out.
+    features : sequence of str, default ()
+        Features of items to show as well, such as ``"genres=Comedy"``, in another colour: each is
+        where an item would be of which nothing else is known.
     ax : matplotlib.axes.Axes, optional
         Draw there.
 
@@ -106,7 +111,8 @@ def plot_map(
     ImportError
         matplotlib is not installed.
     NotFittedError, IndexError, TypeError, ValueError
-        The model has no factors; items are not as described; or there are too few.
+        The model has no factors; items are not as described; or there are too few; it knows no
+        such features.
     """
     if not isinstance(model, FactorModel):
         raise TypeError(
@@ -121,11 +127,15 @@ def plot_map(
         chosen = checks.row_numbers("items", rows, len(factors)).reshape(-1)
     if len(chosen) < 3:
         raise ValueError(f"a map needs at least 3 items; got {len(chosen)}")
-    points, shares = _principal(factors[chosen])
+    alone = _items_of_one(model, features)
+    points, shares = _principal(factors[chosen], alone)
     labels = _named_items(chosen if ids is None else ids.take(chosen), names)
+    labels += map(brief, features)
     with style():
         shown_by, [axes] = place(ax, 1, (8, 6))
-        axes.scatter(points[:, 0], points[:, 1], s=14, color=COLOURS[0])
+        for part, colour in zip(np.split(points, [len(chosen)]), COLOURS, strict=False):
+            if len(part):
+                axes.scatter(part[:, 0], part[:, 1], s=14, color=colour)
         axes.set_aspect("equal", "datalim")  # near is near in any direction
         axes.margins(0.06)
         axes.grid(False)
@@ -144,18 +154,41 @@ def _most_users(model: FactorModel, N: int) -> np.ndarray:
     return np.argsort(-users, kind="stable")[:N]
 
 
-def _principal(factors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The rows of unit length in their first two principal components, (n, 2), and the shares of
-    the variance that these have."""
-    rows = factors.astype(np.float64)
+def _items_of_one(model: FactorModel, names: Sequence[str]) -> np.ndarray:
+    """The factors of items that have one feature each."""
+    if isinstance(names, str):
+        raise TypeError(f"features must be a sequence of names; got {names!r}: pass [{names!r}]")
+    if not len(names):
+        return model.item_factors[:0]
+    known = model.item_features
+    if known is None:
+        raise ValueError("the model knows no features of items: fit it with item_features=...")
+    places = {name: place for place, name in enumerate(known.names)}
+    for name in names:
+        if name not in places:
+            hint = checks.nearest(name, places)
+            raise ValueError(f"the model knows no feature {name!r} of items{hint}")
+    columns = np.array([places[name] for name in names])
+    shape = len(names), len(places)
+    ones = csr.from_triples(np.ones(len(names), np.float32), np.arange(len(names)), columns, shape)
+    learned = model.fold_in_items(item_features=Features(ones, None, known.schema))
+    return learned[0] if isinstance(learned, tuple) else learned
+
+
+def _principal(factors: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of unit length in the first two principal components of `factors`, those of `others`
+    after them, (n + m, 2), and the shares of the variance that these components have."""
+    rows = np.concatenate([factors, others]).astype(np.float64)
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     rows /= np.where(lengths > 0, lengths, 1)
-    rows -= rows.mean(axis=0)
-    left, sizes, _ = np.linalg.svd(rows, full_matrices=False)
-    left *= np.sign(left[np.abs(left).argmax(axis=0), np.arange(left.shape[1])])  # one of two
+    count = len(factors)
+    rows -= rows[:count].mean(axis=0)
+    left, sizes, right = np.linalg.svd(rows[:count], full_matrices=False)
+    # one of two signs
+    right *= np.sign(left[np.abs(left).argmax(axis=0), np.arange(left.shape[1])])[:, np.newaxis]
     shares = sizes**2 / max(float(sizes @ sizes), np.finfo(float).tiny)
     points, two = np.zeros((len(rows), 2)), min(2, len(sizes))
-    points[:, :two] = (left * sizes)[:, :two]
+    points[:, :two] = rows @ right[:two].T
     return points, np.append(shares, 0)[:2]
 
 

@@ -7,7 +7,7 @@ import pytest
 from every_model import counts, trained
 from matplotlib.figure import Figure
 
-from recsys import BPR, ImplicitALS, ItemNeighbors, NotFittedError, plots
+from recsys import BPR, Features, ImplicitALS, ItemNeighbors, NotFittedError, plots
 from recsys.interactions import Interactions
 
 NAMES = [f"name {item} ¥$a$" for item in range(30)]
@@ -133,6 +133,25 @@ def test_map_of_one_factor():
     [axes] = plots.plot_map(model, [0, 1, 2, 3]).axes
     assert "(100% of variance)" in axes.get_xlabel() and "(0% of variance)" in axes.get_ylabel()
     assert np.ptp(axes.collections[0].get_offsets()[:, 1]) == 0
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_features_on_the_map(bias):
+    matrix = (np.random.default_rng(5).random((32, 3)) < 0.5).astype(float)
+    matrix[30:] = [[0, 2, 0], [0, 0, 1]]  # of two new items, a feature each
+    known = Features.from_csr(matrix, names=["a", "b", "c"])
+    model = ImplicitALS(4, bias=bias, iterations=2, random_state=0)
+    model.fit(counts(), item_features=known, show_progress=False)
+    [axes] = plots.plot_map(model, range(32), features=["c", "b"]).axes
+    items, features = (points.get_offsets() for points in axes.collections)
+    assert items.shape == (32, 2)
+    np.testing.assert_allclose(features, items[[31, 30]], atol=1e-6)
+    with pytest.raises(ValueError, match="no feature 'd' of items"):
+        plots.plot_map(model, features=["d"])
+    with pytest.raises(TypeError, match=r"pass \['b'\]"):
+        plots.plot_map(model, features="b")
+    with pytest.raises(ValueError, match="fit it with item_features="):
+        plots.plot_map(trained("BPR"), features=["b"])
 
 
 def test_map_errors():
