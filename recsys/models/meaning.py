@@ -42,7 +42,7 @@ def as_ratings(data: Any) -> Any:
 
 
 def check_rated_once(matrix: Any, counts: sparse.csr_array) -> None:
-    """ValueError where a matrix of ratings has several of a pair, which `counts` are the sums of."""
+    """ValueError where a matrix of ratings has several of a pair, whose sums are in `counts`."""
     more = getattr(matrix, "nnz", counts.nnz) - counts.nnz
     if more > 0:
         raise ValueError(

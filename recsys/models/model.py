@@ -53,7 +53,7 @@ class Model(metaclass=ABCMeta):
     _features: Mapping[str, SideFeatures] = MappingProxyType({})  # of "users", of "items"
     _ridges: Mapping[str, Any] = MappingProxyType({})  # of a training; None: they come after it
     _missed_without_history: ClassVar[str] = (
-        "seen items are unknown (pass user_items=..., or filter_seen=False where lists are asked for)"
+        "seen items are unknown (pass user_items=..., or filter_seen=False where lists are wanted)"
     )
     _boost: float = 1.0  # of what items add to scores that only features tell of
     _popularity: np.ndarray | None = None  # from a file without a training matrix
