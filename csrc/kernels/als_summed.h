@@ -48,7 +48,10 @@ static void als_summed_rows(const recsys_als *p, int64_t begin, int64_t end, voi
         for (int64_t i = 0; i < f; i++) {
             for (int64_t j = i; j < f; j++) {
                 const double scale = (double)s.scale[i] * (double)s.scale[j];
-                *formed(&s, f, i, j) = (real)(scale * *sums++);
+                const real entry = (real)(scale * *sums++);
+                *formed(&s, f, i, j) = entry;
+                /* below the diagonal as well, as syrk leaves it: elimination makes zeros of it */
+                if (j < core_size(f)) *formed(&s, f, j, i) = entry;
             }
         }
         memset(s.b, 0, (size_t)padded(f) * sizeof(real));

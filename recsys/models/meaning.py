@@ -41,17 +41,6 @@ def as_ratings(data: Any) -> Any:
     return data.aggregated("last")
 
 
-def check_rated_once(matrix: Any, counts: sparse.csr_array) -> None:
-    """ValueError where a matrix of ratings has several of a pair, whose sums are in `counts`."""
-    more = getattr(matrix, "nnz", counts.nnz) - counts.nnz
-    if more > 0:
-        raise ValueError(
-            f"user_items stores {more} more ratings than pairs, and SciPy adds up those of a pair: "
-            "two sevens are no rating of 14. Interactions.from_arrays(users, items, ratings) keeps "
-            "the last of each, or keep one of each yourself"
-        )
-
-
 def check_not_full(counts: sparse.csr_array) -> None:
     """Say so where all cells are stored: nothing is left to be recommended."""
     if counts.nnz != counts.shape[0] * counts.shape[1] or min(counts.shape) < 2:

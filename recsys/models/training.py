@@ -19,7 +19,7 @@ from recsys.interactions.matching import pair_in_rows
 from recsys.models import features, fitted
 from recsys.models.growth import continued
 from recsys.models.ids import Vocabulary
-from recsys.models.meaning import as_ratings, check_not_full, check_rated_once
+from recsys.models.meaning import as_ratings, check_not_full
 from recsys.models.validation import NAMES, Validation
 from recsys.progress import progress_bar
 
@@ -158,8 +158,6 @@ def fit(
     vocabulary = Vocabulary.of(user_items)
     user_items, validation = pair_in_rows(user_items, validation, NAMES)
     counts = csr.canonical(user_items, dtype)
-    if model._ratings:
-        check_rated_once(user_items, counts)
     model._check_counts(counts)
     if not model._ratings:
         check_not_full(counts)

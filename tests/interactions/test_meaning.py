@@ -55,15 +55,6 @@ def test_sums_of_ratings_are_refused():
 # ---- zeros -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("model", [ExplicitALS, ExplicitSGD])
-def test_sums_that_a_matrix_makes_are_refused(model):
-    matrix = sparse.coo_array(([7.0, 7, 3], ([0, 0, 1], [1, 1, 0])), (2, 2))
-    model = model(2)
-    with pytest.raises(ValueError, match=r"1 more ratings than pairs.*two sevens"):
-        model.fit(matrix, show_progress=False)
-    assert model.fit(matrix.tocsr(), show_progress=False).training_matrix.sum() == 17
-
-
 def melted(values):
     users, items = np.meshgrid(range(4), range(5), indexing="ij")
     return pd.DataFrame({"user": users.ravel(), "item": items.ravel(), "there": values.ravel()})
