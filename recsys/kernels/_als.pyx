@@ -105,6 +105,21 @@ cdef void set_common(native.recsys_als *problem, const real[:, ::1] common) noex
         problem.common_stride = common.shape[1] if common.shape[0] > 1 else 0
 
 
+cdef void set_system(native.recsys_als *problem, real[:, ::1] solved,
+                     const double[::1] eigenvalues, const double[::1] regularization,
+                     double unobserved_weight, double floor, uint8_t[::1] failed,
+                     const real[:, ::1] common) noexcept:
+    """What rows are solved with in the eigenbasis, and where solutions go."""
+    set_common(problem, common)
+    problem.solved = &solved[0, 0]
+    problem.factors = solved.shape[1]
+    problem.eigenvalues = &eigenvalues[0]
+    problem.regularization = &regularization[0]
+    problem.unobserved_weight = unobserved_weight
+    problem.floor = floor
+    problem.failed = &failed[0]
+
+
 def als_rows(const int64_t[::1] indptr, const int32_t[::1] indices, const real[::1] confidence,
              const int32_t[::1] order, const int64_t[::1] spans, const real[:, ::1] fixed,
              real[:, ::1] solved, const double[::1] eigenvalues,
@@ -116,17 +131,11 @@ def als_rows(const int64_t[::1] indptr, const int32_t[::1] indices, const real[:
     cdef const native.recsys_table *table = get_table(isa, real is double)
     cdef native.recsys_als problem
     set_entries(&problem, indptr, indices, confidence, ratings, fixed, offsets)
-    set_common(&problem, common)
+    set_system(&problem, solved, eigenvalues, regularization, unobserved_weight, floor, failed,
+               common)
     problem.order = &order[0]
-    problem.solved = &solved[0, 0]
-    problem.factors = solved.shape[1]
-    problem.eigenvalues = &eigenvalues[0]
-    problem.regularization = &regularization[0]
-    problem.unobserved_weight = unobserved_weight
-    problem.floor = floor
     problem.tolerance = tolerance
     problem.cg_steps = cg_steps
-    problem.failed = &failed[0]
     problem.row_loss = &row_loss[0] if row_loss is not None else NULL
     cdef Py_ssize_t span, count = spans.shape[0] - 1
     num_threads = min(num_threads, max(count, 1))
@@ -201,15 +210,9 @@ def als_summed_rows(double[:, ::1] equations, real[:, ::1] solved, const double[
     cdef const native.recsys_table *table = get_table(isa, real is double)
     cdef native.recsys_als problem
     memset(&problem, 0, sizeof(problem))
-    set_common(&problem, common)
+    set_system(&problem, solved, eigenvalues, regularization, unobserved_weight, floor, failed,
+               common)
     problem.equations = &equations[0, 0]
-    problem.solved = &solved[0, 0]
-    problem.factors = solved.shape[1]
-    problem.eigenvalues = &eigenvalues[0]
-    problem.regularization = &regularization[0]
-    problem.unobserved_weight = unobserved_weight
-    problem.floor = floor
-    problem.failed = &failed[0]
     cdef int64_t span, rows = solved.shape[0], spans = (rows + SUMMED_SPAN - 1) // SUMMED_SPAN
     num_threads = min(num_threads, spans)
     cdef Scratch scratch = Scratch(table.scratch_bytes(problem.factors, 0, 0), num_threads)

@@ -95,18 +95,16 @@ def _worth(
         users, items = _learned(train, weights, num_threads)
     except FloatingPointError:  # that corner is out of scale
         return 0.0
+    from recsys.evaluation import lists, metrics  # not before it is asked for
+
     who = np.flatnonzero(np.diff(held_out.indptr))[:LISTED]
-    n = min(K, len(items))
     skip = train.indptr.astype(np.int64), train.indices
-    ids, _ = kernels.topk(
-        users, items, n, rows=who, skip=skip, skip_rows=who, num_threads=num_threads
-    )
-    held_out = csr.take_rows(held_out, who)
-    places = np.arange(len(who))[:, np.newaxis] * np.int64(len(items)) + ids
-    hits = (ids >= 0) & csr.among(places, csr.entry_keys(held_out, slice(0, len(who))))
-    discount = 1 / np.log2(np.arange(2, K + 2))
-    ideal = np.cumsum(discount)[np.minimum(np.diff(held_out.indptr), K) - 1]
-    return float(np.mean(hits @ discount[:n] / ideal))
+    best, _ = kernels.topk(
+        users, items, min(K, len(items)), rows=who, skip=skip, skip_rows=who,
+        num_threads=num_threads,
+    )  # fmt: skip
+    judged = lists.judge(best, csr.take_rows(held_out, who))
+    return float(metrics.ndcg(judged, K).mean())
 
 
 def _learned(
