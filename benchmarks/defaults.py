@@ -1,25 +1,37 @@
-"""The experiment behind the defaults: each model untuned, and at its best of the settings below.
+"""The experiments behind the defaults: models untuned, and at the best of other settings.
 
-A model's regret on a data set is the share of the NDCG@10 of its best setting that its defaults
-lack there. Settings are compared on the test items, as published tables do, so that regret is if
+A model's regret on a data set is the share of the NDCG of its best setting that its defaults lack
+there. Settings are compared on the test items, as published tables do, so that regret is if
 anything overstated. All have f = 64 factors, or are neighbourhoods. The data sets are those of
 quality_data.py.
 
-    python benchmarks/defaults.py ../shared/data --update-docs
-    python benchmarks/defaults.py ../shared/data --model BPR WARP --data lastfm-2k
-    python benchmarks/defaults.py ../shared/data --quick
+`weights`: what w0 and lambda chosen from the data are worth to ImplicitALS. Each data set is there
+as it is, with half of its entries and with half of its items (--parts), of as many users as make it
+at most ENTRIES entries. A walk over a grid of w0 and lambda, from the middle of each to the best
+neighbour until there is none, finds the best NDCG@20.
+
+`models`: what other models have by default, beside a list of settings (MODELS).
+
+    python benchmarks/defaults.py weights ../shared/data --update-docs
+    python benchmarks/defaults.py weights ../shared/data --data lastfm-2k --parts whole entries
+    python benchmarks/defaults.py models ../shared/data --update-docs
+    python benchmarks/defaults.py models ../shared/data --model BPR WARP --data lastfm-2k
+    python benchmarks/defaults.py models ../shared/data --quick
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import quality_data
+import scipy.sparse as sp
 from harness import (
     DOCS,
     add_seed,
@@ -39,9 +51,148 @@ from quality_data import Data
 from quality_report import in_words, words
 
 import recsys
+from recsys import ImplicitALS, evaluation
 
 PAGE = DOCS / "defaults.md"
-MARKS = ("<!-- defaults:begin -->", "<!-- defaults:end -->")
+MARKS = {
+    "weights": ("<!-- rule:begin -->", "<!-- rule:end -->"),
+    "models": ("<!-- defaults:begin -->", "<!-- defaults:end -->"),
+}
+
+# ---- weights from the data ----------------------------------------------------------------------
+
+ENTRIES = 200_000
+MIDDLE = (0.0, math.log2(0.005))  # log2 of w0 / (mean confidence sqrt(density)), and of lambda
+METRIC = "ndcg@20"
+PARTS = {"whole": (1.0, 1.0), "entries": (0.5, 1.0), "items": (1.0, 0.5)}  # shares of these
+
+Weights = tuple[float, float]  # as MIDDLE
+
+
+def part_of(data: Data, part: str, seed: int) -> Data:
+    """A share of the entries of training, of the items, and of the users."""
+    random = np.random.default_rng(seed)
+    entries, items = PARTS[part]
+    n_users, n_items = data.train.shape
+    users = random.permutation(n_users)
+    users = np.sort(users[: round(n_users * ENTRIES / (data.train.nnz * entries * items))])
+    columns = np.sort(random.choice(n_items, round(items * n_items), replace=False))
+    train, test = (sp.coo_array(each[users][:, columns]) for each in (data.train, data.test))
+    kept = random.random(train.nnz) < entries
+    at = tuple(coordinates[kept] for coordinates in train.coords)
+    train = sp.csr_array((train.data[kept], at), train.shape)
+    there = np.unique(train.indices)
+    name = data.name if part == "whole" else f"{data.name}, half of its {part}"
+    return Data(name, train[:, there], sp.csr_array(test)[:, there], data.synthetic)
+
+
+def worth(model: ImplicitALS, data: Data) -> float:
+    model.fit(data.train, show_progress=False)
+    lists = evaluation.evaluate(
+        model, data.train, data.test, metrics="ndcg", k=20, show_progress=False
+    )
+    return float(lists.mean[METRIC])
+
+
+def walk(measure: Callable[[Weights], float]) -> dict[Weights, float]:
+    """What was measured on the way from MIDDLE, by steps of 4 times, then of twice as much."""
+    best = MIDDLE
+    found = {best: measure(best)}
+    for step in (2.0, 1.0):
+        while True:
+            for way in ((0, step), (0, -step), (step, 0), (-step, 0)):
+                near = best[0] + way[0], best[1] + way[1]
+                if near not in found:
+                    found[near] = measure(near)
+            further = max(found, key=found.__getitem__)
+            if further == best:
+                break
+            best = further
+    return found
+
+
+def measure_weights(data: Data, options: argparse.Namespace) -> dict[str, Any]:
+    """What the rule is worth on a data set, and each setting of the walk."""
+    common = {"num_threads": options.threads, "random_state": options.seed}
+    untuned = ImplicitALS(**common)
+    by_rule = worth(untuned, data)
+    m, n = np.count_nonzero(np.diff(data.train.indptr)), data.train.shape[1]
+
+    def measure(setting: Weights) -> float:
+        model = ImplicitALS(
+            unobserved_weight=untuned.unobserved_weight_ * 2.0 ** setting[0],
+            regularization=2.0 ** setting[1],
+            regularization_exponent=1.0,
+            **common,
+        )
+        return worth(model, data)
+
+    return {
+        "users": int(m),
+        "items": int(n),
+        "entries": int(data.train.nnz),
+        "rule": by_rule,
+        "w0": untuned.unobserved_weight_,
+        "lambda": untuned.regularization_,
+        "walk": [[*setting, value] for setting, value in walk(measure).items()],
+    }
+
+
+def regret_of_rule(row: dict[str, Any]) -> float:
+    """In percent; below 0 where the walk has found nothing as good."""
+    return 100 * (1 - row["rule"] / max(value for _, _, value in row["walk"]))
+
+
+def rule_cells(name: str, row: dict[str, Any]) -> list[str]:
+    w0, lambda_, best = max(row["walk"], key=lambda each: each[2])
+    return [
+        name,
+        f"{row['users']:,} x {row['items']:,}",
+        f"{row['entries']:,}",
+        f"{row['w0']:.3f}, {row['lambda']:.4f}",
+        f"{row['rule']:.4f}",
+        f"{row['w0'] * 2**w0:.3f}, {2**lambda_:.4f}",
+        f"{best:.4f}",
+        f"{regret_of_rule(row):.1f} %",
+    ]
+
+
+def rule_table(rows: dict[str, Any]) -> str:
+    header = (
+        "data", "users x items", "entries", "w0, lambda", "NDCG@20", "best w0, lambda", "NDCG@20",
+        "regret",
+    )  # fmt: skip
+    lines = [rule_cells(name, row) for name, row in rows.items()]
+    every = [regret_of_rule(row) for row in rows.values()]
+    mean = ["mean", *[""] * 6, f"{sum(every) / len(every):.1f} %"]
+    return markdown_table(header, [*lines, mean])
+
+
+def main_weights(options: argparse.Namespace) -> None:
+    facts = machine_facts(options.threads)
+    same = {name: facts[name] for name in ("cpu", "threads")}
+    same |= {"scale": options.scale, "seed": options.seed}
+    experiments = earlier_experiments(options.output, same)
+    for name in options.data:
+        whole = quality_data.load(name, options.folder, options.scale)
+        for part in options.parts if whole is not None else ():
+            data = part_of(whole, part, options.seed)
+            row = measure_weights(data, options)
+            experiments[data.name] = {"measured": now(), "on": same, **row}
+            print(", ".join(rule_cells(data.name, row)), flush=True)
+            write_report(options.output, machine=facts, experiments=experiments)
+    if not experiments:
+        raise SystemExit(f"none of the data sets is in {options.folder}")
+    text = rule_table(experiments)
+    print(text)
+    if options.update_docs:
+        measured = days(row["measured"] for row in experiments.values())
+        how = f"--scale {options.scale:g} --threads {options.threads}"
+        write_docs("weights", how, f"{machine_line(facts)}; {measured}", text)
+
+
+# ---- the other models ---------------------------------------------------------------------------
+
 JUDGED_BY = "ndcg@10"
 QUICK = {"iterations": 1, "epochs": 1}
 
@@ -57,33 +208,7 @@ class Tried(NamedTuple):
     always: Setting
 
 
-def frequency(unobserved_weight: float, regularization: float, **others: Any) -> Setting:
-    """lambda scaled by frequency, after Rendle et al. 2022; w0 against confidences of about 1.7."""
-    weights = {"alpha": 1.0, "unobserved_weight": unobserved_weight}
-    return {**weights, "regularization": regularization, "regularization_exponent": 1.0, **others}
-
-
 MODELS = {
-    "ImplicitALS": Tried(
-        recsys.ImplicitALS,
-        [
-            {"bias": True},
-            {"iterations": 15},
-            {"solver": "cg"},
-            {"alpha": 20.0},
-            {"alpha": 10.0, "regularization": 20.0},
-            {"alpha": 20.0, "regularization": 80.0},
-            {"alpha": 40.0, "regularization": 400.0},
-            {"confidence": "linear", "alpha": 40.0, "regularization": 100.0},
-            frequency(0.002, 0.02),
-            frequency(0.027, 0.005),
-            frequency(0.027, 0.005, bias=True),
-            frequency(0.05, 0.03),
-            frequency(0.1, 0.01),
-            frequency(0.4, 0.01),
-        ],
-        {},
-    ),
     "LogisticMF": Tried(
         recsys.LogisticMF,
         [
@@ -130,35 +255,6 @@ MODELS = {
 }
 
 
-def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    quality_data.add_options(
-        parser, "CPU and number of threads", model=MODELS, data=quality_data.ALL_NAMES
-    )
-    parser.add_argument(
-        "--quick", action="store_true", help="a trial: one setting, one iteration or epoch"
-    )
-    add_seed(parser)
-    add_threads(parser)
-    parser.add_argument(
-        "--update-docs", action="store_true", help=f"write the tables into docs/{PAGE.name}"
-    )
-    parser.add_argument(
-        "--output",
-        type=Path,
-        help="default: results/defaults.json, with --quick results/defaults-quick.json",
-    )
-    options = parser.parse_args()
-    if options.quick and options.update_docs:
-        parser.error("--quick is a trial, its figures are not for docs/")
-    kind = "-quick" if options.quick else ""
-    options.output = options.output or Path(f"results/defaults{kind}.json")
-    return options
-
-
-# ---- measuring ---------------------------------------------------------------------------------
-
-
 def measure(name: str, data: Data, options: argparse.Namespace) -> list[dict[str, Any]]:
     """What each setting of a model is worth, the defaults first."""
     tried = MODELS[name]
@@ -175,9 +271,6 @@ def measure(name: str, data: Data, options: argparse.Namespace) -> list[dict[str
         rows.append({"setting": setting, "mean": mean, "seconds": seconds})
         print(f"  {named(setting)}: {JUDGED_BY} {mean[JUDGED_BY]:.4f}, {seconds:.1f} s", flush=True)
     return rows
-
-
-# ---- tables ------------------------------------------------------------------------------------
 
 
 def named(setting: Setting) -> str:
@@ -230,11 +323,7 @@ def each_setting(rows: list[Row]) -> Iterator[list[str | None]]:
         yield [setting, *(f"{each[setting]:.4f}" if setting in each else None for each in of)]
 
 
-# ---- the run -----------------------------------------------------------------------------------
-
-
-def main() -> None:
-    options = parse()
+def main_models(options: argparse.Namespace) -> None:
     facts = machine_facts(options.threads)
     same = {name: facts[name] for name in ("cpu", "threads")}
     same |= {name: getattr(options, name) for name in ("quick", "scale", "seed")}
@@ -264,10 +353,50 @@ def main() -> None:
     print(f"{text}\nwrote {options.output}")
     if options.update_docs:
         measured = days(row["measured"] for row in rows)
-        command = "`python benchmarks/defaults.py FOLDER --update-docs`"
-        head = f"{machine_line(facts)}; {measured}, {command}."
-        text = f"{head}\n\n{text}"
-        replace_between(PAGE, MARKS, text)
+        write_docs("models", "", f"{machine_line(facts)}; {measured}", text)
+
+
+# ---- the run ------------------------------------------------------------------------------------
+
+
+def write_docs(command: str, how: str, head: str, text: str) -> None:
+    line = " ".join(("python benchmarks/defaults.py", command, "FOLDER", how)).strip()
+    text = f"{head}, `{line} --update-docs`.\n\n{text}"
+    replace_between(PAGE, MARKS[command], text)
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    commands = parser.add_subparsers(required=True)
+    weights = commands.add_parser("weights", help="what ImplicitALS takes from the data")
+    same = "CPU, number of threads, scale and seed"
+    quality_data.add_options(weights, same, data=quality_data.ALL_NAMES)
+    weights.add_argument("--parts", nargs="+", choices=PARTS, default=["whole"], help="of each")
+    weights.set_defaults(main=main_weights, quick=False, kind="defaults-weights")
+    models = commands.add_parser("models", help="what other models have as their defaults")
+    quality_data.add_options(models, same, model=MODELS, data=quality_data.ALL_NAMES)
+    models.add_argument(
+        "--quick", action="store_true", help="a trial: one setting, one iteration or epoch"
+    )
+    models.set_defaults(main=main_models, kind="defaults")
+    for each in (weights, models):
+        add_seed(each)
+        add_threads(each)
+        each.add_argument(
+            "--update-docs", action="store_true", help=f"write the tables into docs/{PAGE.name}"
+        )
+        each.add_argument("--output", type=Path, help="default: results/defaults*.json")
+    options = parser.parse_args()
+    if options.quick and options.update_docs:
+        parser.error("--quick is a trial, its figures are not for docs/")
+    kind = "-quick" if options.quick else ""
+    options.output = options.output or Path(f"results/{options.kind}{kind}.json")
+    return options
+
+
+def main() -> None:
+    options = parse()
+    options.main(options)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""defaults.py: the whole run, small; its arithmetic; what it writes into docs/."""
+"""defaults.py: both runs, small; its arithmetic; what it writes into docs/."""
+
+import functools
 
 import pytest
 from run_benchmark import report
@@ -11,8 +13,8 @@ def tried(setting, ndcg):
     return {"setting": setting, "mean": mean, "seconds": 1.5}
 
 
-def test_whole_run(run, tiny, benchmarks):
-    done = run("defaults.py", tiny, "--quick", "--data", "lastfm-2k", "gowalla")
+def test_models(run, tiny, benchmarks):
+    done = run("defaults.py", "models", tiny, "--quick", "--data", "lastfm-2k", "gowalla")
     written = report(tiny / "results" / "defaults-quick.json")["experiments"]
     models = list(benchmarks("defaults").MODELS)
     assert list(written) == [f"{name} on lastfm-2k" for name in models]
@@ -24,10 +26,36 @@ def test_whole_run(run, tiny, benchmarks):
     assert f"gowalla.npz is not in {tiny}: left out" in done.stdout
     # What is not measured again stays.
     options = ("--quick", "--data", "lastfm-2k", "--model", models[-1])
-    run("defaults.py", tiny, *options)
+    run("defaults.py", "models", tiny, *options)
     again = report(tiny / "results" / "defaults-quick.json")["experiments"]
     assert again.keys() == written.keys()
     assert again[f"{models[0]} on lastfm-2k"] == written[f"{models[0]} on lastfm-2k"]
+
+
+def test_weights(run, tiny, benchmarks, monkeypatch):
+    defaults = benchmarks("defaults")
+    short = functools.partial(defaults.ImplicitALS, 4, iterations=2)
+    monkeypatch.setattr(defaults, "ImplicitALS", short)
+    options = ("--data", "lastfm-2k", "gowalla", "--parts", "whole", "entries")
+    done = run("defaults.py", "weights", tiny, *options)
+    written = report(tiny / "results" / "defaults-weights.json")["experiments"]
+    assert list(written) == ["lastfm-2k", "lastfm-2k, half of its entries"]
+    for name, row in written.items():
+        assert len(row["walk"]) >= 5 and 0 < row["rule"] < 1
+        assert all(0 < value < 1 for _, _, value in row["walk"])
+        best = max(value for _, _, value in row["walk"])
+        [line] = [line for line in done.stdout.splitlines() if line.startswith(f"| {name} ")]
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        assert cells[4] == f"{row['rule']:.4f}" and cells[6] == f"{best:.4f}"
+        assert cells[7] == f"{100 * (1 - row['rule'] / best):.1f} %"
+    assert f"gowalla.npz is not in {tiny}: left out" in done.stdout
+
+
+def test_a_walk_ends_where_no_neighbour_is_better(benchmarks):
+    walk = benchmarks("defaults").walk
+    found = walk(lambda at: -abs(at[0] - 3) - abs(at[1] + 9.6))
+    best = max(found, key=found.get)
+    assert abs(best[0] - 3) <= 0.5 and abs(best[1] + 9.6) <= 0.5
 
 
 def test_regret_is_the_share_of_the_best_that_is_missing(benchmarks):
@@ -52,5 +80,6 @@ def test_every_setting_is_one_of_the_model(benchmarks):
 
 def test_docs_have_the_marks(benchmarks):
     defaults = benchmarks("defaults")
-    begin, end = (defaults.PAGE.read_text(encoding="utf-8").find(mark) for mark in defaults.MARKS)
-    assert 0 < begin < end
+    page = defaults.PAGE.read_text(encoding="utf-8")
+    for begin, end in defaults.MARKS.values():
+        assert 0 < page.find(begin) < page.find(end)
