@@ -14,7 +14,7 @@ Alternating least squares, an iteration at a time
 
 Models that learn by epochs or iterations, one of them at a time
     Each program's model clock tells the seconds, so that setting up (sorting, copying, initial
-    factors) is left out everywhere. They are times alone: quality.py and ratings.py look at what
+    factors) is left out everywhere. They are times alone: quality.py and costs.py look at what
     is learned.
 
     bpr

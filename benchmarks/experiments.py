@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import contenders
-import memory
-import ratings
+import costs
 import scipy.sparse as sp
 import serving
 from contenders import Ours, Problem, race_epochs, stepping_peers
@@ -92,10 +91,14 @@ class Bench:
     threads: int
     seed: int
     lightfm: str | None = None  # a Python that has it
-    ratings_file: Path | None = None  # as ratings.py reads it
+    ratings_file: Path | None = None  # as costs.py reads it
 
     def ratings(self) -> sp.coo_array:
-        return ratings.read(self.ratings_file) if self.ratings_file else ratings.synthetic()
+        return (
+            costs.read_ratings(self.ratings_file)
+            if self.ratings_file
+            else costs.synthetic_ratings()
+        )
 
     def problem(self, alpha: float) -> Problem:
         return Problem(self.dataset.user_items, "scaled", alpha, REGULARIZATION, self.threads)
@@ -310,7 +313,7 @@ def bm25_100(bench: Bench) -> Result:
 
 
 def memory_64(bench: Bench) -> Result:
-    measured = memory.of_fit(
+    measured = costs.of_fit(
         bench.dataset.user_items, factors=64, iterations=2, num_threads=bench.threads
     )
     name = "fit's peak memory above the caller's matrix, f = 64"

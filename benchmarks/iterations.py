@@ -1,4 +1,4 @@
-"""How many iterations alternating least squares needs: with momentum, from a spectral start.
+"""How many iterations models need: of least squares with momentum and a spectral start; of a week.
 
 `lists`: on each data set what lists are worth after the fewer iterations of an accelerated fit,
 beside those of a plain one after 15, and in how many an accelerated fit, or one with but one of
@@ -9,14 +9,22 @@ drawn initial factors. Lists are measured on entries held out of the training pa
 turns at iterations on lastfm-360K or its twin; confidence c = r and lambda 0.01, implicit's
 defaults. The start of a fit is in its first iteration's seconds.
 
+`week`: what a week of `partial_fit`, a few rounds a day, is worth beside a full refit. The entries
+of training are cut at random into ten parts of equal size. A model is trained on three of them and
+learns from one of the others a day; at the end it has seen what the model has that is trained on
+all ten at once. New users and items come as they come. NDCG@10 is on the test items.
+
     python benchmarks/iterations.py lists ../shared/data --update-docs
     python benchmarks/iterations.py losses --scale 1 --update-docs
+    python benchmarks/iterations.py week ../shared/data
+    python benchmarks/iterations.py week ../shared/data --data gowalla --models BPR --rounds 1
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,12 +53,14 @@ from harness import (
     open_data,
     replace_between,
     run,
+    single_blas,
     write_json,
     write_picture,
     write_report,
 )
 from quality_data import Data
 
+import recsys
 from recsys import ExplicitALS, ImplicitALS, csr, evaluation, plots
 from recsys.models.alternating import AlternatingTrainer
 
@@ -336,6 +346,62 @@ def main_losses(options: argparse.Namespace) -> None:
         replace_between(PAGE, MARKS["losses"], text)
 
 
+# ---- a week ------------------------------------------------------------------------------------
+
+WEEK_MODELS = {
+    "ImplicitALS": recsys.ImplicitALS,
+    "LogisticMF": recsys.LogisticMF,
+    "BPR": recsys.BPR,
+}
+WEEK_NAMES = ("lastfm-2k", "gowalla")
+TENTHS, FIRST = 10, 3  # of the entries; how many there are on the first day
+WEEK = ("first three tenths", "and a week", "all at once", "a day", "all at once")
+
+
+def ndcg(model: Any, data: Data) -> float:
+    found = evaluation.evaluate(model, data.train, data.test, "ndcg", 10, show_progress=False)
+    return found.mean["ndcg@10"]
+
+
+def week(name: str, data: Data, options: argparse.Namespace) -> dict[str, float]:
+    """NDCG and seconds of one model."""
+    part = np.random.default_rng(0).permutation(data.train.nnz) * TENTHS // data.train.nnz
+
+    def fitted(train: Any) -> tuple[Any, float]:
+        model = WEEK_MODELS[name](random_state=0, num_threads=options.threads)
+        began = time.perf_counter()
+        return model.fit(train, show_progress=False), time.perf_counter() - began
+
+    model, _ = fitted(csr.keep(data.train, part < FIRST))
+    found = {"first": ndcg(model, data)}
+    began = time.perf_counter()
+    for day in range(FIRST, TENTHS):
+        model.partial_fit(csr.keep(data.train, part == day), rounds=options.rounds)
+    found["day_seconds"] = (time.perf_counter() - began) / (TENTHS - FIRST)
+    found["week"] = ndcg(model, data)
+    whole, found["whole_seconds"] = fitted(data.train)
+    return {**found, "whole": ndcg(whole, data)}
+
+
+def main_week(options: argparse.Namespace) -> None:
+    facts = machine_facts(options.threads)
+    print(machine_line(facts))
+    measured = {}
+    for name in options.data:
+        data = quality_data.load(name, options.folder)
+        if data is None:
+            continue
+        rows = []
+        for model in options.models:
+            with single_blas():
+                found = measured[f"{name}, {model}"] = week(model, data, options)
+            values = [f"{found[key]:.4f}" for key in ("first", "week", "whole")]
+            seconds = [f"{found[key]:.2f} s" for key in ("day_seconds", "whole_seconds")]
+            rows.append((model, *values, *seconds))
+        print(f"\n{markdown_table((name, *WEEK), rows)}")
+    write_report(options.output, machine=facts, found=measured)
+
+
 # ---- the run -----------------------------------------------------------------------------------
 
 
@@ -356,6 +422,14 @@ def parse() -> argparse.Namespace:
     losses.add_argument("--rounds", type=int, default=ITERATIONS, help=f"default: {ITERATIONS}")
     add_no_peers(losses)
     losses.set_defaults(main=main_losses)
+    a_week = commands.add_parser("week", help="a week of partial fits beside a full refit")
+    a_week.add_argument("folder", type=Path, help="of the data sets")
+    a_week.add_argument("--data", nargs="+", choices=WEEK_NAMES, default=WEEK_NAMES)
+    a_week.add_argument("--models", nargs="+", choices=WEEK_MODELS, default=list(WEEK_MODELS))
+    a_week.add_argument("--rounds", type=int, help="of a day; default: as the model has it")
+    add_threads(a_week)
+    a_week.add_argument("--output", type=Path, default=Path("results/week.json"))
+    a_week.set_defaults(main=main_week)
     for each in (lists, losses):
         each.add_argument("--update-docs", action="store_true", help=f"write docs/{PAGE.name}")
         each.add_argument("--output", type=Path, help="default: results/iterations-*.json")

@@ -12,7 +12,7 @@ from collections.abc import Hashable, Iterable
 from pathlib import Path
 
 import contenders
-import memory
+import costs
 import numpy as np
 from contenders import Implicit, Problem
 from harness import (
@@ -228,7 +228,7 @@ def train_implicit(problem: Problem, ours: Trace, options: argparse.Namespace) -
 
 
 def show_memory(dataset: Dataset, options: argparse.Namespace) -> dict[str, float]:
-    figures = memory.of_fit(
+    figures = costs.of_fit(
         dataset.user_items,
         factors=options.factors,
         solver=options.solver,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 # The best on MovieLens 1M for 64 factors out of 0.03, 0.05, 0.07, 0.08 and 0.09; with 128 factors
-# 0.075 is (benchmarks/ratings.py has how to measure).
+# 0.075 is (benchmarks/costs.py has how to measure).
 DEFAULT_REGULARIZATION = 0.07
 
 

@@ -1,6 +1,5 @@
 """The benchmarks, small; the main job as a user runs it, in a process of its own."""
 
-import functools
 import sys
 
 import numpy as np
@@ -44,12 +43,28 @@ def test_rating_predictions(run, tmp_path):
     ratings = 1 + (at.sum(axis=1) + rng.integers(0, 2, len(at))) % 5
     np.savez(tmp_path / "ratings.npz", user=at[:, 0], item=at[:, 1], rating=ratings)
     options = ("ratings.npz", "--setting", "default", "16 factors", "--folds", 2)
-    out = run("ratings.py", *options, "--json", "rows.json").stdout
+    out = run("costs.py", "ratings", *options, "--json", "rows.json").stdout
     rows = [row for row in report(tmp_path / "rows.json") if row["by"] == "recsys"]
     assert [row["setting"] for row in rows] == ["default", "16 factors"]
     for row in rows:
         assert 0 < row["rmse"] < 3 and row["seconds"] > 0
         assert f"| {row['setting']} | recsys | {row['rmse']:.4f} |" in out
+
+
+def test_what_measuring_costs(run, tiny):
+    options = (tiny, "--data", "lastfm-2k", "--rounds", 1, "--threads", 1, "--no-peers")
+    out = run("costs.py", "evaluation", *options).stdout
+    seconds = report(tiny / "results" / "evaluation.json")["seconds"]["lastfm-2k"]
+    assert len(seconds) == 9 and all(min(each) > 0 for each in seconds.values())
+    assert "| 10 metrics at 10, 20 and 100 / lists alone " in out
+
+
+def test_reading_tables(run):
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    lines = run("costs.py", "tables", "--scale", 0.001, "--only", "csv").stdout.splitlines()
+    assert lines[0].startswith("SYNTHETIC data: ")
+    seconds, _, peak, before = (float(cell) for cell in lines[-1].split("|")[2:6])
+    assert seconds >= 0 and peak >= before > 0
 
 
 def test_main_job_on_real_data(run, data_folder):
@@ -168,7 +183,7 @@ def test_experiments_keep_what_was_measured_before(run):
 
 def test_experiments_with_epochs(run, benchmarks, monkeypatch):
     ratings = sp.random_array((60, 40), density=0.2, rng=np.random.default_rng(0), format="coo")
-    monkeypatch.setattr(benchmarks("ratings"), "synthetic", lambda: ratings)
+    monkeypatch.setattr(benchmarks("costs"), "synthetic_ratings", lambda: ratings)
     rows = cells_of(run(*EXPERIMENTS, "bpr-64", "warp-64", "logistic-64", "explicit-64").stdout)
     assert rows["BPR, f = 64, an epoch: ours deterministic / ours hogwild"][0].endswith("x")
     rate, note = rows["ExplicitSGD, f = 64, ratings"]
@@ -206,14 +221,13 @@ def test_rows_looked_at(benchmarks):
 
 
 def test_synthetic_ratings(benchmarks):
-    ratings = benchmarks("ratings").synthetic(count=20_000)
+    ratings = benchmarks("costs").synthetic_ratings(count=20_000)
     assert ratings.shape == (6040, 3706) and ratings.nnz == 20_000
     ratings.sum_duplicates()
     assert ratings.nnz == 20_000 and set(ratings.data) == {1, 2, 3, 4, 5}
 
 
 LIGHTFM = """
-import functools
 import sys
 
 import numpy as np
@@ -351,17 +365,3 @@ def test_approximate_lists(run, tmp_path):
         assert all(p["together"] > 0 and p["alone"] > 0 for p in line)
     pictured = (tmp_path / "results" / "ann.png").is_file()
     assert pictured or "no picture: matplotlib is not installed" in text
-
-
-def test_a_week_of_days(run, tiny, monkeypatch, benchmarks):
-    models = benchmarks("days").MODELS
-    monkeypatch.setitem(
-        models, "ImplicitALS", functools.partial(models["ImplicitALS"], 4, regularization=5)
-    )
-    monkeypatch.setitem(models, "BPR", functools.partial(models["BPR"], 4, epochs=3))
-    told = run("days.py", tiny, "--models", "ImplicitALS", "BPR", "--rounds", 1).stdout
-    [row] = [line.split("|") for line in told.splitlines() if line.startswith("| ImplicitALS")]
-    first, week, whole = map(float, row[2:5])
-    assert 0 < first < week <= 1 and week > 0.9 * whole
-    found = report(tiny / "results" / "days.json")["found"]
-    assert set(found) == {"lastfm-2k, ImplicitALS", "lastfm-2k, BPR"}

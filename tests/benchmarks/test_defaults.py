@@ -1,4 +1,4 @@
-"""defaults.py: both runs, small; its arithmetic; what it writes into docs/."""
+"""defaults.py: its runs, small; its arithmetic; what it writes into docs/."""
 
 import functools
 
@@ -49,6 +49,13 @@ def test_weights(run, tiny, benchmarks, monkeypatch):
         assert cells[4] == f"{row['rule']:.4f}" and cells[6] == f"{best:.4f}"
         assert cells[7] == f"{100 * (1 - row['rule'] / best):.1f} %"
     assert f"gowalla.npz is not in {tiny}: left out" in done.stdout
+
+
+def test_factors(run, tiny):
+    done = run("defaults.py", "factors", tiny, "--data", "lastfm-2k", "--factors", 2, 4)
+    lines = [line.split("|")[2:] for line in done.stdout.splitlines() if line.startswith("| last")]
+    assert [int(line[0]) for line in lines] == [2, 4]
+    assert all(0 < float(cell.split(",")[0]) < 1 for line in lines for cell in line[1:4])
 
 
 def test_a_walk_ends_where_no_neighbour_is_better(benchmarks):

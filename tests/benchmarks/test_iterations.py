@@ -1,4 +1,6 @@
-"""iterations.py: both runs, small; its arithmetic; what it writes into docs/."""
+"""iterations.py: its runs, small; its arithmetic; what it writes into docs/."""
+
+import functools
 
 import numpy as np
 import pytest
@@ -59,3 +61,19 @@ def test_docs_have_the_marks(iterations):
     page = iterations.PAGE.read_text(encoding="utf-8")
     for begin, end in iterations.MARKS.values():
         assert 0 < page.find(begin) < page.find(end)
+
+
+def test_a_week_of_days(run, tiny, monkeypatch, benchmarks):
+    models = benchmarks("iterations").WEEK_MODELS
+    monkeypatch.setitem(
+        models, "ImplicitALS", functools.partial(models["ImplicitALS"], 4, regularization=5)
+    )
+    monkeypatch.setitem(models, "BPR", functools.partial(models["BPR"], 4, epochs=3))
+    told = run(
+        "iterations.py", "week", tiny, "--models", "ImplicitALS", "BPR", "--rounds", 1
+    ).stdout
+    [row] = [line.split("|") for line in told.splitlines() if line.startswith("| ImplicitALS")]
+    first, week, whole = map(float, row[2:5])
+    assert 0 < first < week <= 1 and week > 0.9 * whole
+    found = report(tiny / "results" / "week.json")["found"]
+    assert set(found) == {"lastfm-2k, ImplicitALS", "lastfm-2k, BPR"}
