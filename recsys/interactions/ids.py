@@ -382,6 +382,14 @@ class IntegerIds(Ids):
     def _and(self, further: IntegerIds) -> IntegerIds:
         return IntegerIds(np.append(self._values, further._values))
 
+    def rows(self, wanted: Any, name: str = "ids") -> np.ndarray:
+        if type(wanted) is int and -BELOW <= wanted < BELOW and len(self):  # as of strings
+            at = min(int(np.searchsorted(self._values, wanted, sorter=self._order)), len(self) - 1)
+            row = self._order[at]
+            if self._values[row] == wanted:
+                return np.array(row)
+        return super().rows(wanted, name)
+
     def _find(self, wanted: np.ndarray) -> np.ndarray:
         whole = np.array([is_integer(v) and -BELOW <= v < BELOW for v in wanted], bool)
         places = np.full(len(wanted), -1, np.int64)

@@ -166,3 +166,15 @@ def test_more_rows_than_ids(values):
     assert ids.take(rows).tolist() == [
         [empty if row < 0 else values[row] for row in line] for line in rows.tolist()
     ]
+
+
+def test_a_single_integer_is_found_as_one_of_many_is():
+    ids = Ids.of([30, -7, 2**40, 12])
+    for row, value in enumerate([30, -7, 2**40, 12]):
+        found = ids.rows(value)
+        assert found.shape == () and found.dtype == np.int64 and found == row
+    for missing in (31, -8, 2**41, 2**70, True):
+        with pytest.raises(KeyError):
+            ids.rows(missing)
+    with pytest.raises(KeyError):
+        Ids.of([]).rows(3)
