@@ -368,7 +368,10 @@ class IntegerIds(Ids):
         rows = np.asarray(rows, np.int64)
         if not len(self):
             return np.full(rows.shape, -1)
-        return np.where(rows < 0, -1, self._values[rows])
+        flat = rows.reshape(-1)
+        values = self._values[flat]
+        values[flat < 0] = -1
+        return values.reshape(rows.shape)
 
     def check_unique(self) -> None:
         ordered = self._values[self._order]
