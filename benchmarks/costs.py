@@ -135,7 +135,6 @@ def write(folder: Path, scale: float) -> int:
     triples = dataset.user_items.tocoo()
     order = np.random.default_rng(0).permutation(triples.nnz)
     users = pa.array([f"{n:0>40x}" for n in np.random.default_rng(1).permutation(triples.shape[0])])
-    writers = []
     schema = pa.schema([("user", pa.string()), ("artist", pa.string()), ("plays", pa.int64())])
     with (
         parquet.ParquetWriter(folder / "events.parquet", schema) as one,
@@ -343,11 +342,7 @@ METRICS = (
 CUTS = (10, 20, 100)
 FOUR = ("micro_capped_recall", "map", "ndcg", "auc_catalogue")  # implicit's, under our names
 QUIET = {"show_progress": False}
-MODELS: dict[str, tuple[type[recsys.models.FactorModel], dict[str, Any]]] = {
-    "ImplicitALS": (recsys.ImplicitALS, {}),
-    "BPR": (recsys.BPR, {}),
-    "LogisticMF": (recsys.LogisticMF, {}),
-}
+VALIDATED = (recsys.ImplicitALS, recsys.BPR, recsys.LogisticMF)
 
 
 def measuring(data: Data, threads: int, peers: bool) -> dict[str, Turn]:
@@ -373,16 +368,15 @@ def measuring(data: Data, threads: int, peers: bool) -> dict[str, Turn]:
     return turns
 
 
-def validating(name: str, data: Data, threads: int) -> dict[str, Turn]:
+def validating(cls: type[recsys.models.FactorModel], data: Data, threads: int) -> dict[str, Turn]:
     """A fit at the defaults, alone and with validation after every fifth iteration."""
-    cls, options = MODELS[name]
 
     def fit(**how: Any) -> None:
-        cls(64, random_state=0, num_threads=threads, **options).fit(data.train, **how, **QUIET)
+        cls(64, random_state=0, num_threads=threads).fit(data.train, **how, **QUIET)
 
     return {
-        f"{name}.fit": timed(fit),
-        f"{name}.fit, validation": timed(lambda: fit(validation=data.test, patience=100)),
+        f"{cls.__name__}.fit": timed(fit),
+        f"{cls.__name__}.fit, validation": timed(lambda: fit(validation=data.test, patience=100)),
     }
 
 
@@ -391,7 +385,7 @@ def measure_evaluation(
 ) -> dict[str, list[float]]:
     with single_blas():
         turns = measuring(data, options.threads, peers)
-        groups = [turns, *(validating(name, data, options.threads) for name in MODELS)]
+        groups = [turns, *(validating(cls, data, options.threads) for cls in VALIDATED)]
         taken = [take_turns(group, options.rounds) for group in groups]
     return {name: seconds for group in taken for name, seconds in group.items()}
 
@@ -402,7 +396,7 @@ def compared(seconds: dict[str, list[float]]) -> list[tuple[str, str]]:
     pairs = [
         ("10 metrics at 10, 20 and 100", "lists alone"),
         ("implicit, 4 metrics at 10", "4 metrics at 10"),
-        *((f"{name}.fit, validation", f"{name}.fit") for name in MODELS),
+        *((f"{cls.__name__}.fit, validation", f"{cls.__name__}.fit") for cls in VALIDATED),
     ]
     return [
         (f"{one} / {other}", f"{taken[one] / taken[other]:.2f}x")
@@ -416,13 +410,10 @@ def main_evaluation(options: argparse.Namespace) -> None:
     print(machine_line(facts))
     peers = not options.no_peers and bool(installed(["implicit"]))
     measured = {}
-    for name in options.data:
-        data = quality_data.load(name, options.folder)
-        if data is None:
-            continue
-        measured[name] = seconds = measure_evaluation(data, options, peers)
+    for data in quality_data.present(options.data, options.folder):
+        measured[data.name] = seconds = measure_evaluation(data, options, peers)
         rows = [(what, f"{median(each):.3f} s") for what, each in seconds.items()]
-        print(f"\n{markdown_table((name, 'median'), [*rows, *compared(seconds)])}")
+        print(f"\n{markdown_table((data.name, 'median'), [*rows, *compared(seconds)])}")
     write_report(options.output, machine=facts, seconds=measured)
 
 
@@ -452,9 +443,8 @@ def parse() -> argparse.Namespace:
     ratings.add_argument("--json", type=Path, help="also write the figures there")
     ratings.set_defaults(main=main_ratings)
     measuring = commands.add_parser("evaluation", help="what measuring lists costs")
-    quality_data.add_options(measuring, "")
     names = [name for name in quality_data.READERS if name not in quality_data.MORE]
-    measuring.add_argument("--data", nargs="+", choices=names, default=names, help="default: all")
+    quality_data.add_options(measuring, "", data=names)
     measuring.add_argument("--rounds", type=int, default=5, help="turns of each; default: 5")
     add_threads(measuring)
     add_no_peers(measuring)

@@ -53,11 +53,11 @@ from harness import (
     write_report,
 )
 from quality import evaluate, facts_of
-from quality_data import Data
+from quality_data import Data, ndcg
 from quality_report import in_words, words
 
 import recsys
-from recsys import ImplicitALS, LogisticMF, evaluation
+from recsys import ImplicitALS, LogisticMF
 
 PAGE = DOCS / "defaults.md"
 MARKS = {
@@ -69,7 +69,6 @@ MARKS = {
 
 ENTRIES = 200_000
 MIDDLE = (0.0, math.log2(0.005))  # log2 of w0 / (mean confidence sqrt(density)), and of lambda
-METRIC = "ndcg@20"
 PARTS = {"whole": (1.0, 1.0), "entries": (0.5, 1.0), "items": (1.0, 0.5)}  # shares of these
 
 Weights = tuple[float, float]  # as MIDDLE
@@ -93,14 +92,7 @@ def part_of(data: Data, part: str, seed: int) -> Data:
 
 
 def worth(model: ImplicitALS, data: Data) -> float:
-    return ndcg(model.fit(data.train, show_progress=False), data)
-
-
-def ndcg(model: ImplicitALS | LogisticMF, data: Data) -> float:
-    lists = evaluation.evaluate(
-        model, data.train, data.test, metrics="ndcg", k=20, show_progress=False
-    )
-    return float(lists.mean[METRIC])
+    return ndcg(model.fit(data.train, show_progress=False), data, 20)
 
 
 def walk(measure: Callable[[Weights], float]) -> dict[Weights, float]:
@@ -182,9 +174,8 @@ def main_weights(options: argparse.Namespace) -> None:
     same = {name: facts[name] for name in ("cpu", "threads")}
     same |= {"scale": options.scale, "seed": options.seed}
     experiments = earlier_experiments(options.output, same)
-    for name in options.data:
-        whole = quality_data.load(name, options.folder, options.scale)
-        for part in options.parts if whole is not None else ():
+    for whole in quality_data.present(options.data, options.folder, options.scale):
+        for part in options.parts:
             data = part_of(whole, part, options.seed)
             row = measure_weights(data, options)
             experiments[data.name] = {"measured": now(), "on": same, **row}
@@ -337,17 +328,14 @@ def main_models(options: argparse.Namespace) -> None:
     same = {name: facts[name] for name in ("cpu", "threads")}
     same |= {name: getattr(options, name) for name in ("quick", "scale", "seed")}
     experiments = earlier_experiments(options.output, same)
-    for data_name in options.data:
-        data = quality_data.load(data_name, options.folder, options.scale)
-        if data is None:
-            continue
+    for data in quality_data.present(options.data, options.folder, options.scale):
         for name in options.model:
-            print(f"{name} on {data_name}", flush=True)
-            experiments[f"{name} on {data_name}"] = {
+            print(f"{name} on {data.name}", flush=True)
+            experiments[f"{name} on {data.name}"] = {
                 "measured": now(),
                 "on": same,
                 "model": name,
-                "data": data_name,
+                "data": data.name,
                 "facts": facts_of(data),
                 "tried": measure(name, data, options),
             }
@@ -393,16 +381,15 @@ def factors_line(data: Data, factors: int, **common: Any) -> list[str]:
         began = time.process_time()
         model.fit(data.train, show_progress=False)
         seconds = time.process_time() - began
-        cells.append(f"{ndcg(model, data):.4f}, {seconds:.1f} s")
+        cells.append(f"{ndcg(model, data, 20):.4f}, {seconds:.1f} s")
     return cells
 
 
 def main_factors(options: argparse.Namespace) -> None:
     common = {"num_threads": options.threads, "random_state": options.seed}
     rows = []
-    for name in options.data:
-        data = quality_data.load(name, options.folder, options.scale)
-        for factors in options.factors if data is not None else ():
+    for data in quality_data.present(options.data, options.folder):
+        for factors in options.factors:
             rows.append(factors_line(data.inner(), factors, **common))
             print(*rows[-1], flush=True)
     header = ("data", "f", "ImplicitALS()", "ImplicitALS, best w0 and lambda", "LogisticMF")

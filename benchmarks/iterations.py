@@ -58,10 +58,10 @@ from harness import (
     write_picture,
     write_report,
 )
-from quality_data import Data
+from quality_data import Data, ndcg
 
 import recsys
-from recsys import ExplicitALS, ImplicitALS, csr, evaluation, plots
+from recsys import ExplicitALS, ImplicitALS, csr, plots
 from recsys.models.alternating import AlternatingTrainer
 
 if TYPE_CHECKING:
@@ -109,9 +109,7 @@ def worth(data: Data, iterations: int, after: tuple[int, ...], **options: Any) -
 
     def measure(iteration: int, *_: Any) -> None:
         if iteration in after:
-            how = {"metrics": "ndcg", "k": 20, "show_progress": False}
-            lists = evaluation.evaluate(model, data.train, data.test, **how)
-            found[str(iteration)] = lists.mean[METRIC]
+            found[str(iteration)] = ndcg(model, data, 20)
 
     model.fit(data.train, callback=measure, show_progress=False)
     return {
@@ -222,12 +220,9 @@ def main_lists(options: argparse.Namespace) -> None:
         experiments[name] = {"measured": now(), "on": same, **measured}
         write_report(output, machine=facts, experiments=experiments)
 
-    for name in options.data:
-        data = quality_data.load(name, options.folder, options.scale)
-        if data is None:
-            continue
-        print(name, flush=True)
-        keep(name, measure_lists(data.inner(), options))
+    for data in quality_data.present(options.data, options.folder, options.scale):
+        print(data.name, flush=True)
+        keep(data.name, measure_lists(data.inner(), options))
     if (ratings := measure_ratings(options.folder, options)) is not None:
         keep("ratings", {"reached": ratings})
     ordered = {
@@ -358,11 +353,6 @@ TENTHS, FIRST = 10, 3  # of the entries; how many there are on the first day
 WEEK = ("first three tenths", "and a week", "all at once", "a day", "all at once")
 
 
-def ndcg(model: Any, data: Data) -> float:
-    found = evaluation.evaluate(model, data.train, data.test, "ndcg", 10, show_progress=False)
-    return found.mean["ndcg@10"]
-
-
 def week(name: str, data: Data, options: argparse.Namespace) -> dict[str, float]:
     """NDCG and seconds of one model."""
     part = np.random.default_rng(0).permutation(data.train.nnz) * TENTHS // data.train.nnz
@@ -373,32 +363,29 @@ def week(name: str, data: Data, options: argparse.Namespace) -> dict[str, float]
         return model.fit(train, show_progress=False), time.perf_counter() - began
 
     model, _ = fitted(csr.keep(data.train, part < FIRST))
-    found = {"first": ndcg(model, data)}
+    found = {"first": ndcg(model, data, 10)}
     began = time.perf_counter()
     for day in range(FIRST, TENTHS):
         model.partial_fit(csr.keep(data.train, part == day), rounds=options.rounds)
     found["day_seconds"] = (time.perf_counter() - began) / (TENTHS - FIRST)
-    found["week"] = ndcg(model, data)
+    found["week"] = ndcg(model, data, 10)
     whole, found["whole_seconds"] = fitted(data.train)
-    return {**found, "whole": ndcg(whole, data)}
+    return {**found, "whole": ndcg(whole, data, 10)}
 
 
 def main_week(options: argparse.Namespace) -> None:
     facts = machine_facts(options.threads)
     print(machine_line(facts))
     measured = {}
-    for name in options.data:
-        data = quality_data.load(name, options.folder)
-        if data is None:
-            continue
+    for data in quality_data.present(options.data, options.folder):
         rows = []
         for model in options.models:
             with single_blas():
-                found = measured[f"{name}, {model}"] = week(model, data, options)
+                found = measured[f"{data.name}, {model}"] = week(model, data, options)
             values = [f"{found[key]:.4f}" for key in ("first", "week", "whole")]
             seconds = [f"{found[key]:.2f} s" for key in ("day_seconds", "whole_seconds")]
             rows.append((model, *values, *seconds))
-        print(f"\n{markdown_table((name, *WEEK), rows)}")
+        print(f"\n{markdown_table((data.name, *WEEK), rows)}")
     write_report(options.output, machine=facts, found=measured)
 
 
@@ -423,8 +410,7 @@ def parse() -> argparse.Namespace:
     add_no_peers(losses)
     losses.set_defaults(main=main_losses)
     a_week = commands.add_parser("week", help="a week of partial fits beside a full refit")
-    a_week.add_argument("folder", type=Path, help="of the data sets")
-    a_week.add_argument("--data", nargs="+", choices=WEEK_NAMES, default=WEEK_NAMES)
+    quality_data.add_options(a_week, "", data=WEEK_NAMES)
     a_week.add_argument("--models", nargs="+", choices=WEEK_MODELS, default=list(WEEK_MODELS))
     a_week.add_argument("--rounds", type=int, help="of a day; default: as the model has it")
     add_threads(a_week)

@@ -352,10 +352,8 @@ def usable(options: argparse.Namespace) -> tuple[list[str], str | None]:
 def measure_all(results: Results, options: argparse.Namespace) -> None:
     contenders, lightfm = usable(options)
     bench = Bench(kernels.resolve_num_threads(options.threads), options.seed, lightfm)
-    for name in options.data:
-        data = quality_data.load(name, options.folder, options.scale)
-        if data is None:
-            continue
+    for data in quality_data.present(options.data, options.folder, options.scale):
+        name = data.name
         print(f"{name}: {in_words(facts_of(data))}")
         for who in contenders:
             if reason := why_not(who, data, options):

@@ -24,9 +24,9 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -148,7 +148,9 @@ NAMES = (  # of the leaderboard
 
 def add_options(parser: argparse.ArgumentParser, same: str, **parts: Iterable[str]) -> None:
     """The folder, the scale, and which `parts` to measure, by option; `same`: what figures that
-    are kept have in common with the new ones."""
+    are kept have in common with the new ones, if any are kept."""
+    kept = f"; others keep the figures that --output holds, if they are of the same {same}"
+    kept = kept if same else ""
     parser.usage = "%(prog)s [folder] [options]"  # an option with several values would swallow it
     parser.add_argument(
         "folder",
@@ -165,16 +167,29 @@ def add_options(parser: argparse.ArgumentParser, same: str, **parts: Iterable[st
             choices=tuple(names),
             metavar="NAME",
             default=list(names),
-            help=f"measure these alone; others keep the figures that --output holds, if they are "
-            f"of the same {same}: {'; '.join(names)}",
+            help=f"measure these alone{kept}: {'; '.join(names)}",
         )
-    if parts:
+    if "lastfm-360k" in parts.get("data", ()):
         parser.add_argument(
             "--scale",
             type=float,
             default=SCALE,
             help=f"share of lastfm-360K, or scale of its twin; default: {SCALE}",
         )
+
+
+def present(names: Iterable[str], folder: Path, scale: float = SCALE) -> Iterator[Data]:
+    """Those that are there, one at a time."""
+    for name in names:
+        data = load(name, folder, scale)
+        if data is not None:
+            yield data
+
+
+def ndcg(model: Any, data: Data, k: int) -> float:
+    """NDCG@k of a model's lists, on the test items."""
+    lists = evaluation.evaluate(model, data.train, data.test, "ndcg", k, show_progress=False)
+    return float(lists.mean[f"ndcg@{k}"])
 
 
 def load(name: str, folder: Path, scale: float = SCALE) -> Data | None:

@@ -109,6 +109,10 @@ class Ids(ABC):
     def _find(self, wanted: np.ndarray) -> np.ndarray:
         """The row of each of a 1-D array of objects, -1 where there is none."""
 
+    def _single(self, wanted: Any) -> int | None:
+        """The row of a single id where that is quick to tell, else None."""
+        return None
+
     def rows(self, wanted: Any, name: str = "ids") -> np.ndarray:
         """The rows of ids.
 
@@ -130,6 +134,9 @@ class Ids(ABC):
         IdKindError
             Some are of another kind than the ids; an UnknownIdError and a TypeError.
         """
+        row = self._single(wanted)  # one user's list is asked for far more often than many
+        if row is not None:
+            return np.array(row)
         rows = self.find(wanted, name)
         if (rows < 0).any():
             raise UnknownIdError(self._unknown(self.as_given(wanted)[rows < 0], name))
@@ -314,12 +321,8 @@ class StringIds(Ids):
     def check_unique(self) -> None:
         _check_no_twice(self._index, len(self), self)
 
-    def rows(self, wanted: Any, name: str = "ids") -> np.ndarray:
-        if type(wanted) is str:  # one user's list is asked for far more often than many
-            row = self._index.get(wanted)
-            if row is not None:
-                return np.array(row)
-        return super().rows(wanted, name)
+    def _single(self, wanted: Any) -> int | None:
+        return self._index.get(wanted) if type(wanted) is str else None
 
     def _find(self, wanted: np.ndarray) -> np.ndarray:
         index = self._index
@@ -385,13 +388,12 @@ class IntegerIds(Ids):
     def _and(self, further: IntegerIds) -> IntegerIds:
         return IntegerIds(np.append(self._values, further._values))
 
-    def rows(self, wanted: Any, name: str = "ids") -> np.ndarray:
-        if type(wanted) is int and -BELOW <= wanted < BELOW and len(self):  # as of strings
-            at = min(int(np.searchsorted(self._values, wanted, sorter=self._order)), len(self) - 1)
-            row = self._order[at]
-            if self._values[row] == wanted:
-                return np.array(row)
-        return super().rows(wanted, name)
+    def _single(self, wanted: Any) -> int | None:
+        if type(wanted) is not int or not -BELOW <= wanted < BELOW or not len(self):
+            return None
+        at = min(int(np.searchsorted(self._values, wanted, sorter=self._order)), len(self) - 1)
+        row = self._order[at]
+        return int(row) if self._values[row] == wanted else None
 
     def _find(self, wanted: np.ndarray) -> np.ndarray:
         whole = np.array([is_integer(v) and -BELOW <= v < BELOW for v in wanted], bool)

@@ -310,8 +310,6 @@ def _named(
 
 def integers_where_all_are(ids: np.ndarray) -> np.ndarray:
     """Ids that are all integers, in an array of objects, as an array of int64."""
-    if not ids.ndim and type(ids[()]) is int:
-        return np.array(ids[()], np.int64)
     if ids.size and all(isinstance(each, int | np.integer) for each in ids.reshape(-1)):
         return ids.astype(np.int64)
     return ids
