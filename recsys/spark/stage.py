@@ -16,6 +16,8 @@ import sys
 import threading
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 from pyspark import StorageLevel
@@ -70,9 +72,25 @@ def fit(
         Spark gave up.
     """
     pieces = entries.mapInArrow(cutter(settings.n_blocks, settings.layout.workers), _PIECES)
-    if settings.plane == "barrier":
-        return _in_one_stage(pieces, settings, stored)
-    return [_by_shuffles(pieces, each, settings, stored, between) for each in settings.problems]
+    with _all_ended_by_ctrl_c(entries.sparkSession):
+        if settings.plane == "barrier":
+            return _in_one_stage(pieces, settings, stored)
+        return [_by_shuffles(pieces, each, settings, stored, between) for each in settings.problems]
+
+
+@contextmanager
+def _all_ended_by_ctrl_c(spark: SparkSession) -> Iterator[None]:
+    """Where Ctrl-C ends the wait for Spark, the session's jobs end too.
+
+    pyspark means to cancel them, but asks for that by the very connection that waits for a job's
+    result, which fails: another thread has a connection of its own.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        with ThreadPoolExecutor(1) as another:
+            another.submit(spark.interruptAll).result()
+        raise
 
 
 def _in_one_stage(
