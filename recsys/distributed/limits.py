@@ -48,8 +48,9 @@ def memory_of(
     """Bytes that a rank needs while it iterates: 12 an entry and side, the factors of its own rows,
     what it receives of the other side, and again as much as the largest block needs of that.
     Momentum takes the users twice, where rows are solved from where they are the items, too; biases
-    two columns more, and twice the longer side's rows, as they are sent. With a head its entries are held once more, in double,
-    and equations of all its items for each block of users here, of those here for each of all."""
+    two columns more, and twice the longer side's rows, as they are sent. With a head its entries
+    are held once more, in double, and equations of all its items for each block of users here, of
+    those here for each of all."""
     width, wire = problem.factors + problem.bias, problem.wire.itemsize
     total = 0
     if head is not None:
