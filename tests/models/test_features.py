@@ -209,6 +209,42 @@ def test_fold_in_by_both_is_the_row_with_a_prior(bias):
     assert model.user_features.matrix[[0]].toarray().tolist() == [[1, 0, 0, 0]]
 
 
+@pytest.mark.parametrize("name", ["BPR", "BPR warp", "LogisticMF"])
+def test_steps_by_both_begin_at_what_features_say(name):
+    likes, of_users, _ = tastes()
+    model = make(name, factors=8, **more(name, 30))
+    if isinstance(model, LogisticMF):  # whose default is for more data
+        model.set_params(regularization=0.5)
+    plays, people = sparse.csr_array(likes[:40]), features(of_users[:40])
+    model.fit(plays, user_features=people, show_progress=False)
+    new, told = np.arange(40, 60), people.transform(np.eye(4)[of_users[40:]])
+    entries = sparse.lil_array((len(new), ITEMS + NEW))
+    entries[0, 0], entries[1, 1], entries[2, 2] = 1, 1, 1  # of the others nothing is known
+    entries = sparse.csr_array(entries)
+    expected, by_events, both = (
+        each if isinstance(each, tuple) else (each, np.zeros(len(new)))
+        for each in (
+            model.fold_in(user_features=told),
+            model.fold_in(entries),
+            model.fold_in(entries, user_features=told),
+        )
+    )
+    for array, alone in zip(both, expected, strict=True):
+        np.testing.assert_array_equal(array[3:], alone[3:])
+    away, further = (
+        np.linalg.norm(each[0][:3] - expected[0][:3], axis=1) for each in (both, by_events)
+    )
+    assert (away > 0).all() and (away < further).all()
+    scores = (both[0] @ model.item_factors.T)[[0, 1, 2], [0, 1, 2]]
+    assert (scores > (expected[0] @ model.item_factors.T)[[0, 1, 2], [0, 1, 2]]).all()
+    one = model.fold_in(entries[[1]], user_features=people.transform(np.eye(4)[of_users[[41]]]))
+    np.testing.assert_array_equal(one[0] if isinstance(one, tuple) else one, both[0][[1]])
+    model.set_params(regularization=0.0, **{model._iterations_name: 0})
+    model.fit(plays, user_features=people, warm_start=True, show_progress=False)
+    with pytest.raises(ValueError, match="gives features no weight beside entries"):
+        model.fold_in(entries, user_features=told)
+
+
 @pytest.mark.parametrize("name", ["ImplicitALS bias", "BPR", "LogisticMF"])
 def test_items_join_by_features_and_stay_in_files(name, tmp_path):
     likes, of_users, of_items = tastes()
@@ -365,7 +401,7 @@ def test_what_a_model_without_features_is_asked():
     with pytest.raises(ValueError, match="have 3 columns"):
         model.fold_in_items(item_features=Features.from_csr(np.eye(3)))
     bpr = BPR(4, epochs=2).fit(matrix, item_features=known, show_progress=False)
-    with pytest.raises(TypeError, match="not by both"):
+    with pytest.raises(TypeError, match="single items by their features alone"):
         bpr.fold_in_items(matrix.T, item_features=known)
 
 
