@@ -116,11 +116,16 @@ def _of_ids(given: Features, wanted: Ids, side: str) -> sparse.csr_array:
 
 def rows_of(model: Any, side: str, who: Any, given: Any) -> sparse.csr_array:
     """The features of each of `who`, in that order."""
-    matrix = checked(model, side, given)
+    matrix, count = checked(model, side, given), np.size(who)
     if model._ids is not None and given.ids is not None:
         listed = model._ids.side(side).as_given(who).reshape(-1)
-        return csr.take_rows(matrix, given.ids.rows(listed, side))
-    count = np.size(who)
+        rows = given.ids.find(listed, side)
+        if (rows < 0).any():
+            raise ValueError(
+                f"{name_of(side)} have no row of {listed[int(np.argmin(rows))]!r}; expected one "
+                f"for each of the {count} {side}"
+            )
+        return csr.take_rows(matrix, rows)
     if matrix.shape[0] != count:
         raise ValueError(
             f"{name_of(side)} have {matrix.shape[0]} rows; expected one for each of the {count} "

@@ -194,7 +194,12 @@ class LeastSquaresModel(FactorModel):
         `prior`, (rows, f) or (rows, f + 1), or to zero. Rows without entries are their prior."""
         fixed = self._held(held)
         rest: dict[str, Any] = {"mean": self._mean, "ratings": self._ratings}
-        if self.nonnegative:  # which no prior is for
+        if self.nonnegative:
+            if prior is not None:
+                raise ValueError(
+                    "nonnegative=True solves rows by their entries alone, and the model knows "
+                    "features, which may draw them below zero: set_params(nonnegative=False)"
+                )
             return kernels.nonnegative_fold_in(
                 signed, fixed, *self._weights(), self.num_threads, **rest
             )

@@ -8,7 +8,7 @@ from every_model import FACTORS, make, more
 from scipy import sparse
 
 import recsys
-from recsys import BPR, Features, ImplicitALS, Interactions, LogisticMF, csr, kernels
+from recsys import BPR, ExplicitALS, Features, ImplicitALS, Interactions, LogisticMF, csr, kernels
 from recsys.evaluation import evaluate
 from recsys.models import ridge, strength
 from recsys.models.ratings import RatingModel
@@ -271,6 +271,8 @@ def test_items_join_by_features_and_stay_in_files(name, tmp_path):
     np.testing.assert_array_equal(
         loaded.fold_in_items(item_features=new)[0], model.fold_in_items(item_features=new)[0]
     )
+    with pytest.raises(ValueError, match="item_features have no row of 'z'; expected one for each"):
+        model.partial_fit_items(["x", "z"], item_features=new)
     model.save(tmp_path / "served", history=False)
     with pytest.raises(ValueError, match="known by entries already"):
         model.partial_fit_items(["i5"], item_features=known.transform(np.eye(4)[:1], ["i5"]))
@@ -375,8 +377,9 @@ def test_what_a_model_without_features_is_asked():
         ImplicitALS(4).fit(matrix, item_features=features(of_items[:40]))
     with pytest.raises(TypeError, match="have ids, and what is fitted has none"):
         ImplicitALS(4).fit(matrix, item_features=by_ids(likes, of_users, of_items)[1])
-    with pytest.raises(ValueError, match="nonnegative=True cannot"):
-        ImplicitALS(4, nonnegative=True).fit(matrix, item_features=known)
+    for cls in (ImplicitALS, ExplicitALS):
+        with pytest.raises(ValueError, match=r"nonnegative=True cannot.* explained by no feature"):
+            cls(4, nonnegative=True).fit(matrix, item_features=known)
     for bad in (0, -1.0, np.nan):
         with pytest.raises(ValueError, match="feature_regularization must be"):
             ImplicitALS(4, feature_regularization=bad).fit(matrix)
@@ -403,6 +406,21 @@ def test_what_a_model_without_features_is_asked():
     bpr = BPR(4, epochs=2).fit(matrix, item_features=known, show_progress=False)
     with pytest.raises(TypeError, match="single items by their features alone"):
         bpr.fold_in_items(matrix.T, item_features=known)
+
+
+def test_a_nonnegative_model_gets_features_afterwards():
+    likes, of_users, _ = tastes()
+    model = ImplicitALS(6, nonnegative=True, regularization=3.0, random_state=0)
+    model.fit(sparse.csr_array(likes), show_progress=False)
+    before, people = model.user_factors.copy(), features(of_users)
+    model.set_params(nonnegative=False, iterations=0)
+    model.fit(sparse.csr_array(likes), user_features=people, warm_start=True, show_progress=False)
+    np.testing.assert_array_equal(model.user_factors, before)
+    both = sparse.csr_array(likes[:2]), people.transform(np.eye(4)[of_users[:2]])
+    assert model.fold_in(both[0], user_features=both[1]).shape == (2, 6)
+    model.set_params(nonnegative=True)
+    with pytest.raises(ValueError, match="solves rows by their entries alone"):
+        model.fold_in(both[0], user_features=both[1])
 
 
 def test_an_index_has_new_items():
