@@ -47,9 +47,9 @@ class LeastSquaresModel(FactorModel):
     def _weights(self) -> Weights:
         """Those of the present parameters, and of the last training what it chose."""
 
-    def _weights_for(self, signed: sparse.csr_array) -> Weights:
-        """Those that training on this is to have."""
-        return self._weights()
+    def _chosen_for(self, signed: sparse.csr_array) -> tuple[Weights, bool]:
+        """Those that training on this is to have, and whether there are to be biases."""
+        return self._weights(), self.bias
 
     def _mean_target(self, signed: sparse.csr_array, unobserved_weight: float) -> float:
         """The mean of what scores are to be."""
@@ -60,7 +60,8 @@ class LeastSquaresModel(FactorModel):
         return {}
 
     def _with_biases(self) -> tuple[bool, bool]:
-        return self.bias, self.bias
+        bias = self._in_effect("bias")
+        return bias, bias
 
     def _trainer(self, counts: sparse.csr_array) -> Trainer:
         return AlternatingTrainer(self, counts)
