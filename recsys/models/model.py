@@ -185,12 +185,13 @@ class Model(metaclass=ABCMeta):
         """
         return self._twin(_ids=None)
 
-    def _vocabulary(self) -> Vocabulary | None:
-        """The ids, which must be as many as the model's users and items; None: there are none."""
+    def _vocabulary(self, shape: tuple[int, int] | None = None) -> Vocabulary | None:
+        """The ids, which must be as many as the model's users and items, whose `shape` a caller may
+        know; None: there are none."""
         vocabulary = self._ids
         if vocabulary is None:
             return None
-        shape = self._known_shape()
+        shape = shape or self._known_shape()
         if (len(vocabulary.users), len(vocabulary.items)) != shape:
             raise ValueError(
                 f"the model was fitted with ids of {len(vocabulary.users)} users and "
@@ -277,7 +278,8 @@ class Model(metaclass=ABCMeta):
         FloatingPointError
             Factors are not finite, or so large that scores may not be.
         """
-        vocabulary, users = self._vocabulary(), ids.listed(users)
+        shape = self._known_shape()
+        vocabulary, users = self._vocabulary(shape), ids.listed(users)
         lister, items = boost.boosting(self, new_item_boost), chosen_items(items, among)
         if strangers.check(unknown):
             return strangers.recommend(
@@ -288,7 +290,6 @@ class Model(metaclass=ABCMeta):
         items = ids.to_rows(vocabulary, "items", items, "items")
         filter_items = ids.to_rows(vocabulary, "items", filter_items, "filter_items")
 
-        shape = self._known_shape()
         rows = checks.row_numbers("users", numbers, checks.ANYONE if fold_in else shape[0])
         list_length(N, shape[1])
         choice = Choice(items, filter_items, shape[1])
