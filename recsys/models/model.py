@@ -6,7 +6,7 @@ import inspect
 import logging
 import os
 from abc import ABCMeta, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -15,7 +15,8 @@ import numpy as np
 from recsys import checks, csr, kernels
 from recsys.csr import TrainingMatrix
 from recsys.interactions import Ids
-from recsys.models import boost, estimator, family, ids, strangers
+from recsys.interactions.read_only import read_only
+from recsys.models import boost, estimator, family, ids, scoring, similar, strangers
 from recsys.models.all_lists import blocks, together
 from recsys.models.display import as_json, model_html, parameters
 from recsys.models.features import SideFeatures
@@ -125,6 +126,10 @@ class Model(metaclass=ABCMeta):
     def fit(self, user_items: Any, y: None = None, *, show_progress: bool = True) -> Self:
         """Learn from a matrix of users x items, or from Interactions."""
 
+    @abstractmethod
+    def partial_fit(self, events: Any, y: None = None) -> Self:
+        """Learn from a day's events beside what was learned before."""
+
     @property
     def history(self) -> list[Iteration]:
         """One entry for each iteration since training started fresh; empty before `fit`."""
@@ -201,6 +206,10 @@ class Model(metaclass=ABCMeta):
         return vocabulary
 
     # ---- questions -----------------------------------------------------------------------------
+
+    # Written as functions of a model, which a class takes for its methods
+    score = scoring.score
+    similar_items = similar.similar_items
 
     def recommend(
         self,
@@ -417,6 +426,9 @@ class Model(metaclass=ABCMeta):
     ) -> Lists:
         """Lists of `users`, whose rows of `counts`, or else of what is remembered, are `rows`."""
 
+    _pair_scores: Callable[[np.ndarray, np.ndarray], np.ndarray]  # of users and items, by row
+    _similar: Callable[[str, Any, int, Any, Any], Lists]  # "users" or "items" like some of them
+
     @abstractmethod
     def _to_file(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """What is learned, for a model file: as JSON, and in arrays."""
@@ -483,10 +495,3 @@ class Model(metaclass=ABCMeta):
                 f"factors are now for {now[0]} x {now[1]}: pass filter_seen=False or fit again"
             )
         return self._training_matrix
-
-
-def read_only(array: np.ndarray) -> np.ndarray:
-    """A view that cannot be written to."""
-    view = array.view()
-    view.flags.writeable = False
-    return view
