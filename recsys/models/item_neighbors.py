@@ -47,7 +47,7 @@ class ItemNeighbors(Model):
         enough users. Items of one or two users come first otherwise.
     K1, B : float, default 100.0 and 0.2
         Of "bm25": how late large counts stop to matter, and how much items of many users lose, 0 to
-        1. 1.2 and 0.75, which are usual for texts, were worse in docs/defaults.md.
+        1. 1.2 and 0.75, usual for texts, are among the settings of docs/quality.md.
     dtype : np.float32 or np.float64, default np.float32
         Type of similarities and scores.
     num_threads : int, default 0
