@@ -164,6 +164,8 @@ def fit(
     continues = present is not None
     history = model.history if continues else []
     model._log_start(counts, len(history))
+    if judge is not None:
+        judge.check_patience(getattr(model, model._iterations_name), len(history))
 
     kept: dict[str, Any] = {
         "_fitted": fitted.parameters(model),
