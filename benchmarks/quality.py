@@ -5,8 +5,8 @@ them. It is trained with each on a part of the training data and measured on the
 the setting that has the highest NDCG@20 there it is trained on all of the training data and
 measured on the test items, once. With --tune-on-test the settings are measured on the test items
 themselves, as those of many published tables were, and the best is shown. All items are ranked but
-those of training; recall is over all test items of a user. quality_data.py has the data sets,
-quality_report.py makes tables and picture.
+those of training; recall is over all test items of a user. leaderboard.py has the data sets,
+tables and picture.
 
     python benchmarks/quality.py ../shared/data --threads 1
     python benchmarks/quality.py ../shared/data --quick
@@ -24,9 +24,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import leaderboard
 import lightfm_peer
-import quality_data
-import quality_report
 from contenders import installed
 from harness import (
     add_no_peers,
@@ -39,9 +38,8 @@ from harness import (
     run,
     write_picture,
 )
-from quality_data import Data
+from leaderboard import Data, in_words, words
 from quality_models import CONTENDERS, SETTINGS, Bench, Contender, Parameters, Seconds
-from quality_report import in_words, words
 from result_rows import ResultRows, Row, code_version, key
 from threadpoolctl import threadpool_limits
 
@@ -58,7 +56,7 @@ HEAVY_ITEMS = 20_000  # EASE takes more than some GB, and minutes, from here on
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    quality_data.add_options(parser, "kind of run", data=quality_data.NAMES, who=CONTENDERS)
+    leaderboard.add_options(parser, "kind of run", data=leaderboard.NAMES, who=CONTENDERS)
     parser.add_argument("--quick", action="store_true", help="a trial: one setting, few epochs")
     parser.add_argument(
         "--tune-on-test", action="store_true", help="choose the settings by the test items"
@@ -286,7 +284,7 @@ def usable(options: argparse.Namespace) -> tuple[list[str], str | None]:
 def measure_all(results: Results, options: argparse.Namespace) -> None:
     contenders, lightfm = usable(options)
     bench = Bench(kernels.resolve_num_threads(options.threads), options.seed, lightfm)
-    for data in quality_data.present(options.data, options.folder, options.scale):
+    for data in leaderboard.present(options.data, options.folder, options.scale):
         name = data.name
         print(f"{name}: {in_words(facts_of(data))}")
         for who in contenders:
@@ -313,11 +311,11 @@ def main() -> None:
         "threads": facts["threads"],
         "seed": options.seed,
     }
-    results = Results(options.output, kind, facts, quality_data.NAMES)
+    results = Results(options.output, kind, facts, leaderboard.NAMES)
     other = OUTPUTS[not options.tune_on_test]
     chosen_otherwise = kind | {"chosen_on": "validation" if options.tune_on_test else "test"}
     at = options.output.with_name(other)
-    results.beside = Results(at, chosen_otherwise, facts, quality_data.NAMES)
+    results.beside = Results(at, chosen_otherwise, facts, leaderboard.NAMES)
     if not options.report_only:
         measure_all(results, options)
     if not results.rows:
@@ -325,10 +323,10 @@ def main() -> None:
     results.write(against_best=results.against_best())
     print(f"wrote {options.output}\n")
     report = json.loads(options.output.read_text(encoding="utf-8"))
-    print(quality_report.tables(report))
-    write_picture(options.output.with_suffix(".svg"), lambda: quality_report.picture(report))
+    print(leaderboard.tables(report))
+    write_picture(options.output.with_suffix(".svg"), lambda: leaderboard.picture(report))
     if options.update_docs:
-        quality_report.update_docs(report, machine_line(facts))
+        leaderboard.update_docs(report, machine_line(facts))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 LOSSES = ("bpr", "warp")
 SAMPLERS = ("uniform", "popular", "adaptive", "hard")
-# What None stands for; docs/defaults.md has the experiment. WARP looks for items that violate, so
+# What None stands for; docs/defaults.md has what it loses. WARP looks for items that violate, so
 # that one of them does, and its steps stay large, so that they are to be smaller.
 _BY_LOSS: dict[str, dict[str, Any]] = {
     "bpr": {"learning_rate": 0.02, "regularization": 0.007, "negatives": 10},

@@ -12,6 +12,7 @@ import numpy as np
 
 from recsys import checks, csr, kernels
 from recsys.interactions import Features
+from recsys.interactions.read_only import read_only
 from recsys.models import (
     factor_file,
     factor_lists,
@@ -22,15 +23,14 @@ from recsys.models import (
     reach,
     scoring,
     similar,
-    strangers,
     training,
 )
 from recsys.models import feature_answers as by_features
 from recsys.models.feature_methods import both_or_factors
 from recsys.models.in_file import Saved
 from recsys.models.meaning import as_ratings
-from recsys.models.model import Lists, Model, read_only
-from recsys.models.selection import Choice, scored_pairs
+from recsys.models.model import Lists, Model
+from recsys.models.selection import Choice
 from recsys.models.training import Callback, NotFittedError, Trainer
 
 if TYPE_CHECKING:
@@ -67,7 +67,6 @@ class FactorModel(Model):
     _learned_besides: ClassVar[tuple[str, ...]] = ()  # what else belongs to rows, see `_placed`
 
     # Written as functions of a model, which a class takes for its methods
-    similar_items = similar.similar_items
     similar_users = similar.similar_users
     recommend_users = reach.recommend_users
     fold_in_items = feature_methods.fold_in_items
@@ -78,6 +77,7 @@ class FactorModel(Model):
     item_feature_factors = property(feature_methods.item_feature_factors)
     user_feature_factors = property(feature_methods.user_feature_factors)
     feature_regularization_ = property(feature_methods.feature_regularization_)
+    _pair_scores = scoring.pair_scores
     _similar = scoring.nearest
 
     def fit(
@@ -250,37 +250,6 @@ class FactorModel(Model):
     def mean(self) -> float:
         """What every score has in common beside the biases; 0 where there is no such thing."""
         return self._mean
-
-    def score(self, users: Any, items: Any = None, *, unknown: str = "error") -> np.ndarray:
-        """x_u . y_i, and mean + b_u + b_i if there are biases, for pairs of users and items.
-
-        Parameters
-        ----------
-        users, items : int or arrays of int
-            Row and column numbers of the training matrix, or ids, broadcast against each other:
-            two arrays of length n give n scores, ``score(users[:, None], items)`` all pairs.
-        unknown : {"error", "skip", "popular"}, default "error"
-            Of unknown ones the score is NaN, or with "popular", of known items, their users.
-
-        Returns
-        -------
-        ndarray of the model's dtype, of the broadcast shape
-
-        Raises
-        ------
-        NotFittedError, IndexError, TypeError, ValueError
-            As in `recommend`; ValueError also where the shapes do not broadcast.
-        """
-        vocabulary = self._vocabulary()
-        if strangers.check(unknown):
-            return strangers.scores(self, users, items, unknown)
-        users = ids.to_rows(vocabulary, "users", users, "users")
-        items = ids.to_rows(vocabulary, "items", items, "items")
-
-        rows, columns = scored_pairs(users, items, self._known_shape())
-        return scoring.pair_scores(self, rows.reshape(-1), columns.reshape(-1)).reshape(rows.shape)[
-            ()
-        ]
 
     def fold_in(
         self, user_items: Any = None, *, user_features: Features | None = None

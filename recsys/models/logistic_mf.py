@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from recsys.models.features import Matched
 
-# docs/defaults.md has the experiment behind the defaults. Larger learning rates learn faster, but
+# docs/defaults.md has what the defaults lose. Larger learning rates learn faster, but
 # no better.
 
 # Training has got lost where the loss is that many times the loss of all scores being zero.

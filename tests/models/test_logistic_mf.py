@@ -297,7 +297,7 @@ def test_bad_parameters_change_nothing(name, value, message):
 
 
 def test_quality_on_lastfm(data_folder):
-    """docs/defaults.md tells .275; a list by popularity has .10."""
+    """docs/quality.md tells .280; a list by popularity has .10."""
     with np.load(data_folder / "lastfm-2k.npz") as file:
         plays = sparse.csr_array((file["plays"], file["indices"], file["indptr"]), file["shape"])
     train, test = random_split(plays, 0.2, random_state=0)
