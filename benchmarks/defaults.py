@@ -123,6 +123,7 @@ def measure_weights(data: Data, options: argparse.Namespace) -> dict[str, Any]:
             unobserved_weight=untuned.unobserved_weight_ * 2.0 ** setting[0],
             regularization=2.0 ** setting[1],
             regularization_exponent=1.0,
+            bias=untuned.item_biases is not None,
             **common,
         )
         return worth(model, data)

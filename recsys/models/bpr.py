@@ -319,7 +319,9 @@ class BPR(FactorModel):
             options["rank_weights"] = _rank_weights(len(popularity), self.max_trials)
         return options
 
-    def _folded(self, rows: sparse.csr_array) -> tuple[np.ndarray, np.ndarray | None]:
+    def _folded(
+        self, rows: sparse.csr_array, prior: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray | None]:
         dtype = self._check_parameters()
         engine, mean = self._once(
             f"fold-in by {self!r}", self._item_factors, lambda: self._fold_in_engine(dtype)
@@ -332,6 +334,7 @@ class BPR(FactorModel):
             Rates(rate, *self._regularizations()),
             _FOLD_IN_KEY,
             _FOLD_IN_EPOCHS,
+            means=None if prior is None else prior.astype(dtype),
             weights=weights,
             num_threads=self.num_threads,
         )

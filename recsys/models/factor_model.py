@@ -59,7 +59,7 @@ class FactorModel(Model):
     _mean: float = 0.0
     _topk = staticmethod(kernels.topk)  # another one where an index answers
     _ratings: ClassVar[bool] = False  # whether entries are ratings: later ones replace earlier ones
-    _takes_prior: ClassVar[bool] = False  # whether single rows are learned by both
+    _learns_items: ClassVar[bool] = False  # whether single ones are learned by entries
     _learns_features: ClassVar[bool] = False  # whether training goes by features
     _rounds: ClassVar[int] = 1  # of a day's events
     _fitted_names: ClassVar[tuple[str, ...]] = ()  # parameters of what is minimized
@@ -260,16 +260,17 @@ class FactorModel(Model):
         Stores nothing; what a user gets does not depend on the others. Models by least squares and
         `ExplicitSGD` solve each row exactly, whatever `solver` is. `BPR` makes 30 epochs of its
         steps for x_u alone, from zero, at the first learning rate. `LogisticMF` takes `iterations`
-        steps from zero factors and the mean of the users' biases.
+        steps from zero factors and the mean of the users' biases. With features these two begin
+        at what is expected by them.
 
         Parameters
         ----------
         user_items : scipy sparse matrix or array, n x n_items, or Interactions
             Counts, one row a user, as in `fit`; of Interactions in the order of their users.
         user_features : Features, optional
-            Of a model fitted with such: what is known of the users, without entries or, by least
-            squares, beside them. Then ``lambda_u |x_u - m_u|^2`` takes the place of
-            ``lambda_u |x_u|^2``, m_u being what is expected by the features.
+            Of a model fitted with such: what is known of the users, without entries or beside
+            them. Then ``lambda_u |x_u - m_u|^2`` takes the place of ``lambda_u |x_u|^2``, m_u being
+            what is expected by the features.
 
         Returns
         -------
@@ -323,8 +324,11 @@ class FactorModel(Model):
             for name, (array, rows) in known.items()
         }
 
-    def _folded(self, rows: sparse.csr_array) -> tuple[np.ndarray, np.ndarray | None]:
-        """Factors, and biases if the model has them, of users with these entries."""
+    def _folded(
+        self, rows: sparse.csr_array, prior: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Factors, and biases if the model has them, of users with these entries; drawn to
+        `prior`, biases as one more column, which those without entries get."""
         raise TypeError(f"{type(self).__name__} cannot fold in users: pass fold_in=False")
 
     # ---- files ---------------------------------------------------------------------------------

@@ -140,23 +140,14 @@ class ItemNeighbors(Model):
     def _neighbors(self, counts: sparse.csr_array) -> sparse.csr_array:
         """The k largest entries of each row of V'V, in no order."""
         values = self._weighted(counts)
-        items = csr.transposed(csr.assemble(values, counts.indices, counts.indptr, counts.shape))
-        # by popularity, for the kernel's sums
-        order = np.argsort(-np.diff(items.indptr), kind="stable").astype(np.int32)
-        place = np.empty_like(order)
-        place[order] = np.arange(len(order), dtype=np.int32)
-        users = csr.assemble(values, place[counts.indices], counts.indptr, counts.shape)
-        best, scores = kernels.product_topk(
-            items,
-            users,
-            min(self.k, len(order)),
-            names=order,
-            unsorted=True,
-            num_threads=self.num_threads,
+        weighted = csr.assemble(values, counts.indices, counts.indptr, counts.shape)
+        n_items = counts.shape[1]
+        best, scores = kernels.neighbors_topk(
+            weighted, min(self.k, n_items), num_threads=self.num_threads
         )
         kept = best != kernels.NO_ID
         indptr = np.append(0, np.cumsum(np.count_nonzero(kept, axis=1)))
-        return csr.assemble(scores[kept], best[kept], indptr, (len(order), len(order)))
+        return csr.assemble(scores[kept], best[kept], indptr, (n_items, n_items))
 
     def _weighted(self, counts: sparse.csr_array) -> np.ndarray:
         """V's values, in the order of those of `counts`; items are the documents."""

@@ -41,7 +41,7 @@ def partial_fit(
         )
     described = None
     if features is not None:
-        feature_answers.check_takes_both(model)
+        feature_answers.check_takes_both(model, side)
         described = feature_answers.rows_of(model, side, who, features)
     entries = next(each for each in (events, rows, given) if each is not None)
     entries = as_ratings(entries) if model._ratings else entries

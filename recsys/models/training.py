@@ -164,6 +164,8 @@ def fit(
     continues = present is not None
     history = model.history if continues else []
     model._log_start(counts, len(history))
+    if judge is not None:
+        judge.check_patience(getattr(model, model._iterations_name), len(history))
 
     kept: dict[str, Any] = {
         "_fitted": fitted.parameters(model),
@@ -298,6 +300,7 @@ def start(
     shape: tuple[int, int],
     dtype: np.dtype,
     random: np.random.Generator | None,
+    with_biases: tuple[bool, bool],
     *,
     draws_users: bool = True,
 ) -> Start:
@@ -316,7 +319,7 @@ def start(
         present = None, None
     user_biases, item_biases = (
         None if not wanted else np.zeros(count, dtype) if biases is None else biases.astype(dtype)
-        for wanted, count, biases in zip(model._with_biases(), shape, present, strict=True)
+        for wanted, count, biases in zip(with_biases, shape, present, strict=True)
     )
     return Start(users, items, user_biases, item_biases)
 
@@ -328,7 +331,7 @@ def seeded_start(
     random = checks.random_generator(model.random_state)
     check_room(model, shape, dtype)
     seed = int(random.integers(2**64, dtype=np.uint64))  # first: the same for a warm start
-    return seed, start(model, shape, dtype, None if continues else random)
+    return seed, start(model, shape, dtype, None if continues else random, model._with_biases())
 
 
 def check_room(
