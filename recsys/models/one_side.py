@@ -121,13 +121,13 @@ def _check_words(side: str, who: Any, given: Any, events: Any, rows: Any, name: 
 
 
 def _check_shape(
-    found: tuple[int, int], side: str, count: int, shape: tuple[int, int], name: str
+    entries_shape: tuple[int, int], side: str, count: int, shape: tuple[int, int], name: str
 ) -> None:
     held = ("items", shape[1]) if side == "users" else ("users", shape[0])
-    checks.columns(name, found, held[1], held[0])
-    if found[0] != count:
+    checks.columns(name, entries_shape, held[1], held[0])
+    if entries_shape[0] != count:
         raise ValueError(
-            f"{name} has shape {found}; expected one row for each of the {count} {side}"
+            f"{name} has shape {entries_shape}; expected one row for each of the {count} {side}"
         )
 
 
@@ -151,12 +151,12 @@ def _in_place(
     entries: sparse.csr_array, side: str, learned: np.ndarray, shape: tuple[int, int]
 ) -> sparse.csr_array:
     """Rows of entries as users x items of the model, which may have more of one side by them."""
-    own, other = learned[csr.entry_rows(entries)], entries.indices
+    places, other = learned[csr.entry_rows(entries)], entries.indices
     count = int(learned.max(initial=-1)) + 1
     if side == "users":
         whole = max(shape[0], count), shape[1]
-        return csr.from_triples(entries.data, own, other, whole)
-    return csr.from_triples(entries.data, other, own, (shape[0], max(shape[1], count)))
+        return csr.from_triples(entries.data, places, other, whole)
+    return csr.from_triples(entries.data, other, places, (shape[0], max(shape[1], count)))
 
 
 def _with_rows(

@@ -19,9 +19,9 @@ MOST_CLASSES = {  # object among them
     "ExplicitSGD": 6,
     "BPR": 5,
     "LogisticMF": 5,
-    "ItemNeighbors": 4,
-    "EASE": 4,
-    "SLIM": 4,
+    "ItemNeighbors": 3,
+    "EASE": 3,
+    "SLIM": 3,
 }
 MOST_FILES = 6
 ROOT = Path(recsys.__file__).parent
