@@ -47,12 +47,6 @@ FACTORS, TRIALS, K = 64, 25, 20
 WAYS = ("one by one", "tune")
 
 
-def one_by_one() -> Any:
-    """Within this, no trial is made beside another, or on a part of the users."""
-    patches = patch.object(measuring, "SMALL", 0), patch.object(halving, "LEAST", float("inf"))
-    return patches
-
-
 def search(way: str, data: Data, seed: int, options: argparse.Namespace) -> dict[str, Any]:
     """One search; both measures and both kinds of seconds, without the last fit on all data."""
     inner = data.inner()
@@ -104,7 +98,12 @@ def table(experiments: Iterable[dict[str, Any]]) -> str:
         of = {way: [one for one in each["searches"] if one["way"] == way] for way in WAYS}
         row = [each["data"], f"{each['entries']:,}"]
         row.append(f"{mean(one['whole'] for one in of['tune']):.0f}")
-        for what, form in (("validation", ".4f"), ("test", ".4f"), ("cpu", ".1f"), ("seconds", ".1f")):
+        for what, form in (
+            ("validation", ".4f"),
+            ("test", ".4f"),
+            ("cpu", ".1f"),
+            ("seconds", ".1f"),
+        ):
             row += [f"{mean(one[what] for one in of[way]):{form}}" for way in WAYS]
         rows.append(row)
     return markdown_table(header, rows)
@@ -126,7 +125,7 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     options = parse()
     facts = machine_facts(options.threads)
-    same = {"cpu": facts["cpu"], "threads": facts["threads"]} if "threads" in facts else {}
+    same = {name: facts[name] for name in ("cpu", "threads")}
     same |= {"trials": options.trials, "seeds": options.seeds}
     experiments = earlier_experiments(options.output, same)
     for data in quality_data.present(options.data, options.folder):
