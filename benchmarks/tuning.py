@@ -89,22 +89,19 @@ def both(data: Data, options: argparse.Namespace) -> list[dict[str, Any]]:
     return searches
 
 
+MEASURES = {"validation": ".4f", "test": ".4f", "cpu": ".1f", "seconds": ".1f"}
+
+
 def table(experiments: Iterable[dict[str, Any]]) -> str:
-    header = ("data", "entries", "on all users", *(
-        f"{what}, {way}" for what in ("validation", "test", "CPU s", "wall s") for way in WAYS
-    ))  # fmt: skip
+    """Means over the seeds; of two numbers the first is that of "one by one"."""
+    header = ("data", "entries", "on all users", "validation", "test", "CPU s", "s")
     rows = []
     for each in experiments:
-        of = {way: [one for one in each["searches"] if one["way"] == way] for way in WAYS}
+        by_way = [[one for one in each["searches"] if one["way"] == way] for way in WAYS]
         row = [each["data"], f"{each['entries']:,}"]
-        row.append(f"{mean(one['whole'] for one in of['tune']):.0f}")
-        for what, form in (
-            ("validation", ".4f"),
-            ("test", ".4f"),
-            ("cpu", ".1f"),
-            ("seconds", ".1f"),
-        ):
-            row += [f"{mean(one[what] for one in of[way]):{form}}" for way in WAYS]
+        row.append(f"{mean(one['whole'] for one in by_way[1]):.0f}")
+        for name, form in MEASURES.items():
+            row.append(" / ".join(f"{mean(one[name] for one in of):{form}}" for of in by_way))
         rows.append(row)
     return markdown_table(header, rows)
 

@@ -117,8 +117,8 @@ class Measuring:
 
         def report(iteration: int, value: float) -> bool:
             nonlocal is_pruned
-            validations[iteration] = value
             asked.report(iteration, value)
+            validations[iteration] = value
             is_pruned = self.prune and asked.is_hopeless()
             return is_pruned
 

@@ -163,11 +163,11 @@ def test_patience_none_takes_the_last_iteration():
 
 @pytest.mark.parametrize(("metric", "sign"), [("rmse", 1), ("ndcg@10", -1)])
 def test_pruning_gives_up_what_is_below_the_median(metric, sign):
-    options = {"metric": metric, "validate_every": 1, "trials": 30, "refit": False}
+    options = {"metric": metric, "validate_every": 1, "trials": 24, "refit": False}
     result = search(ExplicitALS, **options)
     done = [trial for trial in result.trials if trial.state == "complete"]
     pruned = [trial for trial in result.trials if trial.state == "pruned"]
-    assert pruned and len(done) + len(pruned) == 30
+    assert pruned and len(done) + len(pruned) == 24
     for trial in pruned:
         before = [other for other in done if other.number < trial.number]
         assert len(before) >= 5
@@ -288,8 +288,8 @@ def test_a_search_goes_on_as_if_in_one_go(case, tmp_path, monkeypatch):
     if case == "sampled":
         monkeypatch.setattr(halving, "LEAST", 0)
     path = tmp_path / "study.json"
-    whole = search(model_class, trials=16, **options)
-    for trials in (3, 11, 16):
+    whole = search(model_class, trials=13, **options)
+    for trials in (3, 11, 13):
         part = search(model_class, trials=trials, study=path, **options)
         assert found(part)[0] == found(whole)[0][:trials]
         assert [t["number"] for t in json.loads(path.read_text())["trials"]] == list(range(trials))
