@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 LOSSES = ("bpr", "warp")
 SAMPLERS = ("uniform", "popular", "adaptive", "hard")
-# What None stands for; docs/defaults.md has the experiment. WARP looks for items that violate, so
+# What None stands for; docs/defaults.md has what it loses. WARP looks for items that violate, so
 # that one of them does, and its steps stay large, so that they are to be smaller.
 _BY_LOSS: dict[str, dict[str, Any]] = {
     "bpr": {"learning_rate": 0.02, "regularization": 0.007, "negatives": 10},
@@ -319,7 +319,9 @@ class BPR(FactorModel):
             options["rank_weights"] = _rank_weights(len(popularity), self.max_trials)
         return options
 
-    def _folded(self, rows: sparse.csr_array) -> tuple[np.ndarray, np.ndarray | None]:
+    def _folded(
+        self, rows: sparse.csr_array, prior: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray | None]:
         dtype = self._check_parameters()
         engine, mean = self._once(
             f"fold-in by {self!r}", self._item_factors, lambda: self._fold_in_engine(dtype)
@@ -332,6 +334,7 @@ class BPR(FactorModel):
             Rates(rate, *self._regularizations()),
             _FOLD_IN_KEY,
             _FOLD_IN_EPOCHS,
+            means=None if prior is None else prior.astype(dtype),
             weights=weights,
             num_threads=self.num_threads,
         )

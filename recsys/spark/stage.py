@@ -161,7 +161,7 @@ def layout(
     cores = threads if threads != cpus and _schedules_by_stage(spark) else None
     if cores is not None:
         at_a_time = max(1, at_a_time * cpus // cores)
-    if workers is None and _is_on(spark, _DYNAMIC):
+    if workers is None and comes_and_goes(spark):
         workers = max(n_blocks)
     elif workers is None:
         # in one process one task with all its threads has nobody to send factors to
@@ -215,7 +215,7 @@ def choose_plane(spark: SparkSession, wanted: str, checkpoint_dir: str | None) -
 
 def _forbids_barriers(spark: SparkSession) -> str:
     """Which setting does, and why; "" if none does."""
-    if _is_on(spark, _DYNAMIC):
+    if comes_and_goes(spark):
         return f"{_DYNAMIC} is true, and Spark then refuses barrier stages"
     for name in _ENCRYPTED:
         if _is_on(spark, name):
@@ -242,7 +242,14 @@ def slots(spark: SparkSession) -> tuple[int, bool]:
         )
     context = context.sc()
     profile = context.resourceProfileManager().defaultResourceProfile()
+    if not context.maxNumConcurrentTasks(profile) and not comes_and_goes(spark):
+        spark.range(1).count()  # returns when the first executor is there
     return int(context.maxNumConcurrentTasks(profile)), is_local
+
+
+def comes_and_goes(spark: SparkSession) -> bool:
+    """Whether Spark starts executors as they are needed, and may have none."""
+    return _is_on(spark, _DYNAMIC)
 
 
 def storage_level(name: str | None, executors_can_be_lost: bool) -> StorageLevel:
