@@ -147,16 +147,16 @@ class ALS(Estimator, ALSParams, MoreParams, DefaultParamsReadable, MLWritable):
         wire: str = "float32",
         splitHead: bool = True,
         computeLoss: bool = False,
+        **unknown: Any,
     ) -> None:
         super().__init__()
+        params.refuse_unknown(self, unknown)
         self._set(**self._input_kwargs)
 
     @keyword_only
     def setParams(self, **values: Any) -> ALS:
         """Sets Params by name."""
-        for name in values:
-            if not self.hasParam(name):
-                raise TypeError(f"ALS has no Param {name!r}")
+        params.refuse_unknown(self, values)
         return self._set(**values)
 
     def setNumBlocks(self, value: int) -> ALS:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from pyspark.ml.base import Model
 from pyspark.ml.param import Param, Params, TypeConverters
-from pyspark.ml.util import MLReadable, MLReader, MLWriter
+from pyspark.ml.util import MLReadable, MLReader, MLWritable, MLWriter
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -59,7 +59,7 @@ class Summary(NamedTuple):
         )  # fmt: skip
 
 
-class ALSModel(Model, ALSModelParams, SchemeParams, MLReadable):
+class ALSModel(Model, ALSModelParams, SchemeParams, MLReadable, MLWritable):
     """What `ALS.fit` returns; takes the place of `pyspark.ml.recommendation.ALSModel`.
 
     Attributes
@@ -250,9 +250,6 @@ class ALSModel(Model, ALSModelParams, SchemeParams, MLReadable):
     def write(self) -> MLWriter:
         """Saves in MLlib's layout: metadata, userFactors, itemFactors."""
         return ModelWriter(self)
-
-    def save(self, path: str) -> None:
-        self.write().save(path)
 
     @classmethod
     def read(cls) -> MLReader:
