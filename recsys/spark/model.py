@@ -10,6 +10,7 @@ from pyspark.ml.param import Param, Params, TypeConverters
 from pyspark.ml.util import MLReadable, MLReader, MLWritable, MLWriter
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.types import TimestampType
 
 from recsys import ExplicitALS, ImplicitALS, checks
 from recsys.distributed import ITEM, USER
@@ -120,6 +121,11 @@ class ALSModel(Model, ALSModelParams, SchemeParams, MLReadable, MLWritable):
     def _transform(self, dataset: DataFrame) -> DataFrame:
         drop = cold_start(self.getColdStartStrategy()) == "drop"
         name, scored = self.getPredictionCol(), dataset
+        if name in dataset.columns:
+            raise ValueError(
+                f"predictionCol={name!r}: the frame has this column already; drop it, or call "
+                "setPredictionCol"
+            )
         sides = (
             (self.getUserCol(), "userCol", self.userFactors, "__user"),
             (self.getItemCol(), "itemCol", self.itemFactors, "__item"),
@@ -260,4 +266,7 @@ def _collected(factors: DataFrame, width: int) -> tuple[list, np.ndarray]:
     table = factors.orderBy("id").toArrow().combine_chunks()
     features = table.column("features").combine_chunks()
     values = features.flatten().to_numpy()
-    return table.column("id").to_pylist(), np.ascontiguousarray(values).reshape(-1, width)
+    ids = table.column("id").to_pylist()
+    if isinstance(factors.schema["id"].dataType, TimestampType):  # as collect() gives them
+        ids = [each.astimezone().replace(tzinfo=None) for each in ids]
+    return ids, np.ascontiguousarray(values).reshape(-1, width)
