@@ -245,6 +245,11 @@ class _Together:
 
 def _fit_together(estimators: Sequence[ALS], dataset: DataFrame) -> list[ALSModel]:
     """Models of estimators that differ in nothing of `_OF_THE_STAGE`."""
+    if not hasattr(dataset, "sparkSession"):
+        raise TypeError(
+            f"fit takes a DataFrame of Spark; got {type(dataset).__module__}."
+            f"{type(dataset).__name__}: call spark.createDataFrame first"
+        )
     for each in estimators:
         params.check(each)
     first, spark = estimators[0], dataset.sparkSession

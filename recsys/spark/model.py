@@ -241,6 +241,11 @@ class ALSModel(Model, ALSModelParams, SchemeParams, MLReadable, MLWritable):
         return model
 
     def _unfitted(self, bias: bool) -> ImplicitALS | ExplicitALS:
+        if not self.isDefined(self.implicitPrefs):
+            raise ValueError(
+                "the model does not say what it was fitted to, as MLlib has saved it: set "
+                "implicitPrefs, alpha and regParam, model.set(model.implicitPrefs, True)"
+            )
         common = {
             "bias": bias, "regularization": self.getOrDefault(self.regParam),
             "nonnegative": self.getOrDefault(self.nonnegative),

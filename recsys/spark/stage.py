@@ -84,13 +84,17 @@ def _all_ended_by_ctrl_c(spark: SparkSession) -> Iterator[None]:
     """Where Ctrl-C ends the wait for Spark, the session's jobs end too.
 
     pyspark means to cancel them, but asks for that by the very connection that waits for a job's
-    result, which fails: another thread has a connection of its own.
+    result, which fails: another thread has a connection of its own. That failure is all that
+    pyspark 4.1 lets out, in the place of the KeyboardInterrupt.
     """
     try:
         yield
-    except KeyboardInterrupt:
-        with ThreadPoolExecutor(1) as another:
-            another.submit(spark.interruptAll).result()
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) or type(error).__name__ == "Py4JError":
+            with ThreadPoolExecutor(1) as another:
+                failed = another.submit(spark.interruptAll).exception()
+            if failed is not None:
+                logger.warning("the jobs of this session could not be ended: %s", failed)
         raise
 
 

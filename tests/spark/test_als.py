@@ -78,6 +78,8 @@ def test_names_that_no_param_has_are_refused(als):
         als(regparam=1.0)
     with pytest.raises(TypeError, match="no Param 'ranks'; did you mean 'rank'"):
         als().setParams(rank=3, ranks=4)
+    with pytest.raises(TypeError, match=r"got builtins\.dict: call spark\.createDataFrame"):
+        als().fit({"user": [1], "item": [1], "rating": [1.0]})
 
 
 # ---- what is learned ---------------------------------------------------------------------------

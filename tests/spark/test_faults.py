@@ -10,6 +10,8 @@ import pytest
 
 pytest.importorskip("pyspark", reason="pyspark is not installed: [test-spark]")
 
+LIMIT = 200  # seconds, on however busy a machine
+
 
 def executors():
     """Process ids of this Spark's executors."""
@@ -98,7 +100,7 @@ def test_an_executor_killed_in_mid_fit_changes_no_bit(events, als, model, factor
 
 
 def test_an_interrupted_driver_ends_the_tasks(events, als, slow, tmp_path):
-    """As by Ctrl-C; the next fit has all the slots it needs, long before 100 s, which all of the
+    """As by Ctrl-C; the next fit has all the slots it needs, long before 1000 s, which all of the
     iterations would take."""
     slow(str(tmp_path), 0.1)
     note, main, began = tmp_path / "rank-0", threading.get_ident(), []
@@ -114,9 +116,9 @@ def test_an_interrupted_driver_ends_the_tasks(events, als, slow, tmp_path):
 
     threading.Thread(target=interrupt, daemon=True).start()
     with pytest.raises(KeyboardInterrupt):
-        als(maxIter=500).fit(events)
+        als(maxIter=5000).fit(events)
     assert als(maxIter=1).fit(events).userFactors.count() == 300
-    assert time.monotonic() - began[0] < 50
+    assert time.monotonic() - began[0] < LIMIT
     assert iteration() <= 1  # of the next fit, and nobody writes another
 
 
@@ -141,7 +143,7 @@ def test_two_fits_at_once(events, als, model, factors):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(200)
+        thread.join(LIMIT)
     assert found == alone
 
 
