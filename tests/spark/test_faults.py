@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -235,7 +236,13 @@ def test_executors_without_recsys(events, als, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "name", ["spark.dynamicAllocation.enabled", "spark.network.crypto.enabled"]
+    "name",
+    [
+        "spark.dynamicAllocation.enabled",
+        "spark.network.crypto.enabled",
+        "spark.authenticate.enableSaslEncryption",
+        "spark.ssl.rpc.enabled",
+    ],
 )
 def test_settings_that_forbid_barrier_stages(spark, events, als, monkeypatch, name):
     """They are named, and lead to the other plane."""
@@ -251,6 +258,38 @@ def test_settings_that_forbid_barrier_stages(spark, events, als, monkeypatch, na
         als(checkpointDir="somewhere").fit(events)
     if name == "spark.dynamicAllocation.enabled":
         assert stage.layout(spark, None, None, (4, 7), "shuffle") == (7, 1, None)
+
+
+@pytest.mark.parametrize(
+    "name", ["spark.authenticate", "spark.io.encryption.enabled", "spark.ssl.enabled"]
+)
+def test_settings_that_leave_barrier_stages(spark, monkeypatch, name):
+    from recsys.spark import stage
+
+    monkeypatch.setattr(
+        stage, "_setting", lambda spark, key, default: "true" if key == name else default
+    )
+    assert stage.choose_plane(spark, "auto", None) == "barrier"
+
+
+def test_a_fresh_application_waits_for_its_first_executor():
+    """Where they come and go there may be none."""
+    from recsys.spark import stage
+
+    executors = []
+    context = SimpleNamespace(
+        resourceProfileManager=lambda: SimpleNamespace(defaultResourceProfile=lambda: None),
+        maxNumConcurrentTasks=lambda profile: len(executors),
+    )
+    application = SimpleNamespace(
+        conf={"spark.master": "spark://host"},
+        _jsc=SimpleNamespace(sc=lambda: context),
+        range=lambda n: SimpleNamespace(count=lambda: executors.append("the first")),
+    )
+    assert stage.slots(application) == (1, False)
+    executors.clear()
+    application.conf["spark.dynamicAllocation.enabled"] = "true"
+    assert stage.slots(application) == (0, False)
 
 
 def test_threads_of_a_task_are_cores_where_spark_can_say_so(spark, monkeypatch):
