@@ -161,6 +161,7 @@ typedef struct {
     void *biases;             /* (rows,) real */
     void *squares;            /* (rows, factors) real: sums of squared gradients so far */
     void *bias_squares;       /* (rows,) real */
+    const void *means;        /* as solved, or NULL: 0: what regularization draws it to */
     const uint64_t *keys;     /* (rows,) of what is drawn for each */
     int64_t columns;
     int64_t factors;
@@ -177,6 +178,30 @@ typedef struct {
     void *scores;    /* (queries, n) real */
     uint8_t *failed; /* (queries,) set to 1 at `begin` if a value is not usable */
 } recsys_lists;
+
+/* Items' columns of one matrix, whose inner products are wanted; see csrc/kernels/neighbors.h. */
+typedef struct {
+    const int64_t *a_indptr; /* the transpose of b, its rows in another order */
+    const int32_t *a_indices;
+    const void *a_data; /* real */
+    const int64_t *b_indptr;
+    const void *b_pairs;    /* of entries (int32 column, real value), each row's by rising column */
+    int64_t columns;        /* of b */
+    const int32_t *names;   /* (columns,) the row of a and of the lists that is a column of b */
+    const int32_t *order;   /* rows of a as they are to be done */
+    int64_t head;           /* so many first columns: all, or whole blocks of PRODUCT_BLOCK */
+    int64_t n;              /* length of a list */
+    int64_t without_itself; /* no item is in its own list */
+    recsys_lists out;
+} recsys_neighbors;
+
+/* A thread's own lists of the head's columns. */
+typedef struct {
+    int32_t *ids;  /* (head, n) */
+    void *scores;  /* (head, n) real */
+    int64_t *kept; /* (head,) how many there are */
+    void *least;   /* (head,) real: what a sum has to reach */
+} recsys_heads;
 
 /* A cell of a grid over users and items: what one thread may write to while others have theirs.
  * Its items are two groups, of which the second may be empty. */
@@ -316,6 +341,12 @@ typedef struct {
     /* scratch has to come as zeros and is left so */                                              \
     KERNEL(product_topk_rows, (const recsys_product *product, const recsys_topk *lists,            \
                                int64_t begin, int64_t end, recsys_lists out, void *scratch))       \
+    /* head_sums (head, head) += of the users first:last, rows begin:end up to the diagonal */      \
+    KERNEL(neighbors_head, (const recsys_neighbors *problem, int64_t first, int64_t last,          \
+                            int64_t begin, int64_t end, void *head_sums))                          \
+    /* the lists of the rows order[begin:end], none of the head; scratch as of product_topk_rows */ \
+    KERNEL(neighbors_rows, (const recsys_neighbors *problem, const recsys_heads *heads,            \
+                            int64_t begin, int64_t end, void *scratch))                            \
     /* the weights of the items order[begin:end]; scratch as of product_topk_rows */               \
     KERNEL(slim_rows, (const recsys_slim *problem, int64_t begin, int64_t end, void *scratch))     \
     /* the steps of one cell; sums[4]: loss, steps in the right order, steps, skipped */           \
@@ -340,6 +371,7 @@ typedef struct {
      * entries; cg_steps and longest count in als_rows only */
     int64_t (*scratch_bytes)(int64_t factors, int64_t cg_steps, int64_t longest);
     int64_t (*product_scratch_bytes)(int64_t columns); /* of product_topk_rows, likewise */
+    int64_t (*neighbors_scratch_bytes)(int64_t columns, int64_t n); /* of neighbors_rows */
     int64_t (*slim_scratch_bytes)(int64_t users, int64_t most, int64_t longest); /* of slim_rows */
     int64_t (*hybrid_scratch_bytes)(int64_t factors, int64_t k); /* of hybrid_gradients, likewise */
     int64_t (*hybrid_step_bytes)(int64_t factors);               /* of each of its steps */

@@ -12,6 +12,7 @@
 #include "kernels/gram.h"
 #include "kernels/hybrid.h"
 #include "kernels/lmf.h"
+#include "kernels/neighbors.h"
 #include "kernels/product.h"
 #include "kernels/ratings.h"
 #include "kernels/slim.h"
@@ -43,6 +44,7 @@ const recsys_table TABLE(RECSYS_ISA, DTYPE) = {
 #undef RECSYS_ENTRY
     .scratch_bytes = scratch_bytes,
     .product_scratch_bytes = product_scratch_bytes,
+    .neighbors_scratch_bytes = neighbors_scratch_bytes,
     .slim_scratch_bytes = slim_scratch_bytes,
     .hybrid_scratch_bytes = hybrid_scratch_bytes,
     .hybrid_step_bytes = hybrid_step_bytes,

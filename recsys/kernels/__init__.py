@@ -10,6 +10,7 @@ from .hybrid import FeatureRows, HybridOptions, HybridSGD, LearnedFeatures, Samp
 from .inverse import BLOCK, dense_gramian, invert, sparse_times_dense
 from .lmf import Fixed, Learned, LmfSide, lmf_half_sweep, lmf_sides, row_keys
 from .momentum import Momentum
+from .neighbors import neighbors_topk
 from .nonnegative import nonnegative_fold_in, nonnegative_half_sweep, nonnegative_rows
 from .objective import objective
 from .paths import is_exact, row_paths
@@ -86,6 +87,7 @@ __all__ = [
     "lmf_sides",
     "make_side",
     "make_sides",
+    "neighbors_topk",
     "nonnegative_fold_in",
     "nonnegative_half_sweep",
     "nonnegative_rows",

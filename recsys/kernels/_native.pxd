@@ -132,6 +132,7 @@ cdef extern from "recsys.h" nogil:
         void *biases
         void *squares
         void *bias_squares
+        const void *means
         const uint64_t *keys
         int64_t columns
         int64_t factors
@@ -144,6 +145,26 @@ cdef extern from "recsys.h" nogil:
         int32_t *ids
         void *scores
         uint8_t *failed
+
+    ctypedef struct recsys_neighbors:
+        const int64_t *a_indptr
+        const int32_t *a_indices
+        const void *a_data
+        const int64_t *b_indptr
+        const void *b_pairs
+        int64_t columns
+        const int32_t *names
+        const int32_t *order
+        int64_t head
+        int64_t n
+        int64_t without_itself
+        recsys_lists out
+
+    ctypedef struct recsys_heads:
+        int32_t *ids
+        void *scores
+        int64_t *kept
+        void *least
 
     ctypedef struct recsys_cell:
         int64_t begin[2]
@@ -256,6 +277,10 @@ cdef extern from "recsys.h" nogil:
                                uint8_t *, void *) noexcept nogil
         void (*product_topk_rows)(const recsys_product *, const recsys_topk *, int64_t, int64_t,
                                   recsys_lists, void *) noexcept nogil
+        void (*neighbors_head)(const recsys_neighbors *, int64_t, int64_t, int64_t, int64_t,
+                               void *) noexcept nogil
+        void (*neighbors_rows)(const recsys_neighbors *, const recsys_heads *, int64_t, int64_t,
+                               void *) noexcept nogil
         void (*slim_rows)(const recsys_slim *, int64_t, int64_t, void *) noexcept nogil
         void (*bpr_cell)(
             const recsys_bpr *, const recsys_cell *, double *, void *) noexcept nogil
@@ -268,6 +293,7 @@ cdef extern from "recsys.h" nogil:
         void (*lmf_rows)(const recsys_lmf *, int64_t, int64_t, void *) noexcept nogil
         int64_t (*scratch_bytes)(int64_t, int64_t, int64_t) noexcept nogil
         int64_t (*product_scratch_bytes)(int64_t) noexcept nogil
+        int64_t (*neighbors_scratch_bytes)(int64_t, int64_t) noexcept nogil
         int64_t (*slim_scratch_bytes)(int64_t, int64_t, int64_t) noexcept nogil
         int64_t (*hybrid_scratch_bytes)(int64_t, int64_t) noexcept nogil
         int64_t (*hybrid_step_bytes)(int64_t) noexcept nogil

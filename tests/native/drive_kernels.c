@@ -136,6 +136,7 @@ static void drive_lmf(const recsys_table *table, int is_double, int64_t f, int64
     uint64_t *keys = exactly(8 * ROWS, 8);
     for (uint64_t row = 0; row < ROWS; row++) keys[row] = row << 32;
     p.keys = keys;
+    if (negatives < COLUMNS) p.means = reals(ROWS * f, is_double, -1, 1);
     make_arrays_read_only();
     p.solved = reals(ROWS * f, is_double, -1, 1);
     p.biases = zeros(ROWS, is_double);

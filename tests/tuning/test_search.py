@@ -23,7 +23,6 @@ from recsys import (
 )
 from recsys.evaluation import evaluate, random_split
 from recsys.models import internal
-from recsys.models.item_weights import ItemWeights
 from recsys.tuning import SPACES, tune
 from recsys.tuning.spaces import CORNERS
 
@@ -118,9 +117,10 @@ def test_the_seed_decides():
 
 def test_what_was_tried_before_is_not_trained_again(monkeypatch):
     fits = []
+    fit = ItemNeighbors.fit
     monkeypatch.setattr(
         ItemNeighbors, "fit",
-        lambda self, *args, **how: (fits.append(self.k), ItemWeights.fit(self, *args, **how))[1],
+        lambda self, *args, **how: (fits.append(self.k), fit(self, *args, **how))[1],
     )  # fmt: skip
     result = search(ItemNeighbors, trials=7, space={"k": [2, 5]}, refit=False)
     assert sorted(fits) == [2, 5] and len(result.trials) == len(result.study.trials) == 7
