@@ -383,7 +383,8 @@ def cmfrec_model(model: recsys.ExplicitALS, threads: int, iterations: int):
 def bpr(bench: Bench, f: int) -> list[Epochs]:
     matrix = bench.dataset.user_items
     options = {"learning_rate": 0.05, "regularization": 0.01, "random_state": bench.seed}
-    ours = {**options, "epochs": 1, "negatives": 1, "num_threads": bench.threads}
+    ours = {**options, "epochs": 1, "negatives": 1, "sampler": "uniform"}
+    ours |= {"num_threads": bench.threads}
     contenders = [
         OurEpochs("BPR", recsys.BPR(f, **ours), matrix, matrix.nnz),
         OurEpochs("BPR hogwild", recsys.BPR(f, schedule="hogwild", **ours), matrix, matrix.nnz),

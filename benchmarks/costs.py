@@ -18,7 +18,7 @@ is installed, fits the same folds in between where the model is ExplicitALS, wit
 regularization and iterations.
 
 `evaluation`: `evaluate` against the lists alone and against implicit, and `fit` with validation
-against `fit` without, on the data sets of quality_data.py; all take turns. The lists are those of
+against `fit` without, on the data sets of leaderboard.py; all take turns. The lists are those of
 ImplicitALS, f = 64, for every user with test items. implicit measures its four metrics at 10, from
 the same factors; ours beside it are the same four.
 """
@@ -38,8 +38,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import leaderboard
 import numpy as np
-import quality_data
 import scipy.sparse as sp
 from contenders import cmfrec_model, implicit_with_factors, installed
 from harness import (
@@ -55,7 +55,7 @@ from harness import (
     timed,
     write_report,
 )
-from quality_data import Data
+from leaderboard import Data
 
 import recsys
 from recsys import ImplicitALS, Interactions, csr, evaluation
@@ -410,7 +410,7 @@ def main_evaluation(options: argparse.Namespace) -> None:
     print(machine_line(facts))
     peers = not options.no_peers and bool(installed(["implicit"]))
     measured = {}
-    for data in quality_data.present(options.data, options.folder):
+    for data in leaderboard.present(options.data, options.folder):
         measured[data.name] = seconds = measure_evaluation(data, options, peers)
         rows = [(what, f"{median(each):.3f} s") for what, each in seconds.items()]
         print(f"\n{markdown_table((data.name, 'median'), [*rows, *compared(seconds)])}")
@@ -443,8 +443,8 @@ def parse() -> argparse.Namespace:
     ratings.add_argument("--json", type=Path, help="also write the figures there")
     ratings.set_defaults(main=main_ratings)
     measuring = commands.add_parser("evaluation", help="what measuring lists costs")
-    names = [name for name in quality_data.READERS if name not in quality_data.MORE]
-    quality_data.add_options(measuring, "", data=names)
+    names = [name for name in leaderboard.READERS if name not in leaderboard.MORE]
+    leaderboard.add_options(measuring, "", data=names)
     measuring.add_argument("--rounds", type=int, default=5, help="turns of each; default: 5")
     add_threads(measuring)
     add_no_peers(measuring)

@@ -1,42 +1,43 @@
 """The experiments behind the defaults: models untuned, and at the best of other settings.
 
 A model's regret on a data set is the share of the NDCG of its best setting that its defaults lack
-there. Settings are compared on the test items, as published tables do, so that regret is if
-anything overstated. All have f = 64 factors where nothing else is said, or are neighbourhoods. The
-data sets are those of quality_data.py.
+there. All have f = 64 factors where nothing else is said, or are neighbourhoods. The data sets are
+those of leaderboard.py.
 
 `weights`: what w0 and lambda chosen from the data are worth to ImplicitALS. Each data set is there
 as it is, with half of its entries and with half of its items (--parts), of as many users as make it
 at most ENTRIES entries. A walk over a grid of w0 and lambda, from the middle of each to the best
-neighbour until there is none, finds the best NDCG@20.
+neighbour until there is none, finds the best NDCG@20. These are compared on the test items, as in
+published tables, so that regret is if anything overstated.
 
 `factors`: what 8 to 128 factors are worth to ImplicitALS and to LogisticMF. Both learn a part of
 the training data and are measured on the rest of it. ImplicitALS is there with w0 and lambda from
 the data, and with those that were best on the leaderboard at 64 factors; LogisticMF draws 10 cells
 for each entry.
 
-`models`: what other models have by default, beside a list of settings (MODELS).
+`untuned`: what the defaults of every model lack of the best that tuning has found on the
+leaderboard, where settings are chosen on a part of the training data; from the report of
+quality.py.
 
     python benchmarks/defaults.py weights ../shared/data --update-docs
     python benchmarks/defaults.py weights ../shared/data --data lastfm-2k --parts whole entries
     python benchmarks/defaults.py factors ../shared/data --threads 1
-    python benchmarks/defaults.py models ../shared/data --update-docs
-    python benchmarks/defaults.py models ../shared/data --model BPR WARP --data lastfm-2k
-    python benchmarks/defaults.py models ../shared/data --quick
+    python benchmarks/defaults.py untuned --update-docs
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
+import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from statistics import mean
+from typing import Any
 
+import leaderboard
 import numpy as np
-import quality_data
 import scipy.sparse as sp
 from harness import (
     DOCS,
@@ -52,17 +53,15 @@ from harness import (
     run,
     write_report,
 )
-from quality import evaluate, facts_of
-from quality_data import Data, ndcg
-from quality_report import in_words, words
+from leaderboard import Data, Report, ndcg, values_of
+from quality_models import CONTENDERS
 
-import recsys
 from recsys import ImplicitALS, LogisticMF
 
 PAGE = DOCS / "defaults.md"
 MARKS = {
     "weights": ("<!-- rule:begin -->", "<!-- rule:end -->"),
-    "models": ("<!-- defaults:begin -->", "<!-- defaults:end -->"),
+    "untuned": ("<!-- untuned:begin -->", "<!-- untuned:end -->"),
 }
 
 # ---- weights from the data ----------------------------------------------------------------------
@@ -124,6 +123,7 @@ def measure_weights(data: Data, options: argparse.Namespace) -> dict[str, Any]:
             unobserved_weight=untuned.unobserved_weight_ * 2.0 ** setting[0],
             regularization=2.0 ** setting[1],
             regularization_exponent=1.0,
+            bias=untuned.item_biases is not None,
             **common,
         )
         return worth(model, data)
@@ -165,8 +165,8 @@ def rule_table(rows: dict[str, Any]) -> str:
     )  # fmt: skip
     lines = [rule_cells(name, row) for name, row in rows.items()]
     every = [regret_of_rule(row) for row in rows.values()]
-    mean = ["mean", *[""] * 6, f"{sum(every) / len(every):.1f} %"]
-    return markdown_table(header, [*lines, mean])
+    last = ["mean", *[""] * 6, f"{mean(every):.1f} %"]
+    return markdown_table(header, [*lines, last])
 
 
 def main_weights(options: argparse.Namespace) -> None:
@@ -174,7 +174,7 @@ def main_weights(options: argparse.Namespace) -> None:
     same = {name: facts[name] for name in ("cpu", "threads")}
     same |= {"scale": options.scale, "seed": options.seed}
     experiments = earlier_experiments(options.output, same)
-    for whole in quality_data.present(options.data, options.folder, options.scale):
+    for whole in leaderboard.present(options.data, options.folder, options.scale):
         for part in options.parts:
             data = part_of(whole, part, options.seed)
             row = measure_weights(data, options)
@@ -187,170 +187,62 @@ def main_weights(options: argparse.Namespace) -> None:
     print(text)
     if options.update_docs:
         measured = days(row["measured"] for row in experiments.values())
-        how = f"--scale {options.scale:g} --threads {options.threads}"
+        how = "FOLDER", f"--scale {options.scale:g}", f"--threads {options.threads}"
         write_docs("weights", how, f"{machine_line(facts)}; {measured}", text)
 
 
-# ---- the other models ---------------------------------------------------------------------------
+# ---- every model, untuned -----------------------------------------------------------------------
 
-JUDGED_BY = "ndcg@10"
-QUICK = {"iterations": 1, "epochs": 1}
-
-Setting = dict[str, Any]
-Row = dict[str, Any]
-
-
-class Tried(NamedTuple):
-    """A model, and what is tried of it beside its defaults."""
-
-    make: type
-    settings: list[Setting]
-    always: Setting
-
-
-MODELS = {
-    "LogisticMF": Tried(
-        recsys.LogisticMF,
-        [
-            {"alpha": 3.0, "regularization": 20.0},
-            {"alpha": 30.0, "regularization": 90.0},
-        ],
-        {},
-    ),
-    "BPR": Tried(
-        recsys.BPR,
-        [
-            {"learning_rate": 0.05, "regularization": 0.01, "negatives": 1},
-            {"regularization": 0.01},
-            {"regularization": 0.005},
-            {"regularization": 0.002, "negatives": 30},
-            {"regularization": 0.01, "sampler": "hard", "negatives": 5},
-        ],
-        {},
-    ),
-    "WARP": Tried(
-        recsys.BPR,
-        [
-            {"regularization": 0.01},
-            {"learning_rate": 0.02, "regularization": 0.05},
-        ],
-        {"loss": "warp"},
-    ),
-    "ItemNeighbors": Tried(
-        recsys.ItemNeighbors,
-        [
-            {"k": 20},
-            {"k": 300},
-            {"K1": 1.2},
-            {"K1": 1.2, "B": 0.75},
-            {"orientation": "history"},
-            {"weighting": "tfidf"},
-            {"weighting": "cosine"},
-            {"weighting": "tfidf", "normalize_rows": True},
-            {"weighting": "cosine", "normalize_rows": True},
-            {"weighting": "cosine", "normalize_rows": True, "k": 20},
-        ],
-        {},
-    ),
+TUNED = {  # whose best a model's defaults are held against; all of 64 factors or of none
+    "ImplicitALS()": [
+        *("ImplicitALS", "ImplicitALS, biases", "ImplicitALS, log, plain lambda"),
+        *("ImplicitALS, linear, plain lambda", "ImplicitALS, scaled, plain lambda"),
+    ],
+    "ItemNeighbors()": ["ItemNeighbors, BM25", "ItemNeighbors, TF-IDF", "ItemNeighbors, cosine"],
+    "LogisticMF()": ["LogisticMF"],
+    "BPR()": ["BPR, uniform", "BPR, popular", "BPR, adaptive", "BPR, hard"],
+    'BPR(loss="warp")': ["WARP"],
 }
 
 
-def measure(name: str, data: Data, options: argparse.Namespace) -> list[dict[str, Any]]:
-    """What each setting of a model is worth, the defaults first."""
-    tried = MODELS[name]
+def regrets(report: Report) -> str:
+    """Of each model with a row of its defaults: what these lack of its tuned rows' best, in %.
+
+    A row for which nothing but the defaults was tried says nothing of them.
+    """
+    values, data = values_of(report), list(report["data"])
+    told = {
+        (row["who"], row["data"])
+        for row in report["rows"]
+        if len(row["tried"]) > 1 or CONTENDERS[row["who"]].untuned is None
+    }
     rows = []
-    for setting in [{}, *(tried.settings[:1] if options.quick else tried.settings)]:
-        model = tried.make(num_threads=options.threads, **tried.always, **setting)
-        short = QUICK if options.quick else {}
-        fixed = short | {"random_state": options.seed}
-        model.set_params(**{key: fixed[key] for key in fixed.keys() & model.get_params().keys()})
-        began = time.perf_counter()
-        model.fit(data.train, show_progress=False)
-        seconds = time.perf_counter() - began
-        mean = evaluate(model, data).mean
-        rows.append({"setting": setting, "mean": mean, "seconds": seconds})
-        print(f"  {named(setting)}: {JUDGED_BY} {mean[JUDGED_BY]:.4f}, {seconds:.1f} s", flush=True)
-    return rows
+    for who, rivals in TUNED.items():
+        untuned = values.get(who, {})
+        line: list[str | None] = [who]
+        lacks = []
+        for name in data:
+            tuned = [values[each][name] for each in rivals if (each, name) in told]
+            if name not in untuned or not tuned:
+                line.append(None)
+                continue
+            best = max(*tuned, untuned[name])
+            lacks.append(100 * (1 - untuned[name] / best))
+            line.append(f"{lacks[-1]:.1f}")
+        rows.append([*line, f"{mean(lacks):.1f}" if lacks else None])
+    return markdown_table(("%", *data, "mean"), rows)
 
 
-def named(setting: Setting) -> str:
-    return words(setting) if setting else "defaults"
-
-
-def best_of(row: Row) -> dict[str, Any]:
-    return max(row["tried"], key=lambda each: each["mean"][JUDGED_BY])
-
-
-def regret(row: Row) -> float:
-    """In percent."""
-    return 100 * (1 - row["tried"][0]["mean"][JUDGED_BY] / best_of(row)["mean"][JUDGED_BY])
-
-
-def tables(rows: list[Row]) -> str:
-    """The data sets; every model's regret on each; for each model, what was tried."""
-    facts = {row["data"]: row["facts"] for row in rows}
-    parts = ["\n".join(f"- {data}: {in_words(facts[data])}." for data in facts)]
-    header = ("model", "data", "NDCG@10", "best", "regret", "Recall@20 / NDCG@20", "fit, s", "best")
-    parts.append(markdown_table(header, map(cells, rows)))
-    for name in dict.fromkeys(row["model"] for row in rows):
-        of_model = [row for row in rows if row["model"] == name]
-        header = (f"NDCG@10 of {name}", *(row["data"] for row in of_model))
-        parts.append(markdown_table(header, each_setting(of_model)))
-    return "\n\n".join(parts)
-
-
-def cells(row: Row) -> list[str]:
-    untuned, best = row["tried"][0], best_of(row)
-    recall, ndcg = (f"{untuned['mean'][name]:.4f}" for name in ("recall@20", "ndcg@20"))
-    return [
-        row["model"],
-        row["data"],
-        f"{untuned['mean'][JUDGED_BY]:.4f}",
-        f"{best['mean'][JUDGED_BY]:.4f}",
-        f"{regret(row):.1f} %",
-        f"{recall} / {ndcg}",
-        f"{untuned['seconds']:.1f}",
-        named(best["setting"]),
-    ]
-
-
-def each_setting(rows: list[Row]) -> Iterator[list[str | None]]:
-    """A line for each setting, a column for each data set."""
-    of = [
-        {named(each["setting"]): each["mean"][JUDGED_BY] for each in row["tried"]} for row in rows
-    ]
-    for setting in dict.fromkeys(itertools.chain(*of)):
-        yield [setting, *(f"{each[setting]:.4f}" if setting in each else None for each in of)]
-
-
-def main_models(options: argparse.Namespace) -> None:
-    facts = machine_facts(options.threads)
-    same = {name: facts[name] for name in ("cpu", "threads")}
-    same |= {name: getattr(options, name) for name in ("quick", "scale", "seed")}
-    experiments = earlier_experiments(options.output, same)
-    for data in quality_data.present(options.data, options.folder, options.scale):
-        for name in options.model:
-            print(f"{name} on {data.name}", flush=True)
-            experiments[f"{name} on {data.name}"] = {
-                "measured": now(),
-                "on": same,
-                "model": name,
-                "data": data.name,
-                "facts": facts_of(data),
-                "tried": measure(name, data, options),
-            }
-            # After each one, so that an interrupted run keeps what it has.
-            write_report(options.output, machine=facts, experiments=experiments)
-    order = itertools.product(MODELS, quality_data.ALL_NAMES)
-    keys = [f"{name} on {data_name}" for name, data_name in order]
-    rows = [experiments[each] for each in keys if each in experiments]
-    if not rows:
-        raise SystemExit(f"nothing was measured, and {options.output} holds nothing of this kind")
-    text = tables(rows)
-    print(f"{text}\nwrote {options.output}")
+def main_untuned(options: argparse.Namespace) -> None:
+    try:
+        report = json.loads(options.report.read_text(encoding="utf-8"))
+        text = regrets(report)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SystemExit(f"{options.report} is no report of quality.py ({error})") from None
+    print(text)
     if options.update_docs:
-        measured = days(row["measured"] for row in rows)
-        write_docs("models", "", f"{machine_line(facts)}; {measured}", text)
+        measured = days(row["at"] for row in report["rows"])
+        write_docs("untuned", (), f"{machine_line(report['machine'])}; {measured}", text)
 
 
 # ---- the number of factors ----------------------------------------------------------------------
@@ -388,7 +280,7 @@ def factors_line(data: Data, factors: int, **common: Any) -> list[str]:
 def main_factors(options: argparse.Namespace) -> None:
     common = {"num_threads": options.threads, "random_state": options.seed}
     rows = []
-    for data in quality_data.present(options.data, options.folder):
+    for data in leaderboard.present(options.data, options.folder):
         for factors in options.factors:
             rows.append(factors_line(data.inner(), factors, **common))
             print(*rows[-1], flush=True)
@@ -399,8 +291,8 @@ def main_factors(options: argparse.Namespace) -> None:
 # ---- the run ------------------------------------------------------------------------------------
 
 
-def write_docs(command: str, how: str, head: str, text: str) -> None:
-    line = " ".join(("python benchmarks/defaults.py", command, "FOLDER", how)).strip()
+def write_docs(command: str, how: tuple[str, ...], head: str, text: str) -> None:
+    line = " ".join(("python benchmarks/defaults.py", command, *how))
     text = f"{head}, `{line} --update-docs`.\n\n{text}"
     replace_between(PAGE, MARKS[command], text)
 
@@ -410,34 +302,32 @@ def parse() -> argparse.Namespace:
     commands = parser.add_subparsers(required=True)
     weights = commands.add_parser("weights", help="what ImplicitALS takes from the data")
     same = "CPU, number of threads, scale and seed"
-    quality_data.add_options(weights, same, data=quality_data.ALL_NAMES)
+    leaderboard.add_options(weights, same, data=leaderboard.ALL_NAMES)
     weights.add_argument("--parts", nargs="+", choices=PARTS, default=["whole"], help="of each")
-    weights.set_defaults(main=main_weights, quick=False, kind="defaults-weights")
-    models = commands.add_parser("models", help="what other models have as their defaults")
-    quality_data.add_options(models, same, model=MODELS, data=quality_data.ALL_NAMES)
-    models.add_argument(
-        "--quick", action="store_true", help="a trial: one setting, one iteration or epoch"
+    weights.set_defaults(main=main_weights)
+    untuned = commands.add_parser("untuned", help="what the defaults of every model lack")
+    untuned.add_argument(
+        "--report", type=Path, default=Path("results/quality.json"), help="default: %(default)s"
     )
-    models.set_defaults(main=main_models, kind="defaults")
+    untuned.set_defaults(main=main_untuned)
     factors = commands.add_parser("factors", help="what more factors are worth")
-    quality_data.add_options(factors, "", data=BEST)
+    leaderboard.add_options(factors, "", data=BEST)
     factors.add_argument("--factors", type=int, nargs="+", default=FACTORS)
-    factors.set_defaults(main=main_factors, quick=False, update_docs=False)
-    for each in (weights, models, factors):
+    factors.set_defaults(main=main_factors)
+    for each in (weights, factors):
         add_seed(each)
         add_threads(each)
-    for each in (weights, models):
+    for each in (weights, untuned):
         each.add_argument(
-            "--update-docs", action="store_true", help=f"write the tables into docs/{PAGE.name}"
+            "--update-docs", action="store_true", help=f"write the table into docs/{PAGE.name}"
         )
-        each.add_argument("--output", type=Path, help="default: results/defaults*.json")
-    options = parser.parse_args()
-    if options.quick and options.update_docs:
-        parser.error("--quick is a trial, its figures are not for docs/")
-    kind = "-quick" if options.quick else ""
-    if hasattr(options, "output"):
-        options.output = options.output or Path(f"results/{options.kind}{kind}.json")
-    return options
+    weights.add_argument(
+        "--output",
+        type=Path,
+        default=Path("results/defaults-weights.json"),
+        help="default: %(default)s",
+    )
+    return parser.parse_args()
 
 
 def main() -> None:

@@ -4,56 +4,54 @@ Data sets are .npz files in FOLDER/hybrid, each split in advance: a part of each
 out (warm), and a part of the items of which all events are held out (cold). Cold items are ranked
 among cold test items, warm ones among those trained on. What is chosen is chosen by the sum of
 NDCG@20 on the validation parts: the coding of features and, of the tuned ALS, weight and
-regularization. The strength of features is what cross-validation finds, in all of them. Each ALS is
-measured twice, trained with features and given them afterwards, at the same setting.
+regularization. The strength of features is what cross-validation finds, in all of them. ALS and BPR
+are measured twice, trained with features and given them afterwards, at the same setting, and the
+warm lists of both are compared user by user.
 
-Where there are features of users, those without events are listed all trained items. BPR is
-measured twice as well, and `--wide` adds the tuned ALS of 256 factors. `--speed` measures nothing
-but CPU seconds of an iteration, on one thread: with features, without, and of irspack with the same
-features where it is installed (pip install 'irspack>=0.5'), in turns.
+Where there are features of users, those without events are listed all trained items, and those who
+were not there in training are folded in by features, by a few of their likes, and by both. Where
+features are counts, these are measured raw as well. `--wide` adds the tuned ALS of 256 factors.
+`--speed` measures nothing but CPU seconds of an iteration, on one thread: with features, without,
+and of irspack with the same features where it is installed (pip install 'irspack>=0.5'), in turns.
 
     python benchmarks/features.py ../shared/data --wide --update-docs
     python benchmarks/features.py ../shared/data --data lastfm-2k --quick
     python benchmarks/features.py ../shared/data --data citeulike-a --speed
+
+A row is written as soon as it is measured. One that is there already, measured with the same code,
+is not measured again, so that an interrupted run goes on.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import functools
 import itertools
+import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+import features_report
 import numpy as np
 import scipy.sparse as sp
-from harness import (
-    DOCS,
-    add_threads,
-    machine_facts,
-    machine_line,
-    markdown_table,
-    replace_between,
-    run,
-    write_report,
-)
+from features_data import CODINGS, DATA, ByScores, Split, load, profile
+from features_report import AFTERWARDS, PROFILE
+from harness import add_threads, machine_facts, machine_line, replace_between, run
+from result_rows import ResultRows, Row, code_version
 
 import recsys
-from recsys import Features
-from recsys.evaluation import evaluate
+from recsys import Features, csr
+from recsys.evaluation import Evaluation, compare, evaluate
 
-PAGE = DOCS / "features.md"
-MARKS = ("<!-- features:begin -->", "<!-- features:end -->")
-DATA = ("citeulike-a", "ml-1m", "lastfm-2k")
-CODINGS = ("count", "idf")
 K = 20
 WIDE, WIDE_DATA = 256, "citeulike-a"  # the data set with tags enough to profit
 TURNS = 10  # iterations that are timed
-MIXED = "ImplicitALS, tuned"  # whose lists of old and new items are measured
-AFTERWARDS = ", features afterwards"
+TUNED_ALS = "ImplicitALS, tuned"  # whose lists of old and new items are measured
 BOOSTS = (1.0, 2.0, 3.0)
+FEW = (1, 3, 10)  # likes that newcomers are known by
 FREQUENCY = {"confidence": "scaled", "alpha": 1.0, "regularization_exponent": 1.0}
 TUNED = [
     {**FREQUENCY, "unobserved_weight": w0, "regularization": regularization}
@@ -61,93 +59,88 @@ TUNED = [
 ]
 MODELS: dict[str, tuple[type, list[dict[str, Any]]]] = {
     "ImplicitALS": (recsys.ImplicitALS, [{}]),
-    MIXED: (recsys.ImplicitALS, TUNED),
+    TUNED_ALS: (recsys.ImplicitALS, TUNED),
     "BPR": (recsys.BPR, [{}]),
     "BPR, WARP": (recsys.BPR, [{"loss": "warp"}]),
     "LogisticMF": (recsys.LogisticMF, [{}]),
 }
-Row = dict[str, Any]
+Measured = tuple[Row, Evaluation | None]  # and the warm lists, user by user
+Job = Callable[[ResultRows], Measured]  # what is measured, given what is there
 
 
-class Split(NamedTuple):
-    """One data set, in parts; see DATA.md of the folder."""
-
-    name: str
-    parts: dict[str, sp.csr_matrix]
-    cold: dict[str, np.ndarray]  # the items of "valid" and of "test"
-    codings: dict[str, Features]
-    users: Features | None  # of users, of whom those in `cold_users` have no events
-    cold_users: np.ndarray | None
-
-
-def load(name: str, folder: Path) -> Split | None:
-    """A data set; None where it is not there."""
-    path = folder / "hybrid" / f"{name}.npz"
-    if not path.is_file():
-        return None
-    with np.load(path) as file:
-        names = ("train", "valid", "test", "cold_valid", "cold_test", "item_features")
-        parts = {part: _matrix(file, part) for part in names}
-        cold = {part: file[f"cold_{part}_items"] for part in ("valid", "test")}
-        people = cold_users = None
-        if "user_test_indptr" in file:
-            parts["user_test"], cold_users = _matrix(file, "user_test"), file["cold_test_users"]
-            people = Features.from_csr(_matrix(file, "user_features"))
-    described = parts.pop("item_features")
-    described.data = np.log1p(described.data)  # how many users gave a tag
-    codings = {weight: Features.from_csr(described, weight=weight) for weight in CODINGS}
-    return Split(name, parts, cold, codings, people, cold_users)
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("folder", type=Path, help="the folder with hybrid/*.npz")
+    parser.add_argument("--data", nargs="+", choices=DATA, default=DATA)
+    parser.add_argument("--factors", type=int, default=64)
+    parser.add_argument("--quick", action="store_true", help="the first setting of each model only")
+    parser.add_argument("--wide", action="store_true", help=f"also {WIDE} factors")
+    parser.add_argument("--speed", action="store_true", help="seconds of iterations, no quality")
+    parser.add_argument("--again", action="store_true", help="measure what is there already, too")
+    parser.add_argument("--report-only", action="store_true", help="tables of what --output holds")
+    parser.add_argument("--update-docs", action="store_true")
+    parser.add_argument(
+        "--output", type=Path, help="default: results/features.json, or features-quick.json"
+    )
+    add_threads(parser)
+    options = parser.parse_args()
+    if options.quick and options.update_docs:
+        parser.error("--quick is a trial, its figures are not for docs/")
+    name = "features-quick.json" if options.quick else "features.json"
+    options.output = options.output or Path("results", name)
+    return options
 
 
-def _matrix(file: Any, part: str) -> sp.csr_matrix:
-    indices = file[f"{part}_indices"]
-    data = file[f"{part}_data"] if f"{part}_data" in file else np.ones(len(indices), np.float32)
-    return sp.csr_matrix((data, indices, file[f"{part}_indptr"]), file[f"{part}_shape"])
+# ---- lists -------------------------------------------------------------------------------------
 
 
-def measured(model: Any, split: Split, part: str) -> dict[str, float]:
-    """NDCG@20 of cold and of warm lists."""
+def measured(model: Any, split: Split, part: str) -> tuple[dict[str, float], Evaluation]:
+    """NDCG@20 of cold and of warm lists, and the latter user by user."""
     cold, everything = split.cold[part], np.concatenate(list(split.cold.values()))
-    return {
-        "cold": _ndcg(model, split, f"cold_{part}", among=cold),
-        "warm": _ndcg(model, split, part, filter_items=everything),
-    }
+    of_cold = _evaluated(model, split, f"cold_{part}", among=cold)
+    of_warm = _evaluated(model, split, part, filter_items=everything)
+    return {"cold": _ndcg(of_cold), "warm": _ndcg(of_warm)}, of_warm
 
 
-def _ndcg(model: Any, split: Split, part: str, **options: Any) -> float:
+def _evaluated(model: Any, split: Split, part: str, **options: Any) -> Evaluation:
     test, known = split.parts[part], split.parts["train"]
     if part == "test":  # what was held out to choose by is known then
         known = known + split.parts["valid"]
-    result = evaluate(model, known, test, "ndcg", K, options=options, show_progress=False)
-    return float(result.mean[f"ndcg@{K}"])
+    return evaluate(model, known, test, "ndcg", K, options=options, show_progress=False)
+
+
+def _ndcg(found: Evaluation) -> float:
+    return float(found.mean[f"ndcg@{K}"])
 
 
 def best_of(
     cls: type,
     settings: list[dict[str, Any]],
     split: Split,
-    options: dict[str, Any],
+    always: dict[str, Any],
     codings: Iterable[str] = CODINGS,
     afterwards: bool = False,
-) -> tuple[Row, Any]:
+) -> tuple[Row, Evaluation, Any]:
     """The setting and coding with the best lists of what is held out for validation, measured on
     the test parts, and the model."""
     best: tuple[Row, Any] = ({"judged": -1.0}, None)
     for setting, coding in itertools.product(settings, codings):
-        model = cls(**{**options, **setting})
+        model = cls(**{**always, **setting})
         began = time.perf_counter()
         _fit(model, split, afterwards, item_features=split.codings[coding])
         row = {
             "setting": setting,
             "coding": coding,
+            "factors": always["factors"],
             "strength": model.feature_regularization_["items"],
             "seconds": time.perf_counter() - began,
             "iteration_seconds": float(np.median([each.seconds for each in model.history])),
-            "judged": sum(measured(model, split, "valid").values()),
+            "judged": sum(measured(model, split, "valid")[0].values()),
         }
         if row["judged"] > best[0]["judged"]:
             best = row, copy.copy(model)
-    return {**best[0], **measured(best[1], split, "test")}, best[1]
+    shown, warm = measured(best[1], split, "test")
+    return {**best[0], **shown}, warm, best[1]
 
 
 def _fit(model: Any, split: Split, afterwards: bool, **features: Features) -> None:
@@ -160,22 +153,16 @@ def _fit(model: Any, split: Split, afterwards: bool, **features: Features) -> No
     model.set_params(**{times: 0}).fit(train, warm_start=True, show_progress=False, **features)
 
 
-def strangers(split: Split, setting: dict[str, Any], options: dict[str, Any]) -> Row:
+def strangers(split: Split, setting: dict[str, Any], always: dict[str, Any]) -> Row:
     """NDCG@20 of users without events: by what most have, and by their features."""
     train, test = split.parts["train"], split.parts["user_test"]
-    popular = np.asarray(train.sum(axis=0)).reshape(-1)
-    ideal = np.cumsum(1 / np.log2(np.arange(2, K + 2)))
-    found = []
-    for user in split.cold_users:
-        own = test.indices[test.indptr[user] : test.indptr[user + 1]]
-        hits = np.isin(np.argsort(-popular, kind="stable")[:K], own)
-        found.append((hits / np.log2(np.arange(2, K + 2))).sum() / ideal[min(K, len(own)) - 1])
-    row: Row = {"popularity": float(np.mean(found))}
+    popular = np.asarray(train.sum(axis=0), np.float64).reshape(1, -1)
+    most = ByScores(lambda users: np.repeat(popular, len(users), axis=0))
+    row: Row = {"popularity": _ndcg(evaluate(most, train, test, "ndcg", K, show_progress=False))}
     for name, afterwards in (("joint", False), ("afterwards", True)):
-        model = recsys.ImplicitALS(**{**options, **setting})
+        model = recsys.ImplicitALS(**{**always, **setting})
         _fit(model, split, afterwards, user_features=split.users)
-        result = evaluate(model, train, test, "ndcg", K, show_progress=False)
-        row[name] = float(result.mean[f"ndcg@{K}"])
+        row[name] = _ndcg(evaluate(model, train, test, "ndcg", K, show_progress=False))
     return row
 
 
@@ -190,60 +177,117 @@ def mixed(model: Any, split: Split) -> list[dict[str, float]]:
         users = np.flatnonzero(np.diff(test.indptr))[:1000]
         best, _ = model.recommend(users, N=K, **options)
         share = float(np.isin(best, cold).mean())
-        found.append({"boost": boost, "ndcg": float(result.mean[f"ndcg@{K}"]), "share": share})
+        found.append({"boost": boost, "ndcg": _ndcg(result), "share": share})
     return found
 
 
-class Profile:
-    """No model: the cosine of an item's features and the sum of those a user has."""
-
-    def __init__(self, split: Split) -> None:
-        self._items = split.codings["idf"].matrix
-        self._users = split.parts["train"] @ self._items
-
-    def recommend(
-        self, users: Any, user_items: Any, N: int, among: Any = None, filter_items: Any = None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """The highest cosines; a user's length changes no order."""
-        scores = (self._users[users] @ self._items.T).toarray()
-        scores[np.asarray(user_items.todense()) > 0] = -np.inf
-        if filter_items is not None:
-            scores[:, filter_items] = -np.inf
-        if among is not None:
-            left = np.full_like(scores, -np.inf)
-            left[:, among] = scores[:, among]
-            scores = left
-        best = np.argsort(-scores, axis=1, kind="stable")[:, :N]
-        return best, np.take_along_axis(scores, best, axis=1)
+# ---- jobs, each of which makes a row -----------------------------------------------------------
 
 
-def rows_of(split: Split, options: dict[str, Any], quick: bool) -> list[Row]:
-    """A row for the profile and one for each model, its best setting by validation."""
-    rows: list[Row] = [{"model": "TF-IDF profile", **measured(Profile(split), split, "test")}]
+def jobs(
+    split: Split, always: dict[str, Any], quick: bool, wide: bool
+) -> Iterator[tuple[str, Job]]:
+    """What is measured of a data set, by name."""
+    yield PROFILE, lambda _: _with_factors(measured(profile(split), split, "test"), always)
     for name, (cls, settings) in MODELS.items():
-        row, model = best_of(cls, settings[:1] if quick else settings, split, options)
-        rows.append({"model": name, **row})
-        if name == MIXED:
-            rows[-1]["mixed"] = mixed(model, split)
-            if split.users is not None:
-                rows[-1]["strangers"] = strangers(split, row["setting"], options)
-        print(split.name, rows[-1], flush=True)
-        if cls in (recsys.ImplicitALS, recsys.BPR):  # which are trained with features
-            same = [row["setting"]], split, options, [row["coding"]]
-            rows.append({"model": name + AFTERWARDS, **best_of(cls, *same, afterwards=True)[0]})
-            print(split.name, rows[-1], flush=True)
-    return rows
+        tried = settings[:1] if quick else settings
+        yield name, functools.partial(trained, name, cls, tried, split, always)
+        if cls._learns_features:
+            yield name + AFTERWARDS, functools.partial(given_later, name, cls, split, always)
+    for name in ("ImplicitALS", "BPR", "LogisticMF"):
+        if split.users is not None:
+            few = functools.partial(newcomers, name, split, always)
+            yield f"{name}, by few likes", few
+    if (split.raw.data != 1).any():
+        yield "ImplicitALS, by counts", functools.partial(by_counts, split, always)
+    if wide and split.name == WIDE_DATA:
+        name, more = f"{TUNED_ALS}, {WIDE} factors", {**always, "factors": WIDE}
+        cls = recsys.ImplicitALS
+        yield name, functools.partial(trained, name, cls, TUNED[-2:], split, more)
+        yield name + AFTERWARDS, functools.partial(given_later, name, cls, split, more)
 
 
-def wide_row(split: Split, options: dict[str, Any]) -> Row:
-    """The tuned ALS of more factors: joint, afterwards and without features, at the setting that is
-    the best one with features."""
-    options = options | {"factors": WIDE}
-    row, _ = best_of(recsys.ImplicitALS, TUNED[-2:], split, options)
-    same = [row["setting"]], split, options, [row["coding"]]
-    after, _ = best_of(recsys.ImplicitALS, *same, afterwards=True)
-    print(split.name, WIDE, row, after, flush=True)
-    return {"model": f"{MIXED}, {WIDE} factors", "data": split.name, **row, "afterwards": after}
+def _with_factors(found: tuple[Row, Evaluation], always: dict[str, Any]) -> Measured:
+    return {**found[0], "factors": always["factors"]}, found[1]
+
+
+def trained(
+    name: str,
+    cls: type,
+    settings: list[dict[str, Any]],
+    split: Split,
+    always: dict[str, Any],
+    results: ResultRows,
+) -> Measured:
+    """With features from the start, where the model learns with them."""
+    row, warm, model = best_of(cls, settings, split, always)
+    if name == TUNED_ALS:
+        row["mixed"] = mixed(model, split)
+        if split.users is not None:
+            row["strangers"] = strangers(split, row["setting"], always)
+    return row, warm
+
+
+def given_later(
+    name: str, cls: type, split: Split, always: dict[str, Any], results: ResultRows
+) -> Measured:
+    """At the setting that is the best one with features."""
+    best = results.of(split.name, name)
+    at_best = [best["setting"]], split, always, [best["coding"]]
+    row, warm, _ = best_of(cls, *at_best, afterwards=True)
+    return row, warm
+
+
+def newcomers(name: str, split: Split, always: dict[str, Any], results: ResultRows) -> Measured:
+    """NDCG@20 of users who were not there in training: by their features, by a few of their likes,
+    and by both; of what else they like."""
+    model = MODELS[name][0](**always)
+    _fit(model, split, False, user_features=split.users)
+    test = csr.canonical(split.parts["user_test"], np.dtype(np.float32))
+    who = split.cold_users[np.diff(test.indptr)[split.cold_users] > max(FEW) + 1]
+    features = Features(csr.take_rows(split.users.matrix, who), None, split.users.schema)
+    liked = csr.take_rows(test, who)
+    users, drawn = csr.entry_rows(liked), np.random.default_rng(0).random(liked.nnz)
+    # of each entry, its place among those of the user in the order drawn
+    place = np.argsort(np.lexsort((drawn, users))) - liked.indptr[users]
+    found = []
+    for count in FEW:
+        known, rest = csr.keep(liked, place < count), csr.keep(liked, place >= count)
+        ways = {
+            "features": model.fold_in(user_features=features),
+            "likes alone": model.fold_in(known),
+            "both": model.fold_in(known, user_features=features),
+        }
+        lists = {
+            way: evaluate(_placed(model, solved), known, rest, "ndcg", K, show_progress=False)
+            for way, solved in ways.items()
+        }
+        gain = compare(lists["both"], lists["likes alone"])[f"ndcg@{K}"]._asdict()
+        means = {way: _ndcg(each) for way, each in lists.items()}
+        found.append({"likes": count, **means, "gain": gain})
+    return {"model": name, "users": len(who), "newcomers": found}, None
+
+
+def _placed(model: Any, solved: Any) -> ByScores:
+    """Lists of users who have such factors; their biases change no order."""
+    factors = solved[0] if isinstance(solved, tuple) else solved
+    biases = 0 if model.item_biases is None else model.item_biases
+    return ByScores(lambda users: factors[users] @ model.item_factors.T + biases)
+
+
+def by_counts(split: Split, always: dict[str, Any], results: ResultRows) -> Measured:
+    """NDCG@20 of cold items by raw counts of their features, and by the logarithm of these."""
+    found = {}
+    logs = split.raw.copy()
+    logs.data = np.log1p(logs.data)
+    for said, matrix in (("by raw counts", split.raw), ("by their logarithm", logs)):
+        for weight in CODINGS:
+            model = recsys.ImplicitALS(**always)
+            features = Features.from_csr(matrix, weight=weight)
+            _fit(model, split, False, item_features=features)
+            of_cold = _evaluated(model, split, "cold_test", among=split.cold["test"])
+            found[said if weight == "count" else f'{said} with weight="{weight}"'] = _ndcg(of_cold)
+    return {"counts": found}, None
 
 
 def speed(split: Split, factors: int) -> None:
@@ -316,87 +360,64 @@ def _irspack(train: Any, features: Any, factors: int) -> Iterator[float] | None:
     return turns()
 
 
-def table(results: dict[str, list[Row]]) -> str:
-    """NDCG@20 of cold / warm lists, a column for each data set."""
-    names = [row["model"] for row in next(iter(results.values()))]
-    cells = {
-        (data, row["model"]): f"{row['cold']:.3f} / {row['warm']:.3f}"
-        for data, rows in results.items()
-        for row in rows
-    }
-    body = [[name, *(cells[data, name] for data in results)] for name in names]
-    lists = []
-    for data, rows in results.items():
-        best = next(row for row in rows if row["model"] == MIXED)
-        lists += [
-            [data, f"{each['boost']:g}", f"{each['ndcg']:.3f}", f"{each['share']:.0%}"]
-            for each in best["mixed"]
-        ]
-    return (
-        markdown_table(["model", *results], body)
-        + "\n\nLists of trained and new items together, of the tuned ALS:\n\n"
-        + markdown_table(["data", "new_item_boost", "NDCG@20", "new items"], lists)
-        + "".join(_strangers_line(data, rows) for data, rows in results.items())
-    )
+# ---- the run -----------------------------------------------------------------------------------
 
 
-def _strangers_line(data: str, rows: list[Row]) -> str:
-    found = next(row for row in rows if row["model"] == MIXED).get("strangers")
-    if found is None:
-        return ""
-    return (
-        f"\n\nUsers of {data} without events, NDCG@20: {found['popularity']:.3f} by popularity, "
-        f"{found['joint']:.3f} by their features, {found['afterwards']:.3f} by features afterwards."
-    )
+def measure(results: ResultRows, split: Split, options: argparse.Namespace) -> None:
+    """Each job of a data set, but those whose rows are there."""
+    always = {"factors": options.factors, "random_state": 0, "num_threads": options.threads}
+    for who, job in jobs(split, always, options.quick, options.wide):
+        identity = {"data": split.name, "who": who, "version": code_version()}
+        if not options.again and results.like(split.facts(), identity):
+            print(f"{who} on {split.name} is there")
+            continue
+        row, warm = job(results)
+        results.add(split.facts(), {**identity, **row}, warm)
+        print(split.name, results.of(split.name, who), flush=True)
 
 
-def _wide_line(row: Row) -> str:
-    after = row["afterwards"]
-    return (
-        f"\n\n{row['model']}, {row['data']}: {row['cold']:.3f} / {row['warm']:.3f}, features "
-        f"afterwards {after['cold']:.3f} / {after['warm']:.3f}; it found "
-        f"feature_regularization {row['strength']:g}."
-    )
+def differences(results: ResultRows) -> dict[str, dict[str, Any]]:
+    """Of warm lists, trained with features and given them afterwards, by data set and model."""
+    found: dict[str, dict[str, Any]] = {}
+    for data, name in itertools.product(results.names, MODELS):
+        rows = [results.of(data, who) for who in (name, name + AFTERWARDS)]
+        if all(row is not None and results.has_values(row) for row in rows):
+            [difference] = compare(*map(results.values, rows)).values()
+            found.setdefault(data, {})[name] = difference._asdict()
+    return found
 
 
 def main() -> None:
-    """Measure, print the table, and write it to the page if asked to."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("folder", type=Path, help="the folder with hybrid/*.npz")
-    parser.add_argument("--data", nargs="+", choices=DATA, default=DATA)
-    parser.add_argument("--factors", type=int, default=64)
-    parser.add_argument("--quick", action="store_true", help="the first setting of each model only")
-    parser.add_argument("--wide", action="store_true", help=f"also {WIDE} factors")
-    parser.add_argument("--speed", action="store_true", help="seconds of iterations, no quality")
-    parser.add_argument("--update-docs", action="store_true")
-    parser.add_argument("--output", type=Path, help="a JSON file for all that was measured")
-    add_threads(parser)
-    options = parser.parse_args()
-    always = {"factors": options.factors, "random_state": 0, "num_threads": options.threads}
-    results: dict[str, list[Row]] = {}
-    wide: list[Row] = []
-    for name in options.data:
+    """Measure, print the tables, and write them to the page if asked to."""
+    options = parse()
+    machine = machine_facts(options.threads)
+    kind = {
+        "quick": options.quick,
+        "factors": options.factors,
+        "cpu": machine["cpu"],
+        "threads": machine["threads"],
+    }
+    results = ResultRows(options.output, kind, machine, DATA)
+    for name in () if options.report_only else options.data:
         split = load(name, options.folder)
         if split is None:
             print(f"{name}: no file in {options.folder / 'hybrid'}, left out")
-            continue
-        if options.speed:
+        elif options.speed:
             speed(split, options.factors)
-            continue
-        results[name] = rows_of(split, always, options.quick)
-        if options.wide and name == WIDE_DATA:
-            wide.append(wide_row(split, always))
+        else:
+            measure(results, split, options)
     if options.speed:
         return
-    if not results:
-        raise SystemExit("nothing was measured: the folder has none of the data sets")
-    machine = machine_facts(options.threads)
-    text = f"{machine_line(machine)}\n\n{table(results)}" + "".join(map(_wide_line, wide))
+    if not results.rows:
+        raise SystemExit(f"nothing was measured, and {options.output} holds nothing of this kind")
+    models = [PROFILE, *(name + end for name in MODELS for end in ("", AFTERWARDS))]
+    results.write(differences=differences(results), models=models)
+    print(f"wrote {options.output}\n")
+    report = json.loads(options.output.read_text(encoding="utf-8"))
+    text = f"{machine_line(machine)}\n\n{features_report.tables(report)}"
     print(text)
     if options.update_docs:
-        replace_between(PAGE, MARKS, text)
-    if options.output:
-        write_report(options.output, machine=machine, results=results, wide=wide)
+        replace_between(features_report.PAGE, features_report.MARKS, text)
 
 
 if __name__ == "__main__":

@@ -30,8 +30,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import contenders
+import leaderboard
 import numpy as np
-import quality_data
 import scipy.sparse as sp
 from contenders import Problem, stepping_peers
 from harness import (
@@ -58,7 +58,7 @@ from harness import (
     write_picture,
     write_report,
 )
-from quality_data import Data, ndcg
+from leaderboard import Data, ndcg
 
 import recsys
 from recsys import ExplicitALS, ImplicitALS, csr, plots
@@ -220,14 +220,14 @@ def main_lists(options: argparse.Namespace) -> None:
         experiments[name] = {"measured": now(), "on": same, **measured}
         write_report(output, machine=facts, experiments=experiments)
 
-    for data in quality_data.present(options.data, options.folder, options.scale):
+    for data in leaderboard.present(options.data, options.folder, options.scale):
         print(data.name, flush=True)
         keep(data.name, measure_lists(data.inner(), options))
     if (ratings := measure_ratings(options.folder, options)) is not None:
         keep("ratings", {"reached": ratings})
     ordered = {
         name: experiments[name]
-        for name in (*quality_data.ALL_NAMES, "ratings")
+        for name in (*leaderboard.ALL_NAMES, "ratings")
         if name in experiments
     }
     if not ordered:
@@ -377,7 +377,7 @@ def main_week(options: argparse.Namespace) -> None:
     facts = machine_facts(options.threads)
     print(machine_line(facts))
     measured = {}
-    for data in quality_data.present(options.data, options.folder):
+    for data in leaderboard.present(options.data, options.folder):
         rows = []
         for model in options.models:
             with single_blas():
@@ -396,8 +396,8 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     commands = parser.add_subparsers(required=True)
     lists = commands.add_parser("lists", help="what lists are worth, and how soon")
-    quality_data.add_options(
-        lists, "CPU, number of threads, scale and seeds", data=quality_data.ALL_NAMES
+    leaderboard.add_options(
+        lists, "CPU, number of threads, scale and seeds", data=leaderboard.ALL_NAMES
     )
     add_seed(lists)
     add_threads(lists)
@@ -410,7 +410,7 @@ def parse() -> argparse.Namespace:
     add_no_peers(losses)
     losses.set_defaults(main=main_losses)
     a_week = commands.add_parser("week", help="a week of partial fits beside a full refit")
-    quality_data.add_options(a_week, "", data=WEEK_NAMES)
+    leaderboard.add_options(a_week, "", data=WEEK_NAMES)
     a_week.add_argument("--models", nargs="+", choices=WEEK_MODELS, default=list(WEEK_MODELS))
     a_week.add_argument("--rounds", type=int, help="of a day; default: as the model has it")
     add_threads(a_week)

@@ -5,8 +5,8 @@ them. It is trained with each on a part of the training data and measured on the
 the setting that has the highest NDCG@20 there it is trained on all of the training data and
 measured on the test items, once. With --tune-on-test the settings are measured on the test items
 themselves, as those of many published tables were, and the best is shown. All items are ranked but
-those of training; recall is over all test items of a user. quality_data.py has the data sets,
-quality_report.py makes tables and picture.
+those of training; recall is over all test items of a user. leaderboard.py has the data sets,
+tables and picture.
 
     python benchmarks/quality.py ../shared/data --threads 1
     python benchmarks/quality.py ../shared/data --quick
@@ -19,17 +19,13 @@ and with as many settings, is not measured again, so that an interrupted run goe
 from __future__ import annotations
 
 import argparse
-import functools
-import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import leaderboard
 import lightfm_peer
-import numpy as np
-import quality_data
-import quality_report
 from contenders import installed
 from harness import (
     add_no_peers,
@@ -41,19 +37,16 @@ from harness import (
     now,
     run,
     write_picture,
-    write_report,
 )
-from quality_data import Data
+from leaderboard import Data, in_words, words
 from quality_models import CONTENDERS, SETTINGS, Bench, Contender, Parameters, Seconds
-from quality_report import in_words, words
+from result_rows import ResultRows, Row, code_version, key
 from threadpoolctl import threadpool_limits
 
-import recsys
 from recsys import evaluation, kernels
 from recsys.memory import available_memory
 from recsys.models import ease
 
-Row = dict[str, Any]
 METRICS = {"metrics": ("recall", "ndcg"), "k": (10, 20)}
 CHOSEN_BY = "ndcg@20"
 OURS = ("recsys", "NumPy")
@@ -63,7 +56,7 @@ HEAVY_ITEMS = 20_000  # EASE takes more than some GB, and minutes, from here on
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    quality_data.add_options(parser, "kind of run", data=quality_data.NAMES, who=CONTENDERS)
+    leaderboard.add_options(parser, "kind of run", data=leaderboard.NAMES, who=CONTENDERS)
     parser.add_argument("--quick", action="store_true", help="a trial: one setting, few epochs")
     parser.add_argument(
         "--tune-on-test", action="store_true", help="choose the settings by the test items"
@@ -209,16 +202,6 @@ def identity(who: str, data: Data) -> Row:
     }
 
 
-@functools.cache
-def code_version() -> str:
-    """recsys' version, and a digest of its files."""
-    digest = hashlib.sha256()
-    folder = Path(recsys.__file__).parent
-    for path in sorted(each for each in folder.rglob("*") if each.suffix in (".py", ".so")):
-        digest.update(path.read_bytes())
-    return f"recsys {recsys.__version__}, {digest.hexdigest()[:12]}"
-
-
 def heavy(who: str, data: Data) -> bool:
     return who == "EASE" and data.train.shape[1] > HEAVY_ITEMS
 
@@ -244,35 +227,16 @@ def facts_of(data: Data) -> dict[str, Any]:
     return {"users": users, "items": items, **sizes, "synthetic": data.synthetic}
 
 
-class Results:
-    """What has been measured, in a JSON file; the values of each user beside it, for comparisons.
+class Results(ResultRows):
+    """Of the leaderboard, whose rows were chosen from settings."""
 
-    Figures of an earlier run of the same kind (settings chosen alike, same CPU and threads) stay
-    until they are measured again.
-    """
-
-    def __init__(self, path: Path, kind: dict[str, Any], facts: dict[str, Any]) -> None:
-        self.path, self.kind, self.facts = path, kind, facts
-        self.beside: Results | None = None  # of settings chosen otherwise: `known` looks into it
-        self.data: dict[str, Any] = {}
-        self.rows: list[dict[str, Any]] = []
-        if not path.exists():
-            return
-        try:
-            earlier = json.loads(path.read_text(encoding="utf-8"))
-            if earlier["kind"] == kind:
-                self.data, self.rows = earlier["data"], earlier["rows"]
-        except (OSError, ValueError, KeyError) as error:
-            raise SystemExit(f"{path} is no report of quality.py ({error}): move it away") from None
+    beside: Results | None = None  # of settings chosen otherwise: `known` looks into it
 
     def has(self, data: Data, row: Row, settings: list[Parameters]) -> bool:
         """Whether there is a row like this, for which all these settings were tried."""
-        if self.data.get(data.name) != facts_of(data):
-            return False
-        for each in self.rows:
-            if row.items() <= each.items():
-                tried = [one["setting"] for one in each["tried"]]
-                return all(setting in tried for setting in settings)
+        for each in self.like(facts_of(data), row):
+            tried = [one["setting"] for one in each["tried"]]
+            return all(setting in tried for setting in settings)
         return False
 
     def known(self, data: Data, who: str) -> Known:
@@ -283,59 +247,27 @@ class Results:
             if results is None or name is None or not results.has(data, identity(name, data), []):
                 continue
             row = next(row for row in results.rows if key(row) == (data.name, name))
-            found[words(row["setting"])] = results._values(row), Seconds(**row["seconds"])
+            found[words(row["setting"])] = results.values(row), Seconds(**row["seconds"])
         return found
-
-    def add(self, data: Data, row: Row, found: evaluation.Evaluation) -> None:
-        """After each contender, so that an interrupted run keeps what it has."""
-        facts = facts_of(data)
-        others = [each for each in self.rows if key(each) != key(row)]
-        if self.data.get(data.name, facts) != facts:  # another scale, say
-            others = [each for each in others if each["data"] != data.name]
-        self.data[data.name], self.rows = facts, [*others, row]
-        path = self._users_of(row)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(path, users=found.users, **found.per_user)
-        self.write()
-
-    def write(self, **more: Any) -> None:
-        known = {name: self.data[name] for name in quality_data.NAMES if name in self.data}
-        content = {"kind": self.kind, "data": known, "rows": self.rows, **more}
-        write_report(self.path, machine=self.facts, **content)
 
     def against_best(self) -> dict[str, Any]:
         """Of each data set: the best by NDCG@20, and the differences of all others to it."""
         compared = {}
         for name in self.data:
-            rows = [row for row in self.rows if row["data"] == name]
-            rows = [row for row in rows if self._users_of(row).exists()]
+            rows = [row for row in self.rows if row["data"] == name and self.has_values(row)]
             best = max(rows, key=lambda row: row["measured"][CHOSEN_BY]["mean"], default=None)
             if best is None:
                 continue
-            first = self._values(best)
+            first = self.values(best)
             compared[name] = {"best": best["who"]} | {
                 row["who"]: {
                     metric: difference._asdict()
-                    for metric, difference in evaluation.compare(self._values(row), first).items()
+                    for metric, difference in evaluation.compare(self.values(row), first).items()
                 }
                 for row in rows
                 if row is not best
             }
         return compared
-
-    def _users_of(self, row: dict[str, Any]) -> Path:
-        slug = "".join(letter if letter.isalnum() else "-" for letter in row["who"])
-        return self.path.with_suffix("") / row["data"] / f"{slug}.npz"
-
-    def _values(self, row: dict[str, Any]) -> evaluation.Evaluation:
-        with np.load(self._users_of(row)) as stored:
-            arrays = dict(stored)
-        users = arrays.pop("users")
-        return evaluation.Evaluation(users, arrays, {}, 0, 0, row["cut_ties"])
-
-
-def key(row: dict[str, Any]) -> tuple[str, str]:
-    return row["data"], row["who"]
 
 
 def usable(options: argparse.Namespace) -> tuple[list[str], str | None]:
@@ -352,7 +284,7 @@ def usable(options: argparse.Namespace) -> tuple[list[str], str | None]:
 def measure_all(results: Results, options: argparse.Namespace) -> None:
     contenders, lightfm = usable(options)
     bench = Bench(kernels.resolve_num_threads(options.threads), options.seed, lightfm)
-    for data in quality_data.present(options.data, options.folder, options.scale):
+    for data in leaderboard.present(options.data, options.folder, options.scale):
         name = data.name
         print(f"{name}: {in_words(facts_of(data))}")
         for who in contenders:
@@ -365,7 +297,7 @@ def measure_all(results: Results, options: argparse.Namespace) -> None:
                 continue
             print(f"{who} on {name}", flush=True)
             known = results.known(data, who)
-            results.add(data, *measure(who, data, bench, settings, options, known))
+            results.add(facts_of(data), *measure(who, data, bench, settings, options, known))
 
 
 def main() -> None:
@@ -379,10 +311,11 @@ def main() -> None:
         "threads": facts["threads"],
         "seed": options.seed,
     }
-    results = Results(options.output, kind, facts)
+    results = Results(options.output, kind, facts, leaderboard.NAMES)
     other = OUTPUTS[not options.tune_on_test]
     chosen_otherwise = kind | {"chosen_on": "validation" if options.tune_on_test else "test"}
-    results.beside = Results(options.output.with_name(other), chosen_otherwise, facts)
+    at = options.output.with_name(other)
+    results.beside = Results(at, chosen_otherwise, facts, leaderboard.NAMES)
     if not options.report_only:
         measure_all(results, options)
     if not results.rows:
@@ -390,10 +323,10 @@ def main() -> None:
     results.write(against_best=results.against_best())
     print(f"wrote {options.output}\n")
     report = json.loads(options.output.read_text(encoding="utf-8"))
-    print(quality_report.tables(report))
-    write_picture(options.output.with_suffix(".svg"), lambda: quality_report.picture(report))
+    print(leaderboard.tables(report))
+    write_picture(options.output.with_suffix(".svg"), lambda: leaderboard.picture(report))
     if options.update_docs:
-        quality_report.update_docs(report, machine_line(facts))
+        leaderboard.update_docs(report, machine_line(facts))
 
 
 if __name__ == "__main__":

@@ -281,7 +281,7 @@ BPR = [
     *pairs(
         "learning_rate",
         "regularization",
-        [(0.05, 0.01), (0.02, 0.003), (0.02, 0.015), (0.05, 0.003), (0.05, 0.03)],
+        [(0.05, 0.01), (0.02, 0.003), (0.02, 0.007), (0.05, 0.003), (0.05, 0.03)],
     ),
 ]
 
@@ -407,7 +407,7 @@ CONTENDERS = {
         untuned="LogisticMF()",
     ),
     "BPR()": untuned(recsys.BPR, EPOCHS),
-    "BPR, uniform": Contender("recsys", ours(recsys.BPR), BPR, quick=EPOCHS, untuned="BPR()"),
+    "BPR, uniform": Contender("recsys", ours(recsys.BPR), BPR, {"sampler": "uniform"}, EPOCHS),
     **{
         f"BPR, {sampler}": Contender(
             "recsys", ours(recsys.BPR), BPR, {"sampler": sampler, "negatives": negatives}, EPOCHS
@@ -437,7 +437,7 @@ CONTENDERS = {
             *pairs(
                 "learning_rate",
                 "regularization",
-                [(0.02, 0.05), (0.01, 0.01), (0.02, 0.03), (0.005, 0.03), (0.02, 0.1)],
+                [(0.02, 0.05), (0.01, 0.01), (0.02, 0.03), (0.005, 0.03), (0.01, 0.03)],
             ),
         ],
         {"loss": "warp"},

@@ -161,6 +161,7 @@ typedef struct {
     void *biases;             /* (rows,) real */
     void *squares;            /* (rows, factors) real: sums of squared gradients so far */
     void *bias_squares;       /* (rows,) real */
+    const void *means;        /* as solved, or NULL: 0: what regularization draws it to */
     const uint64_t *keys;     /* (rows,) of what is drawn for each */
     int64_t columns;
     int64_t factors;

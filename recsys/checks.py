@@ -48,6 +48,12 @@ def number(
 
     TypeError or ValueError otherwise.
     """
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool | np.bool_)
+    good = real and math.isfinite(value)
+    good = good and (above is None or value > above) and (least is None or value >= least)
+    if good and (below is None or value < below):
+        return float(value)
+
     expected = "a finite number"
     if above is not None:
         expected += f" greater than {above:g}"
@@ -55,15 +61,9 @@ def number(
         expected += f" of at least {least:g}"
     if below is not None:
         expected += f"{'' if above is None and least is None else ' and'} less than {below:g}"
-    real = isinstance(value, numbers.Real) and not isinstance(value, bool | np.bool_)
     if not real:
         raise TypeError(f"{name} must be {expected}; got {value!r} ({type(value).__name__})")
-    good = math.isfinite(value)
-    good = good and (above is None or value > above) and (least is None or value >= least)
-    good = good and (below is None or value < below)
-    if not good:
-        raise ValueError(f"{name} must be {expected}; got {value}")
-    return float(value)
+    raise ValueError(f"{name} must be {expected}; got {value}")
 
 
 def flag(name: str, value: Any) -> None:

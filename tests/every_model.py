@@ -16,7 +16,7 @@ from recsys import (
     ItemNeighbors,
     LogisticMF,
 )
-from recsys.models.item_weights import ItemWeights
+from recsys.models.factor_model import FactorModel
 
 _SMALL = {"factors": 5, "random_state": 1}
 _ALS = {**_SMALL, "iterations": 3, "regularization": 1.0}
@@ -50,7 +50,7 @@ EVERY = list(MODELS)
 
 # Weights of items for items are found in one go: there are no factors, no iterations to follow, to
 # stop or to continue, and nothing is drawn.
-FACTORS = [name for name in EVERY if not issubclass(MODELS[name][0], ItemWeights)]
+FACTORS = [name for name in EVERY if issubclass(MODELS[name][0], FactorModel)]
 # Regressions, in which no item has a weight for itself.
 REGRESSIONS = [name for name in EVERY if MODELS[name][0] in (EASE, SLIM)]
 # Hogwild's results are promised to be the same for one thread only.

@@ -2,8 +2,12 @@
  *
  *     s_ui = x_u . y_i + b_u + b_i
  *     L_u = sum_{i stored} c_ui (log(1 + e^s_ui) - p_ui s_ui) + sum_i log(1 + e^s_ui)
- *     g = sum_{i stored} c_ui (p_ui - sigmoid(s_ui)) y_i - sum_i sigmoid(s_ui) y_i - lambda x_u
- *     q += g^2,    x_u += rate g / sqrt(q)               (elementwise; b_u alike, y_i being 1)
+ *     g = sum_{i stored} c_ui (p_ui - sigmoid(s_ui)) y_i - sum_i sigmoid(s_ui) y_i
+ *         - lambda (x_u - m_u)
+ *     q += g^2,    x_u += rate g / sqrt(q)               (elementwise; b_u alike, y_i being 1,
+ *                                                         without lambda)
+ *
+ * m_u is 0 unless something is known of u besides.
  *
  * (Johnson, "Logistic Matrix Factorization for Implicit Feedback Data", NIPS 2014 workshop, where
  * c = alpha r.) The sum over all columns is taken over m = negatives max(n, 1) of them for a row
@@ -187,8 +191,10 @@ static real lmf_finish(const recsys_lmf *p, const lmf_sums *sums) {
     real *squares = (real *)p->squares + row * p->factors;
     const real rate = (real)p->learning_rate, lambda = (real)p->regularization;
     real *bias = (real *)p->biases + row, not_finite = 0;
+    const real *mean = p->means ? (const real *)p->means + row * p->factors : NULL;
     for (int64_t j = 0; j < p->factors; j++) {
-        x[j] = lmf_step(x[j], sums->gradient[j] - lambda * x[j], rate, squares + j);
+        const real away = mean ? x[j] - mean[j] : x[j];
+        x[j] = lmf_step(x[j], sums->gradient[j] - lambda * away, rate, squares + j);
     }
     *bias = lmf_step(*bias, sums->bias_gradient, rate, (real *)p->bias_squares + row);
     for (int64_t j = 0; j < p->factors; j++) not_finite += 0 * x[j]; /* 0 * inf is NaN */

@@ -12,11 +12,8 @@ import typer
 
 from recsys import checks
 from recsys.models import BPR, internal
-from recsys.models.factor_model import FactorModel
-from recsys.models.item_weights import ItemWeights
 from recsys.models.load import MODELS
-
-Model = FactorModel | ItemWeights  # what can be trained
+from recsys.models.model import Model
 
 
 def _kebab(name: str) -> str:

@@ -14,12 +14,13 @@ from recsys.cli.command import Talk
 from recsys.cli.features import Description
 from recsys.cli.inputs import EventFile, Reading, check_ids
 from recsys.cli.output import AsJson, check_output, print_facts, print_json
-from recsys.cli.parameters import DEFAULT, Model, ModelName, Parameters, parameter_name
+from recsys.cli.parameters import DEFAULT, ModelName, Parameters, parameter_name
 from recsys.cli.splitting import PANEL, Metric, MinGain, Patience, Splitting, ValidateEvery
 from recsys.evaluation.metrics import check_metric
 from recsys.interactions import Interactions
 from recsys.models import internal
 from recsys.models.factor_model import FactorModel
+from recsys.models.model import Model
 from recsys.models.validation import held_out_lists
 
 History = Annotated[

@@ -167,6 +167,8 @@ def _numbers(name: str, series: Any) -> np.ndarray:
 
     if not (series.dtype.is_numeric() or series.dtype == nw.Boolean):
         hint = "convert it first"
+        if len(series) and isinstance(series[0], list | tuple | set | np.ndarray | nw.Series):
+            hint = "name it among labels="
         if series.dtype in (nw.String, nw.Categorical, nw.Enum):
             hint = "convert it, or name it among categories=, labels= or text="
         elif series.dtype in (nw.Date, nw.Datetime, nw.Duration):
@@ -208,9 +210,10 @@ def _one_each(name: str, cells: list[Any]) -> Words:
     kinds = set(map(type, cells))
     for kind in kinds:
         if issubclass(kind, list | tuple | set | dict | np.ndarray):
+            hint = "convert it first" if issubclass(kind, dict) else "name it among labels="
             raise TypeError(
-                f"column {name!r} holds a {kind.__name__} in each row; expected one category: name "
-                "it among labels="
+                f"column {name!r} holds a {kind.__name__} in each row; expected one category: "
+                f"{hint}"
             )
     values = [cell for cell, is_there in zip(cells, there, strict=True) if is_there]
     return Words([_as_word(name, value) for value in values], there.astype(np.int64))
@@ -237,9 +240,10 @@ def _as_word(name: str, value: Any) -> str:
         return str(value)
     if isinstance(value, float | np.floating) and float(value).is_integer():
         return str(int(value))
+    hint = ", or name it among numbers=" if isinstance(value, float | np.floating) else ""
     raise TypeError(
         f"column {name!r} holds {value!r} ({type(value).__name__}); expected strings, whole "
-        "numbers or booleans: convert it first, or name it among numbers="
+        f"numbers or booleans: convert it first{hint}"
     )
 
 

@@ -20,6 +20,14 @@ from recsys.interactions.feature_columns import (
     learned_number,
     learned_words,
 )
+from recsys.interactions.feature_matrix import (
+    check_no_matrix,
+    checked_matrix,
+    checked_names,
+    not_all_empty,
+    say_what_hides,
+    unit_rows,
+)
 from recsys.interactions.frames import read_frame
 from recsys.interactions.ids import Ids
 from recsys.interactions.read_only import arrays_of
@@ -30,7 +38,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("recsys")
 
 UNKNOWN = ("ignore", "error")
-_FAR = 1e6  # times the median: values that leave nothing of the others
 _USUAL = {"categories": "count", "labels": "count", "text": "idf"}
 
 
@@ -231,7 +238,7 @@ class Features:
         _check_any(learned, constant, min_count)
         schema = TableSchema(id, tuple(learned), normalize, unknown)
         matrix, _ = schema.matrix(series, len(ids))  # words without a column were left out just now
-        return cls(_not_all_empty(matrix), ids, schema)
+        return cls(not_all_empty(matrix), ids, schema)
 
     @classmethod
     def from_csr(
@@ -267,18 +274,18 @@ class Features:
         """
         checks.choice("weight", weight, WEIGHTS)
         checks.flag("normalize", normalize)
-        entries = _not_all_empty(_checked_matrix(matrix))
+        entries = not_all_empty(checked_matrix(matrix))
         listed = None if ids is None else ids if isinstance(ids, Ids) else Ids.of(ids)
         if listed is not None and len(listed) != entries.shape[0]:
             raise ValueError(
                 f"there are {len(listed)} ids; expected {entries.shape[0]}, one for each row of "
                 "the matrix"
             )
-        called = _checked_names(names, entries.shape[1])
-        _say_if_far(entries, called)
+        called = checked_names(names, entries.shape[1])
         held = np.bincount(entries.indices, minlength=entries.shape[1])
         weights = idf(held, entries.shape[0]) if weight == "idf" else None
         schema = MatrixSchema(called, weights, normalize)
+        say_what_hides(entries, called, normalize=normalize, weight=weight)
         return cls(schema.scaled(entries), listed, schema)
 
     def transform(self, data: Any, ids: Iterable | None = None) -> Features:
@@ -302,7 +309,7 @@ class Features:
                 raise TypeError(f"the ids are in the column {self.schema.id!r}: leave out ids=")
             listed, matrix = self.schema.read(data)
             return Features(matrix, listed, self.schema)
-        entries = _checked_matrix(data)
+        entries = checked_matrix(data)
         if entries.shape[1] != len(self.names):
             raise ValueError(
                 f"the matrix has {entries.shape[1]} columns; expected {len(self.names)}, as when "
@@ -334,16 +341,6 @@ class Features:
 # ---- matrices ----------------------------------------------------------------------------------
 
 
-def unit_rows(matrix: sparse.csr_array) -> sparse.csr_array:
-    """Each row divided by its length; one of zeros stays."""
-    rows = csr.entry_rows(matrix)
-    # of no entries bincount makes integers
-    squares = np.bincount(rows, matrix.data.astype(np.float64) ** 2, matrix.shape[0]).astype(float)
-    scale = np.divide(1.0, np.sqrt(squares), out=np.zeros_like(squares), where=squares > 0)
-    data = (matrix.data * scale[rows]).astype(np.float32)
-    return csr.assemble(data, matrix.indices, matrix.indptr, matrix.shape)
-
-
 def _assembled(parts: list[Entries], shape: tuple[int, int]) -> sparse.csr_array:
     if not parts:
         return csr.empty(shape, np.dtype(np.float32))
@@ -356,54 +353,6 @@ def _added(first: sparse.csr_array, second: sparse.csr_array) -> sparse.csr_arra
     if not (first.nnz and second.nnz):
         return first if first.nnz else second
     return csr.merged(first, second)
-
-
-def _checked_matrix(matrix: Any) -> sparse.csr_array:
-    from scipy import sparse
-
-    if isinstance(matrix, np.ndarray):
-        if matrix.ndim != 2:
-            raise ValueError(f"a matrix of features is 2-D; got shape {matrix.shape}")
-        if matrix.dtype.kind not in "biuf":
-            raise TypeError(f"a matrix of features holds real numbers; got dtype {matrix.dtype}")
-        matrix = sparse.csr_array(matrix)
-    if not sparse.issparse(matrix):
-        raise TypeError(
-            "expected a SciPy matrix or a 2-D array of features; got "
-            f"{type(matrix).__qualname__}: tables go to Features.from_frame"
-        )
-    if not matrix.shape[1]:
-        raise ValueError("the matrix has no columns: there are no features in it")
-    return csr.canonical(matrix, np.dtype(np.float32), may_be_empty=True, name="features")
-
-
-def _not_all_empty(matrix: sparse.csr_array) -> sparse.csr_array:
-    if not matrix.nnz:
-        raise ValueError(f"no row of the {matrix.shape[0]} has a feature; expected some that do")
-    return matrix
-
-
-def _say_if_far(matrix: sparse.csr_array, names: list[str]) -> None:
-    sizes = np.abs(matrix.data)
-    far = sizes > _FAR * np.median(sizes)
-    if far.any():
-        column = int(matrix.indices[np.argmax(far)])
-        logger.warning(
-            "features: column %s holds values of a million times the median of all: standardize "
-            "it, or nothing is left of the others", names[column],
-        )  # fmt: skip
-
-
-def _checked_names(names: Sequence[str] | None, count: int) -> list[str]:
-    if names is None:
-        return [str(number) for number in range(count)]
-    called = [str(name) for name in names]
-    if len(called) != count:
-        raise ValueError(f"there are {len(called)} names; expected {count}, one for each column")
-    if len(set(called)) < count:
-        twice = next(name for at, name in enumerate(called) if name in called[:at])
-        raise ValueError(f"the name {twice!r} comes twice; expected each once")
-    return called
 
 
 # ---- tables ------------------------------------------------------------------------------------
@@ -435,19 +384,20 @@ def _checked_weights(
     words = {name: _USUAL[kind] for name, kind in columns.items() if kind != "numbers"}
     if weight is None:
         return words
-    given = weight if isinstance(weight, Mapping) else dict.fromkeys(words, weight)
-    for name, each in given.items():
+    by_column = weight if isinstance(weight, Mapping) else dict.fromkeys(words, weight)
+    for name, each in by_column.items():
         if name not in words:
             hint = checks.nearest(name, words)
             raise ValueError(f"weight names {name!r}, which is no column of words{hint}")
         checks.choice("weight", each, WEIGHTS)
-    return words | dict(given)
+    return words | dict(by_column)
 
 
 def _columns_of(frame: Any, names: Sequence[str]) -> tuple[Ids, dict[str, Any]]:
     """The ids in the first column named, and the others as one narwhals Series each."""
     import narwhals.stable.v2 as nw
 
+    check_no_matrix(frame)
     _, _, batches = read_frame(frame, names)
     encoder, parts = Encoder(names[0]), []
     for ids, *others in batches:
@@ -475,8 +425,9 @@ def _check_any(learned: list[Any], constant: list[Any], min_count: int) -> None:
             ", ".join(map(repr, constant)),
         )
     if not learned:
+        least = f" that {min_count} rows share; expected others, or a smaller min_count"
+        shared = least if min_count > 1 else "; expected others"
         raise ValueError(
             f"nothing is left of the columns {', '.join(map(repr, constant))}: they say the same "
-            f"of every row, or nothing that {min_count} rows share; expected others, or a smaller "
-            "min_count"
+            f"of every row, or nothing{shared}"
         )

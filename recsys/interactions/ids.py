@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 from abc import ABC, abstractmethod
+from bisect import bisect_left
 from collections.abc import Hashable, Iterable, Iterator
 from typing import Any, ClassVar
 
@@ -23,6 +24,8 @@ from recsys.kernels import texts
 
 NAMED = 5  # unknown ids that an error lists
 _NEAR = 50  # ids that are compared letter by letter with an unknown one
+_MADE_ANEW = "_index", "_ascending", "_every_text", "_made"
+_SCALARS = str, bytes, int  # never several ids
 _WHOLE = {"string": "strings", "integer": "integers", "object": "objects that are neither"}
 
 
@@ -213,9 +216,7 @@ class Ids(ABC):
 
     def __getstate__(self) -> dict[str, Any]:
         # What finds rows is made anew where it is needed: it is larger than the ids.
-        return {
-            name: value for name, value in vars(self).items() if name not in ("_index", "_order")
-        }
+        return {name: value for name, value in vars(self).items() if name not in _MADE_ANEW}
 
     def __repr__(self) -> str:
         first = ", ".join(repr(self[row]) for row in range(min(3, len(self))))
@@ -223,12 +224,18 @@ class Ids(ABC):
 
     def as_given(self, wanted: Any) -> np.ndarray:
         """Ids as an array of objects; one without dimensions of a single id."""
-        single = isinstance(wanted, str | bytes) or not hasattr(wanted, "__iter__")
+        if isinstance(wanted, _SCALARS):
+            return np.array(wanted, object)
+        single = not hasattr(wanted, "__iter__")
         if single or (isinstance(wanted, Hashable) and self._is_one(wanted)):
             array = np.empty((), object)
             array[()] = wanted
             return array
         return as_objects(wanted, flat=False)
+
+    def labels(self, asked_for: Any) -> np.ndarray:
+        """Ids that were asked about, as answers show them: `as_given`, all integers as int64."""
+        return self.as_given(asked_for)
 
     def _is_one(self, wanted: Hashable) -> bool:
         """Whether something with elements, such as a tuple, is one id."""
@@ -266,6 +273,8 @@ class StringIds(Ids):
     """
 
     kind = "string"
+    _made = 0  # texts, one by one
+    _every_text: np.ndarray | None = None  # and None, for row -1
 
     def __init__(self, offsets: np.ndarray, letters: np.ndarray) -> None:
         ends = len(offsets) and offsets[0] == 0 and offsets[-1] == len(letters)
@@ -299,11 +308,19 @@ class StringIds(Ids):
         return {"offsets": self._offsets, "letters": self._letters}
 
     def take(self, rows: Any) -> np.ndarray:
-        rows = np.asarray(rows, np.int64)
-        if rows.size > len(self):  # most come more than once: each is made once
-            every = np.append(self.take(np.arange(len(self))), None)
-            return every[rows]  # the last, for -1, is None
-        return texts(self._offsets, self._letters, rows.reshape(-1)).reshape(rows.shape)
+        if not isinstance(rows, np.ndarray):
+            rows = np.asarray(rows, np.int64)
+        flat = rows.reshape(-1)
+        # All are made and kept, some 70 bytes each, once as many have been made one by one: a few
+        # lists of a large model cost neither that time nor that memory.
+        self._made += flat.size
+        if self._every_text is None and self._made > len(self):
+            rows_of_all = np.append(np.arange(len(self)), -1)
+            self._every_text = texts(self._offsets, self._letters, rows_of_all)
+        if self._every_text is not None:
+            return self._every_text.take(flat).reshape(rows.shape)
+        made = texts(self._offsets, self._letters, flat.astype(np.int64, copy=False))
+        return made.reshape(rows.shape)
 
     def _and(self, further: StringIds) -> StringIds:
         offsets = np.append(self._offsets, self._offsets[-1] + further._offsets[1:])
@@ -368,16 +385,24 @@ class IntegerIds(Ids):
         return {"integers": self._values}
 
     def take(self, rows: Any) -> np.ndarray:
-        rows = np.asarray(rows, np.int64)
+        if not isinstance(rows, np.ndarray):
+            rows = np.asarray(rows, np.int64)
         if not len(self):
             return np.full(rows.shape, -1)
         flat = rows.reshape(-1)
-        values = self._values[flat]
-        values[flat < 0] = -1
+        values = self._values.take(flat)
+        np.putmask(values, flat < 0, -1)
         return values.reshape(rows.shape)
 
+    def labels(self, asked_for: Any) -> np.ndarray:
+        if type(asked_for) is int:
+            return np.array(asked_for)
+        labels = self.as_given(asked_for)
+        integers = labels.size and all(isinstance(v, int | np.integer) for v in labels.reshape(-1))
+        return labels.astype(np.int64) if integers else labels
+
     def check_unique(self) -> None:
-        ordered = self._values[self._order]
+        ordered, _ = self._ascending
         twice = np.flatnonzero(ordered[1:] == ordered[:-1])
         if len(twice):
             raise ValueError(f"the id {ordered[twice[0]]} comes twice; expected each once")
@@ -389,11 +414,11 @@ class IntegerIds(Ids):
         return IntegerIds(np.append(self._values, further._values))
 
     def _single(self, wanted: Any) -> int | None:
-        if type(wanted) is not int or not -BELOW <= wanted < BELOW or not len(self):
+        if type(wanted) is not int:
             return None
-        at = min(int(np.searchsorted(self._values, wanted, sorter=self._order)), len(self) - 1)
-        row = self._order[at]
-        return int(row) if self._values[row] == wanted else None
+        ordered, rows = self._ascending
+        at = bisect_left(ordered.data, wanted)  # NumPy would make an array of the integer
+        return rows.item(at) if at < len(rows) and ordered.item(at) == wanted else None
 
     def _find(self, wanted: np.ndarray) -> np.ndarray:
         whole = np.array([is_integer(v) and -BELOW <= v < BELOW for v in wanted], bool)
@@ -401,14 +426,16 @@ class IntegerIds(Ids):
         if not len(self):
             return places
         values = wanted[whole].astype(np.int64)
-        at = np.searchsorted(self._values, values, sorter=self._order).clip(max=len(self) - 1)
-        rows = self._order[at]
-        places[whole] = np.where(self._values[rows] == values, rows, -1)
+        ordered, rows = self._ascending
+        at = ordered.searchsorted(values).clip(max=len(self) - 1)
+        places[whole] = np.where(ordered[at] == values, rows[at], -1)
         return places
 
     @functools.cached_property
-    def _order(self) -> np.ndarray:
-        return np.argsort(self._values, kind="stable")
+    def _ascending(self) -> tuple[np.ndarray, np.ndarray]:
+        """The integers in ascending order, and the row of each."""
+        rows = np.argsort(self._values, kind="stable")
+        return self._values[rows], rows
 
     def _nearest(self, value: Any) -> int | None:
         text = str(value).strip().removesuffix(".0")

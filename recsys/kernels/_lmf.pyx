@@ -17,7 +17,7 @@ def lmf_rows(const int64_t[::1] indptr, const int32_t[::1] indices, const real[:
              const real[::1] fixed_biases, real[:, ::1] solved, real[::1] biases,
              real[:, ::1] squares, real[::1] bias_squares, const uint64_t[::1] keys,
              double[::1] row_loss, *, int64_t negatives, double learning_rate,
-             double regularization, str isa, int num_threads):
+             double regularization, const real[:, ::1] means=None, str isa, int num_threads):
     """A step for each of the rows order[spans[0]:spans[-1]]."""
     cdef const native.recsys_table *table = get_table(isa, real is double)
     cdef native.recsys_lmf problem
@@ -33,6 +33,7 @@ def lmf_rows(const int64_t[::1] indptr, const int32_t[::1] indices, const real[:
     problem.biases = &biases[0]
     problem.squares = &squares[0, 0]
     problem.bias_squares = &bias_squares[0]
+    problem.means = &means[0, 0] if means is not None else NULL
     problem.keys = &keys[0]
     problem.columns = fixed.shape[0]
     problem.factors = solved.shape[1]

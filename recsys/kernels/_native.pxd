@@ -132,6 +132,7 @@ cdef extern from "recsys.h" nogil:
         void *biases
         void *squares
         void *bias_squares
+        const void *means
         const uint64_t *keys
         int64_t columns
         int64_t factors

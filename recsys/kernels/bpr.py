@@ -211,11 +211,16 @@ class PairwiseFoldIn:
         key: int,
         epochs: int,
         *,
+        means: np.ndarray | None = None,
         weights: np.ndarray | None = None,
         num_threads: int = 0,
     ) -> np.ndarray:
-        """x after so many epochs from zero, (users, f)."""
-        x = padded(np.zeros((liked.shape[0], self._options["factors"]), self._y.dtype))
+        """x after so many epochs, (users, f), from `means`, (users, f), to which regularization
+        draws; None: from zero."""
+        factors = self._options["factors"]
+        shape = liked.shape[0], factors
+        x = padded(np.zeros(shape, self._y.dtype) if means is None else means)
+        drawn_to: dict[str, Any] = {} if means is None else {"x_mean": padded(means)}
         grid = make_grid(liked.indptr, liked.indices, np.ones(len(self._y)), weights, bands=1)
         [cells] = grid.threads_cells()
         for number in range(epochs):
@@ -223,10 +228,10 @@ class PairwiseFoldIn:
                 x, self._y, self._b, grid.users, grid.items, grid.values, cells,
                 np.empty((len(cells), 4)), rate=rates.learning, reg_user=rates.user,
                 reg_positive=rates.positive, reg_negative=rates.negative,
-                key=epoch_key(key, number), **self._options, isa=current_isa(),
+                key=epoch_key(key, number), **self._options, **drawn_to, isa=current_isa(),
                 num_threads=resolve_num_threads(num_threads),
             )  # fmt: skip
-        return np.ascontiguousarray(x[:, : self._options["factors"]])
+        return np.ascontiguousarray(x[:, :factors])
 
 
 def _options(

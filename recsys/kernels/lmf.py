@@ -125,6 +125,7 @@ def lmf_half_sweep(
     *,
     learning_rate: float,
     regularization: float,
+    means: np.ndarray | None = None,
     num_threads: int = 0,
 ) -> float:
     """A step of AdaGrad for every row of `side`, written to `solved`; see reference.lmf.lmf_rows.
@@ -140,6 +141,8 @@ def lmf_half_sweep(
     keys : (rows,) uint64
         Of what is drawn for each row.
     learning_rate, regularization : float
+    means : (rows, f) array of the same dtype, C-contiguous, optional
+        What regularization draws rows to. None: to zero.
     num_threads : int
         0: all that are available. The result is the same for any number.
 
@@ -155,6 +158,6 @@ def lmf_half_sweep(
         _lmf.lmf_rows(
             side.indptr, side.indices, side.confidence, side.order, spans, *fixed, *solved,
             keys, row_loss, negatives=side.negatives, learning_rate=learning_rate,
-            regularization=regularization, isa=current_isa(), num_threads=threads,
+            regularization=regularization, means=means, isa=current_isa(), num_threads=threads,
         )  # fmt: skip
     return float(row_loss.sum())

@@ -71,7 +71,8 @@ class AlternatingIteration(Iteration):
 
 def check_alternating(model: Any) -> np.dtype:
     """Check the parameters that all models trained by alternation have; returns the dtype."""
-    checks.flag("bias", model.bias)
+    if model.bias is not None:
+        checks.flag("bias", model.bias)
     checks.flag("nonnegative", model.nonnegative)
     checks.choice("solver", model.solver, tuple(SOLVERS))
     checks.integer("cg_steps", model.cg_steps, 1)
@@ -107,34 +108,36 @@ class AlternatingTrainer:
         self.model, self.shape, self.dtype = model, counts.shape, counts.dtype
         self.entries = counts.nnz
         signed = model._signed(counts)
-        self.weights: Weights = model._weights_for(signed)
-        self.mean = model._mean_target(signed, self.weights.unobserved) if model.bias else 0.0
+        self.weights: Weights
+        self.weights, self.bias = model._chosen_for(signed)
         lambda_, nu, w0 = self.weights
+        self.mean = model._mean_target(signed, w0)
         self.sides = kernels.make_sides(signed, lambda_, nu, w0, model._ratings)
         # As they are now: what a callback sets is checked at the next fit
         self.solver = NONNEGATIVE if model.nonnegative else SOLVERS[model.solver]
-        self.options = {
-            "mean": self.mean,
-            "cg_steps": model.cg_steps,
-            "num_threads": model.num_threads,
-        }
+        self.options = {"cg_steps": model.cg_steps, "num_threads": model.num_threads}
         self.retried = self.jittered = 0
-        self._log_paths()
 
     def start(self, continues: bool, features: Mapping[str, Matched]) -> None:
         model = self.model
         check_room(model, self.shape, self.dtype, gramian=True)
+        if continues:
+            self.bias = model._in_effect("bias")
+        if not self.bias:
+            self.mean = 0.0
+        self.options["mean"] = self.mean
+        self._log_paths()
         random = None if continues else checks.random_generator(model.random_state)
         spectral = random is not None and model.init == "spectral"
         users, items, *biases = start(
-            model, self.shape, self.dtype, random, draws_users=not spectral
+            model, self.shape, self.dtype, random, (self.bias, self.bias), draws_users=not spectral
         )
         if spectral:
-            found = kernels.spectral_start(
+            rank = kernels.spectral_start(
                 self.sides, users, items, mean=self.mean, num_threads=model.num_threads
             )
-            rest = self.shape[1], model.factors - found  # for which there is no singular vector
-            items[:, found:] = drawn(random, rest, model, self.dtype)
+            rest = self.shape[1], model.factors - rank  # for which there is no singular vector
+            items[:, rank:] = drawn(random, rest, model, self.dtype)
         if model.nonnegative and random is not None:
             for factors in (users, items):
                 np.abs(factors, out=factors)
@@ -167,7 +170,7 @@ class AlternatingTrainer:
         if self.spare is None:
             self.spare = self.current.like()
             self.workspace = kernels.Workspace.of(
-                self.sides, self.model.factors, self.model.bias, self.dtype
+                self.sides, self.model.factors, self.bias, self.dtype
             )
         seconds = {"user_seconds": 0.0, "item_seconds": 0.0, "feature_seconds": 0.0}
         momentum, weight, taken_back = self.momentum, 0.0, False
@@ -245,14 +248,14 @@ class AlternatingTrainer:
             return
         steps = model.cg_steps if self.solver.starts else 0
         for noun, side in zip(("users", "items"), self.sides, strict=True):
-            paths = kernels.row_paths(side, model.factors + model.bias, steps)
+            paths = kernels.row_paths(side, model.factors + self.bias, steps)
             counted = ", ".join(f"{count:,} {path}" for path, count in paths.items())
             model._log("solves %s by %s: %s", noun, model.solver, counted)
 
     def _say_if_vanished(self) -> None:
         """Ratings may all be their mean and need no factors; counts need some."""
         model, factors = self.model, self.current.items.factors
-        if model._ratings or model.bias or not model.iterations:
+        if model._ratings or self.bias or not model.iterations:
             return
         largest = max(factors.max(), -factors.min())
         if largest < _VANISHED and model._in_effect("regularization") != model.regularization:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +22,14 @@ if TYPE_CHECKING:
 
 LOSSES = ("bpr", "warp")
 SAMPLERS = ("uniform", "popular", "adaptive", "hard")
-# What None stands for; docs/defaults.md has the experiment. WARP looks for items that violate, so
+# What None stands for; docs/defaults.md has what it loses. WARP looks for items that violate, so
 # that one of them does, and its steps stay large, so that they are to be smaller.
-_BY_LOSS: dict[str, dict[str, Any]] = {
-    "bpr": {"learning_rate": 0.02, "regularization": 0.007, "negatives": 10},
-    "warp": {"learning_rate": 0.01, "regularization": 0.03, "negatives": 1},
+_BY_LOSS: dict[str, dict[str, float]] = {
+    "bpr": {"learning_rate": 0.02, "regularization": 0.015},
+    "warp": {"learning_rate": 0.02, "regularization": 0.1},
 }
+# Where a larger share of the cells is liked, what scores high and is not is too often what will be.
+_SPARSE = 0.005
 
 # Steps of training, so that newcomers are measured by what the items were learned for.
 _FOLD_IN_EPOCHS = 30
@@ -84,18 +87,20 @@ class BPR(FactorModel):
     factors : int, default 64
         Number of latent factors f, at least 1.
     learning_rate : float or None, default None
-        eta > 0 of the first epoch. None: 0.02 for "bpr", 0.01 for "warp", whose steps stay large.
+        eta > 0 of the first epoch. None: 0.02.
     regularization : float, (float, float, float) or None, default None
-        lambda >= 0; three of them are lambda_u, lambda_i and lambda_j. None: 0.007 for "bpr",
-        0.03 for "warp".
+        lambda >= 0; three of them are lambda_u, lambda_i and lambda_j. None: 0.015 for "bpr",
+        0.1 for "warp", whose steps stay large.
     epochs : int, default 50
         Epochs a call of `fit` makes; 0 stops at the initial factors.
     negatives : int or None, default None
         Steps for each liked entry in an epoch, each with an item j of its own; time grows with it.
-        None: 10 for "bpr", 1 for "warp", which looks for items that matter.
+        None: 10 for "bpr", or 5 of "hard" ones; 1 for "warp", which looks for items that matter.
     loss : {"bpr", "warp"}, default "bpr"
-    sampler : {"uniform", "popular", "adaptive", "hard"}, default "uniform"
-        How an item j is drawn; one that the user likes is drawn again, 15 times at most.
+    sampler : {"uniform", "popular", "adaptive", "hard"} or None, default None
+        How an item j is drawn; one that the user likes is drawn again, 15 times at most. None:
+        "hard" for "bpr" where fewer than .5 % of the cells are liked, else "uniform". (Where more
+        are, an item that scores high though it is not liked is often one that will be.)
 
         - "uniform": every item alike.
         - "popular": by the number of its likes to the power `popularity_exponent`.
@@ -190,7 +195,7 @@ class BPR(FactorModel):
         epochs: int = 50,
         negatives: int | None = None,
         loss: str = "bpr",
-        sampler: str = "uniform",
+        sampler: str | None = None,
         popularity_exponent: float = 0.75,
         adaptive_share: float = 0.1,
         hard_candidates: int = 5,
@@ -238,7 +243,8 @@ class BPR(FactorModel):
         checks.choice("loss", self.loss, LOSSES)
         self._regularizations()
         checks.integer("negatives", self._in_effect("negatives"), 1)
-        checks.choice("sampler", self.sampler, SAMPLERS)
+        if self.sampler is not None:
+            checks.choice("sampler", self.sampler, SAMPLERS)
         if self.loss == "warp" and self.sampler in ("adaptive", "hard"):
             raise ValueError(
                 f"loss='warp' looks for hard items itself; got sampler={self.sampler!r}, expected "
@@ -256,8 +262,29 @@ class BPR(FactorModel):
 
     def _in_effect(self, name: str) -> Any:
         checks.choice("loss", self.loss, LOSSES)
+        if name in ("sampler", "negatives"):
+            return self._drawn_among(self._density())[name]
         value = getattr(self, name)
         return _BY_LOSS[self.loss].get(name) if value is None else value
+
+    def _chosen_on(self, counts: sparse.csr_array) -> Mapping[str, Any]:
+        return self._drawn_among(_density(_liked(counts)))
+
+    def _drawn_among(self, density: float) -> dict[str, Any]:
+        """Sampler and negatives where this share of the cells is liked."""
+        sampler, negatives = self.sampler, self.negatives
+        if sampler is None:
+            sampler = "hard" if self.loss == "bpr" and density < _SPARSE else "uniform"
+        if negatives is None:
+            negatives = 1 if self.loss == "warp" else 5 if sampler == "hard" else 10
+        return {"sampler": sampler, "negatives": negatives}
+
+    def _density(self) -> float:
+        """The share of cells that is liked in what the model remembers; 1 if it does nothing."""
+        matrix = self._training_matrix
+        if matrix is None or matrix.data is None:
+            return 1.0
+        return _share(int(np.count_nonzero(matrix.data > 0)), matrix.shape)
 
     def _regularizations(self) -> tuple[float, float, float]:
         value = self._in_effect("regularization")
@@ -278,13 +305,24 @@ class BPR(FactorModel):
         return False, self.item_bias
 
     def _trainer(self, counts: sparse.csr_array) -> GradientTrainer:
-        return GradientTrainer(self, _liked(counts))
+        liked = _liked(counts)
+        density = _density(liked)
+        self._log(
+            "draws items by sampler=%r, negatives=%d: %.3g %% of the cells are liked",
+            *self._drawn_among(density).values(),
+            100 * density,
+        )
+        return GradientTrainer(self, liked)
 
     def _engine(self, entries: sparse.csr_array, start: Start) -> PairwiseSGD:
+        return self._engine_among(_density(entries), entries, start)
+
+    def _engine_among(self, density: float, entries: sparse.csr_array, start: Start) -> PairwiseSGD:
+        """Takes steps for entries of a matrix of which this share is liked."""
         weights = None
         if self.weighted:
             weights = (entries.data / entries.data.mean()).astype(entries.dtype)
-        options = self._drawing(_popularity(entries))
+        options = self._drawing(density, _popularity(entries))
         return PairwiseSGD(entries, *start, weights=weights, bands=bands(self), **options)
 
     def _epoch(self, engine: PairwiseSGD, rate: float, key: int) -> tuple[float, dict[str, Any]]:
@@ -293,7 +331,7 @@ class BPR(FactorModel):
         return sums.loss / steps, {"correct": sums.correct / steps, "skipped": sums.skipped}
 
     def _doubts(self, last: dict[str, Any], entries: sparse.csr_array) -> str | None:
-        steps = entries.nnz * self._in_effect("negatives")
+        steps = entries.nnz * self._drawn_among(_density(entries))["negatives"]
         if last["skipped"] <= _SKIPPED * steps:
             return None
         return (
@@ -302,24 +340,25 @@ class BPR(FactorModel):
             "dense matrix, or one of ratings? Keep only what users chose themselves"
         )
 
-    def _drawing(self, popularity: np.ndarray) -> dict[str, Any]:
+    def _drawing(self, density: float, popularity: np.ndarray) -> dict[str, Any]:
         """How items, of so many likes in training, are drawn to be compared with liked ones."""
-        options: dict[str, Any] = {
-            "negatives": self._in_effect("negatives"),
-            "margin": self.margin,
-        }
-        if self.sampler == "popular":
+        drawn = self._drawn_among(density)
+        sampler = drawn["sampler"]
+        options: dict[str, Any] = {"negatives": drawn["negatives"], "margin": self.margin}
+        if sampler == "popular":
             options["chances"] = (popularity / popularity.max()) ** self.popularity_exponent
-        elif self.sampler == "adaptive":
+        elif sampler == "adaptive":
             options["adaptive_share"] = self.adaptive_share
-        elif self.sampler == "hard":
+        elif sampler == "hard":
             options["candidates"] = self.hard_candidates
         if self.loss == "warp":
             options["candidates"] = self.max_trials
             options["rank_weights"] = _rank_weights(len(popularity), self.max_trials)
         return options
 
-    def _folded(self, rows: sparse.csr_array) -> tuple[np.ndarray, np.ndarray | None]:
+    def _folded(
+        self, rows: sparse.csr_array, prior: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray | None]:
         dtype = self._check_parameters()
         engine, mean = self._once(
             f"fold-in by {self!r}", self._item_factors, lambda: self._fold_in_engine(dtype)
@@ -332,6 +371,7 @@ class BPR(FactorModel):
             Rates(rate, *self._regularizations()),
             _FOLD_IN_KEY,
             _FOLD_IN_EPOCHS,
+            means=None if prior is None else prior.astype(dtype),
             weights=weights,
             num_threads=self.num_threads,
         )
@@ -349,8 +389,8 @@ class BPR(FactorModel):
             return
         users = touched[0]
         start = Start(self._user_factors[users], self._item_factors, None, self._item_biases)
-        engine, done = self._engine(liked, start), len(self._history)
         known = _liked(counts)
+        engine, done = self._engine_among(_density(known), liked, start), len(self._history)
         engine.draw_to(
             drawn_to(features.expected_of(self, "users", users), np.diff(known.indptr)[users]),
             drawn_to(features.expected_of(self, "items"), _popularity(known)),
@@ -382,7 +422,15 @@ class BPR(FactorModel):
             liked = _liked(remembered.counts(dtype))
             popularity, mean = _popularity(liked), float(liked.data.mean())
         biases = None if biases is None else np.asarray(biases, dtype)
-        return PairwiseFoldIn(items, biases, **self._drawing(popularity)), mean
+        return PairwiseFoldIn(items, biases, **self._drawing(self._density(), popularity)), mean
+
+
+def _density(liked: sparse.csr_array) -> float:
+    return _share(liked.nnz, liked.shape)
+
+
+def _share(count: int, shape: tuple[int, int]) -> float:
+    return count / max(shape[0] * shape[1], 1)
 
 
 def _popularity(liked: sparse.csr_array) -> np.ndarray:

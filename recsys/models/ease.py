@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recsys import checks, csr, kernels, memory
+from recsys.models import item_weights
 from recsys.models.in_file import Saved
 from recsys.models.item_weights import ItemWeights, check_liked, liked, nonzero, shape_in_file
+from recsys.models.model import Model
 from recsys.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ def _by_users(shape: tuple[int, int]) -> bool:
     return 4 * shape[0] <= 3 * shape[1]
 
 
-class EASE(ItemWeights):
+class EASE(Model):
     """Embarrassingly shallow autoencoder: a linear model of items on items, in closed form.
 
     With X the matrix of users x items, 1 where a user has an item, the weights minimize
@@ -76,7 +78,17 @@ class EASE(ItemWeights):
     array([1], dtype=int32)
     """
 
-    _votes: np.ndarray | None
+    # Written as functions of a model, which a class takes for its methods
+    fit = item_weights.fit
+    partial_fit = item_weights.partial_fit
+    explain = item_weights.explain
+    _known_shape = item_weights.known_shape
+    _lists = item_weights.lists
+    _pair_scores = item_weights.pair_scores
+    _similar = item_weights.similar
+    _with_history = item_weights.with_history
+    _missed_without_history = item_weights.MISSED_WITHOUT_HISTORY
+    _weights: ItemWeights | None = None
 
     def __init__(
         self,
@@ -95,11 +107,11 @@ class EASE(ItemWeights):
     def item_weights(self) -> np.ndarray:
         """B, n_items x n_items: what item i of a history adds to the score of item j; read-only."""
         self._known_shape()
-        view = self._votes.view()
+        view = self._weights.votes.view()
         view.flags.writeable = False
         return view
 
-    def _learned(self, counts: sparse.csr_array, show_progress: bool) -> tuple[dict[str, Any], str]:
+    def _learned(self, counts: sparse.csr_array, show_progress: bool) -> tuple[ItemWeights, str]:
         x = nonzero(self._as_history(counts))
         check_liked(x, counts)
         by_users = _by_users(x.shape)
@@ -116,7 +128,7 @@ class EASE(ItemWeights):
         diagonal = p.diagonal().copy()
         p /= -diagonal
         np.fill_diagonal(p, 0)
-        return {"_votes": p, "_shape": counts.shape}, f"{p.size:,} weights, off by {off:.1g},"
+        return ItemWeights(p, counts.shape), f"{p.size:,} weights, off by {off:.1g},"
 
     def _say_costs(self, shape: tuple[int, int]) -> None:
         """Memory and time to the log; MemoryError where there is less."""
@@ -191,11 +203,8 @@ class EASE(ItemWeights):
     def _as_history(self, counts: sparse.csr_array) -> sparse.csr_array:
         return liked(counts, self.weighted)
 
-    def _similar_rows(self, items: np.ndarray) -> np.ndarray:
-        return np.ascontiguousarray(self._votes[:, items].T)
-
     def _to_file(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        return {"shape": self._known_shape()}, {"item_weights": self._votes}
+        return {"shape": self._known_shape()}, {"item_weights": self._weights.votes}
 
     def _from_file(self, saved: Saved) -> dict[str, Any]:
         weights = saved.arrays["item_weights"]
@@ -203,7 +212,7 @@ class EASE(ItemWeights):
         whole = checks.factor_matrix("item_weights", weights, checks.floating_dtype(self.dtype))
         if whole.shape[1] != shape[1]:
             raise ValueError(f"item_weights has shape {whole.shape}; expected a square")
-        return {"_votes": whole, "_shape": shape}
+        return {"_weights": ItemWeights(whole, shape)}
 
     def _check_parameters(self) -> np.dtype:
         checks.number("regularization", self.regularization, above=0)

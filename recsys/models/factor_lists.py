@@ -36,25 +36,17 @@ def lists(
     ordered = choice.among is None and model._topk is kernels.topk
     order = norm_order(model, len(users)) if ordered else None
 
+    limits = {"skip": skip, "banned": choice.banned, "num_threads": model.num_threads}
+
     def best(queries: np.ndarray, biases: np.ndarray | None, **rows: Any) -> Lists:
         lists, scores = model._topk(
-            queries,
-            items,
-            N,
-            among=choice.among,
-            order=order,
-            skip=skip,
-            banned=choice.banned,
-            num_threads=model.num_threads,
-            **rows,
+            queries, items, N, among=choice.among, order=order, **limits, **rows
         )
         if model._boost > 1:
 
             def of_new(new: np.ndarray) -> Lists:
-                return model._topk(
-                    queries, model._once("plain", items, lambda: _scored(model)), N, among=new,
-                    skip=skip, banned=choice.banned, num_threads=model.num_threads, **rows,
-                )  # fmt: skip
+                plain = model._once("plain", items, lambda: _scored(model))
+                return model._topk(queries, plain, N, among=new, **limits, **rows)
 
             new = model._features["items"].rows
             lists, scores = boost.mended((lists, scores), new, model._boost, of_new, choice.among)

@@ -12,6 +12,7 @@ import numpy as np
 
 from recsys import checks, csr, kernels
 from recsys.interactions import Features
+from recsys.interactions.read_only import read_only
 from recsys.models import (
     factor_file,
     factor_lists,
@@ -22,15 +23,14 @@ from recsys.models import (
     reach,
     scoring,
     similar,
-    strangers,
     training,
 )
 from recsys.models import feature_answers as by_features
 from recsys.models.feature_methods import both_or_factors
 from recsys.models.in_file import Saved
 from recsys.models.meaning import as_ratings
-from recsys.models.model import Lists, Model, read_only
-from recsys.models.selection import Choice, scored_pairs
+from recsys.models.model import Lists, Model
+from recsys.models.selection import Choice
 from recsys.models.training import Callback, NotFittedError, Trainer
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class FactorModel(Model):
     _mean: float = 0.0
     _topk = staticmethod(kernels.topk)  # another one where an index answers
     _ratings: ClassVar[bool] = False  # whether entries are ratings: later ones replace earlier ones
-    _takes_prior: ClassVar[bool] = False  # whether single rows are learned by both
+    _learns_items: ClassVar[bool] = False  # whether single ones are learned by entries
     _learns_features: ClassVar[bool] = False  # whether training goes by features
     _rounds: ClassVar[int] = 1  # of a day's events
     _fitted_names: ClassVar[tuple[str, ...]] = ()  # parameters of what is minimized
@@ -67,7 +67,6 @@ class FactorModel(Model):
     _learned_besides: ClassVar[tuple[str, ...]] = ()  # what else belongs to rows, see `_placed`
 
     # Written as functions of a model, which a class takes for its methods
-    similar_items = similar.similar_items
     similar_users = similar.similar_users
     recommend_users = reach.recommend_users
     fold_in_items = feature_methods.fold_in_items
@@ -78,6 +77,7 @@ class FactorModel(Model):
     item_feature_factors = property(feature_methods.item_feature_factors)
     user_feature_factors = property(feature_methods.user_feature_factors)
     feature_regularization_ = property(feature_methods.feature_regularization_)
+    _pair_scores = scoring.pair_scores
     _similar = scoring.nearest
 
     def fit(
@@ -119,7 +119,8 @@ class FactorModel(Model):
         patience, min_gain : int, optional; float, default 0.0
             Stop after so many validations in a row without a gain: by more than `min_gain` times
             the value that was the last gain. The model is then that of the best one, however it
-            ends, see `best_iteration`. None: validation is in `history`, and changes nothing.
+            ends, see `best_iteration`. A warning is logged where the iterations are too few for
+            that. None: validation is in `history`, and changes nothing.
         validate_every : int, default 5
             Validate after each so-many-th iteration, and after the last.
         callback : callable, optional
@@ -251,37 +252,6 @@ class FactorModel(Model):
         """What every score has in common beside the biases; 0 where there is no such thing."""
         return self._mean
 
-    def score(self, users: Any, items: Any = None, *, unknown: str = "error") -> np.ndarray:
-        """x_u . y_i, and mean + b_u + b_i if there are biases, for pairs of users and items.
-
-        Parameters
-        ----------
-        users, items : int or arrays of int
-            Row and column numbers of the training matrix, or ids, broadcast against each other:
-            two arrays of length n give n scores, ``score(users[:, None], items)`` all pairs.
-        unknown : {"error", "skip", "popular"}, default "error"
-            Of unknown ones the score is NaN, or with "popular", of known items, their users.
-
-        Returns
-        -------
-        ndarray of the model's dtype, of the broadcast shape
-
-        Raises
-        ------
-        NotFittedError, IndexError, TypeError, ValueError
-            As in `recommend`; ValueError also where the shapes do not broadcast.
-        """
-        vocabulary = self._vocabulary()
-        if strangers.check(unknown):
-            return strangers.scores(self, users, items, unknown)
-        users = ids.to_rows(vocabulary, "users", users, "users")
-        items = ids.to_rows(vocabulary, "items", items, "items")
-
-        rows, columns = scored_pairs(users, items, self._known_shape())
-        return scoring.pair_scores(self, rows.reshape(-1), columns.reshape(-1)).reshape(rows.shape)[
-            ()
-        ]
-
     def fold_in(
         self, user_items: Any = None, *, user_features: Features | None = None
     ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
@@ -291,16 +261,17 @@ class FactorModel(Model):
         Stores nothing; what a user gets does not depend on the others. Models by least squares and
         `ExplicitSGD` solve each row exactly, whatever `solver` is. `BPR` makes 30 epochs of its
         steps for x_u alone, from zero, at the first learning rate. `LogisticMF` takes `iterations`
-        steps from zero factors and the mean of the users' biases.
+        steps from zero factors and the mean of the users' biases. With features these two begin
+        at what is expected by them.
 
         Parameters
         ----------
         user_items : scipy sparse matrix or array, n x n_items, or Interactions
             Counts, one row a user, as in `fit`; of Interactions in the order of their users.
         user_features : Features, optional
-            Of a model fitted with such: what is known of the users, without entries or, by least
-            squares, beside them. Then ``lambda_u |x_u - m_u|^2`` takes the place of
-            ``lambda_u |x_u|^2``, m_u being what is expected by the features.
+            Of a model fitted with such: what is known of the users, without entries or beside
+            them. Then ``lambda_u |x_u - m_u|^2`` takes the place of ``lambda_u |x_u|^2``, m_u being
+            what is expected by the features.
 
         Returns
         -------
@@ -354,8 +325,11 @@ class FactorModel(Model):
             for name, (array, rows) in known.items()
         }
 
-    def _folded(self, rows: sparse.csr_array) -> tuple[np.ndarray, np.ndarray | None]:
-        """Factors, and biases if the model has them, of users with these entries."""
+    def _folded(
+        self, rows: sparse.csr_array, prior: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Factors, and biases if the model has them, of users with these entries; drawn to
+        `prior`, biases as one more column, which those without entries get."""
         raise TypeError(f"{type(self).__name__} cannot fold in users: pass fold_in=False")
 
     # ---- files ---------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from recsys import csr
+from recsys import checks, csr
 from recsys.interactions import Features, Ids, Interactions
 from recsys.models import growth, ids
 from recsys.models.features import (
@@ -58,7 +58,7 @@ def folded(model: Any, side: str, given: Any, entries: Any = None) -> Solved:
     rows = checked(model, side, given)
     if entries is None:
         return expected(of_side(model, side), rows, model)
-    check_takes_both(model)
+    check_takes_both(model, side)
     if isinstance(entries, Interactions) and model._ids is not None:
         rows = _of_ids(given, entries.users if side == "users" else entries.items, side)
     entries = ids.newcomers_entries(model._vocabulary(), side, entries)
@@ -68,7 +68,12 @@ def folded(model: Any, side: str, given: Any, entries: Any = None) -> Solved:
             f"{name_of(side)} have {rows.shape[0]} rows, and there are entries of {count} {side}; "
             "expected as many"
         )
-    return as_fitted(model)._solved_near(side, entries, prior(model, side, rows))
+    learner, means = as_fitted(model), prior(model, side, rows)
+    if side == "items":
+        return learner._new_items(entries, means)
+    counts = csr.canonical(entries, learner._check_parameters(), may_be_empty=True)
+    checks.columns("user_items", counts.shape, model._known_shape()[1], "items")
+    return learner._folded(counts, means)
 
 
 def checked(model: Any, side: str, given: Any) -> sparse.csr_array:
@@ -84,14 +89,15 @@ def prior(model: Any, side: str, rows: sparse.csr_array) -> np.ndarray:
     return of_side(model, side).ridge.mean(rows).astype(np.float64)
 
 
-def check_takes_both(model: Any) -> None:
+def check_takes_both(model: Any, side: str) -> None:
     """Whether a model can draw what entries say to what features say."""
-    if not model._takes_prior:
+    if side == "items" and not model._learns_items:
         raise TypeError(
-            f"{type(model).__name__} learns single rows by their entries or by their features, and "
-            "not by both: pass one of them"
+            f"{type(model).__name__} learns single items by their features alone: leave out their "
+            "entries, or pass these to partial_fit(events)"
         )
-    if not as_fitted(model)._weights().regularization:
+    lambda_ = as_fitted(model)._in_effect("regularization")  # None: chosen from the data, above 0
+    if lambda_ is not None and not np.ravel(lambda_)[0]:  # the first one is that of users
         raise ValueError(
             "regularization=0 gives features no weight beside entries: pass one of them"
         )
@@ -110,11 +116,16 @@ def _of_ids(given: Features, wanted: Ids, side: str) -> sparse.csr_array:
 
 def rows_of(model: Any, side: str, who: Any, given: Any) -> sparse.csr_array:
     """The features of each of `who`, in that order."""
-    matrix = checked(model, side, given)
+    matrix, count = checked(model, side, given), np.size(who)
     if model._ids is not None and given.ids is not None:
         listed = model._ids.side(side).as_given(who).reshape(-1)
-        return csr.take_rows(matrix, given.ids.rows(listed, side))
-    count = np.size(who)
+        rows = given.ids.find(listed, side)
+        if (rows < 0).any():
+            raise ValueError(
+                f"{name_of(side)} have no row of {listed[int(np.argmin(rows))]!r}; expected one "
+                f"for each of the {count} {side}"
+            )
+        return csr.take_rows(matrix, rows)
     if matrix.shape[0] != count:
         raise ValueError(
             f"{name_of(side)} have {matrix.shape[0]} rows; expected one for each of the {count} "

@@ -165,8 +165,10 @@ def physical_memory() -> int | None:
 def _check_can(model: Any) -> None:
     if getattr(model, "nonnegative", False):
         raise ValueError(
-            "nonnegative=True cannot be fitted with features, as what they give may be negative: "
-            "leave out one of the two"
+            "nonnegative=True cannot be fitted with features: what these expect may be negative, "
+            "and cut off at zero it would be explained by no feature. Leave out one of the two, or "
+            "give them to the trained model, set_params(nonnegative=False, "
+            f"{model._iterations_name}=0).fit(..., warm_start=True)"
         )
     times = getattr(model, model._iterations_name)
     lambda_ = model._in_effect("regularization")  # None: chosen from the data, above 0

@@ -133,7 +133,7 @@ def with_history(
         return users, user_items
     if user_items is None or not newcomers:
         rows = vocabulary.users.rows(users, "users")
-        return rows, in_rows(user_items, vocabulary.users, vocabulary.items)
+        return rows, known_entries(vocabulary, user_items)
     if isinstance(user_items, Interactions):
         rows = user_items.users.rows(users, "users")
         entries = newcomers_entries(vocabulary, "users", user_items)
@@ -156,8 +156,8 @@ def newcomers_entries(vocabulary: Vocabulary | None, side: str, entries: Any) ->
 
 
 def known_entries(vocabulary: Vocabulary | None, user_items: Any) -> Any:
-    """A matrix of entries of the model's users and items."""
-    if vocabulary is None:
+    """A matrix of entries of the model's users and items; None stays None."""
+    if vocabulary is None or user_items is None:
         return user_items
     return in_rows(user_items, vocabulary.users, vocabulary.items)
 
@@ -258,11 +258,7 @@ def to_ids(
     caller named them, on `of_side`."""
     if vocabulary is None:
         return lists
-    ids = vocabulary.side(of_side)
-    whose = ids.as_given(owners)
-    if ids.kind == "integer":
-        whose = integers_where_all_are(whose)
-    return _named(vocabulary, side, lists, of_side, whose)
+    return _named(vocabulary, side, lists, of_side, vocabulary.side(of_side).labels(owners))
 
 
 def named_lists(
@@ -300,16 +296,11 @@ def to_item_ids(vocabulary: Vocabulary | None, rows: np.ndarray) -> np.ndarray:
 def _named(
     vocabulary: Vocabulary, side: str, lists: Lists, of_side: str, whose: np.ndarray
 ) -> IdLists:
-    places = of_side == "items", side == "items"
-    owner, listed = (vocabulary.names[place] for place in places)
-    names = owner, listed if side != of_side else f"similar_{listed}"
-    types = vocabulary.types and (vocabulary.types[places[0]], vocabulary.types[places[1]])
+    names, types = vocabulary.names, vocabulary.types
+    if side == of_side:
+        at = side == "items"
+        names, types = (names[at], f"similar_{names[at]}"), types and (types[at], types[at])
+    elif side == "users":
+        names, types = names[::-1], types and types[::-1]
     ids = vocabulary.side(side).take(lists[0])
     return IdLists(ids, lists[1], whose, names, vocabulary.frame_kind, types=types)
-
-
-def integers_where_all_are(ids: np.ndarray) -> np.ndarray:
-    """Ids that are all integers, in an array of objects, as an array of int64."""
-    if ids.size and all(isinstance(each, int | np.integer) for each in ids.reshape(-1)):
-        return ids.astype(np.int64)
-    return ids

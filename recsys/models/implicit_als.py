@@ -16,8 +16,8 @@ from recsys.models.in_file import Saved
 from recsys.models.least_squares import LeastSquaresModel, as_factors
 from recsys.models.selection import one_history
 from recsys.models.training import NotFittedError
-from recsys.models.trial import times, tried
-from recsys.models.weights import Parameters, Weights
+from recsys.models.trial import NOTHING, Tried, times, tried
+from recsys.models.weights import Parameters, Weights, mean_preference
 from recsys.models.weights import from_file as weights_from_file
 
 if TYPE_CHECKING:
@@ -82,10 +82,12 @@ class ImplicitALS(LeastSquaresModel):
         n_users)^nu``, n the number of entries of the row or column. 0 is plain lambda; 1, with a
         small w0 and lambda, is the setting of Rendle et al. None: 0 where `regularization` is
         given, and else 1.
-    bias : bool, default False
+    bias : bool or None, default None
         Learn biases too: scores are ``mean + b_u + b_i + x_u . y_i`` in **all** cells, mean being
         that of p_ui weighted by w_ui, and ``lambda_u b_u^2``, ``lambda_i b_i^2`` are added. What
         all users or items have in common then needs no factor; a fit takes about a tenth longer.
+        None: where lambda, w0 and nu are chosen from the data and biases turn out far better, see
+        Notes; a model that goes on by ``warm_start`` keeps what it has.
     solver : {"cholesky", "cg"}, default "cholesky"
         Solve rows exactly, or by `cg_steps` steps of conjugate gradients from their last values.
     cg_steps : int, default 3
@@ -127,7 +129,7 @@ class ImplicitALS(LeastSquaresModel):
         X and Y, read-only; may be assigned.
     user_biases, item_biases : ndarray, shapes (n_users,) and (n_items,), or None
     mean : float
-        b_u, b_i and the mean of a model with `bias`; None and 0.0 without.
+        b_u, b_i and the mean of a model with biases; None and 0.0 without.
     regularization_, regularization_exponent_, unobserved_weight_ : float
         lambda, nu and w0 that the model has: given, or chosen by the last `fit`.
     history : list of AlternatingIteration
@@ -143,7 +145,8 @@ class ImplicitALS(LeastSquaresModel):
     measured by the noise. `recsys.models.weights` has it in full, also for a w0 or nu that is
     given. Where neither is, and there are 5,000 entries, small models of a sample of 40,000 are
     compared first: w0 is divided by 8, or lambda half as large again, where that makes their
-    NDCG@20 at least 3 % better (`recsys.models.trial`; some tenths of a second). Each `fit` chooses
+    NDCG@20 at least 3 % better (`recsys.models.trial`; some tenths of a second). With ``bias=None``
+    one more has biases, and so has the model if that is another 10 % better. Each `fit` chooses
     anew, and says what in the log; `partial_fit` and the like keep it.
 
     `acceleration`: in the j-th iteration of a fit beta is ``(j - 1) / (j + 1)``, so that the first
@@ -194,7 +197,7 @@ class ImplicitALS(LeastSquaresModel):
         epsilon: float | None = None,
         unobserved_weight: float | None = None,
         regularization_exponent: float | None = None,
-        bias: bool = False,
+        bias: bool | None = None,
         solver: str = "cholesky",
         cg_steps: int = 3,
         nonnegative: bool = False,
@@ -269,7 +272,7 @@ class ImplicitALS(LeastSquaresModel):
         NotFittedError, IndexError, TypeError, ValueError
             As in `recommend`.
         """
-        vocabulary, given = self._vocabulary(), user_items is not None
+        vocabulary, by_entries = self._vocabulary(), user_items is not None
         user, user_items = ids.with_history(vocabulary, user, user_items, newcomers=True)
         item = ids.to_rows(vocabulary, "items", item, "item")
 
@@ -279,7 +282,7 @@ class ImplicitALS(LeastSquaresModel):
         column = checks.one_row_number("item", item, len(held.factors))
         checks.integer("N", N, 1)
         signed = model._signed(one_history(model, user, user_items))
-        drawn = model._of_strangers("users", 1) if given else model._drawn_in_training(user)
+        drawn = model._of_strangers("users", 1) if by_entries else model._drawn_in_training(user)
         if model.nonnegative:
             held = model._held_of_positive(signed, held)
         a = kernels.normal_matrix(signed, held, *model._weights(), model.num_threads)
@@ -404,14 +407,16 @@ class ImplicitALS(LeastSquaresModel):
         return state | {"_fitted_weights": weights_from_file(saved.header)}
 
     def _in_effect(self, name: str) -> Any:
+        if name == "bias" and self.bias is None:
+            return self._item_biases is not None
         place = _WEIGHTS.get(name)
         if place is None or (self.regularization is None and self._fitted_weights is None):
             return super()._in_effect(name)
         return self._weights()[place]
 
     def _chosen_on(self, counts: sparse.csr_array) -> Mapping[str, Any]:
-        weights = self._weights_for(self._signed(counts))
-        return {name: weights[place] for name, place in _WEIGHTS.items()}
+        weights, bias = self._chosen_for(self._signed(counts))
+        return {"bias": bias, **{name: weights[place] for name, place in _WEIGHTS.items()}}
 
     def _wanted_weights(self) -> Parameters:
         return Parameters(*(getattr(self, name) for name in _WEIGHTS))
@@ -427,34 +432,34 @@ class ImplicitALS(LeastSquaresModel):
             )
         return wanted.or_else(self._fitted_weights)
 
-    def _weights_for(self, signed: sparse.csr_array) -> Weights:
+    def _chosen_for(self, signed: sparse.csr_array) -> tuple[Weights, bool]:
         wanted = self._wanted_weights()
-        corner = 1.0, 1.0
+        best = NOTHING._replace(bias=bool(self.bias))
         if wanted.regularization is not None:
             weights = wanted.with_plain_lambda()
         else:
             weights = wanted.by_data(signed)
             if wanted.unobserved is None and wanted.exponent is None:
-                corner = tried(signed, wanted.by_data, self.num_threads)
+                best = tried(signed, wanted.by_data, self.bias, self.num_threads)
+        weights = times(weights, best.corner)
         self._log(
             "takes regularization=%.4g, regularization_exponent=%g, unobserved_weight=%.4g%s",
-            *times(weights, corner),
-            _of_the_trial(corner),
+            *weights,
+            _of_the_trial(best, self.bias),
         )
-        return times(weights, corner)
+        return weights, best.bias
 
     def _mean_target(self, signed: sparse.csr_array, unobserved_weight: float) -> float:
-        """sum w p / sum w over all cells."""
-        liked = float(np.sum(signed.data, where=signed.data > 0, dtype=np.float64))
-        stored = float(np.sum(np.abs(signed.data), dtype=np.float64))
-        others = unobserved_weight * (signed.shape[0] * signed.shape[1] - signed.nnz)
-        return liked / (stored + others) if liked else 0.0
+        return mean_preference(signed, unobserved_weight)
 
 
-def _of_the_trial(corner: tuple[float, float]) -> str:
-    if corner == (1.0, 1.0):
-        return ""
-    return "; by a trial w0 and lambda are {:g} and {:g} times what the rule says".format(*corner)
+def _of_the_trial(best: Tried, bias: bool | None) -> str:
+    says = []
+    if best.corner != NOTHING.corner:
+        says.append("w0 and lambda are {:g} and {:g} times what the rule says".format(*best.corner))
+    if best.bias and bias is None:
+        says.append("biases are more than 10 % better")
+    return f"; by a trial {' and '.join(says)}" if says else ""
 
 
 def _with_one(held: kernels.Factors, rows: Any) -> np.ndarray:

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recsys import checks, csr, kernels
+from recsys.models import item_weights
+from recsys.models.in_file import Saved
 from recsys.models.item_weights import ItemWeights
+from recsys.models.model import Model
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -16,7 +19,7 @@ WEIGHTINGS = ("cosine", "tfidf", "bm25")
 ORIENTATIONS = ("target", "history")
 
 
-class ItemNeighbors(ItemWeights):
+class ItemNeighbors(Model):
     """Neighbourhoods of items by the inner products of their weighted columns.
 
     With V the weighted matrix, users x items, ``S = V'V``, and of each row of S the k largest
@@ -44,7 +47,7 @@ class ItemNeighbors(ItemWeights):
         enough users. Items of one or two users come first otherwise.
     K1, B : float, default 100.0 and 0.2
         Of "bm25": how late large counts stop to matter, and how much items of many users lose, 0 to
-        1. 1.2 and 0.75, which are usual for texts, were worse in docs/defaults.md.
+        1. 1.2 and 0.75, usual for texts, are among the settings of docs/quality.md.
     dtype : np.float32 or np.float64, default np.float32
         Type of similarities and scores.
     num_threads : int, default 0
@@ -64,6 +67,19 @@ class ItemNeighbors(ItemWeights):
     >>> model.recommend(1, N=1)[0]
     array([1], dtype=int32)
     """
+
+    # Written as functions of a model, which a class takes for its methods
+    fit = item_weights.fit
+    partial_fit = item_weights.partial_fit
+    explain = item_weights.explain
+    _known_shape = item_weights.known_shape
+    _lists = item_weights.lists
+    _pair_scores = item_weights.pair_scores
+    _similar = item_weights.similar
+    _with_history = item_weights.with_history
+    _missed_without_history = item_weights.MISSED_WITHOUT_HISTORY
+    _to_file = item_weights.sparse_file
+    _weights: ItemWeights | None = None
 
     def __init__(
         self,
@@ -92,17 +108,19 @@ class ItemNeighbors(ItemWeights):
         from scipy import sparse
 
         self._known_shape()
-        s = self._similarity  # rows in no order, index arrays of types that SciPy does not mix
+        s = (
+            self._weights.similarity
+        )  # rows in no order, index arrays of types that SciPy does not mix
         similarity = sparse.csr_array((s.data, s.indices, s.indptr), shape=s.shape, copy=True)
         similarity.sort_indices()
         return similarity
 
-    def _learned(self, counts: sparse.csr_array, show_progress: bool) -> tuple[dict[str, Any], str]:
+    def _learned(self, counts: sparse.csr_array, show_progress: bool) -> tuple[ItemWeights, str]:
         similarity = self._neighbors(counts)
-        return self._state(similarity, counts.shape), f"{similarity.nnz:,} neighbours"
+        return self._by(similarity, counts.shape), f"{similarity.nnz:,} neighbours"
 
-    def _state(self, similarity: sparse.csr_array, shape: tuple[int, int]) -> dict[str, Any]:
-        """What follows from the similarities, in terms of attributes."""
+    def _by(self, similarity: sparse.csr_array, shape: tuple[int, int]) -> ItemWeights:
+        """What follows from the similarities."""
         votes = similarity
         if self.normalize_rows:
             rows = csr.entry_rows(votes)
@@ -111,7 +129,13 @@ class ItemNeighbors(ItemWeights):
             votes = csr.assemble(data, votes.indices, votes.indptr, votes.shape)
         if self.orientation == "target":
             votes = csr.transposed(votes)
-        return {"_similarity": similarity, "_votes": votes, "_shape": shape}
+        return ItemWeights(votes, shape, similarity)
+
+    def _as_history(self, counts: sparse.csr_array) -> sparse.csr_array:
+        return counts
+
+    def _from_file(self, saved: Saved) -> dict[str, Any]:
+        return {"_weights": self._by(*item_weights.similarity_in_file(self, saved))}
 
     def _neighbors(self, counts: sparse.csr_array) -> sparse.csr_array:
         """The k largest entries of each row of V'V, in no order."""

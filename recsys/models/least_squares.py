@@ -34,7 +34,7 @@ class LeastSquaresModel(FactorModel):
 
     _just_added: JustAdded | None = None
     _rounds = 2
-    _takes_prior = True
+    _learns_items = True
     _fitted_weights: Weights | None = None
 
     # ---- what a model of this kind provides ----------------------------------------------------
@@ -47,9 +47,9 @@ class LeastSquaresModel(FactorModel):
     def _weights(self) -> Weights:
         """Those of the present parameters, and of the last training what it chose."""
 
-    def _weights_for(self, signed: sparse.csr_array) -> Weights:
-        """Those that training on this is to have."""
-        return self._weights()
+    def _chosen_for(self, signed: sparse.csr_array) -> tuple[Weights, bool]:
+        """Those that training on this is to have, and whether there are to be biases."""
+        return self._weights(), self.bias
 
     def _mean_target(self, signed: sparse.csr_array, unobserved_weight: float) -> float:
         """The mean of what scores are to be."""
@@ -60,7 +60,8 @@ class LeastSquaresModel(FactorModel):
         return {}
 
     def _with_biases(self) -> tuple[bool, bool]:
-        return self.bias, self.bias
+        bias = self._in_effect("bias")
+        return bias, bias
 
     def _trainer(self, counts: sparse.csr_array) -> Trainer:
         return AlternatingTrainer(self, counts)
@@ -181,11 +182,11 @@ class LeastSquaresModel(FactorModel):
     ) -> None:
         growth.alternate(self, counts, new, touched, rounds)
 
-    def _folded(self, rows: sparse.csr_array) -> kernels.Factors:
+    def _folded(self, rows: sparse.csr_array, prior: np.ndarray | None = None) -> kernels.Factors:
         self._check_parameters()
-        return self._solve_rows(
-            self._signed(rows), "item", self._of_strangers("users", rows.shape[0])
-        )
+        if prior is None:
+            prior = self._of_strangers("users", rows.shape[0])
+        return self._solve_rows(self._signed(rows), "item", prior)
 
     def _solve_rows(
         self, signed: sparse.csr_array, held: str, prior: np.ndarray | None = None
@@ -194,7 +195,12 @@ class LeastSquaresModel(FactorModel):
         `prior`, (rows, f) or (rows, f + 1), or to zero. Rows without entries are their prior."""
         fixed = self._held(held)
         rest: dict[str, Any] = {"mean": self._mean, "ratings": self._ratings}
-        if self.nonnegative:  # which no prior is for
+        if self.nonnegative:
+            if prior is not None:
+                raise ValueError(
+                    "nonnegative=True solves rows by their entries alone, and the model knows "
+                    "features, which may draw them below zero: set_params(nonnegative=False)"
+                )
             return kernels.nonnegative_fold_in(
                 signed, fixed, *self._weights(), self.num_threads, **rest
             )
@@ -233,14 +239,6 @@ class LeastSquaresModel(FactorModel):
         if known is None or not (known.joint or user in known.rows):
             return None
         return self._drawn_to("users", np.array([user]))
-
-    def _solved_near(self, side: str, entries: Any, prior: np.ndarray) -> kernels.Factors:
-        """New users, or new items, of these entries, drawn to what features say of them."""
-        if side == "items":
-            return self._new_items(entries, prior)
-        counts = csr.canonical(entries, self._check_parameters(), may_be_empty=True)
-        checks.columns("user_items", counts.shape, len(self.item_factors), "items")
-        return self._solve_rows(self._signed(counts), "item", prior)
 
     def _new_items(self, item_users: Any, prior: np.ndarray | None) -> kernels.Factors:
         dtype = self._check_parameters()

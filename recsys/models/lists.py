@@ -28,8 +28,8 @@ class IdLists(tuple[np.ndarray, np.ndarray]):
         where that would have been an error.
     """
 
-    unknown: np.ndarray | None
-    _marked: bool
+    unknown: np.ndarray | None = None
+    _marked: bool = False
     _types: tuple[Any, Any] | None
     _whose: np.ndarray
     _names: tuple[str, str]
@@ -46,10 +46,10 @@ class IdLists(tuple[np.ndarray, np.ndarray]):
         marked: bool = False,
         types: tuple[Any, Any] | None = None,
     ) -> IdLists:
-        self = super().__new__(cls, (ids, scores))
-        self._whose, self._names, self._frame_kind = whose, names, frame_kind
-        self._types = types
-        self.unknown, self._marked = unknown, marked
+        self = tuple.__new__(cls, (ids, scores))
+        self._whose, self._names, self._frame_kind, self._types = whose, names, frame_kind, types
+        if unknown is not None:
+            self.unknown, self._marked = unknown, marked
         return self
 
     def __getnewargs__(self) -> tuple[Any, ...]:  # for copies and pickles

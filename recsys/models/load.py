@@ -14,14 +14,13 @@ from recsys.models.bpr import BPR
 from recsys.models.ease import EASE
 from recsys.models.explicit_als import ExplicitALS
 from recsys.models.explicit_sgd import ExplicitSGD
-from recsys.models.factor_model import FactorModel
 from recsys.models.files import matrix_from_arrays, named, read_model_file
 from recsys.models.ids import Vocabulary
 from recsys.models.implicit_als import ImplicitALS
 from recsys.models.in_file import Saved
 from recsys.models.item_neighbors import ItemNeighbors
-from recsys.models.item_weights import ItemWeights
 from recsys.models.logistic_mf import LogisticMF
+from recsys.models.model import Model
 from recsys.models.slim import SLIM
 
 logger = logging.getLogger("recsys")
@@ -30,7 +29,7 @@ MODELS = (BPR, EASE, ExplicitALS, ExplicitSGD, ImplicitALS, ItemNeighbors, Logis
 _CLASSES = {cls.__name__: cls for cls in MODELS}
 
 
-def load(source: Any, *, verify: bool = False) -> FactorModel | ItemWeights:
+def load(source: Any, *, verify: bool = False) -> Model:
     """A model that `save` wrote, ready to recommend.
 
     Parameters

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from recsys.models.features import Matched
 
-# docs/defaults.md has the experiment behind the defaults. Larger learning rates learn faster, but
+# docs/defaults.md has what the defaults lose. Larger learning rates learn faster, but
 # no better.
 
 # Training has got lost where the loss is that many times the loss of all scores being zero.
@@ -191,7 +191,14 @@ class LogisticMF(FactorModel):
     def _trainer(self, counts: sparse.csr_array) -> LogisticTrainer:
         return LogisticTrainer(self, self._signed(counts))
 
-    def _half_sweep(self, side: LmfSide, fixed: Fixed, solved: Learned, keys: np.ndarray) -> float:
+    def _half_sweep(
+        self,
+        side: LmfSide,
+        fixed: Fixed,
+        solved: Learned,
+        keys: np.ndarray,
+        means: np.ndarray | None = None,
+    ) -> float:
         return kernels.lmf_half_sweep(
             side,
             fixed,
@@ -199,32 +206,47 @@ class LogisticMF(FactorModel):
             keys,
             learning_rate=self.learning_rate,
             regularization=self.regularization,
+            means=means,
             num_threads=self.num_threads,
         )
 
-    def _folded(self, rows: sparse.csr_array) -> tuple[np.ndarray, np.ndarray]:
+    def _folded(
+        self, rows: sparse.csr_array, prior: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         dtype = self._check_parameters()
         items = np.asarray(self.item_factors, dtype)
         item_biases = self._item_biases
         if item_biases is None:
             item_biases = np.zeros(len(items), dtype)
         fixed = self._once("fixed", self._item_factors, lambda: Fixed.of(items, item_biases))
-        known = self._user_biases
-        mean = 0.0 if known is None else known.mean(dtype=np.float64)
-        solved = self._from_zero(self._signed(rows), fixed, mean, _FOLD_IN_SEED)
+        if prior is None:
+            known = self._user_biases
+            mean = 0.0 if known is None else known.mean(dtype=np.float64)
+            solved = self._stepped(self._signed(rows), fixed, mean, _FOLD_IN_SEED)
+            return solved.factors, solved.biases
+        means, biases = np.ascontiguousarray(prior[:, :-1], dtype), prior[:, -1]
+        solved = self._stepped(self._signed(rows), fixed, biases, _FOLD_IN_SEED, means)
+        empty = np.diff(rows.indptr) == 0  # that nobody has met them says nothing against anything
+        solved.factors[empty], solved.biases[empty] = means[empty], biases[empty]
         return solved.factors, solved.biases
 
-    def _from_zero(
-        self, signed: sparse.csr_array, fixed: Fixed, biases: np.ndarray | float, seed: int
+    def _stepped(
+        self,
+        signed: sparse.csr_array,
+        fixed: Fixed,
+        biases: np.ndarray | float,
+        seed: int,
+        means: np.ndarray | None = None,
     ) -> Learned:
-        """Rows after `iterations` steps from zero factors and these biases. All draw the same, so
-        that none depends on the others."""
-        solved = Learned.of(np.zeros((signed.shape[0], self.factors), signed.dtype))
+        """Rows after `iterations` steps from these biases and `means`, to which regularization
+        draws their factors, or zero. All draw the same, so that none depends on the others."""
+        shape = signed.shape[0], self.factors
+        solved = Learned.of(np.zeros(shape, signed.dtype) if means is None else means.copy())
         solved.biases[:] = biases
         side = LmfSide.of(signed, self.negatives)
         for number in range(self.iterations):
             keys = np.repeat(kernels.row_keys(seed, number, 1), signed.shape[0])
-            if not np.isfinite(self._half_sweep(side, fixed, solved, keys)):
+            if not np.isfinite(self._half_sweep(side, fixed, solved, keys, means)):
                 raise FloatingPointError(
                     f"folding in diverged in step {number + 1}: lower learning_rate, which is "
                     f"{self.learning_rate:g}"
@@ -244,13 +266,13 @@ class LogisticMF(FactorModel):
                 side.biases[: len(then)] += now[: len(then)] - then
             _forget(parts, before, counts)
         for at in (0, 1):
-            own, other, rows, start = parts[at], parts[1 - at], new[at], starts[at]
+            moving, other, rows, start = parts[at], parts[1 - at], new[at], starts[at]
             if len(rows):
                 others = np.setdiff1d(np.flatnonzero(np.diff(by_side[at].indptr)), rows)
-                beside = own.biases[others] - start[others]  # what was learned of them besides
+                beside = moving.biases[others] - start[others]  # what was learned of them besides
                 entries = csr.take_rows(by_side[at], rows)
                 begin = start[rows] + (beside.mean() if len(beside) else 0.0)
-                _put(own, rows, self._from_zero(entries, other.fixed(), begin, counts.nnz))
+                _put(moving, rows, self._stepped(entries, other.fixed(), begin, counts.nnz))
         drawn = np.random.default_rng(counts.nnz)  # other ones each day
         for number in range(2 * rounds):
             at = number % 2
@@ -262,21 +284,21 @@ class LogisticMF(FactorModel):
 
     def _step_of_rows(
         self,
-        own: Learned,
+        moving: Learned,
         other: Learned,
         entries: sparse.csr_array,
         rows: np.ndarray,
         keys: np.ndarray,
     ) -> None:
         """A step for some rows of one side, written to where they are."""
-        solved = Learned(*(array[rows] for array in own))
+        solved = Learned(*(array[rows] for array in moving))
         side = LmfSide.of(entries, self.negatives)
         if not np.isfinite(self._half_sweep(side, other.fixed(), solved, keys)):
             raise FloatingPointError(
                 "learning the events diverged: lower learning_rate, which is "
                 f"{self.learning_rate:g}"
             )
-        _put(own, rows, solved)
+        _put(moving, rows, solved)
 
     def _placed(self, users: np.ndarray, items: np.ndarray, dtype: np.dtype) -> dict[str, Any]:
         state = super()._placed(users, items, dtype)

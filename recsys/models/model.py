@@ -6,7 +6,7 @@ import inspect
 import logging
 import os
 from abc import ABCMeta, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -15,7 +15,8 @@ import numpy as np
 from recsys import checks, csr, kernels
 from recsys.csr import TrainingMatrix
 from recsys.interactions import Ids
-from recsys.models import boost, estimator, family, ids, strangers
+from recsys.interactions.read_only import read_only
+from recsys.models import boost, estimator, family, ids, scoring, similar, strangers
 from recsys.models.all_lists import blocks, together
 from recsys.models.display import as_json, model_html, parameters
 from recsys.models.features import SideFeatures
@@ -125,6 +126,10 @@ class Model(metaclass=ABCMeta):
     def fit(self, user_items: Any, y: None = None, *, show_progress: bool = True) -> Self:
         """Learn from a matrix of users x items, or from Interactions."""
 
+    @abstractmethod
+    def partial_fit(self, events: Any, y: None = None) -> Self:
+        """Learn from a day's events beside what was learned before."""
+
     @property
     def history(self) -> list[Iteration]:
         """One entry for each iteration since training started fresh; empty before `fit`."""
@@ -185,12 +190,13 @@ class Model(metaclass=ABCMeta):
         """
         return self._twin(_ids=None)
 
-    def _vocabulary(self) -> Vocabulary | None:
-        """The ids, which must be as many as the model's users and items; None: there are none."""
+    def _vocabulary(self, shape: tuple[int, int] | None = None) -> Vocabulary | None:
+        """The ids, which must be as many as the model's users and items, whose `shape` a caller may
+        know; None: there are none."""
         vocabulary = self._ids
         if vocabulary is None:
             return None
-        shape = self._known_shape()
+        shape = shape or self._known_shape()
         if (len(vocabulary.users), len(vocabulary.items)) != shape:
             raise ValueError(
                 f"the model was fitted with ids of {len(vocabulary.users)} users and "
@@ -200,6 +206,10 @@ class Model(metaclass=ABCMeta):
         return vocabulary
 
     # ---- questions -----------------------------------------------------------------------------
+
+    # Written as functions of a model, which a class takes for its methods
+    score = scoring.score
+    similar_items = similar.similar_items
 
     def recommend(
         self,
@@ -277,7 +287,8 @@ class Model(metaclass=ABCMeta):
         FloatingPointError
             Factors are not finite, or so large that scores may not be.
         """
-        vocabulary, users = self._vocabulary(), ids.listed(users)
+        shape = self._known_shape()
+        vocabulary, users = self._vocabulary(shape), ids.listed(users)
         lister, items = boost.boosting(self, new_item_boost), chosen_items(items, among)
         if strangers.check(unknown):
             return strangers.recommend(
@@ -288,7 +299,6 @@ class Model(metaclass=ABCMeta):
         items = ids.to_rows(vocabulary, "items", items, "items")
         filter_items = ids.to_rows(vocabulary, "items", filter_items, "filter_items")
 
-        shape = self._known_shape()
         rows = checks.row_numbers("users", numbers, checks.ANYONE if fold_in else shape[0])
         list_length(N, shape[1])
         choice = Choice(items, filter_items, shape[1])
@@ -416,6 +426,9 @@ class Model(metaclass=ABCMeta):
     ) -> Lists:
         """Lists of `users`, whose rows of `counts`, or else of what is remembered, are `rows`."""
 
+    _pair_scores: Callable[[np.ndarray, np.ndarray], np.ndarray]  # of users and items, by row
+    _similar: Callable[[str, Any, int, Any, Any], Lists]  # "users" or "items" like some of them
+
     @abstractmethod
     def _to_file(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """What is learned, for a model file: as JSON, and in arrays."""
@@ -482,10 +495,3 @@ class Model(metaclass=ABCMeta):
                 f"factors are now for {now[0]} x {now[1]}: pass filter_seen=False or fit again"
             )
         return self._training_matrix
-
-
-def read_only(array: np.ndarray) -> np.ndarray:
-    """A view that cannot be written to."""
-    view = array.view()
-    view.flags.writeable = False
-    return view

@@ -41,7 +41,7 @@ def partial_fit(
         )
     described = None
     if features is not None:
-        feature_answers.check_takes_both(model)
+        feature_answers.check_takes_both(model, side)
         described = feature_answers.rows_of(model, side, who, features)
     entries = next(each for each in (events, rows, given) if each is not None)
     entries = as_ratings(entries) if model._ratings else entries
@@ -50,25 +50,12 @@ def partial_fit(
     dtype = model._check_parameters()
     learned, shape = growth.distinct(side, who), model._known_shape()
     entries = csr.canonical(entries, dtype, may_be_empty=True, name=name)
-    held = ("items", shape[1]) if side == "users" else ("users", shape[0])
-    checks.columns(name, entries.shape, held[1], held[0])
-    if entries.shape[0] != len(learned):
-        raise ValueError(
-            f"{name} has shape {entries.shape}; expected one row for each of the {len(learned)} "
-            f"{side}"
-        )
+    _check_shape(entries.shape, side, len(learned), shape, name)
     known = model._known(shape, dtype)
     if given is not None:
         _check_new(known, side, learned, name)
-    added = whole = _in_place(entries, side, learned, shape)
-    known = growth.widened(known, added.shape)
-    if rows is not None:
-        known = csr.keep(known, ~np.isin(_places(known, side), learned))
-    elif not model._ratings:
-        added = just_added.without_counted(model, side, added)
-    at = np.flatnonzero(np.diff(added.indptr))
-    pair = csr.take_rows(known, at), csr.take_rows(added, at)
-    known = csr.put_rows(known, at, csr.merged(*pair, replaces=model._ratings))
+    whole = _in_place(entries, side, learned, shape)
+    known, added = _with_entries(model, side, known, learned, whole, replaces=rows is not None)
     learned = np.append(
         learned, np.setdiff1d(np.arange(shape[side == "items"], learned.max(initial=-1)), learned)
     )
@@ -95,6 +82,27 @@ def partial_fit(
     model._publish(state | _with_rows(model, side[:-1], learned, solved, dtype))
 
 
+def _with_entries(
+    model: Any,
+    side: str,
+    known: sparse.csr_array,
+    learned: np.ndarray,
+    entries: sparse.csr_array,
+    *,
+    replaces: bool,
+) -> tuple[sparse.csr_array, sparse.csr_array]:
+    """What is known of all once the entries of those to be learned are added to it, or have taken
+    the place of theirs; and which of the entries these are: the others have been counted before."""
+    known, added = growth.widened(known, entries.shape), entries
+    if replaces:
+        known = csr.keep(known, ~np.isin(_places(known, side), learned))
+    elif not model._ratings:
+        added = just_added.without_counted(model, side, entries)
+    at = np.flatnonzero(np.diff(added.indptr))
+    pair = csr.take_rows(known, at), csr.take_rows(added, at)
+    return csr.put_rows(known, at, csr.merged(*pair, replaces=model._ratings)), added
+
+
 def _check_words(side: str, who: Any, given: Any, events: Any, rows: Any, name: str) -> None:
     method, said = f"partial_fit_{side}", [each is not None for each in (given, events, rows)]
     if sum(said) == 1:
@@ -110,6 +118,17 @@ def _check_words(side: str, who: Any, given: Any, events: Any, rows: Any, name: 
         f"{method} takes either events=..., to be added to what is known of the {side}, or "
         f"rows=..., all that is to be known of them; got {' and '.join(got) or 'neither'}"
     )
+
+
+def _check_shape(
+    entries_shape: tuple[int, int], side: str, count: int, shape: tuple[int, int], name: str
+) -> None:
+    held = ("items", shape[1]) if side == "users" else ("users", shape[0])
+    checks.columns(name, entries_shape, held[1], held[0])
+    if entries_shape[0] != count:
+        raise ValueError(
+            f"{name} has shape {entries_shape}; expected one row for each of the {count} {side}"
+        )
 
 
 def _check_new(known: sparse.csr_array, side: str, learned: np.ndarray, name: str) -> None:
@@ -132,12 +151,12 @@ def _in_place(
     entries: sparse.csr_array, side: str, learned: np.ndarray, shape: tuple[int, int]
 ) -> sparse.csr_array:
     """Rows of entries as users x items of the model, which may have more of one side by them."""
-    own, other = learned[csr.entry_rows(entries)], entries.indices
+    places, other = learned[csr.entry_rows(entries)], entries.indices
     count = int(learned.max(initial=-1)) + 1
     if side == "users":
         whole = max(shape[0], count), shape[1]
-        return csr.from_triples(entries.data, own, other, whole)
-    return csr.from_triples(entries.data, other, own, (shape[0], max(shape[1], count)))
+        return csr.from_triples(entries.data, places, other, whole)
+    return csr.from_triples(entries.data, other, places, (shape[0], max(shape[1], count)))
 
 
 def _with_rows(

@@ -7,11 +7,45 @@ from typing import Any
 import numpy as np
 
 from recsys import checks, kernels
+from recsys.models import ids, strangers
 from recsys.models.factor_lists import asked_before
 from recsys.models.ids import Lists
-from recsys.models.selection import Choice, list_length
+from recsys.models.selection import Choice, list_length, scored_pairs
 
 _BLOCK = 1 << 16  # pairs scored together
+
+
+def score(model: Any, users: Any, items: Any = None, *, unknown: str = "error") -> np.ndarray:
+    """Scores of pairs of users and items.
+
+    With factors x_u . y_i, and mean + b_u + b_i if there are biases; of `ItemNeighbors`, `EASE` and
+    `SLIM` what the user's history adds up to.
+
+    Parameters
+    ----------
+    users, items : int or arrays of int
+        Row and column numbers of the training matrix, or ids, broadcast against each other: two
+        arrays of length n give n scores, ``score(users[:, None], items)`` all pairs.
+    unknown : {"error", "skip", "popular"}, default "error"
+        Of unknown ones the score is NaN, or with "popular", of known items, their users.
+
+    Returns
+    -------
+    ndarray of the model's dtype, of the broadcast shape
+
+    Raises
+    ------
+    NotFittedError, IndexError, TypeError, ValueError
+        As in `recommend`; ValueError also where the shapes do not broadcast.
+    """
+    vocabulary = model._vocabulary()
+    if strangers.check(unknown):
+        return strangers.scores(model, users, items, unknown)
+    users = ids.to_rows(vocabulary, "users", users, "users")
+    items = ids.to_rows(vocabulary, "items", items, "items")
+
+    rows, columns = scored_pairs(users, items, model._known_shape())
+    return model._pair_scores(rows.reshape(-1), columns.reshape(-1)).reshape(rows.shape)[()]
 
 
 def pair_scores(model: Any, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:

@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recsys import checks, csr, kernels
+from recsys.models import item_weights
+from recsys.models.in_file import Saved
 from recsys.models.item_weights import ItemWeights, check_liked, liked, nonzero
+from recsys.models.model import Model
 from recsys.models.training import warn
 
 if TYPE_CHECKING:
     from scipy import sparse
 
 
-class SLIM(ItemWeights):
+class SLIM(Model):
     """Sparse linear method: each item's column, predicted from those of few others.
 
     With X the matrix of users x items, 1 where a user has an item, and x_j its columns, an item's
@@ -70,7 +73,18 @@ class SLIM(ItemWeights):
     array([1], dtype=int32)
     """
 
-    _votes: sparse.csr_array | None
+    # Written as functions of a model, which a class takes for its methods
+    fit = item_weights.fit
+    partial_fit = item_weights.partial_fit
+    explain = item_weights.explain
+    _known_shape = item_weights.known_shape
+    _lists = item_weights.lists
+    _pair_scores = item_weights.pair_scores
+    _similar = item_weights.similar
+    _with_history = item_weights.with_history
+    _missed_without_history = item_weights.MISSED_WITHOUT_HISTORY
+    _to_file = item_weights.sparse_file
+    _weights: ItemWeights | None = None
 
     def __init__(
         self,
@@ -101,10 +115,10 @@ class SLIM(ItemWeights):
         from scipy import sparse
 
         self._known_shape()
-        b = self._votes  # with index arrays of types that SciPy does not mix
+        b = self._weights.votes  # with index arrays of types that SciPy does not mix
         return sparse.csr_array((b.data, b.indices, b.indptr), shape=b.shape, copy=True)
 
-    def _learned(self, counts: sparse.csr_array, show_progress: bool) -> tuple[dict[str, Any], str]:
+    def _learned(self, counts: sparse.csr_array, show_progress: bool) -> tuple[ItemWeights, str]:
         items = csr.transposed(nonzero(self._as_history(counts)))
         check_liked(items, counts)
         chosen = kernels.candidates(items, self.k, self.num_threads)
@@ -120,16 +134,20 @@ class SLIM(ItemWeights):
         )
         similarity = _weights_by_item(weights, chosen)
         del weights, chosen
-        state = self._state(similarity, counts.shape)
+        learned = ItemWeights(csr.transposed(similarity), counts.shape, similarity)
         if unsettled:
             warn(
                 f"the weights of {unsettled} of {counts.shape[1]} items still moved after "
                 f"{self.iterations} iterations: raise iterations, tolerance or regularization"
             )
-        return state, f"{similarity.nnz:,} weights"
+        return learned, f"{similarity.nnz:,} weights"
 
     def _as_history(self, counts: sparse.csr_array) -> sparse.csr_array:
         return liked(counts, self.weighted)
+
+    def _from_file(self, saved: Saved) -> dict[str, Any]:
+        similarity, shape = item_weights.similarity_in_file(self, saved)
+        return {"_weights": ItemWeights(csr.transposed(similarity), shape, similarity)}
 
     def _check_parameters(self) -> np.dtype:
         checks.integer("k", self.k, 1)

@@ -148,11 +148,7 @@ def fit(
     """Train `model`, a FactorModel, as its `fit` says."""
     dtype = model._check_parameters()
     checks.flag("warm_start", warm_start)
-    if callback is not None and not callable(callback):
-        raise TypeError(
-            "callback must be a function of (iteration, seconds, loss); got "
-            f"{callback!r} ({type(callback).__name__})"
-        )
+    _check_callback(callback)
     if model._ratings:
         user_items, validation = as_ratings(user_items), as_ratings(validation)
     vocabulary = Vocabulary.of(user_items)
@@ -164,15 +160,18 @@ def fit(
     judge = Validation.of(model, counts, validation, metric, patience, min_gain, validate_every)
     described = {"users": user_features, "items": item_features}
     matched = features.matched(model, vocabulary, counts.shape, described, warm_start=warm_start)
-    present = None
-    if warm_start:
-        before = features.without_newcomers(model, vocabulary, counts.shape)
-        present = continued(before, counts, dtype, vocabulary)
+    present = _present(model, counts, dtype, vocabulary) if warm_start else None
     continues = present is not None
     history = model.history if continues else []
     model._log_start(counts, len(history))
+    if judge is not None:
+        judge.check_patience(getattr(model, model._iterations_name), len(history))
 
-    remembered = fitted.parameters(model)
+    kept: dict[str, Any] = {
+        "_fitted": fitted.parameters(model),
+        "_ids": vocabulary,
+        "_features": {},
+    }
     loan = Loan(user_items, counts)
     del counts
     trainer = None
@@ -182,13 +181,28 @@ def fit(
         began = time.perf_counter()
         trainer.start(continues, matched)
         start_seconds = time.perf_counter() - began
-        kept = {"_training_matrix": loan.matrix, "_ids": vocabulary, "_features": {}}
-        kept["_fitted"] = remembered
+        kept["_training_matrix"] = loan.matrix
         _iterate(model, trainer, kept, history, start_seconds, judge, callback, show_progress)
     finally:
         trainer = judge = None  # their memory is wanted now
         loan.settle(model)
     features.learn(model, matched)
+
+
+def _present(
+    model: Any, counts: sparse.csr_array, dtype: np.dtype, vocabulary: Vocabulary | None
+) -> Any:
+    """The model a warm start goes on from, or None where there is none."""
+    before = features.without_newcomers(model, vocabulary, counts.shape)
+    return continued(before, counts, dtype, vocabulary)
+
+
+def _check_callback(callback: Any) -> None:
+    if callback is not None and not callable(callback):
+        raise TypeError(
+            "callback must be a function of (iteration, seconds, loss); got "
+            f"{callback!r} ({type(callback).__name__})"
+        )
 
 
 def _iterate(
@@ -286,6 +300,7 @@ def start(
     shape: tuple[int, int],
     dtype: np.dtype,
     random: np.random.Generator | None,
+    with_biases: tuple[bool, bool],
     *,
     draws_users: bool = True,
 ) -> Start:
@@ -304,7 +319,7 @@ def start(
         present = None, None
     user_biases, item_biases = (
         None if not wanted else np.zeros(count, dtype) if biases is None else biases.astype(dtype)
-        for wanted, count, biases in zip(model._with_biases(), shape, present, strict=True)
+        for wanted, count, biases in zip(with_biases, shape, present, strict=True)
     )
     return Start(users, items, user_biases, item_biases)
 
@@ -316,7 +331,7 @@ def seeded_start(
     random = checks.random_generator(model.random_state)
     check_room(model, shape, dtype)
     seed = int(random.integers(2**64, dtype=np.uint64))  # first: the same for a warm start
-    return seed, start(model, shape, dtype, None if continues else random)
+    return seed, start(model, shape, dtype, None if continues else random, model._with_biases())
 
 
 def check_room(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from scipy import sparse
 
     from recsys.evaluation import HeldOut
+
+logger = logging.getLogger("recsys")
 
 USERS = 5000  # whose lists are looked at, at most
 NAMES = ("user_items", "validation")  # of the matrices, in errors
@@ -66,6 +69,11 @@ class Validation:
         check_metric(metric, model._default_metric in ERRORS)
         return cls(model, train, held_out, metric, patience, min_gain, every)
 
+    def check_patience(self, iterations: int, before: int) -> None:
+        """Say so if `patience` cannot end a fit of so many iterations, after so many before."""
+        if self.patience is not None and iterations:
+            warn_unless_early(self.patience, iterations, self.every, before)
+
     def is_due(self, iteration: int, is_last: bool) -> bool:
         return is_last or iteration % self.every == 0
 
@@ -99,12 +107,33 @@ class Validation:
         return self.patience is not None and self.missed >= self.patience
 
 
-def held_out_lists(train: Any, held_out: Any, metric: str, names: tuple[str, str]) -> HeldOut:
-    """What lists are measured on by a metric such as "ndcg@10"."""
+def can_stop_early(patience: int, iterations: int, every: int, before: int = 0) -> bool:
+    """Whether there are validations enough for `patience` to end a fit before its last iteration,
+    in `iterations` after so many that were made `before`."""
+    early = (before + iterations - 1) // every - before // every  # validations but the last
+    return early > patience
+
+
+def warn_unless_early(patience: int, iterations: int, every: int, before: int = 0) -> None:
+    """Log it where that is not so."""
+    if not can_stop_early(patience, iterations, every, before):
+        logger.warning(
+            "patience=%d cannot stop a fit of %d iterations early, measured after every %d: that "
+            "takes %d measurements before the last iteration. Lower validate_every or patience, or "
+            "have more iterations; the best one measured is kept in any case",
+            patience, iterations, every, patience + 1,
+        )  # fmt: skip
+
+
+def held_out_lists(
+    train: Any, held_out: Any, metric: str, names: tuple[str, str], most_users: int | None = None
+) -> HeldOut:
+    """What lists are measured on by a metric such as "ndcg@10"; those of `USERS` by default."""
     from recsys.evaluation import HeldOut  # not before it is asked for
 
     name, _, cut = metric.partition("@")
-    return HeldOut(train, held_out, name, int(cut), most_users=USERS, names=names)
+    most = USERS if most_users is None else most_users
+    return HeldOut(train, held_out, name, int(cut), most_users=most, names=names)
 
 
 def _copied(value: Any) -> Any:

@@ -72,6 +72,14 @@ class Parameters(NamedTuple):
         return others._replace(**given)
 
 
+def mean_preference(signed: sparse.csr_array, unobserved: float) -> float:
+    """The mean of preferences over all cells, weighted as these are: sum w p / sum w."""
+    liked = float(np.sum(signed.data, where=signed.data > 0, dtype=np.float64))
+    stored = float(np.sum(np.abs(signed.data), dtype=np.float64))
+    others = unobserved * (signed.shape[0] * signed.shape[1] - signed.nnz)
+    return liked / (stored + others) if liked else 0.0
+
+
 def from_file(header: dict[str, Any]) -> Weights | None:
     """Those that a model file has, checked; None: it has none.
 

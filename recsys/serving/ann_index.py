@@ -330,20 +330,21 @@ class AnnIndex:
             if skip is not None:
                 indptr = np.concatenate([[0], np.cumsum(lengths[exact])])
                 skip = indptr, skip[1][np.repeat(exact, lengths)]
-            by_norm = None
-            if item_scale is None:
-                by_norm = internal.norm_order(self._model, int(exact.sum()))
-            ids[exact], scores[exact] = kernels.topk(
-                queries[exact],
-                items,
-                n,
-                item_scale=item_scale,
-                order=by_norm,
-                skip=skip,
-                banned=banned,
-                num_threads=num_threads,
-            )
+            limits = {"skip": skip, "banned": banned, "num_threads": num_threads}
+            ids[exact], scores[exact] = self._scan(queries[exact], items, n, item_scale, **limits)
         return ids, scores
+
+    def _scan(
+        self,
+        queries: np.ndarray,
+        items: np.ndarray,
+        n: int,
+        item_scale: np.ndarray | None,
+        **limits: Any,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Exact lists, by the kernel."""
+        order = internal.norm_order(self._model, len(queries)) if item_scale is None else None
+        return kernels.topk(queries, items, n, item_scale=item_scale, order=order, **limits)
 
     def _boosted_topk(
         self,

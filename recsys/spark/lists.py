@@ -18,7 +18,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from recsys import kernels
-from recsys.spark.stage import slots
+from recsys.spark.stage import comes_and_goes, slots
 from recsys.spark.tasks import matrix
 
 _TILE = 1 << 15  # items that are looked at together
@@ -88,7 +88,10 @@ def best(
 
 def _tasks(queries: DataFrame, f: int) -> int:
     """As many as run at a time, more for more queries than these can hold, fewer for few."""
-    at_a_time, _ = slots(queries.sparkSession)
+    spark = queries.sparkSession
+    at_a_time, _ = slots(spark)
+    if comes_and_goes(spark):  # what is there now says nothing
+        at_a_time = max(at_a_time, int(spark.conf.get("spark.sql.shuffle.partitions")))
     count = queries.count()
     worthwhile = min(at_a_time, -(-count // _TASK_QUERIES))
     return max(1, worthwhile, -(-count * 4 * f // _TASK_BYTES))

@@ -26,6 +26,7 @@ from pyspark.sql import DataFrame, SparkSession
 from recsys.distributed import Problem, steps, supersteps
 from recsys.memory import available_memory
 from recsys.spark.shuffle import ShuffleEngine
+from recsys.spark.store import ArrowStore
 from recsys.spark.tasks import Layout, Settings
 
 logger = logging.getLogger("recsys")
@@ -72,7 +73,7 @@ def fit(
         Spark gave up.
     """
     pieces = entries.mapInArrow(cutter(settings.n_blocks, settings.layout.workers), _PIECES)
-    with _all_ended_by_ctrl_c(entries.sparkSession):
+    with _all_ended_by_ctrl_c(entries.sparkSession), _no_folder_left(settings.checkpoints):
         if settings.plane == "barrier":
             return _in_one_stage(pieces, settings, stored)
         return [_by_shuffles(pieces, each, settings, stored, between) for each in settings.problems]
@@ -83,13 +84,31 @@ def _all_ended_by_ctrl_c(spark: SparkSession) -> Iterator[None]:
     """Where Ctrl-C ends the wait for Spark, the session's jobs end too.
 
     pyspark means to cancel them, but asks for that by the very connection that waits for a job's
-    result, which fails: another thread has a connection of its own.
+    result, which fails: another thread has a connection of its own. That failure is all that
+    pyspark 4.1 lets out, in the place of the KeyboardInterrupt.
     """
     try:
         yield
-    except KeyboardInterrupt:
-        with ThreadPoolExecutor(1) as another:
-            another.submit(spark.interruptAll).result()
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) or type(error).__name__ == "Py4JError":
+            with ThreadPoolExecutor(1) as another:
+                failed = another.submit(spark.interruptAll).exception()
+            if failed is not None:
+                logger.warning("the jobs of this session could not be ended: %s", failed)
+        raise
+
+
+@contextmanager
+def _no_folder_left(checkpoints: str | None) -> Iterator[None]:
+    """A fit that has failed does not go on: its checkpoints, which no other fit reads, go too."""
+    try:
+        yield
+    except BaseException:
+        if checkpoints is not None:
+            try:
+                ArrowStore(checkpoints).clear()
+            except (OSError, ValueError) as error:  # a driver may not see it
+                logger.info("the checkpoints in %s stay there: %s", checkpoints, error)
         raise
 
 
@@ -161,7 +180,7 @@ def layout(
     cores = threads if threads != cpus and _schedules_by_stage(spark) else None
     if cores is not None:
         at_a_time = max(1, at_a_time * cpus // cores)
-    if workers is None and _is_on(spark, _DYNAMIC):
+    if workers is None and comes_and_goes(spark):
         workers = max(n_blocks)
     elif workers is None:
         # in one process one task with all its threads has nobody to send factors to
@@ -215,7 +234,7 @@ def choose_plane(spark: SparkSession, wanted: str, checkpoint_dir: str | None) -
 
 def _forbids_barriers(spark: SparkSession) -> str:
     """Which setting does, and why; "" if none does."""
-    if _is_on(spark, _DYNAMIC):
+    if comes_and_goes(spark):
         return f"{_DYNAMIC} is true, and Spark then refuses barrier stages"
     for name in _ENCRYPTED:
         if _is_on(spark, name):
@@ -242,14 +261,21 @@ def slots(spark: SparkSession) -> tuple[int, bool]:
         )
     context = context.sc()
     profile = context.resourceProfileManager().defaultResourceProfile()
+    if not context.maxNumConcurrentTasks(profile) and not comes_and_goes(spark):
+        spark.range(1).count()  # returns when the first executor is there
     return int(context.maxNumConcurrentTasks(profile)), is_local
+
+
+def comes_and_goes(spark: SparkSession) -> bool:
+    """Whether Spark starts executors as they are needed, and may have none."""
+    return _is_on(spark, _DYNAMIC)
 
 
 def storage_level(name: str | None, executors_can_be_lost: bool) -> StorageLevel:
     """By its name; None: on disk at least, and twice where an executor can be lost."""
     if name is None:
         name = "MEMORY_AND_DISK_2" if executors_can_be_lost else "MEMORY_AND_DISK"
-    return getattr(StorageLevel, name)
+    return getattr(StorageLevel, name.replace("_SER", ""))  # what Python stores always is
 
 
 def _spark_folder(spark: SparkSession) -> str | None:

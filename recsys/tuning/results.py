@@ -35,14 +35,19 @@ class Trial(NamedTuple):
         What was drawn, of the first trial perhaps a default outside the space. The other
         parameters are the same for all trials.
     value : float or None
-        The metric, at the best iteration so far if the trial was pruned; None if it diverged.
+        The metric, at the best iteration so far if the trial was pruned; None if it diverged, or
+        was left at a sample.
     iterations : int or None
         After how many it had that value; None for models without iterations.
     seconds : float
         Of training and validation together.
-    state : {"complete", "pruned", "diverged"}
+    state : {"complete", "pruned", "sampled", "diverged"}
+        "sampled" was measured on a part of the users only, and left at that.
     validations : dict of float
         Iteration -> value, for all that were measured.
+    on_sample : float or None
+        The metric of a model of a part of the users, where the search looked at one first; to be
+        compared with that of other trials only.
     """
 
     number: int
@@ -52,6 +57,7 @@ class Trial(NamedTuple):
     seconds: float
     state: str
     validations: dict[int, float]
+    on_sample: float | None = None
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -92,7 +98,7 @@ class TuningResult:
 
     @property
     def ranked(self) -> list[Trial]:
-        """The best one first, then those pruned and diverged."""
+        """The best one first, then those pruned, left at a sample, and diverged."""
         return sorted(self.trials, key=lambda trial: _rank(trial, self.metric))
 
     def table(self) -> str:
@@ -107,8 +113,10 @@ class TuningResult:
 
     def _rows(self) -> list[list[str]]:
         names = list(self.trials[0].params)
-        head = ["trial", self.metric, "iterations", "seconds", "state", *names]
-        return [head, *(_row(trial, names) for trial in self.ranked)]
+        sampled = any(trial.on_sample is not None for trial in self.trials)
+        more = ["on_sample"] if sampled else []
+        head = ["trial", self.metric, *more, "iterations", "seconds", "state", *names]
+        return [head, *(_row(trial, names, sampled) for trial in self.ranked)]
 
     def plot(self, path: str | os.PathLike | None = None) -> Figure:
         """The values of the trials in their order, and against each parameter, in its space.
@@ -198,15 +206,17 @@ def best_of(trials: Iterable[Trial], metric: str) -> Trial:
 
 def _rank(trial: Trial, metric: str) -> tuple[Any, ...]:
     """The lower, the better; trials that were completed come first."""
-    states = ("complete", "pruned", "diverged")
-    loss = trial.value if metric in ERRORS else -(trial.value or 0.0)
+    states = ("complete", "pruned", "sampled", "diverged")
+    value = trial.value if trial.state != "sampled" else trial.on_sample
+    loss = value if metric in ERRORS else -(value or 0.0)
     return states.index(trial.state), loss or 0.0, trial.number
 
 
-def _row(trial: Trial, names: list[str]) -> list[str]:
-    value = "" if trial.value is None else f"{trial.value:.4f}"
+def _row(trial: Trial, names: list[str], sampled: bool) -> list[str]:
+    values = (trial.value, trial.on_sample) if sampled else (trial.value,)
+    measured = ["" if value is None else f"{value:.4f}" for value in values]
     iterations = "" if trial.iterations is None else str(trial.iterations)
-    cells = [str(trial.number), value, iterations, f"{trial.seconds:.2f}", trial.state]
+    cells = [str(trial.number), *measured, iterations, f"{trial.seconds:.2f}", trial.state]
     params = (trial.params[name] for name in names)
     return cells + [_cell(value) for value in params]
 

@@ -15,7 +15,7 @@ from .spaces import Axis
 if TYPE_CHECKING:
     from scipy import sparse
 
-_FORMAT = "recsys study 1"
+_FORMAT = "recsys study 2"
 
 
 class StudyFile:

@@ -2,34 +2,7 @@
 
 import functools
 
-import pytest
 from run_benchmark import report
-
-DEFAULTS = {"model": "M", "data": "d", "measured": "2026-01-02 03:04:05 +0000"}
-
-
-def tried(setting, ndcg):
-    mean = {"ndcg@10": ndcg, "recall@20": 0.25, "ndcg@20": 0.5}
-    return {"setting": setting, "mean": mean, "seconds": 1.5}
-
-
-def test_models(run, tiny, benchmarks):
-    done = run("defaults.py", "models", tiny, "--quick", "--data", "lastfm-2k", "gowalla")
-    written = report(tiny / "results" / "defaults-quick.json")["experiments"]
-    models = list(benchmarks("defaults").MODELS)
-    assert list(written) == [f"{name} on lastfm-2k" for name in models]
-    for name in models:
-        rows = written[f"{name} on lastfm-2k"]["tried"]
-        assert [bool(row["setting"]) for row in rows] == [False, True]
-        assert all(0 < row["mean"]["ndcg@10"] < 1 and row["seconds"] > 0 for row in rows)
-        assert f"| {name} " in done.stdout
-    assert f"gowalla.npz is not in {tiny}: left out" in done.stdout
-    # What is not measured again stays.
-    options = ("--quick", "--data", "lastfm-2k", "--model", models[-1])
-    run("defaults.py", "models", tiny, *options)
-    again = report(tiny / "results" / "defaults-quick.json")["experiments"]
-    assert again.keys() == written.keys()
-    assert again[f"{models[0]} on lastfm-2k"] == written[f"{models[0]} on lastfm-2k"]
 
 
 def test_weights(run, tiny, benchmarks, monkeypatch):
@@ -65,24 +38,35 @@ def test_a_walk_ends_where_no_neighbour_is_better(benchmarks):
     assert abs(best[0] - 3) <= 0.5 and abs(best[1] + 9.6) <= 0.5
 
 
+def row_of(who, ndcg, settings=1, data="d"):
+    measured = {"ndcg@20": {"mean": ndcg}}
+    at = "2026-01-02 03:04:05 +0000"
+    return {"who": who, "data": data, "measured": measured, "tried": [{}] * settings, "at": at}
+
+
 def test_regret_is_the_share_of_the_best_that_is_missing(benchmarks):
-    defaults = benchmarks("defaults")
-    row = {**DEFAULTS, "tried": [tried({}, 0.3), tried({"alpha": 2.0}, 0.4), tried({"k": 3}, 0.1)]}
-    assert defaults.regret(row) == pytest.approx(25)
-    assert defaults.best_of(row)["setting"] == {"alpha": 2.0}
-    row["facts"] = {"users": 1, "items": 1, "train": 1, "test": 1, "synthetic": False}
-    lines = defaults.tables([row]).splitlines()
-    [line] = [line for line in lines if line.startswith("| M ")]
-    cells = [cell.strip() for cell in line.strip("|").split("|")]
-    assert cells == ["M", "d", "0.3000", "0.4000", "25.0 %", "0.2500 / 0.5000", "1.5", "alpha 2.0"]
+    regrets = benchmarks("defaults").regrets
+    untuned = "LogisticMF()"
+    rows = [row_of(untuned, 0.3), row_of("LogisticMF", 0.4, 6)]
+    # On e tuning has found nothing better, on f nothing but the defaults was tried.
+    rows += [row_of(untuned, 0.3, data="e"), row_of("LogisticMF", 0.2, 6, data="e")]
+    rows += [row_of(untuned, 0.3, data="f"), row_of("LogisticMF", 0.3, data="f")]
+    # Defaults of which no other row is a part: each of these tells something.
+    rows += [row_of("BPR()", 0.3), row_of("BPR, hard", 0.4), row_of("BPR, uniform", 0.35, 6)]
+    table = regrets({"rows": rows, "data": dict.fromkeys("def")})
+    for expected in ([untuned, "25.0", "0.0", "-", "12.5"], ["BPR()", "25.0", "-", "-", "25.0"]):
+        [line] = [line for line in table.splitlines() if line.startswith(f"| {expected[0]} ")]
+        assert [cell.strip() for cell in line.strip("|").split("|")] == expected
 
 
-def test_every_setting_is_one_of_the_model(benchmarks):
-    for name, model in benchmarks("defaults").MODELS.items():
-        untuned = model.make(**model.always).get_params()
-        for setting in model.settings:
-            assert setting.keys() <= untuned.keys(), name
-            assert any(untuned[key] != value for key, value in setting.items()), name
+def test_regrets_come_from_the_leaderboard(run, tiny):
+    done = run("defaults.py", "untuned", status=1)
+    assert "quality.json is no report of quality.py" in done.stderr
+    who = "ItemNeighbors()", "ItemNeighbors, BM25"
+    run("quality.py", tiny, "--no-peers", "--data", "lastfm-2k", "--settings", 2, "--who", *who)
+    table = run("defaults.py", "untuned").stdout
+    [line] = [line for line in table.splitlines() if line.startswith("| ItemNeighbors() ")]
+    assert 0 <= float(line.split("|")[2]) < 100
 
 
 def test_docs_have_the_marks(benchmarks):

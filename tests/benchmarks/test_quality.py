@@ -102,7 +102,7 @@ def test_weights(benchmarks):
 
 
 def test_names_beside_the_picture_keep_apart(benchmarks):
-    spread = benchmarks("quality_report").spread
+    spread = benchmarks("leaderboard").spread
     np.testing.assert_allclose(spread(np.array([0.9, 0.5, 0.1]), 0.1), [0.9, 0.5, 0.1])
     np.testing.assert_allclose(spread(np.array([0.5, 0.5, 0.5]), 0.1), [0.6, 0.5, 0.4])
     found = spread(np.array([0.6, 0.5, 0.5]), 0.1)
@@ -123,7 +123,7 @@ def row_of(who, ndcg, cpu=1.0, data="d", setting=None):
 
 
 def test_tables(benchmarks):
-    module = benchmarks("quality_report")
+    module = benchmarks("leaderboard")
     facts = {"users": 2, "items": 3, "train": 4, "test": 1, "synthetic": False}
     scaled = {"regularization_exponent": 1.0, "unobserved_weight": 0.1, "regularization": 0.02}
     rows = [row_of("BPR()", 0.36), row_of("BPR, hard", 0.4), row_of("BPR, hard", 0.3, data="e"),
@@ -138,7 +138,6 @@ def test_tables(benchmarks):
     assert line(matrix, "BPR, hard") == ["BPR, hard", "**.4000**", "**.3000**", "100.0%"]
     assert line(matrix, "BPR()") == ["BPR()", ".3600", "-", "90.0% (of fewer)"]
     assert line(module.basic(written), "BPR, recsys, untuned")[1:] == ["**.3600**", "-"]
-    assert line(module.regrets(written), "BPR()") == ["BPR()", "10.0", "-", "10.0"]
     shown = line(module.tables(written).split("### d")[1].split("###")[0], "ImplicitALS")
     assert shown[1:] == [".2000 (.1900 to .2100)"] * 2 + [".2000", "w0 0.1, lambda 0.02", "1",
                                                          "1.0", "2.0"]  # fmt: skip
@@ -146,17 +145,13 @@ def test_tables(benchmarks):
 
 def test_the_picture_names_those_that_no_better_one_is_as_fast_as(benchmarks):
     rows = [row_of("A", 0.5, 3.0), row_of("B", 0.4, 4.0), row_of("C", 0.3, 1.0)]
-    assert [row["who"] for row in benchmarks("quality_report").front(rows)] == ["A", "C"]
+    assert [row["who"] for row in benchmarks("leaderboard").front(rows)] == ["A", "C"]
 
 
 def test_docs_have_the_marks(benchmarks):
-    folder = Path(benchmarks("quality_report").DOCS)
-    for page, name in (
-        ("quality", "quality"),
-        ("quality", "tuned-on-test"),
-        ("defaults", "untuned"),
-    ):
-        text = (folder / f"{page}.md").read_text(encoding="utf-8")
+    folder = Path(benchmarks("leaderboard").DOCS)
+    text = (folder / "quality.md").read_text(encoding="utf-8")
+    for name in ("quality", "tuned-on-test"):
         assert 0 < text.find(f"<!-- {name}:begin -->") < text.find(f"<!-- {name}:end -->")
 
 
@@ -172,7 +167,7 @@ def test_every_contender_has_as_many_settings(benchmarks):
 
 def test_ease_is_left_out_where_it_is_too_large(benchmarks, monkeypatch):
     quality, nothing = benchmarks("quality"), sp.csr_array((10, 30_000))
-    data = benchmarks("quality_data").Data("large", nothing, nothing)
+    data = benchmarks("leaderboard").Data("large", nothing, nothing)
     options = argparse.Namespace(heavy=False)
     assert "30,000 items, more than 20,000: see --heavy" in quality.why_not("EASE", data, options)
     options.heavy = True
@@ -192,7 +187,7 @@ def test_ease_is_left_out_where_it_is_too_large(benchmarks, monkeypatch):
     [("Popularity", 0.0416, 0.0317), ("PublishedItemKNN", 0.1570, 0.1214)],
 )
 def test_published_figures_on_gowalla(benchmarks, data_folder, name, recall, ndcg):
-    data = benchmarks("quality_data").load("gowalla", data_folder)
+    data = benchmarks("leaderboard").load("gowalla", data_folder)
     model = getattr(benchmarks("quality_models"), name)().fit(data.train)
     found = evaluation.evaluate(model, data.train, data.test, **GOWALLA).mean
     assert found["recall@20"] == pytest.approx(recall, abs=1e-3)
@@ -202,7 +197,7 @@ def test_published_figures_on_gowalla(benchmarks, data_folder, name, recall, ndc
 def test_the_same_settings_as_implicit_give_lists_as_good(benchmarks, data_folder):
     """implicit's objective: confidence alpha r, CG(3); another start, so not the same bits."""
     pytest.importorskip("implicit", reason="implicit is not installed")
-    models, data = benchmarks("quality_models"), benchmarks("quality_data")
+    models, data = benchmarks("quality_models"), benchmarks("leaderboard")
     lastfm = data.load("lastfm-2k", data_folder)
     bench, setting = models.Bench(1, 0), {"alpha": 7.0, "regularization": 30.0}
     found = []

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from recsys.models.item_weights import ItemWeights
+from recsys.models.factor_model import FactorModel
 
 sklearn_checks = pytest.importorskip(
     "sklearn.utils.estimator_checks", reason="needs scikit-learn", exc_type=ImportError
@@ -69,7 +69,7 @@ def wrapped(name):
         return told
 
     hidden = dict.fromkeys(("score", "predict", "partial_fit"), property(_hidden))
-    if issubclass(cls, ItemWeights):
+    if not issubclass(cls, FactorModel):
         kind = type(name, (cls,), {**hidden, "fit": fit})
     else:
         own = {"fit": fit, "transform": transform, "__sklearn_tags__": tags}

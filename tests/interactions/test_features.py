@@ -127,6 +127,23 @@ def test_far_values_are_told_of(caplog):
     assert "column large holds values of a million times the median" in caplog.text
 
 
+def test_raw_counts_and_columns_without_news_are_told_of(caplog):
+    counts = np.array([[1.0, 108, 3], [2, 0, 3], [1, 1, 3]])
+    Features.from_csr(counts)
+    [hint, same] = caplog.messages
+    assert "counts, up to 108" in hint and "np.log1p" in hint and 'weight="idf"' in hint
+    assert "1 of 3 columns are the same in every row, 2 for one" in same
+    caplog.clear()
+    Features.from_csr(counts[:, :2], weight="idf")
+    [hint] = caplog.messages
+    assert "np.log1p" in hint and "idf" not in hint
+    caplog.clear()
+    for fine in (np.log1p(counts[:, :2]), np.minimum(counts[:, :2], 2), counts[:1] / 7):
+        Features.from_csr(fine)
+    Features.from_csr(counts[:, :2], normalize=False)
+    assert not caplog.messages
+
+
 @pytest.mark.parametrize(
     ("changes", "options", "error", "message"),
     [
@@ -143,6 +160,8 @@ def test_far_values_are_told_of(caplog):
         ({"year": pandas.to_datetime(["2020"] * 4)}, KINDS, TypeError, "such as the year"),
         ({"year": [1j, 2, 3, 4]}, KINDS, TypeError, "expected numbers"),
         ({"studio": [["x"], ["y"], [], []]}, KINDS, TypeError, "name it among labels="),
+        ({"studio": [{"x": 1}] * 4}, KINDS, TypeError, "expected one category: convert it first"),
+        ({"year": [["x"]] * 4}, KINDS, TypeError, "expected numbers: name it among labels="),
         ({"studio": [0.5, 1, 2, 3]}, KINDS, TypeError, "among numbers="),
         ({"genres": [1, 2, 3, 4]}, KINDS, TypeError, "expected a list of labels"),
         ({"title": [1, 2, 3, 4]}, KINDS, TypeError, "expected strings, as it is named"),
@@ -186,6 +205,9 @@ def test_bad_transforms():
         found.transform(np.eye(2))
     with pytest.raises(ValueError, match="2 ids; expected 3"):
         found.transform(np.eye(3), ["a", "b"])
+    for matrix in (np.eye(2), sparse.eye_array(2)):
+        with pytest.raises(TypeError, match=r"matrices go to Features\.from_csr"):
+            Features.from_frame(matrix, "movie", categories=["studio"])
     with pytest.raises(TypeError, match="leave out ids="):
         Features.from_frame(table(), "movie", **KINDS).transform(table(), ["a"])
 

@@ -42,8 +42,22 @@ def test_empty_places(values):
 
 @pytest.mark.parametrize("row", [6, -2])
 def test_a_string_that_is_not_there(row):
+    ids = Ids.from_arrays(Ids.of(KINDS["string"]).arrays())  # no text is made yet
     with pytest.raises(IndexError, match=f"row {row} of 6"):
-        Ids.of(KINDS["string"]).take([0, row, 1])
+        ids.take([0, row, 1])
+
+
+def test_ids_are_the_same_however_often_they_are_taken(values):
+    ids, lists = Ids.of(values), np.array([[4, 1, -1], [0, 4, 2]], np.int32)
+    if ids.kind != "object":
+        ids = Ids.from_arrays(ids.arrays())  # no text is made yet
+    first = ids.take(lists)
+    assert first.shape == (2, 3) and first[0, 0] == values[4]
+    for _ in range(4):  # the texts of strings are made once and kept from some time on
+        again = ids.take(lists)
+        assert again.tolist() == first.tolist() and again.dtype == first.dtype
+        assert ids.take(np.array(2)).shape == () and ids.take(np.array(2))[()] == values[2]
+    assert pickle.loads(pickle.dumps(ids)).take(lists).tolist() == first.tolist()
 
 
 def test_subset_and_extended(values):

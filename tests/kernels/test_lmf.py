@@ -64,6 +64,15 @@ def test_factors(isa, dtype, factors, negatives):
     assert_equals_reference(arguments(CASES["mixed"](), dtype, factors, negatives), isa)
 
 
+@pytest.mark.parametrize("factors", [1, 17, 64])
+def test_rows_are_drawn_to_means(isa, dtype, factors):
+    args = arguments(CASES["mixed"](), dtype, factors)
+    means = np.random.default_rng(5).standard_normal(args["solved"].shape).astype(dtype)
+    assert_equals_reference({**args, "means": means}, isa)
+    zero = run({**args, "means": np.zeros_like(means)}, isa=isa, num_threads=1)
+    np.testing.assert_array_equal(zero["solved"], run(args, isa=isa, num_threads=1)["solved"])
+
+
 def test_more_terms_than_are_listed_at_a_time(isa, dtype):
     assert_equals_reference(arguments(CASES["long"](), dtype, factors=3, negatives=1), isa)
 

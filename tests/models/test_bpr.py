@@ -87,7 +87,7 @@ def test_learning_rate_decays():
 
 @pytest.mark.parametrize(
     ("loss", "rate", "regularization", "negatives"),
-    [("bpr", 0.02, 0.007, 10), ("warp", 0.01, 0.03, 1)],
+    [("bpr", 0.02, 0.015, 10), ("warp", 0.02, 0.1, 1)],
 )
 def test_none_is_what_suits_the_loss(loss, rate, regularization, negatives):
     stated = {"learning_rate": rate, "regularization": regularization, "negatives": negatives}
@@ -98,6 +98,29 @@ def test_none_is_what_suits_the_loss(loss, rate, regularization, negatives):
     rows = planted()[1][:5]
     np.testing.assert_array_equal(one.fold_in(rows), other.fold_in(rows))
     assert one.history[0].learning_rate == rate and one.get_params()["learning_rate"] is None
+
+
+@pytest.mark.parametrize(
+    ("columns", "loss", "sampler", "negatives"),
+    [(400, "bpr", "uniform", 10), (4_000, "bpr", "hard", 5), (4_000, "warp", "uniform", 1)],
+)
+def test_none_is_the_sampler_that_suits_the_density(columns, loss, sampler, negatives, caplog):
+    """3 % of the cells are liked, or .3 %."""
+    train, day = (
+        sparse.csr_array((part.data, part.indices, part.indptr), (320, columns))
+        for part in planted()
+    )
+    how = {"loss": loss, "epochs": 2, "random_state": 0}
+    with caplog.at_level("INFO", "recsys"):
+        one = BPR(4, **how).fit(train, show_progress=False)
+    assert f"sampler='{sampler}', negatives={negatives}: " in caplog.text
+    other = BPR(4, **how, sampler=sampler, negatives=negatives).fit(train, show_progress=False)
+    np.testing.assert_array_equal(one.item_factors, other.item_factors)
+    np.testing.assert_array_equal(one.user_factors, other.user_factors)
+    np.testing.assert_array_equal(one.fold_in(day[:5]), other.fold_in(day[:5]))
+    for each in (one, other):
+        each.partial_fit(day)
+    np.testing.assert_array_equal(one.user_factors, other.user_factors)
 
 
 # ---- steps -------------------------------------------------------------------------------------

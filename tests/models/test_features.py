@@ -8,7 +8,7 @@ from every_model import FACTORS, make, more
 from scipy import sparse
 
 import recsys
-from recsys import BPR, Features, ImplicitALS, Interactions, LogisticMF, csr, kernels
+from recsys import BPR, ExplicitALS, Features, ImplicitALS, Interactions, LogisticMF, csr, kernels
 from recsys.evaluation import evaluate
 from recsys.models import ridge, strength
 from recsys.models.ratings import RatingModel
@@ -209,6 +209,42 @@ def test_fold_in_by_both_is_the_row_with_a_prior(bias):
     assert model.user_features.matrix[[0]].toarray().tolist() == [[1, 0, 0, 0]]
 
 
+@pytest.mark.parametrize("name", ["BPR", "BPR warp", "LogisticMF"])
+def test_steps_by_both_begin_at_what_features_say(name):
+    likes, of_users, _ = tastes()
+    model = make(name, factors=8, **more(name, 30))
+    if isinstance(model, LogisticMF):  # whose default is for more data
+        model.set_params(regularization=0.5)
+    plays, people = sparse.csr_array(likes[:40]), features(of_users[:40])
+    model.fit(plays, user_features=people, show_progress=False)
+    new, told = np.arange(40, 60), people.transform(np.eye(4)[of_users[40:]])
+    entries = sparse.lil_array((len(new), ITEMS + NEW))
+    entries[0, 0], entries[1, 1], entries[2, 2] = 1, 1, 1  # of the others nothing is known
+    entries = sparse.csr_array(entries)
+    expected, by_events, both = (
+        each if isinstance(each, tuple) else (each, np.zeros(len(new)))
+        for each in (
+            model.fold_in(user_features=told),
+            model.fold_in(entries),
+            model.fold_in(entries, user_features=told),
+        )
+    )
+    for array, alone in zip(both, expected, strict=True):
+        np.testing.assert_array_equal(array[3:], alone[3:])
+    away, further = (
+        np.linalg.norm(each[0][:3] - expected[0][:3], axis=1) for each in (both, by_events)
+    )
+    assert (away > 0).all() and (away < further).all()
+    scores = (both[0] @ model.item_factors.T)[[0, 1, 2], [0, 1, 2]]
+    assert (scores > (expected[0] @ model.item_factors.T)[[0, 1, 2], [0, 1, 2]]).all()
+    one = model.fold_in(entries[[1]], user_features=people.transform(np.eye(4)[of_users[[41]]]))
+    np.testing.assert_array_equal(one[0] if isinstance(one, tuple) else one, both[0][[1]])
+    model.set_params(regularization=0.0, **{model._iterations_name: 0})
+    model.fit(plays, user_features=people, warm_start=True, show_progress=False)
+    with pytest.raises(ValueError, match="gives features no weight beside entries"):
+        model.fold_in(entries, user_features=told)
+
+
 @pytest.mark.parametrize("name", ["ImplicitALS bias", "BPR", "LogisticMF"])
 def test_items_join_by_features_and_stay_in_files(name, tmp_path):
     likes, of_users, of_items = tastes()
@@ -235,6 +271,8 @@ def test_items_join_by_features_and_stay_in_files(name, tmp_path):
     np.testing.assert_array_equal(
         loaded.fold_in_items(item_features=new)[0], model.fold_in_items(item_features=new)[0]
     )
+    with pytest.raises(ValueError, match="item_features have no row of 'z'; expected one for each"):
+        model.partial_fit_items(["x", "z"], item_features=new)
     model.save(tmp_path / "served", history=False)
     with pytest.raises(ValueError, match="known by entries already"):
         model.partial_fit_items(["i5"], item_features=known.transform(np.eye(4)[:1], ["i5"]))
@@ -339,8 +377,9 @@ def test_what_a_model_without_features_is_asked():
         ImplicitALS(4).fit(matrix, item_features=features(of_items[:40]))
     with pytest.raises(TypeError, match="have ids, and what is fitted has none"):
         ImplicitALS(4).fit(matrix, item_features=by_ids(likes, of_users, of_items)[1])
-    with pytest.raises(ValueError, match="nonnegative=True cannot"):
-        ImplicitALS(4, nonnegative=True).fit(matrix, item_features=known)
+    for cls in (ImplicitALS, ExplicitALS):
+        with pytest.raises(ValueError, match=r"nonnegative=True cannot.* explained by no feature"):
+            cls(4, nonnegative=True).fit(matrix, item_features=known)
     for bad in (0, -1.0, np.nan):
         with pytest.raises(ValueError, match="feature_regularization must be"):
             ImplicitALS(4, feature_regularization=bad).fit(matrix)
@@ -365,8 +404,23 @@ def test_what_a_model_without_features_is_asked():
     with pytest.raises(ValueError, match="have 3 columns"):
         model.fold_in_items(item_features=Features.from_csr(np.eye(3)))
     bpr = BPR(4, epochs=2).fit(matrix, item_features=known, show_progress=False)
-    with pytest.raises(TypeError, match="not by both"):
+    with pytest.raises(TypeError, match="single items by their features alone"):
         bpr.fold_in_items(matrix.T, item_features=known)
+
+
+def test_a_nonnegative_model_gets_features_afterwards():
+    likes, of_users, _ = tastes()
+    model = ImplicitALS(6, nonnegative=True, regularization=3.0, random_state=0)
+    model.fit(sparse.csr_array(likes), show_progress=False)
+    before, people = model.user_factors.copy(), features(of_users)
+    model.set_params(nonnegative=False, iterations=0)
+    model.fit(sparse.csr_array(likes), user_features=people, warm_start=True, show_progress=False)
+    np.testing.assert_array_equal(model.user_factors, before)
+    both = sparse.csr_array(likes[:2]), people.transform(np.eye(4)[of_users[:2]])
+    assert model.fold_in(both[0], user_features=both[1]).shape == (2, 6)
+    model.set_params(nonnegative=True)
+    with pytest.raises(ValueError, match="solves rows by their entries alone"):
+        model.fold_in(both[0], user_features=both[1])
 
 
 def test_an_index_has_new_items():

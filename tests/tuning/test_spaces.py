@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from recsys import BPR, ImplicitALS, csr
-from recsys.models.item_weights import ItemWeights
+from recsys.models.factor_model import FactorModel
 from recsys.tuning import SPACES
 from recsys.tuning.spaces import axes_of, start_of
 
@@ -41,7 +41,7 @@ def test_the_ends_of_default_spaces_can_be_trained(model_class):
     axes = axes_of(model_class, "default", {})
     for end in (0, 1):
         params = {name: axis.ends()[end] for name, axis in axes.items()}
-        fixed = {} if issubclass(model_class, ItemWeights) else {"factors": 4, "random_state": 0}
+        fixed = {"factors": 4, "random_state": 0} if issubclass(model_class, FactorModel) else {}
         model = model_class(**fixed, **params).fit(counts(), show_progress=False)
         assert np.isfinite(model.score(np.arange(40)[:, None], np.arange(30))).all()
 

@@ -34,6 +34,7 @@ def lmf_rows(
     negatives,
     learning_rate,
     regularization,
+    means=None,
     isa=None,
     num_threads=1,
 ):
@@ -45,11 +46,11 @@ def lmf_rows(
 
         L = sum_{i stored} c_i (log(1 + e^s_i) - p_i s_i) + sum_i log(1 + e^s_i)
 
-    and the step goes down the gradient of L + regularization / 2 |x|^2. The sum over all columns is
-    taken over m = min(columns, negatives * max(n, 1)) of them for a row of n entries, each counted
-    columns / m times: over all of them in turn if m is their number, else over those drawn, with
-    replacement, from the sequence of ``keys[u]``. row_loss[u] becomes L before the step, or NaN
-    where the step led to a number that is not finite.
+    and the step goes down the gradient of L + regularization / 2 |x - means[u]|^2, means (rows, f)
+    being 0 if None. The sum over all columns is taken over m = min(columns, negatives * max(n, 1))
+    of them for a row of n entries, each counted columns / m times: over all of them in turn if m is
+    their number, else over those drawn, with replacement, from the sequence of ``keys[u]``.
+    row_loss[u] becomes L before the step, or NaN where the step led to a number that is not finite.
     """
     columns, f = len(fixed), solved.shape[1]
     for u in order[spans[0] : spans[-1]]:
@@ -66,7 +67,8 @@ def lmf_rows(
         s = y @ x + float(biases[u]) + np.asarray(fixed_biases[looked_at], dtype=np.float64)
         row_loss[u] = np.sum(weight * softplus(s) - gain * s)
         coefficients = gain - weight * sigmoid(s)
-        gradient = y.T @ coefficients - regularization * x
+        mean = 0.0 if means is None else np.asarray(means[u], dtype=np.float64)
+        gradient = y.T @ coefficients - regularization * (x - mean)
         bias_gradient = coefficients.sum()
 
         squares[u] += gradient**2
