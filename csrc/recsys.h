@@ -349,7 +349,7 @@ typedef struct {
     /* head_sums (head, head) += of the users first:last, rows begin:end up to the diagonal */     \
     KERNEL(neighbors_head, (const recsys_neighbors *problem, int64_t first, int64_t last,          \
                             int64_t begin, int64_t end, void *head_sums))                          \
-    /* the lists of the rows begin:end of a, none of the head; scratch as of product_topk_rows */  \
+    /* the lists of the rows begin:end of a, none of the head; scratch has to come as zeros */     \
     KERNEL(neighbors_rows, (const recsys_neighbors *problem, const recsys_heads *heads,            \
                             int64_t begin, int64_t end, void *scratch))                            \
     /* the weights of the items order[begin:end]; scratch as of product_topk_rows */               \
