@@ -1,8 +1,9 @@
 """MLlib's ALS and recsys.spark's on the same frame, in turns, in one Spark application.
 
-    python benchmarks/spark.py --scale 0.1 --master 'local-cluster[2,1,2048]'
+    python benchmarks/spark.py --scale 0.1 --master 'local-cluster[2,1,2048]' --update-docs
 
-Prints one JSON line a measurement, and the table of docs/spark.md at the end: seconds an iteration,
+Prints one JSON line a measurement, and the table of docs/spark.md at the end, which --update-docs
+writes there: seconds an iteration,
 whole fits from a Parquet file to stored factors, both by the barrier and by the shuffle plane, the
 making of blocks, recommendForAllUsers, iterations in this process with as many threads, and what
 the driver's two processes took more of memory than for a fit of a thousand entries. At --scale 1
@@ -21,6 +22,7 @@ import argparse
 import functools
 import json
 import os
+import shlex
 import statistics
 import sys
 import tempfile
@@ -29,7 +31,19 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
+from harness import (
+    DOCS,
+    data_facts,
+    headline,
+    installed_version,
+    machine_facts,
+    machine_line,
+    now,
+    replace_between,
+)
 
+PAGE = DOCS / "spark.md"
+MARKS = "<!-- spark:begin -->", "<!-- spark:end -->"
 SETTINGS = {
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
@@ -53,6 +67,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--only", choices=["recsys", "shuffle", "mllib"])
     parser.add_argument("--no-lists", action="store_true")
+    parser.add_argument("--update-docs", action="store_true", help=f"write into docs/{PAGE.name}")
     args = parser.parse_args()
     if args.many <= args.few:
         parser.error(f"--many {args.many} must be more than --few {args.few}")
@@ -240,18 +255,34 @@ def table(measured: dict, args: argparse.Namespace) -> list[str]:
     return rows
 
 
+def update_docs(args: argparse.Namespace, data: str, library: str, lines: list[str]) -> None:
+    """Put the table, and of what it is, between the marks of docs/spark.md."""
+    command = shlex.join(["python", "benchmarks/spark.py", *sys.argv[1:]])
+    rounds = f"{args.rounds} round{'s' if args.rounds > 1 else ''}"
+    load = os.getloadavg()[2]  # of the last quarter of an hour
+    head = [
+        f"    {command}\n",
+        f"{data}, f = {args.factors}, in turns, {rounds}; MLlib with {library}.",
+        f"{machine_line(machine_facts())}, pyspark {installed_version('pyspark')}.",
+        f"{now()[:10]}, load average {load:.0f}.\n",
+    ]
+    replace_between(PAGE, MARKS, "\n".join([*head, *lines]))
+
+
 def main() -> None:
     args = arguments()
     from recsys import datasets
 
-    matrix = datasets.lastfm360k_twin(args.scale).user_items
+    dataset = datasets.lastfm360k_twin(args.scale)
+    matrix = dataset.user_items
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "twin.parquet")
         write_twin(path, matrix)
         spark = session(args)
         frame = spark.read.parquet(str(path))
+        library = blas(spark)
         say(entries=matrix.nnz, shape=matrix.shape, master=args.master, factors=args.factors,
-            blas=blas(spark))  # fmt: skip
+            blas=library)  # fmt: skip
         measured: dict[tuple[str, str], list[float]] = defaultdict(list)
         for cls in contenders(args.only).values():  # what starts with the first fit
             fit(cls, args, frame.limit(1000), 1)
@@ -267,7 +298,10 @@ def main() -> None:
                 seconds = in_process(args, matrix, threads)
                 say(contender="in process", threads=threads, iteration=statistics.median(seconds))
                 measured["in process", "iteration"] += seconds
-        print("\n".join(table(measured, args)))
+        lines = table(measured, args)
+        print("\n".join(lines))
+        if args.update_docs:
+            update_docs(args, headline(data_facts(dataset)), library, lines)
         spark.stop()
 
 

@@ -46,6 +46,9 @@ class Store(Protocol):
 
     def read(self, name: str) -> bytes: ...
 
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there."""
+
     def clear(self) -> None:
         """Remove the folder."""
 
@@ -198,6 +201,9 @@ def _run(place: Place, rank: Rank, model: int, done: int) -> list[np.ndarray]:
         due = place.every > 0 and number % place.every == 0
         if place.store is not None and due and number < rank.problem.iterations:
             place.store.write(_name(place, model, number), _to_bytes(rank))
+            # Who comes to an iteration has what the others sent after the checkpoint before it:
+            # that one is whole, and the one before that of no more use.
+            place.store.remove(_name(place, model, number - 2 * place.every))
 
     return rank.run(done, after)
 

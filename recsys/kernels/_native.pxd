@@ -154,7 +154,6 @@ cdef extern from "recsys.h" nogil:
         const void *b_pairs
         int64_t columns
         const int32_t *names
-        const int32_t *order
         int64_t head
         int64_t n
         int64_t without_itself

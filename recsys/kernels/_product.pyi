@@ -47,7 +47,6 @@ def neighbors_topk(
     b_indptr: NDArray[np.int64],
     b_pairs: NDArray[np.uint8],
     names: NDArray[np.int32],
-    order: NDArray[np.int32],
     spans: NDArray[np.int64],
     ids: NDArray[np.int32],
     scores: NDArray[_Real],

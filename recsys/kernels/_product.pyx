@@ -80,11 +80,11 @@ def neighbors_head(const int64_t[::1] indptr, const uint8_t[::1] pairs, real[:, 
 def neighbors_topk(const int64_t[::1] a_indptr, const int32_t[::1] a_indices,
                    const real[::1] a_data, const int64_t[::1] b_indptr,
                    const uint8_t[::1] b_pairs, const int32_t[::1] names,
-                   const int32_t[::1] order, const int64_t[::1] spans, int32_t[:, ::1] ids,
-                   real[:, ::1] scores, uint8_t[::1] failed, int32_t[:, :, ::1] head_ids,
+                   const int64_t[::1] spans, int32_t[:, ::1] ids, real[:, ::1] scores,
+                   uint8_t[::1] failed, int32_t[:, :, ::1] head_ids,
                    real[:, :, ::1] head_scores, int64_t[:, ::1] head_kept,
                    real[:, ::1] head_least, *, bint without_itself, str isa, int num_threads):
-    """The lists of the items order[spans[0]:spans[-1]], and what theirs says to the head's."""
+    """The lists of the items names[spans[0]:spans[-1]], and what their sums say to the head's."""
     cdef const native.recsys_table *table = get_table(isa, real is double)
     cdef native.recsys_neighbors p
     cdef native.recsys_heads *heads
@@ -99,7 +99,6 @@ def neighbors_topk(const int64_t[::1] a_indptr, const int32_t[::1] a_indices,
     p.b_pairs = &b_pairs[0]
     p.columns = names.shape[0]
     p.names = &names[0]
-    p.order = &order[0]
     p.head = head_least.shape[1]
     p.n = ids.shape[1]
     p.without_itself = without_itself

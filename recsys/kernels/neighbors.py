@@ -19,7 +19,7 @@ from .topk import NO_ID
 if TYPE_CHECKING:
     from scipy import sparse
 
-_HEAD = 1024  # items whose products with each other are in one square; whole blocks of the kernel
+_HEAD = 1024  # items whose products with each other are in one square: whole vectors of the kernel
 _SPAN_WORK = 200_000  # additions of a task, about 1 ms
 _CALL_WORK = 1e8  # additions between looks for a KeyboardInterrupt, about 0.2 s
 _CALL_USERS = 1 << 17  # the same for the head
@@ -57,12 +57,13 @@ def neighbors_topk(
     scores = np.full((count, n), -np.inf, dtype)
     if not users.nnz:
         return ids, scores
-    items = csr.transposed(users)
-    names = most_work_first(np.diff(items.indptr))
-    by_rank = csr.transposed(csr.take_rows(items, names))
-    pairs = np.empty(users.nnz, np.dtype([("column", np.int32), ("value", dtype)], align=True))
-    pairs["column"], pairs["value"] = by_rank.indices, by_rank.data
-    indptr, pairs = by_rank.indptr, pairs.view(np.uint8)
+    lengths = np.bincount(users.indices, minlength=count)
+    names = most_work_first(lengths)
+    rank = np.empty_like(names)
+    rank[names] = np.arange(count, dtype=np.int32)
+    items = csr.transposed(csr.assemble(users.data, rank[users.indices], users.indptr, users.shape))
+    by_rank = csr.transposed(items)
+    indptr, pairs = by_rank.indptr, as_pairs(by_rank)
     threads = resolve_num_threads(num_threads)
     head = names[:_HEAD]
     ids[head], scores[head] = _lists_of_head(
@@ -77,12 +78,11 @@ def neighbors_topk(
             np.zeros((threads, len(head)), np.int64),
             np.repeat(least[np.newaxis], threads, axis=0),
         )
-        tail = names[len(head) :]
-        work = np.diff(items.indptr)[tail] * (users.nnz / users.shape[0]) + 500
-        spans, calls = cut(work, _SPAN_WORK), cut(work, _CALL_WORK)
+        work = lengths[names[len(head) :]] * (users.nnz / users.shape[0]) + 500
+        spans, calls = len(head) + cut(work, _SPAN_WORK), len(head) + cut(work, _CALL_WORK)
         for begin, end in pairwise(np.searchsorted(spans, calls)):
             _product.neighbors_topk(
-                items.indptr, items.indices, items.data, indptr, pairs, names, tail,
+                items.indptr, items.indices, items.data, indptr, pairs, names,
                 spans[begin : end + 1], ids, scores, failed, *lists,
                 without_itself=not itself, isa=current_isa(), num_threads=threads,
             )  # fmt: skip
@@ -90,6 +90,14 @@ def neighbors_topk(
             raise _not_finite(int(np.argmax(failed)), dtype)
         _merge(head, ids, scores, *lists[:3])
     return ids, scores
+
+
+def as_pairs(matrix: sparse.csr_array) -> np.ndarray:
+    """Entries with column and value side by side, as the kernels take them: bytes."""
+    entry = np.dtype([("column", np.int32), ("value", matrix.dtype)], align=True)
+    pairs = np.empty(matrix.nnz, entry)
+    pairs["column"], pairs["value"] = matrix.indices, matrix.data
+    return pairs.view(np.uint8)
 
 
 def _products_of_head(

@@ -147,16 +147,16 @@ class ALS(Estimator, ALSParams, MoreParams, DefaultParamsReadable, MLWritable):
         wire: str = "float32",
         splitHead: bool = True,
         computeLoss: bool = False,
+        **unknown: Any,
     ) -> None:
         super().__init__()
+        params.refuse_unknown(self, unknown)
         self._set(**self._input_kwargs)
 
     @keyword_only
     def setParams(self, **values: Any) -> ALS:
         """Sets Params by name."""
-        for name in values:
-            if not self.hasParam(name):
-                raise TypeError(f"ALS has no Param {name!r}")
+        params.refuse_unknown(self, values)
         return self._set(**values)
 
     def setNumBlocks(self, value: int) -> ALS:
@@ -245,6 +245,11 @@ class _Together:
 
 def _fit_together(estimators: Sequence[ALS], dataset: DataFrame) -> list[ALSModel]:
     """Models of estimators that differ in nothing of `_OF_THE_STAGE`."""
+    if not hasattr(dataset, "sparkSession"):
+        raise TypeError(
+            f"fit takes a DataFrame of Spark; got {type(dataset).__module__}."
+            f"{type(dataset).__name__}: call spark.createDataFrame first"
+        )
     for each in estimators:
         params.check(each)
     first, spark = estimators[0], dataset.sparkSession

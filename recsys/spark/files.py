@@ -62,6 +62,8 @@ class ModelReader(MLReader):
     def load(self, path: str) -> Params:
         spark = SparkSession.active()
         metadata = DefaultParamsReader.loadMetadata(path, spark)
+        if "rank" not in metadata:
+            raise ValueError(f"what is saved in {path} is no ALSModel but a {metadata['class']}")
         sides = (spark.read.parquet(f"{path}/{name}") for name in ("userFactors", "itemFactors"))
         model = self.make(int(metadata["rank"]), *sides)
         model._resetUid(metadata["uid"])

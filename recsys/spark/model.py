@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from pyspark.ml.base import Model
 from pyspark.ml.param import Param, Params, TypeConverters
-from pyspark.ml.util import MLReadable, MLReader, MLWriter
+from pyspark.ml.util import MLReadable, MLReader, MLWritable, MLWriter
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.types import TimestampType
 
 from recsys import ExplicitALS, ImplicitALS, checks
 from recsys.distributed import ITEM, USER
@@ -59,7 +60,7 @@ class Summary(NamedTuple):
         )  # fmt: skip
 
 
-class ALSModel(Model, ALSModelParams, SchemeParams, MLReadable):
+class ALSModel(Model, ALSModelParams, SchemeParams, MLReadable, MLWritable):
     """What `ALS.fit` returns; takes the place of `pyspark.ml.recommendation.ALSModel`.
 
     Attributes
@@ -120,6 +121,11 @@ class ALSModel(Model, ALSModelParams, SchemeParams, MLReadable):
     def _transform(self, dataset: DataFrame) -> DataFrame:
         drop = cold_start(self.getColdStartStrategy()) == "drop"
         name, scored = self.getPredictionCol(), dataset
+        if name in dataset.columns:
+            raise ValueError(
+                f"predictionCol={name!r}: the frame has this column already; drop it, or call "
+                "setPredictionCol"
+            )
         sides = (
             (self.getUserCol(), "userCol", self.userFactors, "__user"),
             (self.getItemCol(), "itemCol", self.itemFactors, "__item"),
@@ -235,6 +241,11 @@ class ALSModel(Model, ALSModelParams, SchemeParams, MLReadable):
         return model
 
     def _unfitted(self, bias: bool) -> ImplicitALS | ExplicitALS:
+        if not self.isDefined(self.implicitPrefs):
+            raise ValueError(
+                "the model does not say what it was fitted to, as MLlib has saved it: set "
+                "implicitPrefs, alpha and regParam, model.set(model.implicitPrefs, True)"
+            )
         common = {
             "bias": bias, "regularization": self.getOrDefault(self.regParam),
             "nonnegative": self.getOrDefault(self.nonnegative),
@@ -251,9 +262,6 @@ class ALSModel(Model, ALSModelParams, SchemeParams, MLReadable):
         """Saves in MLlib's layout: metadata, userFactors, itemFactors."""
         return ModelWriter(self)
 
-    def save(self, path: str) -> None:
-        self.write().save(path)
-
     @classmethod
     def read(cls) -> MLReader:
         return ModelReader(cls)
@@ -263,4 +271,7 @@ def _collected(factors: DataFrame, width: int) -> tuple[list, np.ndarray]:
     table = factors.orderBy("id").toArrow().combine_chunks()
     features = table.column("features").combine_chunks()
     values = features.flatten().to_numpy()
-    return table.column("id").to_pylist(), np.ascontiguousarray(values).reshape(-1, width)
+    ids = table.column("id").to_pylist()
+    if isinstance(factors.schema["id"].dataType, TimestampType):  # as collect() gives them
+        ids = [each.astimezone().replace(tzinfo=None) for each in ids]
+    return ids, np.ascontiguousarray(values).reshape(-1, width)

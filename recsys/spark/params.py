@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pyspark.ml.param import Param, Params, TypeConverters
@@ -10,12 +10,14 @@ from pyspark.ml.recommendation import _ALSModelParams as ALSModelParams
 from pyspark.ml.recommendation import _ALSParams as ALSParams
 
 from recsys import checks
+from recsys.checks import nearest
 
 __all__ = ["ALSModelParams", "ALSParams", "MoreParams", "SchemeParams", "setter", "value_of"]
 
 STORAGE_LEVELS = (
     "NONE", "DISK_ONLY", "DISK_ONLY_2", "DISK_ONLY_3", "MEMORY_ONLY", "MEMORY_ONLY_2",
-    "MEMORY_AND_DISK", "MEMORY_AND_DISK_2", "MEMORY_AND_DISK_DESER", "OFF_HEAP",
+    "MEMORY_ONLY_SER", "MEMORY_ONLY_SER_2", "MEMORY_AND_DISK", "MEMORY_AND_DISK_2",
+    "MEMORY_AND_DISK_SER", "MEMORY_AND_DISK_SER_2", "MEMORY_AND_DISK_DESER", "OFF_HEAP",
 )  # fmt: skip
 
 
@@ -113,6 +115,19 @@ def value_of(params: Params, name: str) -> Any:
     """The value of a Param or its default; None where it has neither."""
     param = params.getParam(name)
     return params.getOrDefault(param) if params.isDefined(param) else None
+
+
+def refuse_unknown(params: Params, values: Mapping[str, Any]) -> None:
+    """Raise TypeError for the first name that no Param has."""
+    for name in values:
+        if name in ("item_features", "user_features"):
+            raise TypeError(
+                f"ALS on Spark takes no {name}: models in one process do, "
+                f"recsys.ImplicitALS(...).fit(..., {name}=...)"
+            )
+        if not params.hasParam(name):
+            names = [param.name for param in params.params]
+            raise TypeError(f"ALS has no Param {name!r}{nearest(name, names)}")
 
 
 def check(params: Params) -> None:

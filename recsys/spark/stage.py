@@ -26,6 +26,7 @@ from pyspark.sql import DataFrame, SparkSession
 from recsys.distributed import Problem, steps, supersteps
 from recsys.memory import available_memory
 from recsys.spark.shuffle import ShuffleEngine
+from recsys.spark.store import ArrowStore
 from recsys.spark.tasks import Layout, Settings
 
 logger = logging.getLogger("recsys")
@@ -72,7 +73,7 @@ def fit(
         Spark gave up.
     """
     pieces = entries.mapInArrow(cutter(settings.n_blocks, settings.layout.workers), _PIECES)
-    with _all_ended_by_ctrl_c(entries.sparkSession):
+    with _all_ended_by_ctrl_c(entries.sparkSession), _no_folder_left(settings.checkpoints):
         if settings.plane == "barrier":
             return _in_one_stage(pieces, settings, stored)
         return [_by_shuffles(pieces, each, settings, stored, between) for each in settings.problems]
@@ -83,13 +84,31 @@ def _all_ended_by_ctrl_c(spark: SparkSession) -> Iterator[None]:
     """Where Ctrl-C ends the wait for Spark, the session's jobs end too.
 
     pyspark means to cancel them, but asks for that by the very connection that waits for a job's
-    result, which fails: another thread has a connection of its own.
+    result, which fails: another thread has a connection of its own. That failure is all that
+    pyspark 4.1 lets out, in the place of the KeyboardInterrupt.
     """
     try:
         yield
-    except KeyboardInterrupt:
-        with ThreadPoolExecutor(1) as another:
-            another.submit(spark.interruptAll).result()
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) or type(error).__name__ == "Py4JError":
+            with ThreadPoolExecutor(1) as another:
+                failed = another.submit(spark.interruptAll).exception()
+            if failed is not None:
+                logger.warning("the jobs of this session could not be ended: %s", failed)
+        raise
+
+
+@contextmanager
+def _no_folder_left(checkpoints: str | None) -> Iterator[None]:
+    """A fit that has failed does not go on: its checkpoints, which no other fit reads, go too."""
+    try:
+        yield
+    except BaseException:
+        if checkpoints is not None:
+            try:
+                ArrowStore(checkpoints).clear()
+            except (OSError, ValueError) as error:  # a driver may not see it
+                logger.info("the checkpoints in %s stay there: %s", checkpoints, error)
         raise
 
 
@@ -256,7 +275,7 @@ def storage_level(name: str | None, executors_can_be_lost: bool) -> StorageLevel
     """By its name; None: on disk at least, and twice where an executor can be lost."""
     if name is None:
         name = "MEMORY_AND_DISK_2" if executors_can_be_lost else "MEMORY_AND_DISK"
-    return getattr(StorageLevel, name)
+    return getattr(StorageLevel, name.replace("_SER", ""))  # what Python stores always is
 
 
 def _spark_folder(spark: SparkSession) -> str | None:

@@ -43,6 +43,11 @@ class ArrowStore:
         with self.system.open_input_stream(f"{self.folder}/{name}") as stream:
             return stream.read()
 
+    def remove(self, name: str) -> None:
+        path = f"{self.folder}/{name}"
+        if self.system.get_file_info(path).type == fs.FileType.File:
+            self.system.delete_file(path)
+
     def clear(self) -> None:
         if self.system.get_file_info(self.folder).type == fs.FileType.Directory:
             self.system.delete_dir(self.folder)

@@ -78,7 +78,7 @@ def test_fit_by_alternation(monkeypatch, solver, bias):
         ("ExplicitSGD", _sgd, "ratings_cells"),
         ("BPR", _sgd, "bpr_cells"),
         ("LogisticMF", _lmf, "lmf_rows"),
-        ("ItemNeighbors", _product, "product_topk"),
+        ("ItemNeighbors", _product, "neighbors_head"),
         ("EASE", _product, "spmm"),
         ("SLIM", _product, "slim_rows"),
     ],

@@ -49,6 +49,9 @@ def spark(tmp_path_factory):
         "spark.local.dir": str(folder / "local"),
         "spark.sql.warehouse.dir": str(folder / "warehouse"),
         "spark.driver.host": "127.0.0.1",
+        # by default Spark looks every 15 s whether there are executors for all tasks of a fit again
+        "spark.scheduler.barrier.maxConcurrentTasksCheck.interval": "1s",
+        "spark.locality.wait": "0s",
     }
     builder = SparkSession.builder.master("local-cluster[2,1,1024]")
     for name, value in options.items():

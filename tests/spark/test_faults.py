@@ -5,10 +5,13 @@ import signal
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 pytest.importorskip("pyspark", reason="pyspark is not installed: [test-spark]")
+
+LIMIT = 200  # seconds, on however busy a machine
 
 
 def executors():
@@ -75,15 +78,15 @@ def slow(monkeypatch):
     return use
 
 
-def test_an_executor_killed_in_mid_fit_changes_no_bit(events, als, factors, slow, tmp_path):
-    whole = factors(als(maxIter=6).fit(events))
+def test_an_executor_killed_in_mid_fit_changes_no_bit(events, als, model, factors, slow, tmp_path):
+    whole = factors(model)
     slow(str(tmp_path), 0.3)
     killed = []
 
     def kill():
         while not killed:
             note = tmp_path / "rank-0"
-            if note.exists() and int(note.read_text() or 0) >= 3:
+            if note.exists() and int(note.read_text() or 0) >= 2:
                 os.kill(executors()[0], signal.SIGKILL)
                 killed.append(note.read_text())
             time.sleep(0.05)
@@ -91,14 +94,14 @@ def test_an_executor_killed_in_mid_fit_changes_no_bit(events, als, factors, slow
     thread = threading.Thread(target=kill, daemon=True)
     thread.start()
     folder = tmp_path / "checkpoints"
-    model = als(maxIter=6, checkpointDir=str(folder), checkpointInterval=2).fit(events)
-    assert killed and model.summary.resumed >= 2
-    assert bits(factors(model)) == bits(whole)
+    again = als(checkpointDir=str(folder), checkpointInterval=1).fit(events)
+    assert killed and again.summary.resumed >= 1
+    assert bits(factors(again)) == bits(whole)
     assert not any(folder.iterdir())  # those of the fit are gone
 
 
 def test_an_interrupted_driver_ends_the_tasks(events, als, slow, tmp_path):
-    """As by Ctrl-C; the next fit has all the slots it needs, long before 100 s, which all of the
+    """As by Ctrl-C; the next fit has all the slots it needs, long before 1000 s, which all of the
     iterations would take."""
     slow(str(tmp_path), 0.1)
     note, main, began = tmp_path / "rank-0", threading.get_ident(), []
@@ -114,40 +117,90 @@ def test_an_interrupted_driver_ends_the_tasks(events, als, slow, tmp_path):
 
     threading.Thread(target=interrupt, daemon=True).start()
     with pytest.raises(KeyboardInterrupt):
-        als(maxIter=500).fit(events)
+        als(maxIter=5000).fit(events)
     assert als(maxIter=1).fit(events).userFactors.count() == 300
-    assert time.monotonic() - began[0] < 50
+    assert time.monotonic() - began[0] < LIMIT
     assert iteration() <= 1  # of the next fit, and nobody writes another
 
 
-def test_what_an_executor_held_is_made_again_with_the_same_bits(events, als, factors):
-    model = als().fit(events)
+def test_what_an_executor_held_is_made_again_with_the_same_bits(model, factors):
     before = bits(factors(model))
     os.kill(executors()[0], signal.SIGKILL)
     time.sleep(1)
     assert bits(factors(model)) == before
 
 
-def test_two_fits_at_once(events, als, factors):
-    alone = [bits(factors(als(seed=seed).fit(events))) for seed in (1, 2)]
+def test_two_fits_at_once(events, als, model, factors):
+    other = als(seed=4)
+    alone = [bits(factors(each)) for each in (model, other.fit(events))]
     found = [None, None]
 
-    def fit(at):
-        found[at] = bits(factors(als(seed=at + 1).fit(events)))
+    def fit(at, estimator):
+        found[at] = bits(factors(estimator.fit(events)))
 
-    threads = [threading.Thread(target=fit, args=(at,), daemon=True) for at in (0, 1)]
+    threads = [
+        threading.Thread(target=fit, args=each, daemon=True) for each in enumerate((als(), other))
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(200)
+        thread.join(LIMIT)
     assert found == alone
 
 
-def test_a_checkpoint_folder_that_cannot_be_written(events, als, tmp_path):
-    blocked = tmp_path / "a file"
-    blocked.write_text("")
-    with pytest.raises(OSError, match="checkpointDir"):
-        als(checkpointDir=str(blocked), checkpointInterval=1).fit(events)
+def test_a_checkpoint_folder_that_cannot_be_written(tmp_path):
+    from recsys.distributed import CheckpointError
+    from recsys.spark.store import ArrowStore
+
+    (tmp_path / "a file").write_text("")
+    read_only = tmp_path / "read only"
+    read_only.mkdir(mode=0o500)
+    if os.access(read_only, os.W_OK):  # of root, who may write everywhere but here
+        read_only = "/proc"
+    for folder in (tmp_path / "a file", read_only):
+        with pytest.raises(CheckpointError, match=f"{folder}/recsys: .*checkpointInterval=-1"):
+            ArrowStore(f"{folder}/recsys").write("users", b"factors")
+
+
+def test_a_checkpoint_folder_that_is_full_for_one_of_the_tasks(
+    events, als, model, factors, monkeypatch, tmp_path
+):
+    """One error, of what that task met and not of who lost it; then the fit can be had again."""
+    from recsys.spark import stage
+
+    original = stage.worker
+
+    def full(settings):
+        work = original(settings)
+
+        def fills(batches):
+            from pyspark import BarrierTaskContext
+
+            from recsys.spark.store import ArrowStore
+
+            write = ArrowStore.write
+
+            def onto_a_full_disk(self, name, data):
+                Path(self.folder).mkdir(parents=True, exist_ok=True)
+                Path(self.folder, name + ".part").symlink_to("/dev/full")
+                write(self, name, data)
+
+            if BarrierTaskContext.get().partitionId() == 1:
+                ArrowStore.write = onto_a_full_disk
+            try:
+                yield from work(batches)
+            finally:
+                ArrowStore.write = write
+
+        return fills
+
+    monkeypatch.setattr(stage, "worker", full)
+    estimator = als(checkpointDir=str(tmp_path), checkpointInterval=1)
+    with pytest.raises(OSError, match=r"cannot be written .* No space left.* checkpointDir"):
+        estimator.fit(events)
+    assert not any(tmp_path.iterdir())
+    monkeypatch.undo()
+    assert bits(factors(estimator.fit(events))) == bits(factors(model))
 
 
 def test_numbers_out_of_scale_are_one_error(events, als):
@@ -183,7 +236,13 @@ def test_executors_without_recsys(events, als, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "name", ["spark.dynamicAllocation.enabled", "spark.network.crypto.enabled"]
+    "name",
+    [
+        "spark.dynamicAllocation.enabled",
+        "spark.network.crypto.enabled",
+        "spark.authenticate.enableSaslEncryption",
+        "spark.ssl.rpc.enabled",
+    ],
 )
 def test_settings_that_forbid_barrier_stages(spark, events, als, monkeypatch, name):
     """They are named, and lead to the other plane."""
@@ -199,6 +258,38 @@ def test_settings_that_forbid_barrier_stages(spark, events, als, monkeypatch, na
         als(checkpointDir="somewhere").fit(events)
     if name == "spark.dynamicAllocation.enabled":
         assert stage.layout(spark, None, None, (4, 7), "shuffle") == (7, 1, None)
+
+
+@pytest.mark.parametrize(
+    "name", ["spark.authenticate", "spark.io.encryption.enabled", "spark.ssl.enabled"]
+)
+def test_settings_that_leave_barrier_stages(spark, monkeypatch, name):
+    from recsys.spark import stage
+
+    monkeypatch.setattr(
+        stage, "_setting", lambda spark, key, default: "true" if key == name else default
+    )
+    assert stage.choose_plane(spark, "auto", None) == "barrier"
+
+
+def test_a_fresh_application_waits_for_its_first_executor():
+    """Where they come and go there may be none."""
+    from recsys.spark import stage
+
+    executors = []
+    context = SimpleNamespace(
+        resourceProfileManager=lambda: SimpleNamespace(defaultResourceProfile=lambda: None),
+        maxNumConcurrentTasks=lambda profile: len(executors),
+    )
+    application = SimpleNamespace(
+        conf={"spark.master": "spark://host"},
+        _jsc=SimpleNamespace(sc=lambda: context),
+        range=lambda n: SimpleNamespace(count=lambda: executors.append("the first")),
+    )
+    assert stage.slots(application) == (1, False)
+    executors.clear()
+    application.conf["spark.dynamicAllocation.enabled"] = "true"
+    assert stage.slots(application) == (0, False)
 
 
 def test_threads_of_a_task_are_cores_where_spark_can_say_so(spark, monkeypatch):
@@ -223,8 +314,8 @@ def test_checkpoints_lie_where_spark_says(spark, events, als, tmp_path, monkeypa
     monkeypatch.setattr(
         stage, "checkpoint_folder", lambda *args: found.append(original(*args)) or found[-1]
     )
-    als(checkpointInterval=-1).fit(events)
+    assert original(spark, str(tmp_path), -1) is None
     spark.sparkContext.setCheckpointDir(str(tmp_path))
     als(checkpointInterval=2).fit(events)
-    assert found[0] is None and found[1].startswith("file:") and str(tmp_path) in found[1]
-    assert not Path(found[1].removeprefix("file:")).exists()
+    assert found[0].startswith("file:") and str(tmp_path) in found[0]
+    assert not Path(found[0].removeprefix("file:")).exists()
