@@ -1,6 +1,6 @@
 """What a search costs and finds: `recsys.tuning.tune` of ImplicitALS, 25 trials, f = 64.
 
-Each data set of quality_data.py is searched twice, in turns: as `tune` does it, and "one by one",
+Each data set of leaderboard.py is searched twice, in turns: as `tune` does it, and "one by one",
 each trial on all users with all threads, which is what remains of it without batches of trials side
 by side and without a part of the users first. The search sees a part of the training data and
 settings are compared on the rest of it, by NDCG@20; the model that is found learns from both, and
@@ -20,7 +20,7 @@ from statistics import mean
 from typing import Any
 from unittest.mock import patch
 
-import quality_data
+import leaderboard
 from harness import (
     DOCS,
     add_threads,
@@ -34,7 +34,7 @@ from harness import (
     run,
     write_report,
 )
-from quality_data import Data, ndcg
+from leaderboard import Data, ndcg
 
 from recsys import ImplicitALS, tuning
 from recsys.tuning import halving, measuring
@@ -108,7 +108,7 @@ def table(experiments: Iterable[dict[str, Any]]) -> str:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    quality_data.add_options(parser, "CPU, number of threads, trials and seeds", data=DATA)
+    leaderboard.add_options(parser, "CPU, number of threads, trials and seeds", data=DATA)
     parser.add_argument("--trials", type=int, default=TRIALS, help=f"default: {TRIALS}")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of searches; default: 0")
     add_threads(parser)
@@ -125,7 +125,7 @@ def main() -> None:
     same = {name: facts[name] for name in ("cpu", "threads")}
     same |= {"trials": options.trials, "seeds": options.seeds}
     experiments = earlier_experiments(options.output, same)
-    for data in quality_data.present(options.data, options.folder):
+    for data in leaderboard.present(options.data, options.folder):
         experiments[data.name] = {
             "measured": now(),
             "on": same,
