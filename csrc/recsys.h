@@ -181,15 +181,14 @@ typedef struct {
 
 /* Items' columns of one matrix, whose inner products are wanted; see csrc/kernels/neighbors.h. */
 typedef struct {
-    const int64_t *a_indptr; /* the transpose of b, its rows in another order */
+    const int64_t *a_indptr; /* the transpose of b */
     const int32_t *a_indices;
     const void *a_data; /* real */
     const int64_t *b_indptr;
     const void *b_pairs;    /* of entries (int32 column, real value), each row's by rising column */
     int64_t columns;        /* of b */
-    const int32_t *names;   /* (columns,) the row of a and of the lists that is a column of b */
-    const int32_t *order;   /* rows of a as they are to be done */
-    int64_t head;           /* so many first columns: all, or whole blocks of PRODUCT_BLOCK */
+    const int32_t *names;   /* (columns,) what a list calls a column, and the row of its own */
+    int64_t head;           /* so many first columns: all, or whole vectors */
     int64_t n;              /* length of a list */
     int64_t without_itself; /* no item is in its own list */
     recsys_lists out;
@@ -341,10 +340,16 @@ typedef struct {
     /* scratch has to come as zeros and is left so */                                              \
     KERNEL(product_topk_rows, (const recsys_product *product, const recsys_topk *lists,            \
                                int64_t begin, int64_t end, recsys_lists out, void *scratch))       \
-    /* head_sums (head, head) += of the users first:last, rows begin:end up to the diagonal */      \
+    /* the rows begin:end as pairs by rising column, `ranks` saying which a column becomes */      \
+    KERNEL(neighbors_pairs, (const int64_t *indptr, const int32_t *indices, const void *data,      \
+                             const int32_t *ranks, int64_t begin, int64_t end, void *pairs))       \
+    /* the rows begin:end of a, made of b; next (columns,): where a row's next entry goes */       \
+    KERNEL(neighbors_transpose, (const recsys_neighbors *problem, int64_t users, int64_t begin,    \
+                                 int64_t end, int64_t *next, int32_t *a_indices, void *a_data))    \
+    /* head_sums (head, head) += of the users first:last, rows begin:end up to the diagonal */     \
     KERNEL(neighbors_head, (const recsys_neighbors *problem, int64_t first, int64_t last,          \
                             int64_t begin, int64_t end, void *head_sums))                          \
-    /* the lists of the rows order[begin:end], none of the head; scratch as of product_topk_rows */ \
+    /* the lists of the rows begin:end of a, none of the head; scratch as of product_topk_rows */  \
     KERNEL(neighbors_rows, (const recsys_neighbors *problem, const recsys_heads *heads,            \
                             int64_t begin, int64_t end, void *scratch))                            \
     /* the weights of the items order[begin:end]; scratch as of product_topk_rows */               \

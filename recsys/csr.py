@@ -262,12 +262,12 @@ def _sorted_and_summed(
 
     # SciPy sorts in place only where both index arrays have one type.
     width = np.int32 if len(indices) <= _INDEX_MAX else np.int64
-    own = sparse.csr_array(shape, dtype=data.dtype)
-    own.data, own.indices, own.indptr = data.copy(), indices.astype(width), indptr.astype(width)
-    own.has_sorted_indices = own.has_canonical_format = False
+    out = sparse.csr_array(shape, dtype=data.dtype)
+    out.data, out.indices, out.indptr = data.copy(), indices.astype(width), indptr.astype(width)
+    out.has_sorted_indices = out.has_canonical_format = False
     with np.errstate(over="ignore"):
-        own.sum_duplicates()
-    return own.data, _array(own.indices, np.int32), _array(own.indptr, np.int64)
+        out.sum_duplicates()
+    return out.data, _array(out.indices, np.int32), _array(out.indptr, np.int64)
 
 
 # ---- canonical matrices -------------------------------------------------------------------------

@@ -16,11 +16,11 @@ def whole_file(path: Path) -> Iterator[Path]:
     A link is followed: what it points to is replaced.
     """
     check_place(path)
-    given, path = path, Path(os.path.realpath(path))
+    named, path = path, Path(os.path.realpath(path))
     try:
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     except OSError as error:  # which names the temporary path
-        raise type(error)(error.errno, error.strerror, str(given)) from None
+        raise type(error)(error.errno, error.strerror, str(named)) from None
     os.close(handle)
     temporary = Path(name)
     try:
@@ -33,12 +33,12 @@ def whole_file(path: Path) -> Iterator[Path]:
             os.replace(temporary, path)
         except PermissionError as error:
             raise PermissionError(
-                f"cannot replace {str(given)!r} ({error.strerror}). Windows replaces no file that "
+                f"cannot replace {str(named)!r} ({error.strerror}). Windows replaces no file that "
                 "is open, as one is while a model loaded from it is in use: write to another name"
             ) from None
     except OSError as error:
         if error.errno is not None and error.filename in (None, name):
-            error.filename = str(given)  # of a full disk nobody says what was being written
+            error.filename = str(named)  # of a full disk nobody says what was being written
         raise
     finally:
         temporary.unlink(missing_ok=True)

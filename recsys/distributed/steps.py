@@ -106,12 +106,12 @@ def build(job: Job, rank: int, entries: tuple[Iterable[Any], Iterable[Any]]) -> 
         )
         for side in (USER, ITEM)
     ]
-    told = {
+    facts = {
         "rows": [len(side.keys) for side in held],
         "version": __version__,
         "isa": kernels.current_isa(),
     }
-    yield from _json(rank, "told", told)
+    yield from _json(rank, "told", facts)
     for name, array in count(held[ITEM], job.problem, job.n_blocks)._asdict().items():
         yield from cut(rank, REPORT, rank, name, array)
     for side, each in enumerate(held):

@@ -197,7 +197,7 @@ def _graded(judged: Judged, k: int, gain: Callable[[np.ndarray], np.ndarray]) ->
     keys = csr.entry_keys(grades, slice(0, len(hits)))
     wanted = rows * np.int64(grades.shape[1]) + judged.items[rows, places]
     values = gain(grades.data[np.searchsorted(keys, wanted)].astype(np.float64))
-    found = np.bincount(rows, values * discount[places], len(hits))
+    gained = np.bincount(rows, values * discount[places], len(hits))
     owner, gains = csr.entry_rows(grades), gain(grades.data.astype(np.float64))
     order = np.lexsort((-gains, owner))
     place = np.arange(len(owner)) - np.repeat(grades.indptr[:-1], np.diff(grades.indptr))
@@ -205,7 +205,7 @@ def _graded(judged: Judged, k: int, gain: Callable[[np.ndarray], np.ndarray]) ->
     ideal = np.bincount(
         owner[first], gains[order][first] * discount[place[first]], minlength=len(hits)
     )
-    return found / ideal
+    return gained / ideal
 
 
 # ---- one value for all lists -------------------------------------------------------------------

@@ -216,16 +216,16 @@ class HeldOut:
         users, train, test = (part[measured] for part in (self._users, self._train, self._test))
         longest = max(self._cuts)
         tally = Tally(self._metrics, self._cuts, len(users), test.shape[1])
-        asked = _Asked(model, options or {}, self._popularity if unknown == "popular" else None)
+        lister = _Asked(model, options or {}, self._popularity if unknown == "popular" else None)
         keys = self._keys(ties, random_state)
         vectors = self._vectors(model)
         # One place more than is cut shows whether the cut goes through a tie.
         length = min(longest + (keys is not None), test.shape[1])
         for at in _blocks(len(users), length, show_progress):
             rows = csr.scipy_matrix(train[at])
-            items, scores = asked.lists(users[at], rows, length)
+            items, scores = lister.lists(users[at], rows, length)
             if keys is not None:
-                part = _Part(users[at], rows, asked, keys)
+                part = _Part(users[at], rows, lister, keys)
                 lists = items, scores
                 items, n_cut = broken(lists, longest, part.keys, part.lists, test.shape[1])
                 tally.n_cut_ties += n_cut

@@ -384,13 +384,13 @@ def _checked_weights(
     words = {name: _USUAL[kind] for name, kind in columns.items() if kind != "numbers"}
     if weight is None:
         return words
-    given = weight if isinstance(weight, Mapping) else dict.fromkeys(words, weight)
-    for name, each in given.items():
+    by_column = weight if isinstance(weight, Mapping) else dict.fromkeys(words, weight)
+    for name, each in by_column.items():
         if name not in words:
             hint = checks.nearest(name, words)
             raise ValueError(f"weight names {name!r}, which is no column of words{hint}")
         checks.choice("weight", each, WEIGHTS)
-    return words | dict(given)
+    return words | dict(by_column)
 
 
 def _columns_of(frame: Any, names: Sequence[str]) -> tuple[Ids, dict[str, Any]]:

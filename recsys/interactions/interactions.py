@@ -474,12 +474,12 @@ class Interactions:
 
     def _with_ids(self, parts: Any) -> Any:
         """A named tuple of matrices as one of Interactions; arrays in it stay as they are."""
-        made = parts._make(
+        named = parts._make(
             part if isinstance(part, np.ndarray) else self._made_of(part) for part in parts
         )
         if isinstance(parts, Split):
-            made.n_cut_ties = parts.n_cut_ties
-        return made
+            named.n_cut_ties = parts.n_cut_ties
+        return named
 
     def __repr__(self) -> str:
         times = ", with times" if self.times is not None else ""

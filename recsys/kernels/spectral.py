@@ -60,7 +60,7 @@ def spectral_start(
     """
     options = kernel_options(num_threads)
     users_side, items_side = sides
-    found = 0
+    rank = 0
     for left in reversed(range(PASSES)):
         _multiply(users_side, items, users, mean, options)
         _rescale(users, -0.5, *_spectrum(users, options), options)
@@ -69,10 +69,10 @@ def spectral_start(
         if left:
             _rescale(items, -0.5, squares, basis, options)
         else:  # users are orthonormal, so that these are the squares of P's singular values
-            found = int(np.count_nonzero(squares))
+            rank = int(np.count_nonzero(squares))
             _rescale(items, -0.25, squares, basis, options)
             _rescale(users, 0.25, squares, basis, options)
-    return found
+    return rank
 
 
 def _multiply(

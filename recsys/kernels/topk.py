@@ -91,16 +91,16 @@ def code(
     """
     runs = -(-len(items) // RUN)
     pairs = -(-items.shape[1] // 2)
-    made = Codes(
+    codes = Codes(
         np.empty((runs, RUN // CODE_BLOCK, pairs, CODE_BLOCK, 2), np.uint8),
         np.empty((runs, CODE_BOUNDS)),
     )
     failed = np.zeros(runs, np.uint8)
     threads = threads_worth(num_threads, 32.0 * items.size)
-    _topk.code_runs(items, item_scale, ids, *made, failed, isa=current_isa(), num_threads=threads)
+    _topk.code_runs(items, item_scale, ids, *codes, failed, isa=current_isa(), num_threads=threads)
     if failed.any():
         raise _not_finite()
-    return made
+    return codes
 
 
 def topk(

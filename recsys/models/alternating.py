@@ -133,11 +133,11 @@ class AlternatingTrainer:
             model, self.shape, self.dtype, random, (self.bias, self.bias), draws_users=not spectral
         )
         if spectral:
-            found = kernels.spectral_start(
+            rank = kernels.spectral_start(
                 self.sides, users, items, mean=self.mean, num_threads=model.num_threads
             )
-            rest = self.shape[1], model.factors - found  # for which there is no singular vector
-            items[:, found:] = drawn(random, rest, model, self.dtype)
+            rest = self.shape[1], model.factors - rank  # for which there is no singular vector
+            items[:, rank:] = drawn(random, rest, model, self.dtype)
         if model.nonnegative and random is not None:
             for factors in (users, items):
                 np.abs(factors, out=factors)

@@ -44,14 +44,14 @@ def explain(
         As in `recommend`.
     """
     vocabulary = model._vocabulary()
-    given = user_items is not None
+    by_entries = user_items is not None
     user, user_items = ids.with_history(vocabulary, user, user_items, newcomers=True)
     item = ids.to_rows(vocabulary, "items", item, "item")
     n_users, n_items = model._known_shape()
     column = checks.one_row_number("item", item, n_items)
     checks.integer("N", N, 1)
     history = one_history(model, user, user_items)
-    if given:
+    if by_entries:
         factors, biases = model._fold(history)
         x, bias = factors[0], 0.0 if biases is None else float(biases[0])
     else:

@@ -119,7 +119,8 @@ class FactorModel(Model):
         patience, min_gain : int, optional; float, default 0.0
             Stop after so many validations in a row without a gain: by more than `min_gain` times
             the value that was the last gain. The model is then that of the best one, however it
-            ends, see `best_iteration`. None: validation is in `history`, and changes nothing.
+            ends, see `best_iteration`. A warning is logged where the iterations are too few for
+            that. None: validation is in `history`, and changes nothing.
         validate_every : int, default 5
             Validate after each so-many-th iteration, and after the last.
         callback : callable, optional

@@ -16,19 +16,19 @@ def missing(model: Any, name: str) -> Any:
     AttributeError
         As a rule, so that ``hasattr`` is false.
     """
-    own = type(model)
-    if hasattr(own, name):
+    model_class = type(model)
+    if hasattr(model_class, name):
         return object.__getattribute__(model, name)  # its own error, such as NotFittedError
-    others = [] if name.startswith("_") else sorted(set(_who_has(own, name)))
+    others = [] if name.startswith("_") else sorted(set(_who_has(model_class, name)))
     if not others:
-        message = f"{own.__name__!r} object has no attribute {name!r}"
+        message = f"{model_class.__name__!r} object has no attribute {name!r}"
         raise AttributeError(message, name=name, obj=model)
-    raise AttributeError(f"{own.__name__} has no {name}, which is of {', '.join(others)}")
+    raise AttributeError(f"{model_class.__name__} has no {name}, which is of {', '.join(others)}")
 
 
-def _who_has(own: type, name: str) -> Iterator[str]:
+def _who_has(model_class: type, name: str) -> Iterator[str]:
     """The names of recsys' models that have an attribute."""
-    base = next(each for each in reversed(own.__mro__) if "__getattr__" in vars(each))
+    base = next(each for each in reversed(model_class.__mro__) if "__getattr__" in vars(each))
     for each in _below(base):
         if each.__module__.startswith("recsys.models.") and not inspect.isabstract(each):
             if hasattr(each, name):

@@ -272,7 +272,7 @@ class ImplicitALS(LeastSquaresModel):
         NotFittedError, IndexError, TypeError, ValueError
             As in `recommend`.
         """
-        vocabulary, given = self._vocabulary(), user_items is not None
+        vocabulary, by_entries = self._vocabulary(), user_items is not None
         user, user_items = ids.with_history(vocabulary, user, user_items, newcomers=True)
         item = ids.to_rows(vocabulary, "items", item, "item")
 
@@ -282,7 +282,7 @@ class ImplicitALS(LeastSquaresModel):
         column = checks.one_row_number("item", item, len(held.factors))
         checks.integer("N", N, 1)
         signed = model._signed(one_history(model, user, user_items))
-        drawn = model._of_strangers("users", 1) if given else model._drawn_in_training(user)
+        drawn = model._of_strangers("users", 1) if by_entries else model._drawn_in_training(user)
         if model.nonnegative:
             held = model._held_of_positive(signed, held)
         a = kernels.normal_matrix(signed, held, *model._weights(), model.num_threads)

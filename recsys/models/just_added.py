@@ -49,15 +49,15 @@ def noted(
     model: Any,
     side: str,
     matrix: TrainingMatrix,
-    given: sparse.csr_array,
+    passed: sparse.csr_array,
     added: sparse.csr_array,
 ) -> JustAdded:
-    """What is to be known later of entries `given` to the method of a side, which has `added` those
-    of them that `without_counted` left: what was counted right before still is."""
-    entries, last = given, _of(model)
-    if last is not None and added.nnz < given.nnz:
+    """What is to be known later of entries `passed` to a side's method, which has `added` those of
+    them that `without_counted` left: what was counted right before still is."""
+    entries, last = passed, _of(model)
+    if last is not None and added.nnz < passed.nnz:
         before = last.entries.copy()
-        before.resize(given.shape)
+        before.resize(passed.shape)
         entries = csr.merged(before, added, replaces=True)
     return JustAdded(side, matrix, entries)
 

@@ -266,13 +266,13 @@ class LogisticMF(FactorModel):
                 side.biases[: len(then)] += now[: len(then)] - then
             _forget(parts, before, counts)
         for at in (0, 1):
-            own, other, rows, start = parts[at], parts[1 - at], new[at], starts[at]
+            moving, other, rows, start = parts[at], parts[1 - at], new[at], starts[at]
             if len(rows):
                 others = np.setdiff1d(np.flatnonzero(np.diff(by_side[at].indptr)), rows)
-                beside = own.biases[others] - start[others]  # what was learned of them besides
+                beside = moving.biases[others] - start[others]  # what was learned of them besides
                 entries = csr.take_rows(by_side[at], rows)
                 begin = start[rows] + (beside.mean() if len(beside) else 0.0)
-                _put(own, rows, self._stepped(entries, other.fixed(), begin, counts.nnz))
+                _put(moving, rows, self._stepped(entries, other.fixed(), begin, counts.nnz))
         drawn = np.random.default_rng(counts.nnz)  # other ones each day
         for number in range(2 * rounds):
             at = number % 2
@@ -284,21 +284,21 @@ class LogisticMF(FactorModel):
 
     def _step_of_rows(
         self,
-        own: Learned,
+        moving: Learned,
         other: Learned,
         entries: sparse.csr_array,
         rows: np.ndarray,
         keys: np.ndarray,
     ) -> None:
         """A step for some rows of one side, written to where they are."""
-        solved = Learned(*(array[rows] for array in own))
+        solved = Learned(*(array[rows] for array in moving))
         side = LmfSide.of(entries, self.negatives)
         if not np.isfinite(self._half_sweep(side, other.fixed(), solved, keys)):
             raise FloatingPointError(
                 "learning the events diverged: lower learning_rate, which is "
                 f"{self.learning_rate:g}"
             )
-        _put(own, rows, solved)
+        _put(moving, rows, solved)
 
     def _placed(self, users: np.ndarray, items: np.ndarray, dtype: np.dtype) -> dict[str, Any]:
         state = super()._placed(users, items, dtype)

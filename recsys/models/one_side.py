@@ -59,19 +59,8 @@ def partial_fit(
     learned = np.append(
         learned, np.setdiff1d(np.arange(shape[side == "items"], learned.max(initial=-1)), learned)
     )
-    by_features, prior = model._features, None
-    if described is not None:
-        by_features = feature_answers.with_rows(
-            model, side, learned[: described.shape[0]], described
-        )
-        prior = feature_answers.prior(model, side, csr.take_rows(by_features[side].matrix, learned))
-    else:
-        prior = model._drawn_to(side, learned)
-    solver = as_fitted(model)
-    if side == "users":
-        solved = solver._solve_rows(solver._signed(csr.take_rows(known, learned)), "item", prior)
-    else:
-        solved = solver._solve_items(known, learned, prior)
+    by_features, prior = _by_features(model, side, learned, described)
+    solved = _solved(as_fitted(model), side, known, learned, prior)
     matrix = TrainingMatrix.of(known)
     state: dict[str, Any] = {"_training_matrix": matrix, "_ids": vocabulary, "_just_added": None}
     nobody = np.empty(0, np.int64)
@@ -103,6 +92,31 @@ def _with_entries(
     return csr.put_rows(known, at, csr.merged(*pair, replaces=model._ratings)), added
 
 
+def _by_features(
+    model: Any, side: str, learned: np.ndarray, described: sparse.csr_array | None
+) -> tuple[Any, np.ndarray | None]:
+    """The features known of all once the first ones learned have those `described`, and what those
+    learned are drawn to by features."""
+    if described is None:
+        return model._features, model._drawn_to(side, learned)
+    known = feature_answers.with_rows(model, side, learned[: described.shape[0]], described)
+    rows = csr.take_rows(known[side].matrix, learned)
+    return known, feature_answers.prior(model, side, rows)
+
+
+def _solved(
+    model: Any,
+    side: str,
+    known: sparse.csr_array,
+    learned: np.ndarray,
+    prior: np.ndarray | None,
+) -> kernels.Factors:
+    """Factors and biases of those to be learned, by all that is known of them."""
+    if side == "items":
+        return model._solve_items(known, learned, prior)
+    return model._solve_rows(model._signed(csr.take_rows(known, learned)), "item", prior)
+
+
 def _check_words(side: str, who: Any, given: Any, events: Any, rows: Any, name: str) -> None:
     method, said = f"partial_fit_{side}", [each is not None for each in (given, events, rows)]
     if sum(said) == 1:
@@ -121,13 +135,13 @@ def _check_words(side: str, who: Any, given: Any, events: Any, rows: Any, name: 
 
 
 def _check_shape(
-    found: tuple[int, int], side: str, count: int, shape: tuple[int, int], name: str
+    entries_shape: tuple[int, int], side: str, count: int, shape: tuple[int, int], name: str
 ) -> None:
     held = ("items", shape[1]) if side == "users" else ("users", shape[0])
-    checks.columns(name, found, held[1], held[0])
-    if found[0] != count:
+    checks.columns(name, entries_shape, held[1], held[0])
+    if entries_shape[0] != count:
         raise ValueError(
-            f"{name} has shape {found}; expected one row for each of the {count} {side}"
+            f"{name} has shape {entries_shape}; expected one row for each of the {count} {side}"
         )
 
 
@@ -151,12 +165,12 @@ def _in_place(
     entries: sparse.csr_array, side: str, learned: np.ndarray, shape: tuple[int, int]
 ) -> sparse.csr_array:
     """Rows of entries as users x items of the model, which may have more of one side by them."""
-    own, other = learned[csr.entry_rows(entries)], entries.indices
+    places, other = learned[csr.entry_rows(entries)], entries.indices
     count = int(learned.max(initial=-1)) + 1
     if side == "users":
         whole = max(shape[0], count), shape[1]
-        return csr.from_triples(entries.data, own, other, whole)
-    return csr.from_triples(entries.data, other, own, (shape[0], max(shape[1], count)))
+        return csr.from_triples(entries.data, places, other, whole)
+    return csr.from_triples(entries.data, other, places, (shape[0], max(shape[1], count)))
 
 
 def _with_rows(

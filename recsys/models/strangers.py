@@ -140,13 +140,16 @@ def recommend(
     history = None if entries is None else csr.take_rows(entries[0], entries[1])
 
     def answered(places: np.ndarray) -> Lists:
-        who, own = flat[places], None if history is None else csr.take_rows(history, places)
+        who, seen = (
+            flat[places],
+            None if history is None else csr.take_rows(history, places),
+        )
         if fold_in:
             who = np.arange(len(places))
         options = {"filter_seen": filter_seen, "fold_in": fold_in, **chosen}
-        if own is not None and not fold_in and own.shape[0] == shape[0]:
-            who, own = _one_more(who, own)  # or one row for each might be one for every user
-        best, scores = plain.recommend(who, own, N, **options)
+        if seen is not None and not fold_in and seen.shape[0] == shape[0]:
+            who, seen = _one_more(who, seen)  # or one row for each might be one for every user
+        best, scores = plain.recommend(who, seen, N, **options)
         return best[: len(places)], scores[: len(places)]
 
     def popular(places: np.ndarray) -> Lists:
@@ -157,8 +160,8 @@ def recommend(
     return lists(model, *who, popular if unknown == "popular" else None, N)
 
 
-def _one_more(who: np.ndarray, own: Any) -> tuple[np.ndarray, Any]:
-    return np.append(who, who[:1]), csr.take_rows(own, np.append(np.arange(len(who)), 0))
+def _one_more(who: np.ndarray, entries: Any) -> tuple[np.ndarray, Any]:
+    return np.append(who, who[:1]), csr.take_rows(entries, np.append(np.arange(len(who)), 0))
 
 
 def _with_entries(

@@ -71,15 +71,8 @@ class Validation:
 
     def check_patience(self, iterations: int, before: int) -> None:
         """Say so if `patience` cannot end a fit of so many iterations, after so many before."""
-        if self.patience is None or not iterations:
-            return
-        if not can_stop_early(self.patience, iterations, self.every, before):
-            logger.warning(
-                "patience=%d cannot stop a fit of %d iterations that is measured after every %d: "
-                "that takes %d measurements and an iteration after them. Lower validate_every, or "
-                "have more iterations; the best one measured is kept in any case",
-                self.patience, iterations, self.every, self.patience + 1,
-            )  # fmt: skip
+        if self.patience is not None and iterations:
+            warn_unless_early(self.patience, iterations, self.every, before)
 
     def is_due(self, iteration: int, is_last: bool) -> bool:
         return is_last or iteration % self.every == 0
@@ -121,14 +114,26 @@ def can_stop_early(patience: int, iterations: int, every: int, before: int = 0) 
     return early > patience
 
 
+def warn_unless_early(patience: int, iterations: int, every: int, before: int = 0) -> None:
+    """Log it where that is not so."""
+    if not can_stop_early(patience, iterations, every, before):
+        logger.warning(
+            "patience=%d cannot stop a fit of %d iterations early, measured after every %d: that "
+            "takes %d measurements before the last iteration. Lower validate_every or patience, or "
+            "have more iterations; the best one measured is kept in any case",
+            patience, iterations, every, patience + 1,
+        )  # fmt: skip
+
+
 def held_out_lists(
-    train: Any, held_out: Any, metric: str, names: tuple[str, str], most_users: int = USERS
+    train: Any, held_out: Any, metric: str, names: tuple[str, str], most_users: int | None = None
 ) -> HeldOut:
-    """What lists are measured on by a metric such as "ndcg@10"."""
+    """What lists are measured on by a metric such as "ndcg@10"; those of `USERS` by default."""
     from recsys.evaluation import HeldOut  # not before it is asked for
 
     name, _, cut = metric.partition("@")
-    return HeldOut(train, held_out, name, int(cut), most_users=most_users, names=names)
+    most = USERS if most_users is None else most_users
+    return HeldOut(train, held_out, name, int(cut), most_users=most, names=names)
 
 
 def _copied(value: Any) -> Any:

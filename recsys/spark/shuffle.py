@@ -103,15 +103,15 @@ class ShuffleEngine:
     def _state(self) -> DataFrame:
         return self.made_by.where(f"kind = {STATE}")
 
-    def _run(self, made: DataFrame) -> Inbox:
+    def _run(self, frame: DataFrame) -> Inbox:
         """Store what a step makes, in the place of what the one before it made; its reports."""
-        made, before = made.persist(self.level), self.made_by
+        frame, before = frame.persist(self.level), self.made_by
         try:
-            rows = made.where(f"kind = {REPORT}").collect()
+            rows = frame.where(f"kind = {REPORT}").collect()
         except BaseException:
-            made.unpersist()
+            frame.unpersist()
             raise
-        self.made_by = made
+        self.made_by = frame
         self._release(before)
         return Inbox(Piece(*row) for row in rows)
 

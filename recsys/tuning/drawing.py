@@ -17,7 +17,8 @@ from .spaces import Axis
 if TYPE_CHECKING:
     from optuna.study import Study
 
-STARTUP = 5  # trials before the values of others count, for drawing and for giving up
+STARTUP = 5  # completed trials before one is given up by the median of their values
+AT_RANDOM = 4  # trials, those of `starts` among them, before values of others count
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Drawing:
             return Asked(number, params, None)
         [seed] = np.random.SeedSequence([self.seed, number]).generate_state(1)
         self.study.sampler = self.optuna.samplers.TPESampler(
-            n_startup_trials=STARTUP, seed=int(seed)
+            n_startup_trials=AT_RANDOM, seed=int(seed)
         )
         if params is not None:
             labels = {name: self.axes[name].label(value) for name, value in params.items()}

@@ -42,12 +42,11 @@ class Sample(NamedTuple):
 
     @classmethod
     def of(cls, task: Task, axes: Mapping[str, Axis]) -> Sample | None:
-        """None where there is nothing to gain, or where it would tell something else than all the
-        users do: of models by steps of gradient, which are too few on a sample."""
-        is_large = task.train.nnz >= LEAST and task.lists is not None
-        if not is_large or not issubclass(task.model_class, ImplicitALS):
+        """None where all users are soon learned, or where some would tell something else: models
+        by steps of gradient take too few of them on a sample."""
+        if not issubclass(task.model_class, ImplicitALS) or not _is_scaled(task, axes):
             return None
-        if not _is_scaled(task, axes):
+        if task.train.nnz < LEAST:
             return None
         n_users = task.train.shape[0]
         users = np.random.default_rng(0).permutation(n_users)[: n_users // SHARE]
@@ -61,7 +60,7 @@ class Sample(NamedTuple):
         self, task: Task, params: Mapping[str, Any], num_threads: int | None, stop: Event
     ) -> float:
         """The value of a model of these users alone, after its first iterations."""
-        model = task.model(params, num_threads)
+        model: Any = task.model(params, num_threads)
         model.iterations = min(model.iterations, ITERATIONS)
         model.fit(self.train, callback=lambda *_: stop.is_set(), show_progress=False)
         [value] = self.lists.evaluate(model, show_progress=False).mean.values()
@@ -70,12 +69,13 @@ class Sample(NamedTuple):
 
 def _is_scaled(task: Task, axes: Mapping[str, Axis]) -> bool:
     """Whether lambda means the same on a part of the users: scaled by frequency, or left to the
-    data. Then it is w0, as a share of the confidences, that the best settings differ by; and the
-    density, which that goes by, is the sample's as well."""
-    name = "regularization_exponent"
-    given = list(axes[name].ends()) if name in axes else [getattr(task.model({}), name)]
-    by_data = given == [None] and "regularization" not in axes
-    return (by_data and task.model({}).regularization is None) or set(given) == {1.0}
+    data. (So does w0: it goes by the density, which is the same there.)"""
+    usual: Any = task.model({})
+    if "regularization_exponent" in axes:
+        return set(axes["regularization_exponent"].ends()) == {1.0}
+    if usual.regularization_exponent is None:
+        return usual.regularization is None and "regularization" not in axes
+    return usual.regularization_exponent == 1.0
 
 
 def is_promising(trial: Trial, before: Iterable[Trial]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import numbers
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from threading import Event
@@ -49,7 +49,7 @@ class Measuring:
 
     def trials(
         self, asked: Sequence[Asked], earlier: Sequence[Trial], is_late: Callable[[], bool]
-    ) -> Iterator[Trial]:
+    ) -> Generator[Trial]:
         """What comes of each, in their order; those of `earlier` are not made again, nor are equal
         ones. None but the first begins when it is late."""
         known = {_identity(trial.params): trial for trial in earlier}
@@ -73,7 +73,7 @@ class Measuring:
 
     def _made(
         self, asked: Sequence[Asked], earlier: Sequence[Trial], is_late: Callable[[], bool]
-    ) -> Iterator[Trial]:
+    ) -> Generator[Trial]:
         if self.sample is None:
             yield from self._side_by_side(self._whole, asked, self.is_small, is_late)
             return
@@ -99,7 +99,7 @@ class Measuring:
         asked: Sequence[Asked],
         is_small: bool,
         is_late: Callable[[], bool],
-    ) -> Iterator[Trial]:
+    ) -> Generator[Trial]:
         threads = resolve_num_threads(self.task.model({}).num_threads)
         workers = max(1, min(len(asked), threads)) if is_small and self._may_be_parallel() else 1
         each = threads // workers if workers > 1 else None
@@ -117,8 +117,8 @@ class Measuring:
 
         def report(iteration: int, value: float) -> bool:
             nonlocal is_pruned
-            validations[iteration] = value
             asked.report(iteration, value)
+            validations[iteration] = value
             is_pruned = self.prune and asked.is_hopeless()
             return is_pruned
 
@@ -153,7 +153,8 @@ def _factors(task: Task, axes: Mapping[str, Axis]) -> int:
     if not issubclass(task.model_class, FactorModel):
         return 0
     if "factors" not in axes:
-        return task.model({}).factors
+        usual: Any = task.model({})
+        return usual.factors
     axis = axes["factors"]
     return max(axis.choices or axis.ends())
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from threading import Event
 from typing import TypeVar
@@ -13,7 +13,7 @@ _BLINK = 0.5  # seconds; Windows hears Ctrl-C between two waits, not in one
 
 def in_order(
     jobs: Sequence[Callable[[Event], T]], workers: int, is_late: Callable[[], bool]
-) -> Iterator[T]:
+) -> Generator[T]:
     """What each job returns, the first one first; at most `workers` are under way at a time.
 
     Ends at the first job that is late, as none but the first begins after that. If a job raises, or
@@ -31,7 +31,11 @@ def in_order(
     def begun(number: int) -> tuple[T] | None:
         if stop.is_set() or (number and is_late()):
             return None
-        return (jobs[number](stop),)
+        try:
+            return (jobs[number](stop),)
+        except BaseException:
+            stop.set()
+            raise
 
     with ThreadPoolExecutor(workers, thread_name_prefix="recsys-trial") as pool:
         futures = [pool.submit(begun, number) for number in range(len(jobs))]

@@ -113,8 +113,10 @@ class TuningResult:
 
     def _rows(self) -> list[list[str]]:
         names = list(self.trials[0].params)
-        head = ["trial", self.metric, "iterations", "seconds", "state", *names]
-        return [head, *(_row(trial, names) for trial in self.ranked)]
+        sampled = any(trial.on_sample is not None for trial in self.trials)
+        more = ["on_sample"] if sampled else []
+        head = ["trial", self.metric, *more, "iterations", "seconds", "state", *names]
+        return [head, *(_row(trial, names, sampled) for trial in self.ranked)]
 
     def plot(self, path: str | os.PathLike | None = None) -> Figure:
         """The values of the trials in their order, and against each parameter, in its space.
@@ -210,10 +212,11 @@ def _rank(trial: Trial, metric: str) -> tuple[Any, ...]:
     return states.index(trial.state), loss or 0.0, trial.number
 
 
-def _row(trial: Trial, names: list[str]) -> list[str]:
-    value = "" if trial.value is None else f"{trial.value:.4f}"
+def _row(trial: Trial, names: list[str], sampled: bool) -> list[str]:
+    values = (trial.value, trial.on_sample) if sampled else (trial.value,)
+    measured = ["" if value is None else f"{value:.4f}" for value in values]
     iterations = "" if trial.iterations is None else str(trial.iterations)
-    cells = [str(trial.number), value, iterations, f"{trial.seconds:.2f}", trial.state]
+    cells = [str(trial.number), *measured, iterations, f"{trial.seconds:.2f}", trial.state]
     params = (trial.params[name] for name in names)
     return cells + [_cell(value) for value in params]
 

@@ -14,7 +14,7 @@ from recsys.interactions.matching import pair_in_rows
 from recsys.models import internal
 from recsys.models.factor_model import FactorModel
 from recsys.models.model import Model
-from recsys.models.validation import can_stop_early, held_out_lists
+from recsys.models.validation import can_stop_early, held_out_lists, warn_unless_early
 
 from .spaces import Axis, value_identity
 from .study_file import fingerprint
@@ -116,6 +116,9 @@ class Task:
             name = internal.iterations_name(self.model_class)
             if name is not None and not getattr(model, name):
                 raise ValueError(f"{name}=0 leaves nothing to measure; expected at least 1")
+        name = internal.iterations_name(self.model_class)
+        if self.min_gain and name is not None:
+            warn_unless_early(self.patience, getattr(self.model(high), name), self.validate_every)
 
     def model(self, params: Mapping[str, Any], num_threads: int | None = None) -> Model:
         model = self.model_class(**{**self.fixed, **params})

@@ -1,5 +1,7 @@
 """Validation during `fit`, early stopping, and the best state brought back."""
 
+import itertools
+
 import every_model
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from scipy import sparse
 import recsys
 from recsys import BPR, ExplicitALS, ExplicitSGD, ImplicitALS
 from recsys.evaluation import evaluate, random_split
+from recsys.models.validation import Validation, can_stop_early
 
 RATE = [name for name in FACTORS if every_model.MODELS[name][0] in (ExplicitALS, ExplicitSGD)]
 RANK = [name for name in FACTORS if name not in RATE]
@@ -89,6 +92,37 @@ def test_gains_that_are_too_small_do_not_count(name):
         last, missed = (gain, 0) if is_more else (last, missed + 1)
     assert missed == 2 and len(values) < 30
     assert model.best_iteration == int(np.argmax(gains)) + 1  # small gains are gains
+
+
+@pytest.mark.parametrize("before", [0, 3, 5])
+@pytest.mark.parametrize("every", [1, 2, 5])
+def test_when_patience_can_stop_a_fit(every, before):
+    """Against a fit in which no validation is better than the first."""
+    for patience, iterations in itertools.product((1, 2, 3), range(1, 30)):
+        judge = object.__new__(Validation)
+        judge.patience, judge.every, judge.missed = patience, every, -1
+        stopped = None
+        for number in range(before + 1, before + iterations + 1):
+            is_last = number == before + iterations
+            judge.missed += judge.is_due(number, is_last)
+            if judge.is_over() and not is_last:
+                stopped = number
+                break
+        assert can_stop_early(patience, iterations, every, before) == (stopped is not None)
+
+
+def test_patience_that_cannot_stop_a_fit_is_told(caplog):
+    train, validation = split()
+    how = {"validation": validation, "patience": 3, **QUIET}
+    for iterations, told in ((20, 1), (21, 0), (0, 0)):
+        caplog.clear()
+        ImplicitALS(2, iterations=iterations).fit(train, **how)
+        said = [r for r in caplog.records if "patience=3 cannot stop a fit of" in r.getMessage()]
+        assert len(said) == told and all(r.name == "recsys" for r in said)
+    caplog.clear()
+    model = ImplicitALS(2, iterations=4).fit(train, **QUIET)
+    model.set_params(iterations=16).fit(train, warm_start=True, **how)  # 5 to 20: four before 20
+    assert "16 iterations early, measured after every 5: that takes 4 meas" in caplog.text
 
 
 def test_patience_counts_validations_not_iterations():

@@ -9,7 +9,7 @@ import pytest
 from scipy import sparse
 
 import recsys
-from recsys.kernels import _als, _lmf, _product, _sgd, _topk
+from recsys.kernels import _als, _lmf, _neighbors, _product, _sgd, _topk
 from recsys.models.factor_model import FactorModel
 from recsys.models.load import MODELS
 
@@ -19,9 +19,9 @@ MOST_CLASSES = {  # object among them
     "ExplicitSGD": 6,
     "BPR": 5,
     "LogisticMF": 5,
-    "ItemNeighbors": 4,
-    "EASE": 4,
-    "SLIM": 4,
+    "ItemNeighbors": 3,
+    "EASE": 3,
+    "SLIM": 3,
 }
 MOST_FILES = 6
 ROOT = Path(recsys.__file__).parent
@@ -78,7 +78,7 @@ def test_fit_by_alternation(monkeypatch, solver, bias):
         ("ExplicitSGD", _sgd, "ratings_cells"),
         ("BPR", _sgd, "bpr_cells"),
         ("LogisticMF", _lmf, "lmf_rows"),
-        ("ItemNeighbors", _product, "product_topk"),
+        ("ItemNeighbors", _neighbors, "neighbors_head"),
         ("EASE", _product, "spmm"),
         ("SLIM", _product, "slim_rows"),
     ],

@@ -23,7 +23,8 @@ from recsys import (
 )
 from recsys.evaluation import evaluate, random_split
 from recsys.models import internal
-from recsys.tuning import SPACES, tune
+from recsys.tuning import SPACES, halving, measuring, tune
+from recsys.tuning.drawing import Asked
 from recsys.tuning.spaces import CORNERS
 
 SMALL = {"factors": 4}
@@ -129,6 +130,17 @@ def test_what_was_tried_before_is_not_trained_again(monkeypatch):
         assert trial._replace(number=first.number, seconds=first.seconds) == first
 
 
+def test_equal_trials_asked_for_together_are_trained_once(monkeypatch):
+    fits = []
+    fit = ImplicitALS.fit
+    monkeypatch.setattr(
+        ImplicitALS, "fit",
+        lambda self, *args, **how: (fits.append(self.alpha), fit(self, *args, **how))[1],
+    )  # fmt: skip
+    result = search(trials=7, space={"alpha": [1.0, 2.0]}, refit=False)
+    assert sorted(fits) == [1.0, 2.0] and len(result.study.trials) == 7
+
+
 def test_the_next_trials_are_where_it_is_known_to_be_good():
     result = search(trials=5)
     assert [trial.params for trial in result.trials[1:4]] == CORNERS[ImplicitALS]
@@ -151,11 +163,11 @@ def test_patience_none_takes_the_last_iteration():
 
 @pytest.mark.parametrize(("metric", "sign"), [("rmse", 1), ("ndcg@10", -1)])
 def test_pruning_gives_up_what_is_below_the_median(metric, sign):
-    options = {"metric": metric, "validate_every": 1, "trials": 30, "refit": False}
+    options = {"metric": metric, "validate_every": 1, "trials": 24, "refit": False}
     result = search(ExplicitALS, **options)
     done = [trial for trial in result.trials if trial.state == "complete"]
     pruned = [trial for trial in result.trials if trial.state == "pruned"]
-    assert pruned and len(done) + len(pruned) == 30
+    assert pruned and len(done) + len(pruned) == 24
     for trial in pruned:
         before = [other for other in done if other.number < trial.number]
         assert len(before) >= 5
@@ -187,18 +199,14 @@ def test_a_trial_that_diverges_is_not_the_end():
 
 def failing(monkeypatch, error, at):
     """Let the fit of trial number `at` fail, when some of it is done."""
-    calls, fit = iter(range(1000)), ImplicitALS.fit
+    report = Asked.report
 
-    def wrapped(self, *args, callback=None, **options):
-        def stop(*given):
-            if number == at:
-                raise error
-            return callback(*given)
+    def wrapped(self, iteration, value):
+        if self.number == at:
+            raise error
+        report(self, iteration, value)
 
-        number = next(calls)
-        return fit(self, *args, callback=None if callback is None else stop, **options)
-
-    monkeypatch.setattr(ImplicitALS, "fit", wrapped)
+    monkeypatch.setattr(Asked, "report", wrapped)
 
 
 def test_warnings_and_other_errors(monkeypatch):
@@ -267,15 +275,21 @@ RESUMED = {
     "BPR": (BPR, {}),
     "pruned": (ExplicitALS, {"validate_every": 1}),
     "diverged": (ExplicitSGD, {"space": {"learning_rate": (1e-4, 100.0, "log")}}),
+    "one by one": (ImplicitALS, {"fixed": {"random_state": 0}}),
+    "sampled": (ImplicitALS, {"validate_every": 1}),
 }
 
 
 @pytest.mark.parametrize("case", RESUMED)
-def test_a_search_goes_on_as_if_in_one_go(case, tmp_path):
+def test_a_search_goes_on_as_if_in_one_go(case, tmp_path, monkeypatch):
     model_class, options = RESUMED[case]
+    if case == "one by one":
+        monkeypatch.setattr(measuring, "SMALL", 0)
+    if case == "sampled":
+        monkeypatch.setattr(halving, "LEAST", 0)
     path = tmp_path / "study.json"
-    whole = search(model_class, trials=16, **options)
-    for trials in (3, 11, 16):
+    whole = search(model_class, trials=13, **options)
+    for trials in (3, 11, 13):
         part = search(model_class, trials=trials, study=path, **options)
         assert found(part)[0] == found(whole)[0][:trials]
         assert [t["number"] for t in json.loads(path.read_text())["trials"]] == list(range(trials))

@@ -24,10 +24,10 @@ def ranks_of(
     users, items : (embeddings, biases)
     """
     out = np.empty(test.nnz, np.float32)
-    asked = np.flatnonzero(np.diff(test.indptr))
+    tested = np.flatnonzero(np.diff(test.indptr))
     block = max(1, _CELLS // max(test.shape[1], 1))
-    for begin in range(0, len(asked), block):
-        rows = asked[begin : begin + block]
+    for begin in range(0, len(tested), block):
+        rows = tested[begin : begin + block]
         scores = users[0][rows] @ items[0].T + items[1]
         scores += users[1][rows, np.newaxis]
         others = scores.copy()
@@ -37,14 +37,14 @@ def ranks_of(
             others[np.repeat(np.arange(len(rows)), counts), skipped.indices] = -np.inf
         others.sort(axis=1)
         for at, row in enumerate(rows.tolist()):
-            own = slice(test.indptr[row], test.indptr[row + 1])
-            columns = test.indices[own]
+            entries = slice(test.indptr[row], test.indptr[row + 1])
+            columns = test.indices[entries]
             left_out = np.zeros(0, np.int32)
             if train is not None:
                 left_out = train.indices[train.indptr[row] : train.indptr[row + 1]]
             wanted = scores[at, columns]
             higher = test.shape[1] - np.searchsorted(others[at], wanted, side="left")
-            out[own] = higher - ~np.isin(columns, left_out)
+            out[entries] = higher - ~np.isin(columns, left_out)
     return out
 
 

@@ -23,24 +23,24 @@ def servable(
     """What `LightFM.to_recsys` gives, of the biases and embeddings of both sides."""
     ids = None if dataset is None else _ids(dataset, len(users[0]), len(items[0]))
     (user_biases, user_factors), (item_biases, item_factors) = users, items
-    made: Any
+    served: Any
     if model.loss == "logistic":
-        made = LogisticMF(model.no_components, iterations=0)
+        served = LogisticMF(model.no_components, iterations=0)
         internal.start_from(
-            made, user_factors, item_factors, user_biases=user_biases, item_biases=item_biases
+            served, user_factors, item_factors, user_biases=user_biases, item_biases=item_biases
         )
     else:
         loss = "bpr" if model.loss == "bpr" else "warp"
-        made = BPR(model.no_components, loss=loss, epochs=0)
-        internal.start_from(made, user_factors, item_factors, item_biases=item_biases)
+        served = BPR(model.no_components, loss=loss, epochs=0)
+        internal.start_from(served, user_factors, item_factors, item_biases=item_biases)
     if ids is not None:
-        internal.name_rows(made, *ids, _NAMES)
+        internal.name_rows(served, *ids, _NAMES)
     if interactions is not None:
         seen = interactions.tocsr().astype(np.float32)
         if ids is not None:
             seen = Interactions.from_csr(seen, *ids)
-        made.fit(seen, warm_start=True)
-    return made
+        served.fit(seen, warm_start=True)
+    return served
 
 
 def _ids(dataset: Any, n_users: int, n_items: int) -> tuple[Ids, Ids]:

@@ -113,13 +113,13 @@ def _steps(problem, cell):
     users, items, weights = problem["users"], problem["items"], problem["weights"]
     groups = [np.arange(cell["begin"][g], cell["end"][g]) for g in (0, 1)]
     for user in np.unique(users[np.concatenate(groups)]):
-        own = [entries[users[entries] == user] for entries in groups]
-        liked = items[own[0]], items[own[1]]
+        of_user = [entries[users[entries] == user] for entries in groups]
+        liked = items[of_user[0]], items[of_user[1]]
         before = problem["x"][user].copy()
         for group in (0, 1):
-            for entry in own[group]:
+            for entry in of_user[group]:
                 for n in range(problem["negatives"]):
-                    place = entry - own[group][0] if problem["frozen"] else entry
+                    place = entry - of_user[group][0] if problem["frozen"] else entry
                     counter = (place * problem["negatives"] + n) * problem["candidates"]
                     weight = 1.0 if weights is None else weights[entry]
                     yield Step(user, items[entry], group, int(counter), weight, liked, before)
@@ -183,12 +183,12 @@ def _update(problem, user, i, j, z):
         np.zeros(1 if array is None else len(array)) if problem[name] is None else problem[name]
         for name, array in (("x_mean", x), ("y_mean", y), ("b_mean", b))
     )
-    own, liked, other = x[user].copy(), y[i].copy(), y[j].copy()
-    x[user] += rate * (z * (liked - other) - problem["reg_user"] * (own - x_mean[user]))
+    user_factors, liked, other = x[user].copy(), y[i].copy(), y[j].copy()
+    x[user] += rate * (z * (liked - other) - problem["reg_user"] * (user_factors - x_mean[user]))
     if problem["frozen"]:
         return
-    y[i] += rate * (z * own - problem["reg_positive"] * (liked - y_mean[i]))
-    y[j] += rate * (-z * own - problem["reg_negative"] * (other - y_mean[j]))
+    y[i] += rate * (z * user_factors - problem["reg_positive"] * (liked - y_mean[i]))
+    y[j] += rate * (-z * user_factors - problem["reg_negative"] * (other - y_mean[j]))
     if b is not None:
         b[i] += rate * (z - problem["reg_positive"] * (b[i] - b_mean[i]))
         b[j] += rate * (-z - problem["reg_negative"] * (b[j] - b_mean[j]))

@@ -49,17 +49,17 @@ def topk(
     limit = np.sqrt(np.finfo(items.dtype).max / items.shape[1]) / 2
     failed[:] |= not all(np.all(np.abs(values) <= limit) for values in (queries, scaled))
     for q, query in enumerate(np.asarray(queries, dtype=np.float64)):
-        own = scaled @ query
+        query_scores = scaled @ query
         left_out = np.zeros(len(items), dtype=bool) if banned is None else banned.astype(bool)
         if skip_indptr is not None:
             left_out[skip_indices[skip_indptr[q] : skip_indptr[q + 1]]] = True
         for part in range(parts):
             candidates = np.flatnonzero((part_of == part) & ~left_out)
-            best = candidates[np.lexsort((candidates, own[candidates]))[::-1][:n]]
+            best = candidates[np.lexsort((candidates, query_scores[candidates]))[::-1][:n]]
             ids[part, q] = -1
             scores[part, q] = -np.inf
             ids[part, q, : len(best)] = best
-            scores[part, q, : len(best)] = own[best]
+            scores[part, q, : len(best)] = query_scores[best]
 
 
 def code_runs(items, item_scale, order, codes, bounds, failed, *, isa=None, num_threads=1):
