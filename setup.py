@@ -51,7 +51,10 @@ OPENMP_PROGRAM = "#include <omp.h>\nint main(void) { return omp_get_max_threads(
 LINKED = ["recsys.kernels._als"]  # the others ask it for kernels
 MODULES = [
     *LINKED,
-    *(f"recsys.kernels._{name}" for name in ("topk", "product", "lmf", "sgd", "hybrid", "keys")),
+    *(
+        f"recsys.kernels._{name}"
+        for name in ("topk", "product", "neighbors", "lmf", "sgd", "hybrid", "keys")
+    ),
 ]
 
 

@@ -34,13 +34,12 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import features_report
+import cold_start
 import numpy as np
 import scipy.sparse as sp
-from features_data import CODINGS, DATA, ByScores, Split, load, profile
-from features_report import AFTERWARDS, PROFILE
+from cold_start import AFTERWARDS, CODINGS, DATA, PROFILE, ByScores, Split, load, profile
 from harness import add_threads, machine_facts, machine_line, replace_between, run
-from result_rows import ResultRows, Row, code_version
+from quality import ResultRows, Row, code_version
 
 import recsys
 from recsys import Features, csr
@@ -414,10 +413,10 @@ def main() -> None:
     results.write(differences=differences(results), models=models)
     print(f"wrote {options.output}\n")
     report = json.loads(options.output.read_text(encoding="utf-8"))
-    text = f"{machine_line(machine)}\n\n{features_report.tables(report)}"
+    text = f"{machine_line(machine)}\n\n{cold_start.tables(report)}"
     print(text)
     if options.update_docs:
-        replace_between(features_report.PAGE, features_report.MARKS, text)
+        replace_between(cold_start.PAGE, cold_start.MARKS, text)
 
 
 if __name__ == "__main__":

@@ -19,13 +19,16 @@ and with as many settings, is not measured again, so that an interrupted run goe
 from __future__ import annotations
 
 import argparse
+import functools
+import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import leaderboard
 import lightfm_peer
+import numpy as np
 from contenders import installed
 from harness import (
     add_no_peers,
@@ -37,16 +40,18 @@ from harness import (
     now,
     run,
     write_picture,
+    write_report,
 )
 from leaderboard import Data, in_words, words
 from quality_models import CONTENDERS, SETTINGS, Bench, Contender, Parameters, Seconds
-from result_rows import ResultRows, Row, code_version, key
 from threadpoolctl import threadpool_limits
 
+import recsys
 from recsys import evaluation, kernels
 from recsys.memory import available_memory
 from recsys.models import ease
 
+Row = dict[str, Any]  # has "data" and "who", which no two rows of a file share
 METRICS = {"metrics": ("recall", "ndcg"), "k": (10, 20)}
 CHOSEN_BY = "ndcg@20"
 OURS = ("recsys", "NumPy")
@@ -216,6 +221,99 @@ def why_not(who: str, data: Data, options: argparse.Namespace) -> str | None:
     if needed > available:
         return f"it takes {needed / 1e9:.1f} GB, there are {available / 1e9:.1f} GB"
     return None
+
+
+# ---- rows in a file ------------------------------------------------------------------------------
+
+
+@functools.cache
+def code_version() -> str:
+    """recsys' version, and a digest of its files."""
+    digest = hashlib.sha256()
+    folder = Path(recsys.__file__).parent
+    for path in sorted(each for each in folder.rglob("*") if each.suffix in (".py", ".so")):
+        digest.update(path.read_bytes())
+    return f"recsys {recsys.__version__}, {digest.hexdigest()[:12]}"
+
+
+class ResultRows:
+    """What has been measured, in a JSON file; the values of each user beside it, for comparisons.
+
+    Figures of an earlier run of the same kind (settings chosen alike, same CPU and threads) stay
+    until they are measured again.
+
+    Parameters
+    ----------
+    path : Path
+    kind : dict
+        What rows of one file have in common.
+    facts : dict
+        Of the machine.
+    names : sequence of str
+        Of data sets, in their order.
+    """
+
+    def __init__(
+        self, path: Path, kind: dict[str, Any], facts: dict[str, Any], names: Iterable[str]
+    ) -> None:
+        self.path, self.kind, self.facts, self.names = path, kind, facts, tuple(names)
+        self.data: dict[str, Any] = {}
+        self.rows: list[Row] = []
+        if not path.exists():
+            return
+        try:
+            earlier = json.loads(path.read_text(encoding="utf-8"))
+            if earlier["kind"] == kind:
+                self.data, self.rows = earlier["data"], earlier["rows"]
+        except (OSError, ValueError, KeyError) as error:
+            raise SystemExit(f"{path} is no report of rows ({error}): move it away") from None
+
+    def like(self, facts: dict[str, Any], row: Row) -> list[Row]:
+        """Those that are as `row` in all that it says, where these are the facts of its data."""
+        if self.data.get(row["data"]) != facts:
+            return []
+        return [each for each in self.rows if row.items() <= each.items()]
+
+    def of(self, data: str, who: str) -> Row | None:
+        """The row of a data set, whatever code measured it."""
+        return next((row for row in self.rows if key(row) == (data, who)), None)
+
+    def add(self, facts: dict[str, Any], row: Row, found: evaluation.Evaluation | None) -> None:
+        """After each contender, so that an interrupted run keeps what it has."""
+        name = row["data"]
+        others = [each for each in self.rows if key(each) != key(row)]
+        if self.data.get(name, facts) != facts:  # another scale, say
+            others = [each for each in others if each["data"] != name]
+        self.data[name], self.rows = facts, [*others, row]
+        if found is not None:
+            path = self._users_of(row)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            np.savez_compressed(path, users=found.users, **found.per_user)
+        self.write()
+
+    def write(self, **more: Any) -> None:
+        known = {name: self.data[name] for name in self.names if name in self.data}
+        content = {"kind": self.kind, "data": known, "rows": self.rows, **more}
+        write_report(self.path, machine=self.facts, **content)
+
+    def has_values(self, row: Row) -> bool:
+        """Whether those of each user are there."""
+        return self._users_of(row).exists()
+
+    def values(self, row: Row) -> evaluation.Evaluation:
+        """Those of each user."""
+        with np.load(self._users_of(row)) as stored:
+            arrays = dict(stored)
+        users = arrays.pop("users")
+        return evaluation.Evaluation(users, arrays, {}, 0, 0, row.get("cut_ties", 0))
+
+    def _users_of(self, row: Row) -> Path:
+        slug = "".join(letter if letter.isalnum() else "-" for letter in row["who"])
+        return self.path.with_suffix("") / row["data"] / f"{slug}.npz"
+
+
+def key(row: Row) -> tuple[str, str]:
+    return row["data"], row["who"]
 
 
 # ---- the run -----------------------------------------------------------------------------------

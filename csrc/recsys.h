@@ -340,6 +340,12 @@ typedef struct {
     /* scratch has to come as zeros and is left so */                                              \
     KERNEL(product_topk_rows, (const recsys_product *product, const recsys_topk *lists,            \
                                int64_t begin, int64_t end, recsys_lists out, void *scratch))       \
+    /* the rows begin:end as pairs by rising column, `ranks` saying which a column becomes */      \
+    KERNEL(neighbors_pairs, (const int64_t *indptr, const int32_t *indices, const void *data,      \
+                             const int32_t *ranks, int64_t begin, int64_t end, void *pairs))       \
+    /* the rows begin:end of a, made of b; next (columns,): where a row's next entry goes */       \
+    KERNEL(neighbors_transpose, (const recsys_neighbors *problem, int64_t users, int64_t begin,    \
+                                 int64_t end, int64_t *next, int32_t *a_indices, void *a_data))    \
     /* head_sums (head, head) += of the users first:last, rows begin:end up to the diagonal */     \
     KERNEL(neighbors_head, (const recsys_neighbors *problem, int64_t first, int64_t last,          \
                             int64_t begin, int64_t end, void *head_sums))                          \

@@ -12,6 +12,8 @@ from scipy import sparse
 
 from recsys import checks, csr
 
+_BLOCK = 1 << 15  # values weighed at once: what is computed on the way stays in cache
+
 
 def tfidf_weight(X: Any, *, negative_idf: bool = False) -> sparse.csr_matrix:
     """``sqrt(x) (log N - log(1 + df))``, N documents, df of them with the term.
@@ -77,11 +79,17 @@ def bm25(
     negative_idf: bool = False,
     K1: float = 1.2,
     B: float = 0.75,
+    dtype: Any = np.float64,
 ) -> np.ndarray:
     lengths = np.bincount(documents, values, shape[0])
     scale = K1 * ((1 - B) + B * lengths / (lengths.mean() or 1))
-    weighed = values * (K1 + 1) / (scale[documents] + values)
-    return weighed * _idf(terms, shape, negative_idf)[terms]
+    idf = _idf(terms, shape, negative_idf)
+    weighed = np.empty(len(values), dtype)
+    for begin in range(0, len(values), _BLOCK):
+        at = slice(begin, begin + _BLOCK)
+        x = values[at]
+        weighed[at] = x * (K1 + 1) / (scale[documents[at]] + x) * idf[terms[at]]
+    return weighed
 
 
 def unit(values: np.ndarray, documents: np.ndarray, n_documents: int) -> np.ndarray:

@@ -55,6 +55,41 @@ static int64_t neighbors_scratch_bytes(int64_t columns, int64_t n) {
     return neighbors_layout(NULL, columns, n, &s);
 }
 
+/* By rising column: Shell's sort with Ciura's gaps, and larger ones by 9 / 4. */
+static void sort_pairs(pair *entries, int64_t count) {
+    static const int64_t GAPS[] = {1, 4, 10, 23, 57, 132, 301, 701};
+    int64_t gaps[64], rounds = 0;
+    for (; rounds < 8 && GAPS[rounds] < count; rounds++) gaps[rounds] = GAPS[rounds];
+    for (; rounds >= 8 && gaps[rounds - 1] * 9 / 4 < count; rounds++) {
+        gaps[rounds] = gaps[rounds - 1] * 9 / 4;
+    }
+    while (rounds--) {
+        const int64_t gap = gaps[rounds];
+        for (int64_t k = gap; k < count; k++) {
+            const pair x = entries[k];
+            int64_t at = k;
+            for (; at >= gap && entries[at - gap].column > x.column; at -= gap) {
+                entries[at] = entries[at - gap];
+            }
+            entries[at] = x;
+        }
+    }
+}
+
+/* The rows begin:end as pairs, column c becoming ranks[c]. */
+static void neighbors_pairs(const int64_t *indptr, const int32_t *indices, const void *data,
+                            const int32_t *ranks, int64_t begin, int64_t end, void *out) {
+    const real *values = data;
+    pair *pairs = out;
+    for (int64_t row = begin; row < end; row++) {
+        for (int64_t k = indptr[row]; k < indptr[row + 1]; k++) {
+            pairs[k].column = ranks[indices[k]];
+            pairs[k].value = values[k];
+        }
+        sort_pairs(pairs + indptr[row], indptr[row + 1] - indptr[row]);
+    }
+}
+
 /* The first entry of a user's row that is of `column` or a later one. */
 static int64_t first_from(const pair *entries, int64_t count, int64_t column) {
     int64_t low = 0, high = count;
@@ -67,6 +102,23 @@ static int64_t first_from(const pair *entries, int64_t count, int64_t column) {
         }
     }
     return low;
+}
+
+/* The rows begin:end of A, next[i] being the place of row i's first entry, and in the end of what
+ * follows its last. */
+static void neighbors_transpose(const recsys_neighbors *p, int64_t users, int64_t begin,
+                                int64_t end, int64_t *next, int32_t *a_indices, void *a_data) {
+    real *values = a_data;
+    for (int64_t user = 0; user < users; user++) {
+        const pair *entries = (const pair *)p->b_pairs + p->b_indptr[user];
+        const int64_t count = p->b_indptr[user + 1] - p->b_indptr[user];
+        for (int64_t k = first_from(entries, count, begin); k < count && entries[k].column < end;
+             k++) {
+            const int64_t at = next[entries[k].column]++;
+            a_indices[at] = (int32_t)user;
+            values[at] = entries[k].value;
+        }
+    }
 }
 
 /* sums[i, j] += what the users first:last add to s_ij, j <= i, for the columns i of begin:end. */
@@ -180,9 +232,14 @@ static void neighbors_row(const recsys_neighbors *p, const recsys_heads *heads, 
     const int32_t name = p->names[row];
     int32_t *ids = p->out.ids + name * p->n;
     real *scores = (real *)p->out.scores + name * p->n;
-    for (int64_t k = 0; k < min_i64(s->count, p->n); k++) {
+    const int64_t kept = min_i64(s->count, p->n);
+    for (int64_t k = 0; k < kept; k++) {
         ids[k] = p->names[s->waiting[k].id];
         scores[k] = s->waiting[k].score;
+    }
+    for (int64_t k = kept; k < p->n; k++) {
+        ids[k] = RECSYS_NO_ID;
+        scores[k] = -(real)INFINITY;
     }
 }
 

@@ -276,6 +276,10 @@ cdef extern from "recsys.h" nogil:
                                uint8_t *, void *) noexcept nogil
         void (*product_topk_rows)(const recsys_product *, const recsys_topk *, int64_t, int64_t,
                                   recsys_lists, void *) noexcept nogil
+        void (*neighbors_pairs)(const int64_t *, const int32_t *, const void *, const int32_t *,
+                                int64_t, int64_t, void *) noexcept nogil
+        void (*neighbors_transpose)(const recsys_neighbors *, int64_t, int64_t, int64_t,
+                                    int64_t *, int32_t *, void *) noexcept nogil
         void (*neighbors_head)(const recsys_neighbors *, int64_t, int64_t, int64_t, int64_t,
                                void *) noexcept nogil
         void (*neighbors_rows)(const recsys_neighbors *, const recsys_heads *, int64_t, int64_t,

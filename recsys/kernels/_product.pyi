@@ -29,37 +29,6 @@ def product_topk(
     isa: str,
     num_threads: int,
 ) -> None: ...
-def neighbors_head(
-    indptr: NDArray[np.int64],
-    pairs: NDArray[np.uint8],
-    sums: NDArray[_Real],
-    cuts: NDArray[np.int64],
-    *,
-    first: int,
-    last: int,
-    isa: str,
-    num_threads: int,
-) -> None: ...
-def neighbors_topk(
-    a_indptr: NDArray[np.int64],
-    a_indices: NDArray[np.int32],
-    a_data: NDArray[_Real],
-    b_indptr: NDArray[np.int64],
-    b_pairs: NDArray[np.uint8],
-    names: NDArray[np.int32],
-    spans: NDArray[np.int64],
-    ids: NDArray[np.int32],
-    scores: NDArray[_Real],
-    failed: NDArray[np.uint8],
-    head_ids: NDArray[np.int32],
-    head_scores: NDArray[_Real],
-    head_kept: NDArray[np.int64],
-    head_least: NDArray[_Real],
-    *,
-    without_itself: bool,
-    isa: str,
-    num_threads: int,
-) -> None: ...
 def slim_rows(
     indptr: NDArray[np.int64],
     indices: NDArray[np.int32],

@@ -9,7 +9,7 @@ import numpy as np
 
 from recsys import csr
 
-from . import _product
+from . import _neighbors
 from .config import current_isa
 from .product import product_topk
 from .spans import cut, most_work_first
@@ -53,51 +53,69 @@ def neighbors_topk(
         A product is not finite.
     """
     count, dtype = users.shape[1], users.dtype
-    ids = np.full((count, n), NO_ID, np.int32)
-    scores = np.full((count, n), -np.inf, dtype)
     if not users.nnz:
-        return ids, scores
+        return np.full((count, n), NO_ID, np.int32), np.full((count, n), -np.inf, dtype)
+    ids, scores = np.empty((count, n), np.int32), np.empty((count, n), dtype)
+    threads = resolve_num_threads(num_threads)
     lengths = np.bincount(users.indices, minlength=count)
     names = most_work_first(lengths)
-    rank = np.empty_like(names)
-    rank[names] = np.arange(count, dtype=np.int32)
-    items = csr.transposed(csr.assemble(users.data, rank[users.indices], users.indptr, users.shape))
-    by_rank = csr.transposed(items)
-    indptr, pairs = by_rank.indptr, as_pairs(by_rank)
-    threads = resolve_num_threads(num_threads)
-    head = names[:_HEAD]
+    pairs = as_pairs(users, names, threads)
+    head, tail = names[:_HEAD], names[_HEAD:]
     ids[head], scores[head] = _lists_of_head(
-        _products_of_head(indptr, pairs, len(head), dtype, threads), head, n, itself, threads
+        _products_of_head(users.indptr, pairs, len(head), dtype, threads), head, n, itself, threads
     )
-    if count > len(head):
-        failed = np.zeros(count, np.uint8)
-        least = np.where(ids[head, -1] == NO_ID, -np.inf, scores[head, -1]).astype(dtype)
-        lists = (
-            np.empty((threads, len(head), n), np.int32),
-            np.empty((threads, len(head), n), dtype),
-            np.zeros((threads, len(head)), np.int64),
-            np.repeat(least[np.newaxis], threads, axis=0),
-        )
-        work = lengths[names[len(head) :]] * (users.nnz / users.shape[0]) + 500
-        spans, calls = len(head) + cut(work, _SPAN_WORK), len(head) + cut(work, _CALL_WORK)
-        for begin, end in pairwise(np.searchsorted(spans, calls)):
-            _product.neighbors_topk(
-                items.indptr, items.indices, items.data, indptr, pairs, names,
-                spans[begin : end + 1], ids, scores, failed, *lists,
-                without_itself=not itself, isa=current_isa(), num_threads=threads,
-            )  # fmt: skip
-        if failed.any():
-            raise _not_finite(int(np.argmax(failed)), dtype)
-        _merge(head, ids, scores, *lists[:3])
+    if not len(tail):
+        return ids, scores
+    failed = np.zeros(count, np.uint8)
+    least = np.where(ids[head, -1] == NO_ID, -np.inf, scores[head, -1]).astype(dtype)
+    lists = (
+        np.empty((threads, len(head), n), np.int32),
+        np.empty((threads, len(head), n), dtype),
+        np.zeros((threads, len(head)), np.int64),
+        np.repeat(least[np.newaxis], threads, axis=0),
+    )
+    lengths = np.append(np.zeros(len(head), np.int64), lengths[tail])
+    items = _transposed(users.indptr, pairs, lengths, dtype, threads)
+    work = lengths[len(head) :] * (users.nnz / users.shape[0]) + 500
+    spans, calls = len(head) + cut(work, _SPAN_WORK), len(head) + cut(work, _CALL_WORK)
+    for begin, end in pairwise(np.searchsorted(spans, calls)):
+        _neighbors.neighbors_topk(
+            *items, users.indptr, pairs, names, spans[begin : end + 1], ids, scores, failed, *lists,
+            without_itself=not itself, isa=current_isa(), num_threads=threads,
+        )  # fmt: skip
+    if failed.any():
+        raise _not_finite(int(np.argmax(failed)), dtype)
+    _merge(head, ids, scores, *lists[:3])
     return ids, scores
 
 
-def as_pairs(matrix: sparse.csr_array) -> np.ndarray:
-    """Entries with column and value side by side, as the kernels take them: bytes."""
-    entry = np.dtype([("column", np.int32), ("value", matrix.dtype)], align=True)
-    pairs = np.empty(matrix.nnz, entry)
-    pairs["column"], pairs["value"] = matrix.indices, matrix.data
-    return pairs.view(np.uint8)
+def as_pairs(users: sparse.csr_array, names: np.ndarray, threads: int = 1) -> np.ndarray:
+    """Entries with column and value side by side, columns being ranks, as the kernels take them:
+    bytes. `names` are the columns by rank."""
+    ranks = np.empty_like(names)
+    ranks[names] = np.arange(len(names), dtype=np.int32)
+    entry = np.dtype([("column", np.int32), ("value", users.dtype)], align=True)
+    pairs = np.empty(users.nnz * entry.itemsize, np.uint8)
+    spans = cut(np.diff(users.indptr), _SPAN_WORK)
+    _neighbors.neighbors_pairs(
+        users.indptr, users.indices, users.data, ranks, spans, pairs, isa=current_isa(),
+        num_threads=threads,
+    )  # fmt: skip
+    return pairs
+
+
+def _transposed(
+    indptr: np.ndarray, pairs: np.ndarray, lengths: np.ndarray, dtype: np.dtype, threads: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """CSR of the transpose; rows whose length is 0 here are left out."""
+    starts = np.append(0, np.cumsum(lengths))
+    indices, values = np.empty(starts[-1], np.int32), np.empty(starts[-1], dtype)
+    parts = np.searchsorted(starts, np.linspace(0, starts[-1], threads + 1), side="right") - 1
+    _neighbors.neighbors_transpose(
+        indptr, pairs, np.unique(parts), starts[:-1].copy(), indices, values, isa=current_isa(),
+        num_threads=threads,
+    )  # fmt: skip
+    return starts, indices, values
 
 
 def _products_of_head(
@@ -109,7 +127,7 @@ def _products_of_head(
     cuts = np.unique(np.round(head * np.sqrt(np.linspace(0, 1, 2 * threads + 1)))).astype(np.int64)
     for first in range(0, len(indptr) - 1, _CALL_USERS):
         last = min(first + _CALL_USERS, len(indptr) - 1)
-        _product.neighbors_head(
+        _neighbors.neighbors_head(
             indptr, pairs, sums, cuts if threads > 1 else cuts[[0, -1]],
             first=first, last=last, isa=current_isa(), num_threads=threads,
         )  # fmt: skip

@@ -11,7 +11,7 @@ from recsys import csr
 from . import _product
 from .config import current_isa
 from .inverse import BLOCK, dense_gramian
-from .product import product_topk
+from .neighbors import neighbors_topk
 from .spans import cut, most_work_first, slices
 from .threads import resolve_num_threads
 from .topk import NO_ID
@@ -33,14 +33,9 @@ def candidates(items: sparse.csr_array, k: int, num_threads: int = 0) -> np.ndar
     if k >= count - 1:
         others = np.arange(count - 1, dtype=np.int32)
         return others + (others >= np.arange(count)[:, np.newaxis]).astype(np.int32)
-    # by popularity, for the kernel's sums
-    names = np.argsort(-np.diff(items.indptr), kind="stable").astype(np.int32)
-    by_popularity = csr.transposed(csr.take_rows(items, names))
-    itself = np.arange(count + 1), np.arange(count, dtype=np.int32)
-    best, _ = product_topk(
-        items, by_popularity, k, names=names, skip=itself, num_threads=num_threads
-    )
-    return best
+    users = csr.transposed(items)
+    best, scores = neighbors_topk(users, k, itself=False, num_threads=num_threads)
+    return np.take_along_axis(best, np.lexsort((best, scores))[:, ::-1], axis=1)
 
 
 def products_of(items: sparse.csr_array, candidates: np.ndarray) -> np.ndarray:

@@ -156,17 +156,18 @@ class ItemNeighbors(Model):
         if self.weighting is None:
             return counts.data
         shape = counts.shape[::-1]
-        users = csr.entry_rows(counts).astype(np.int32)
+        users = np.repeat(np.arange(counts.shape[0], dtype=np.int32), np.diff(counts.indptr))
         values = counts.data
         if self.weighting != "cosine":
             weighting.not_negative(counts, "user_items")
         if self.weighting == "bm25":
-            values = weighting.bm25(values, counts.indices, users, shape, K1=self.K1, B=self.B)
+            how = {"K1": self.K1, "B": self.B, "dtype": counts.dtype}
+            values = weighting.bm25(values, counts.indices, users, shape, **how)
         else:
             if self.weighting == "tfidf":
                 values = weighting.tfidf(values, counts.indices, users, shape)
             values = weighting.unit(values, counts.indices, shape[0])
-        return values.astype(counts.dtype)
+        return values.astype(counts.dtype, copy=False)
 
     def _check_parameters(self) -> np.dtype:
         checks.integer("k", self.k, 1)

@@ -59,19 +59,8 @@ def partial_fit(
     learned = np.append(
         learned, np.setdiff1d(np.arange(shape[side == "items"], learned.max(initial=-1)), learned)
     )
-    by_features, prior = model._features, None
-    if described is not None:
-        by_features = feature_answers.with_rows(
-            model, side, learned[: described.shape[0]], described
-        )
-        prior = feature_answers.prior(model, side, csr.take_rows(by_features[side].matrix, learned))
-    else:
-        prior = model._drawn_to(side, learned)
-    solver = as_fitted(model)
-    if side == "users":
-        solved = solver._solve_rows(solver._signed(csr.take_rows(known, learned)), "item", prior)
-    else:
-        solved = solver._solve_items(known, learned, prior)
+    by_features, prior = _by_features(model, side, learned, described)
+    solved = _solved(as_fitted(model), side, known, learned, prior)
     matrix = TrainingMatrix.of(known)
     state: dict[str, Any] = {"_training_matrix": matrix, "_ids": vocabulary, "_just_added": None}
     nobody = np.empty(0, np.int64)
@@ -101,6 +90,31 @@ def _with_entries(
     at = np.flatnonzero(np.diff(added.indptr))
     pair = csr.take_rows(known, at), csr.take_rows(added, at)
     return csr.put_rows(known, at, csr.merged(*pair, replaces=model._ratings)), added
+
+
+def _by_features(
+    model: Any, side: str, learned: np.ndarray, described: sparse.csr_array | None
+) -> tuple[Any, np.ndarray | None]:
+    """The features known of all once the first ones learned have those `described`, and what those
+    learned are drawn to by features."""
+    if described is None:
+        return model._features, model._drawn_to(side, learned)
+    known = feature_answers.with_rows(model, side, learned[: described.shape[0]], described)
+    rows = csr.take_rows(known[side].matrix, learned)
+    return known, feature_answers.prior(model, side, rows)
+
+
+def _solved(
+    model: Any,
+    side: str,
+    known: sparse.csr_array,
+    learned: np.ndarray,
+    prior: np.ndarray | None,
+) -> kernels.Factors:
+    """Factors and biases of those to be learned, by all that is known of them."""
+    if side == "items":
+        return model._solve_items(known, learned, prior)
+    return model._solve_rows(model._signed(csr.take_rows(known, learned)), "item", prior)
 
 
 def _check_words(side: str, who: Any, given: Any, events: Any, rows: Any, name: str) -> None:

@@ -6,7 +6,7 @@ from scipy import sparse
 from twins import of_twin, on_copies
 
 from recsys import csr
-from recsys.kernels import _product, neighbors_topk, product_topk, reference
+from recsys.kernels import _neighbors, neighbors_topk, product_topk, reference
 from recsys.kernels.neighbors import as_pairs
 
 WRITTEN = (
@@ -27,7 +27,7 @@ def arguments(dtype, items=150, n=7, density=0.2, head=32, users=23):
     return {
         **{f"a_{name}": getattr(a, name) for name in ("indptr", "indices", "data")},
         "b_indptr": b.indptr,
-        "b_pairs": as_pairs(b),
+        "b_pairs": as_pairs(b, np.arange(items, dtype=np.int32)),
         "names": rng.permutation(items).astype(np.int32),
         "spans": np.unique([head, (head + items) // 2, items]),
         "ids": np.full((items, n), -1, np.int32),
@@ -51,7 +51,7 @@ def best_first(ids, scores):
 @pytest.mark.parametrize("density", [0.01, 0.4])  # what was touched, and all columns
 def test_lists_equal_reference(isa, dtype, items, n, density):
     args = arguments(dtype, items, n, density) | {"without_itself": n == 7}
-    got = on_copies(_product.neighbors_topk, args, WRITTEN, isa=isa, num_threads=3)
+    got = on_copies(_neighbors.neighbors_topk, args, WRITTEN, isa=isa, num_threads=3)
     want = of_twin(reference.neighbors_topk, args, WRITTEN)
     for part in ("", "head_"):
         lists = (best_first(each[f"{part}ids"], each[f"{part}scores"]) for each in (got, want))
@@ -64,17 +64,48 @@ def test_lists_equal_reference(isa, dtype, items, n, density):
 def test_lists_of_more_candidates_than_wait_at_once(isa, dtype):
     args = arguments(dtype, items=2000, n=5, density=0.9, users=3)
     args["a_data"][:] = args["b_pairs"].view(reference.neighbors.pair_of(dtype))["value"][0]
-    got = on_copies(_product.neighbors_topk, args, WRITTEN, isa=isa, num_threads=1)
+    got = on_copies(_neighbors.neighbors_topk, args, WRITTEN, isa=isa, num_threads=1)
     want = of_twin(reference.neighbors_topk, args, WRITTEN)
     np.testing.assert_array_equal(*(best_first(r["ids"], r["scores"])[0] for r in (got, want)))
+
+
+def test_pairs_and_their_transpose_equal_reference(isa, dtype):
+    b = sparse.random_array((9, 3000), density=0.01, rng=0, format="lil")
+    b[4] = np.arange(1, 3001)  # a row of many entries
+    b = csr.canonical(b.tocsr(), np.dtype(dtype))
+    ranks = np.random.default_rng(0).permutation(3000).astype(np.int32)
+    args = {"indptr": b.indptr, "indices": b.indices, "values": b.data, "ranks": ranks}
+    entry = reference.neighbors.pair_of(dtype)
+    args |= {"spans": np.array([0, 3, 9]), "pairs": np.zeros(b.nnz * entry.itemsize, np.uint8)}
+    how = {"isa": isa, "num_threads": 2}
+    pairs = on_copies(_neighbors.neighbors_pairs, args, ["pairs"], **how)["pairs"]
+    want = of_twin(reference.neighbors_pairs, args, ["pairs"])["pairs"]
+    np.testing.assert_array_equal(pairs.view(entry), want.view(entry))
+
+    left_out = np.bincount(want.view(entry)["column"], minlength=3000)
+    left_out[:100] = left_out[2900:] = 0
+    starts = np.append(0, np.cumsum(left_out))
+    args = {"b_indptr": b.indptr, "b_pairs": pairs, "cuts": np.array([100, 1000, 2900])}
+    args |= {"next_place": starts[:-1], "a_indices": np.zeros(starts[-1], np.int32)}
+    args |= {"a_data": np.zeros(starts[-1], dtype)}
+    written = ("next_place", "a_indices", "a_data")
+    got = on_copies(_neighbors.neighbors_transpose, args, written, **how)
+    want = of_twin(reference.neighbors_transpose, args, written)
+    for name in written:
+        np.testing.assert_array_equal(got[name], want[name], err_msg=name)
 
 
 @pytest.mark.parametrize("cuts", [[0, 48], [0, 5, 30, 48], [7, 8]])
 def test_products_of_the_head_equal_reference(isa, dtype, cuts):
     b = integers(19, 60, 0.3, dtype)
-    args = {"indptr": b.indptr, "pairs": as_pairs(b), "cuts": np.array(cuts)}
-    args |= {"sums": np.ones((48, 48), dtype), "first": 2, "last": 17}
-    got = on_copies(_product.neighbors_head, args, ["sums"], isa=isa, num_threads=2)
+    args = {
+        "indptr": b.indptr,
+        "pairs": as_pairs(b, np.arange(60, dtype=np.int32)),
+        "cuts": np.array(cuts),
+    }
+    args |= {"sums": np.ones((48, 48), dtype)}
+    args |= {"first": 2, "last": 17}
+    got = on_copies(_neighbors.neighbors_head, args, ["sums"], isa=isa, num_threads=2)
     want = of_twin(reference.neighbors_head, args, ["sums"])
     np.testing.assert_array_equal(got["sums"], want["sums"])
 

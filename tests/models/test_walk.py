@@ -9,7 +9,7 @@ import pytest
 from scipy import sparse
 
 import recsys
-from recsys.kernels import _als, _lmf, _product, _sgd, _topk
+from recsys.kernels import _als, _lmf, _neighbors, _product, _sgd, _topk
 from recsys.models.factor_model import FactorModel
 from recsys.models.load import MODELS
 
@@ -78,7 +78,7 @@ def test_fit_by_alternation(monkeypatch, solver, bias):
         ("ExplicitSGD", _sgd, "ratings_cells"),
         ("BPR", _sgd, "bpr_cells"),
         ("LogisticMF", _lmf, "lmf_rows"),
-        ("ItemNeighbors", _product, "neighbors_head"),
+        ("ItemNeighbors", _neighbors, "neighbors_head"),
         ("EASE", _product, "spmm"),
         ("SLIM", _product, "slim_rows"),
     ],

@@ -15,7 +15,7 @@ from .als import (
 from .bpr import bpr_cells
 from .hybrid import hybrid_steps
 from .lmf import lmf_rows
-from .neighbors import neighbors_head, neighbors_topk
+from .neighbors import neighbors_head, neighbors_pairs, neighbors_topk, neighbors_transpose
 from .nonnegative import als_nonnegative_rows
 from .product import product_topk, spmm
 from .ratings import ratings_cells
@@ -35,7 +35,9 @@ __all__ = [
     "hybrid_steps",
     "lmf_rows",
     "neighbors_head",
+    "neighbors_pairs",
     "neighbors_topk",
+    "neighbors_transpose",
     "product_topk",
     "ratings_cells",
     "rotate",
