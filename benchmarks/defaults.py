@@ -19,10 +19,18 @@ for each entry.
 leaderboard, where settings are chosen on a part of the training data; from the report of
 quality.py.
 
+`search`: what `recsys.tuning.tune` of ImplicitALS costs and finds in 25 trials. Each data set is
+searched twice, in turns: as `tune` does it, and "one by one", each trial on all users with all
+threads, which is what remains of it without batches of trials side by side and without a part of
+the users first. The search sees a part of the training data and settings are compared on the rest
+of it, by NDCG@20; the model that is found learns from both, and is measured on the test items,
+once.
+
     python benchmarks/defaults.py weights ../shared/data --update-docs
     python benchmarks/defaults.py weights ../shared/data --data lastfm-2k --parts whole entries
     python benchmarks/defaults.py factors ../shared/data --threads 1
     python benchmarks/defaults.py untuned --update-docs
+    python benchmarks/defaults.py search ../shared/data --data lastfm-2k --seeds 0 1 2
 """
 
 from __future__ import annotations
@@ -31,10 +39,11 @@ import argparse
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from statistics import mean
 from typing import Any
+from unittest.mock import patch
 
 import leaderboard
 import numpy as np
@@ -56,12 +65,14 @@ from harness import (
 from leaderboard import Data, Report, ndcg, values_of
 from quality_models import CONTENDERS
 
-from recsys import ImplicitALS, LogisticMF
+from recsys import ImplicitALS, LogisticMF, tuning
+from recsys.tuning import halving, measuring
 
-PAGE = DOCS / "defaults.md"
+PAGES = {"weights": "defaults.md", "untuned": "defaults.md", "search": "tuning.md"}
 MARKS = {
     "weights": ("<!-- rule:begin -->", "<!-- rule:end -->"),
     "untuned": ("<!-- untuned:begin -->", "<!-- untuned:end -->"),
+    "search": ("<!-- searches:begin -->", "<!-- searches:end -->"),
 }
 
 # ---- weights from the data ----------------------------------------------------------------------
@@ -288,13 +299,107 @@ def main_factors(options: argparse.Namespace) -> None:
     print(markdown_table(header, rows))
 
 
+# ---- what a search finds ------------------------------------------------------------------------
+
+SEARCHED = (
+    *("lastfm-2k", "lastfm-15k", "citeulike-a", "retailrocket", "electronics", "anime", "ml-1m"),
+    "gowalla",
+)
+TRIALS, K = 25, 20
+WAYS = ("one by one", "tune")
+
+
+def one_search(way: str, data: Data, seed: int, options: argparse.Namespace) -> dict[str, Any]:
+    """One search; both measures and both kinds of seconds, without the last fit on all data."""
+    inner = data.inner()
+    fixed = {"factors": 64, "num_threads": options.threads}
+    began, began_cpu = time.perf_counter(), time.process_time()
+    found = tuning.tune(
+        ImplicitALS,
+        inner.train,
+        inner.test,
+        trials=options.trials,
+        metric=f"ndcg@{K}",
+        fixed=fixed,
+        random_state=seed,
+        refit=False,
+        show_progress=False,
+    )
+    seconds, cpu = time.perf_counter() - began, time.process_time() - began_cpu
+    model = ImplicitALS(**found.best_params).fit(data.train, show_progress=False)
+    states = [trial.state for trial in found.trials]
+    return {
+        "way": way,
+        "seed": seed,
+        "seconds": seconds,
+        "cpu": cpu,
+        "whole": states.count("complete") + states.count("pruned"),
+        "validation": found.best_value,
+        "test": ndcg(model, data, K),
+    }
+
+
+def both_ways(data: Data, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """All searches of a data set, the two ways in turns."""
+    searches = []
+    for seed in options.seeds:
+        with patch.object(measuring, "SMALL", 0), patch.object(halving, "LEAST", float("inf")):
+            searches.append(one_search(WAYS[0], data, seed, options))
+        searches.append(one_search(WAYS[1], data, seed, options))
+        for each in searches[-2:]:
+            print(data.name, *each.values(), flush=True)
+    return searches
+
+
+MEASURES = {"validation": ".4f", "test": ".4f", "cpu": ".1f", "seconds": ".1f"}
+
+
+def searches_table(experiments: Iterable[dict[str, Any]]) -> str:
+    """Means over the seeds; of two numbers the first is that of "one by one"."""
+    header = ("data", "entries", "on all users", "validation", "test", "CPU s", "s")
+    rows = []
+    for each in experiments:
+        by_way = [[one for one in each["searches"] if one["way"] == way] for way in WAYS]
+        row = [each["data"], f"{each['entries']:,}"]
+        row.append(f"{mean(one['whole'] for one in by_way[1]):.0f}")
+        for name, form in MEASURES.items():
+            row.append(" / ".join(f"{mean(one[name] for one in of):{form}}" for of in by_way))
+        rows.append(row)
+    return markdown_table(header, rows)
+
+
+def main_search(options: argparse.Namespace) -> None:
+    facts = machine_facts(options.threads)
+    same = {name: facts[name] for name in ("cpu", "threads")}
+    same |= {"trials": options.trials, "seeds": options.seeds}
+    experiments = earlier_experiments(options.output, same)
+    for data in leaderboard.present(options.data, options.folder):
+        experiments[data.name] = {
+            "measured": now(),
+            "on": same,
+            "data": data.name,
+            "entries": data.inner().train.nnz,
+            "searches": both_ways(data, options),
+        }
+        # After each one, so that an interrupted run keeps what it has.
+        write_report(options.output, machine=facts, experiments=experiments)
+    rows = [experiments[name] for name in SEARCHED if name in experiments]
+    if not rows:
+        raise SystemExit(f"nothing was measured, and {options.output} holds nothing of this kind")
+    text = searches_table(rows)
+    print(f"{text}\nwrote {options.output}")
+    if options.update_docs:
+        measured = days(each["measured"] for each in rows)
+        write_docs("search", ("FOLDER",), f"{machine_line(facts)}; {measured}", text)
+
+
 # ---- the run ------------------------------------------------------------------------------------
 
 
 def write_docs(command: str, how: tuple[str, ...], head: str, text: str) -> None:
     line = " ".join(("python benchmarks/defaults.py", command, *how))
     text = f"{head}, `{line} --update-docs`.\n\n{text}"
-    replace_between(PAGE, MARKS[command], text)
+    replace_between(DOCS / PAGES[command], MARKS[command], text)
 
 
 def parse() -> argparse.Namespace:
@@ -314,19 +419,21 @@ def parse() -> argparse.Namespace:
     leaderboard.add_options(factors, "", data=BEST)
     factors.add_argument("--factors", type=int, nargs="+", default=FACTORS)
     factors.set_defaults(main=main_factors)
+    search = commands.add_parser("search", help="what a search costs and finds")
+    leaderboard.add_options(search, "CPU, number of threads, trials and seeds", data=SEARCHED)
+    search.add_argument("--trials", type=int, default=TRIALS, help="default: %(default)s")
+    search.add_argument("--seeds", type=int, nargs="+", default=[0], help="of searches; default: 0")
+    search.set_defaults(main=main_search)
     for each in (weights, factors):
         add_seed(each)
+    for each in (weights, factors, search):
         add_threads(each)
-    for each in (weights, untuned):
-        each.add_argument(
-            "--update-docs", action="store_true", help=f"write the table into docs/{PAGE.name}"
-        )
-    weights.add_argument(
-        "--output",
-        type=Path,
-        default=Path("results/defaults-weights.json"),
-        help="default: %(default)s",
-    )
+    for name, each in (("weights", weights), ("untuned", untuned), ("search", search)):
+        told = f"write the table into docs/{PAGES[name]}"
+        each.add_argument("--update-docs", action="store_true", help=told)
+    for name, each in (("weights", weights), ("search", search)):
+        path = Path(f"results/defaults-{name}.json")
+        each.add_argument("--output", type=Path, default=path, help="default: %(default)s")
     return parser.parse_args()
 
 

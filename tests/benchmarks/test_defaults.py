@@ -71,6 +71,25 @@ def test_regrets_come_from_the_leaderboard(run, tiny):
 
 def test_docs_have_the_marks(benchmarks):
     defaults = benchmarks("defaults")
-    page = defaults.PAGE.read_text(encoding="utf-8")
-    for begin, end in defaults.MARKS.values():
+    for command, (begin, end) in defaults.MARKS.items():
+        page = (defaults.DOCS / defaults.PAGES[command]).read_text(encoding="utf-8")
         assert 0 < page.find(begin) < page.find(end)
+
+
+def test_searches(run, tiny):
+    options = ("--data", "lastfm-2k", "gowalla", "--trials", 2, "--seeds", 0, 1, "--threads", 1)
+    done = run("defaults.py", "search", tiny, *options)
+    written = report(tiny / "results" / "defaults-search.json")["experiments"]["lastfm-2k"]
+    ways = [(each["way"], each["seed"]) for each in written["searches"]]
+    assert ways == [("one by one", 0), ("tune", 0), ("one by one", 1), ("tune", 1)]
+    for each in written["searches"]:
+        assert 0 < each["validation"] < 1 and 0 < each["test"] < 1
+        assert each["whole"] == 2 and each["cpu"] > 0 and each["seconds"] > 0
+    [line] = [line for line in done.stdout.splitlines() if line.startswith("| lastfm-2k ")]
+    cells = [cell.strip() for cell in line.strip("|").split("|")]
+    values = [
+        [each["validation"] for each in written["searches"] if each["way"] == way]
+        for way in ("one by one", "tune")
+    ]
+    assert cells[3] == " / ".join(f"{sum(of) / 2:.4f}" for of in values)
+    assert f"gowalla.npz is not in {tiny}: left out" in done.stdout
