@@ -225,7 +225,7 @@ def regrets(report: Report) -> str:
     told = {
         (row["who"], row["data"])
         for row in report["rows"]
-        if len(row["tried"]) > 1 or CONTENDERS[row["who"]].untuned is None
+        if len(row["tried"]) > 1 or row.get("setting") or CONTENDERS[row["who"]].untuned is None
     }
     rows = []
     for who, rivals in TUNED.items():
