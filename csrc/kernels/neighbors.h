@@ -29,7 +29,7 @@
 typedef struct {
     int32_t column;
     real value;
-} pair;
+} row_pair;
 
 typedef struct {
     real *sums;         /* columns, rounded up to whole vectors; zeros between rows */
@@ -56,7 +56,7 @@ static int64_t neighbors_scratch_bytes(int64_t columns, int64_t n) {
 }
 
 /* By rising column: Shell's sort with Ciura's gaps, and larger ones by 9 / 4. */
-static void sort_pairs(pair *entries, int64_t count) {
+static void sort_pairs(row_pair *entries, int64_t count) {
     static const int64_t GAPS[] = {1, 4, 10, 23, 57, 132, 301, 701};
     int64_t gaps[64], rounds = 0;
     for (; rounds < 8 && GAPS[rounds] < count; rounds++) gaps[rounds] = GAPS[rounds];
@@ -66,7 +66,7 @@ static void sort_pairs(pair *entries, int64_t count) {
     while (rounds--) {
         const int64_t gap = gaps[rounds];
         for (int64_t k = gap; k < count; k++) {
-            const pair x = entries[k];
+            const row_pair x = entries[k];
             int64_t at = k;
             for (; at >= gap && entries[at - gap].column > x.column; at -= gap) {
                 entries[at] = entries[at - gap];
@@ -80,7 +80,7 @@ static void sort_pairs(pair *entries, int64_t count) {
 static void neighbors_pairs(const int64_t *indptr, const int32_t *indices, const void *data,
                             const int32_t *ranks, int64_t begin, int64_t end, void *out) {
     const real *values = data;
-    pair *pairs = out;
+    row_pair *pairs = out;
     for (int64_t row = begin; row < end; row++) {
         for (int64_t k = indptr[row]; k < indptr[row + 1]; k++) {
             pairs[k].column = ranks[indices[k]];
@@ -91,7 +91,7 @@ static void neighbors_pairs(const int64_t *indptr, const int32_t *indices, const
 }
 
 /* The first entry of a user's row that is of `column` or a later one. */
-static int64_t first_from(const pair *entries, int64_t count, int64_t column) {
+static int64_t first_from(const row_pair *entries, int64_t count, int64_t column) {
     int64_t low = 0, high = count;
     while (low < high) {
         const int64_t middle = low + (high - low) / 2;
@@ -110,7 +110,7 @@ static void neighbors_transpose(const recsys_neighbors *p, int64_t users, int64_
                                 int64_t end, int64_t *next, int32_t *a_indices, void *a_data) {
     real *values = a_data;
     for (int64_t user = 0; user < users; user++) {
-        const pair *entries = (const pair *)p->b_pairs + p->b_indptr[user];
+        const row_pair *entries = (const row_pair *)p->b_pairs + p->b_indptr[user];
         const int64_t count = p->b_indptr[user + 1] - p->b_indptr[user];
         for (int64_t k = first_from(entries, count, begin); k < count && entries[k].column < end;
              k++) {
@@ -125,7 +125,7 @@ static void neighbors_transpose(const recsys_neighbors *p, int64_t users, int64_
 static void neighbors_head(const recsys_neighbors *p, int64_t first, int64_t last, int64_t begin,
                            int64_t end, void *head_sums) {
     for (int64_t user = first; user < last; user++) {
-        const pair *restrict entries = (const pair *)p->b_pairs + p->b_indptr[user];
+        const row_pair *restrict entries = (const row_pair *)p->b_pairs + p->b_indptr[user];
         const int64_t count = p->b_indptr[user + 1] - p->b_indptr[user];
         for (int64_t k = begin ? first_from(entries, count, begin) : 0;
              k < count && entries[k].column < end; k++) {
@@ -142,8 +142,8 @@ INLINE void ask_for_pairs(const recsys_neighbors *p, int64_t k, int64_t end) {
     }
     if (k + NEIGHBORS_AHEAD >= end) return;
     const int64_t *at = p->b_indptr + p->a_indices[k + NEIGHBORS_AHEAD];
-    prefetch_bytes((const char *)((const pair *)p->b_pairs + at[0]),
-                   min_i64(at[1] - at[0], 64) * (int64_t)sizeof(pair));
+    prefetch_bytes((const char *)((const row_pair *)p->b_pairs + at[0]),
+                   min_i64(at[1] - at[0], 64) * (int64_t)sizeof(row_pair));
 }
 
 /* sums += the rows of B that a row of A names, times its values. Returns how many columns were
@@ -157,7 +157,7 @@ static int64_t add_pairs(const recsys_neighbors *p, int64_t row, const neighbors
     for (int64_t k = p->a_indptr[row]; k < end; k++) {
         ask_for_pairs(p, k, p->a_indptr[p->columns]); /* those of the next rows too */
         const int64_t user = p->a_indices[k], count = p->b_indptr[user + 1] - p->b_indptr[user];
-        const pair *restrict entries = (const pair *)p->b_pairs + p->b_indptr[user];
+        const row_pair *restrict entries = (const row_pair *)p->b_pairs + p->b_indptr[user];
         const real a = values[k];
         if (known >= 0 && known + count > s->most) known = -1;
         if (known < 0) {
