@@ -98,3 +98,10 @@ def test_links(name):
     page = ROOT / name
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text("utf-8")):
         assert (page.parent / target).exists(), f"{name} links to {target}"
+
+
+def test_the_page_of_metrics_has_all():
+    table = (ROOT / "docs/evaluation.md").read_text("utf-8").partition("## Metrics")[2]
+    named = set(re.findall(r"`(\w+)`", table.partition("\n## ")[0]))
+    metrics = {**recsys.evaluation.USER_METRICS, **recsys.evaluation.OVERALL_METRICS}
+    assert metrics.keys() - named == set()

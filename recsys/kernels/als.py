@@ -138,7 +138,7 @@ def _sweep(
         into = basis.astype(solved.dtype)
         _als.rotate(start.factors, into, solved, last=start.biases, **options)
     row_loss = np.zeros(side.n_rows) if loss else None
-    steps = cg_steps if solver == "cg" else 0
+    steps = {"cholesky": 0, "cg": cg_steps}[solver]  # the kernel's mode: 0 is exact
     retried, jittered = solve(side, system.rows, solved, steps, row_loss, options)
     total = entries = None
     if loss:
