@@ -25,7 +25,7 @@ def lmf_rows(
     negatives: int,
     learning_rate: float,
     regularization: float,
-    means: NDArray[_Real] | None = None,
+    means: NDArray[_Real] | None,
     isa: str,
     num_threads: int,
 ) -> None: ...

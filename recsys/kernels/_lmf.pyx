@@ -17,7 +17,7 @@ def lmf_rows(const int64_t[::1] indptr, const int32_t[::1] indices, const real[:
              const real[::1] fixed_biases, real[:, ::1] solved, real[::1] biases,
              real[:, ::1] squares, real[::1] bias_squares, const uint64_t[::1] keys,
              double[::1] row_loss, *, int64_t negatives, double learning_rate,
-             double regularization, const real[:, ::1] means=None, str isa, int num_threads):
+             double regularization, const real[:, ::1] means, str isa, int num_threads):
     """A step for each of the rows order[spans[0]:spans[-1]]."""
     cdef const native.recsys_table *table = get_table(isa, real is double)
     cdef native.recsys_lmf problem

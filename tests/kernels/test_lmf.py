@@ -41,6 +41,7 @@ def arguments(matrix, dtype, factors=16, negatives=3, seed=0):
         "negatives": negatives,
         "learning_rate": 0.5,
         "regularization": 0.3,
+        "means": None,
     }
 
 

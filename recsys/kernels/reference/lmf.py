@@ -34,7 +34,7 @@ def lmf_rows(
     negatives,
     learning_rate,
     regularization,
-    means=None,
+    means,
     isa=None,
     num_threads=1,
 ):
