@@ -66,10 +66,11 @@ def number(
     raise ValueError(f"{name} must be {expected}; got {value}")
 
 
-def flag(name: str, value: Any) -> None:
-    """Check that `value` is True or False."""
+def flag(name: str, value: Any, also: str = "") -> None:
+    """Check that `value` is True or False; `also` describes what else the caller accepts."""
     if not isinstance(value, bool | np.bool_):
-        raise TypeError(f"{name} must be True or False; got {value!r} ({type(value).__name__})")
+        got = f"got {value!r} ({type(value).__name__})"
+        raise TypeError(f"{name} must be True or False{also}; {got}")
 
 
 def choice(name: str, value: Any, options: tuple[str, ...], also: str = "") -> None:

@@ -71,8 +71,8 @@ class AlternatingIteration(Iteration):
 
 def check_alternating(model: Any) -> np.dtype:
     """Check the parameters that all models trained by alternation have; returns the dtype."""
-    if model.bias is not None:
-        checks.flag("bias", model.bias)
+    if model.bias is not None or model._ratings:
+        checks.flag("bias", model.bias, also="" if model._ratings else ", or None")
     checks.flag("nonnegative", model.nonnegative)
     checks.choice("solver", model.solver, tuple(SOLVERS))
     checks.integer("cg_steps", model.cg_steps, 1)
@@ -121,8 +121,10 @@ class AlternatingTrainer:
     def start(self, continues: bool, features: Mapping[str, Matched]) -> None:
         model = self.model
         check_room(model, self.shape, self.dtype, gramian=True)
-        if continues:
-            self.bias = model._in_effect("bias")
+        if continues and self.bias != model._in_effect("bias"):
+            self.bias = not self.bias
+            has = "with" if self.bias else "without"
+            model._log("goes on %s biases, as it began: a fit from the start chooses anew", has)
         if not self.bias:
             self.mean = 0.0
         self.options["mean"] = self.mean

@@ -16,7 +16,7 @@ from recsys.models.in_file import Saved
 from recsys.models.least_squares import LeastSquaresModel, as_factors
 from recsys.models.selection import one_history
 from recsys.models.training import NotFittedError
-from recsys.models.trial import NOTHING, Tried, times, tried
+from recsys.models.trial import CORNERS, NOTHING, Tried, times, tried
 from recsys.models.weights import Parameters, Weights, mean_preference
 from recsys.models.weights import from_file as weights_from_file
 
@@ -86,8 +86,8 @@ class ImplicitALS(LeastSquaresModel):
         Learn biases too: scores are ``mean + b_u + b_i + x_u . y_i`` in **all** cells, mean being
         that of p_ui weighted by w_ui, and ``lambda_u b_u^2``, ``lambda_i b_i^2`` are added. What
         all users or items have in common then needs no factor; a fit takes about a tenth longer.
-        None: where lambda, w0 and nu are chosen from the data and biases turn out far better, see
-        Notes; a model that goes on by ``warm_start`` keeps what it has.
+        None: where lambda is chosen from the data and biases turn out far better, see Notes; a
+        model that goes on by ``warm_start`` keeps what it has.
     solver : {"cholesky", "cg"}, default "cholesky"
         Solve rows exactly, or by `cg_steps` steps of conjugate gradients from their last values.
     cg_steps : int, default 3
@@ -439,8 +439,8 @@ class ImplicitALS(LeastSquaresModel):
             weights = wanted.with_plain_lambda()
         else:
             weights = wanted.by_data(signed)
-            if wanted.unobserved is None and wanted.exponent is None:
-                best = tried(signed, wanted.by_data, self.bias, self.num_threads)
+            corners = CORNERS if wanted.unobserved is None and wanted.exponent is None else ()
+            best = tried(signed, wanted.by_data, self.bias, self.num_threads, corners)
         weights = times(weights, best.corner)
         self._log(
             "takes regularization=%.4g, regularization_exponent=%g, unobserved_weight=%.4g%s",
@@ -458,7 +458,7 @@ def _of_the_trial(best: Tried, bias: bool | None) -> str:
     if best.corner != NOTHING.corner:
         says.append("w0 and lambda are {:g} and {:g} times what the rule says".format(*best.corner))
     if best.bias and bias is None:
-        says.append("biases are more than 10 % better")
+        says.append("it learns biases, which are more than 10 % better")
     return f"; by a trial {' and '.join(says)}" if says else ""
 
 

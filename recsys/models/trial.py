@@ -44,8 +44,9 @@ def tried(
     rule: Callable[[sparse.csr_array], Weights],
     bias: bool | None,
     num_threads: int,
+    corners: tuple[tuple[float, float], ...] = CORNERS,
 ) -> Tried:
-    """The corner (1, 1), or one of `CORNERS`; and biases where they are asked for, or far better.
+    """The corner (1, 1), or one of `corners`; and biases where they are asked for, or far better.
 
     On some 40,000 entries of users drawn at random, a fifth of their likes is held out, and small
     models learn from the rest: one with the weights that `rule` gives for it, one for each corner.
@@ -62,9 +63,11 @@ def tried(
     bias : bool or None
         Whether there are to be biases, if that is known.
     num_threads : int
+    corners : tuple of (float, float)
+        Beside the rule; none where some of the weights are given.
     """
     nothing = NOTHING._replace(bias=bool(bias))
-    if signed.nnz < FEWEST:
+    if signed.nnz < FEWEST or not (corners or bias is None):
         return nothing
     train, held_out = _sample(signed)
     if not held_out.nnz:
@@ -74,8 +77,8 @@ def tried(
     def worth(corner: tuple[float, float], bias: bool = False) -> np.ndarray:
         return _worth(train, held_out, times(weights, corner), bias, num_threads)
 
-    each = {corner: worth(corner) for corner in (NOTHING.corner, *CORNERS)}
-    best = max(CORNERS, key=lambda corner: float(each[corner].mean()))
+    each = {corner: worth(corner) for corner in (NOTHING.corner, *corners)}
+    best = max(corners, key=lambda corner: float(each[corner].mean()), default=NOTHING.corner)
     if each[best].mean() <= GAIN * each[NOTHING.corner].mean():
         best = NOTHING.corner
     if bias is None:

@@ -75,11 +75,11 @@ def test_what_is_better_is_found(data, corner, bias, caplog):
     assert (model.unobserved_weight_, model.regularization_) == pytest.approx((w0, lambda_))
     assert f"regularization={lambda_:.4g}" in caplog.text
     assert ("w0 and lambda are" in caplog.text) == (corner != (1.0, 1.0))
-    assert ("biases are more than" in caplog.text) == bias
+    assert ("it learns biases" in caplog.text) == bias
     assert (model.user_biases is not None) == (model.item_biases is not None) == bias
 
 
-def test_biases_are_kept_later_and_in_files(tmp_path):
+def test_biases_are_kept_later_and_in_files(tmp_path, caplog):
     data = one_for_all()
     model = ImplicitALS(4, iterations=1, random_state=0).fit(data, show_progress=False)
     model.save(tmp_path / "model")
@@ -94,7 +94,9 @@ def test_biases_are_kept_later_and_in_files(tmp_path):
     plain.fit(data, show_progress=False)
     assert plain.item_biases is None
     going_on = copy.deepcopy(plain).set_params(bias=None)
-    assert going_on.fit(data, warm_start=True, show_progress=False).item_biases is None
+    with caplog.at_level(logging.INFO, "recsys"):
+        assert going_on.fit(data, warm_start=True, show_progress=False).item_biases is None
+    assert "goes on without biases" in caplog.text
     assert going_on.fit(data, show_progress=False).item_biases is not None
     assert model.fit(data[:50], show_progress=False).item_biases is None  # too few to tell
 
@@ -106,6 +108,14 @@ def test_what_is_given_is_not_tried():
     given.fit(data, show_progress=False)
     assert given.regularization_ == pytest.approx(rule.regularization)
     assert given.item_biases is None
+
+
+def test_biases_are_tried_where_a_weight_is_given():
+    for given in ({"unobserved_weight": 0.1}, {"regularization_exponent": 1.0}):
+        model = ImplicitALS(4, iterations=0, **given).fit(one_for_all(), show_progress=False)
+        assert model.item_biases is not None
+    plain = ImplicitALS(4, iterations=0, regularization=1.0).fit(one_for_all(), show_progress=False)
+    assert plain.item_biases is None
 
 
 def test_with_few_entries_it_is_the_rule():
