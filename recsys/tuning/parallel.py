@@ -16,25 +16,30 @@ def in_order(
 ) -> Generator[T]:
     """What each job returns, the first one first; at most `workers` are under way at a time.
 
-    Ends at the first job that is late, as none but the first begins after that. If a job raises, or
-    whoever iterates closes this before its end, no other job begins, those under way are told by
-    the event that they were given, and waited for. One worker is the thread that iterates.
+    Ends at the first job that is late, as none but the first begins after that. If a job raises, no
+    later one begins, and those under way are told by the event that they were given: what they
+    return is not looked at. So are all if whoever iterates closes this before its end. They are
+    waited for. One worker is the thread that iterates.
     """
-    stop = Event()
     if workers == 1:
         for number, job in enumerate(jobs):
             if number and is_late():
                 return
-            yield job(stop)
+            yield job(Event())
         return
+    stops = [Event() for _ in jobs]
+
+    def stop_from(number: int) -> None:
+        for stop in stops[number:]:
+            stop.set()
 
     def begun(number: int) -> tuple[T] | None:
-        if stop.is_set() or (number and is_late()):
+        if stops[number].is_set() or (number and is_late()):
             return None
         try:
-            return (jobs[number](stop),)
+            return (jobs[number](stops[number]),)
         except BaseException:
-            stop.set()
+            stop_from(number + 1)
             raise
 
     with ThreadPoolExecutor(workers, thread_name_prefix="recsys-trial") as pool:
@@ -46,7 +51,7 @@ def in_order(
                     return
                 yield result[0]
         finally:
-            stop.set()
+            stop_from(0)
 
 
 def _result(future: Future[T]) -> T:

@@ -172,5 +172,5 @@ def test_what_all_users_share_is_in_the_bias():
 
 
 def test_bias_is_a_flag(counts):
-    with pytest.raises(TypeError, match="bias must be True or False; got 'yes'"):
+    with pytest.raises(TypeError, match="bias must be True or False, or None; got 'yes'"):
         ImplicitALS(bias="yes").fit(counts)

@@ -53,6 +53,24 @@ def test_results_are_in_order(workers):
     assert list(in_order([job(n) for n in range(6)], workers, lambda: True)) == [0]
 
 
+def test_what_came_before_an_error_is_finished():
+    """A job under way is not told to stop by a later one that raises."""
+    raised = threading.Event()
+
+    def first(stop):
+        assert raised.wait(10)
+        return not stop.wait(0.05)
+
+    def second(stop):
+        raised.set()
+        raise ZeroDivisionError
+
+    results = in_order([first, second], 2, lambda: False)
+    assert next(results)
+    with pytest.raises(ZeroDivisionError):
+        next(results)
+
+
 @pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
 def test_an_error_tells_the_others_to_stop(error):
     """It comes in its place; what was under way is waited for, and nothing begins after it."""
