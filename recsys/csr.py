@@ -336,9 +336,9 @@ def scipy_matrix(matrix: sparse.csr_array) -> sparse.csr_matrix:
     return copied
 
 
-def entry_rows(matrix: sparse.csr_array) -> np.ndarray:
-    """The row of each stored entry, int64."""
-    return np.repeat(np.arange(matrix.shape[0], dtype=np.int64), np.diff(matrix.indptr))
+def entry_rows(matrix: sparse.csr_array, dtype: Any = np.int64) -> np.ndarray:
+    """The row of each stored entry."""
+    return np.repeat(np.arange(matrix.shape[0], dtype=dtype), np.diff(matrix.indptr))
 
 
 def empty(shape: tuple[int, int], dtype: np.dtype) -> sparse.csr_array:

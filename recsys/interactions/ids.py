@@ -317,7 +317,8 @@ class StringIds(Ids):
         if self._every_text is None and self._made > len(self):
             rows_of_all = np.append(np.arange(len(self)), -1)
             self._every_text = texts(self._offsets, self._letters, rows_of_all)
-        if self._every_text is not None:
+        there = not flat.size or (flat.min() >= -1 and flat.max() < len(self))
+        if self._every_text is not None and there:  # else the kernel tells of the error
             return self._every_text.take(flat).reshape(rows.shape)
         made = texts(self._offsets, self._letters, flat.astype(np.int64, copy=False))
         return made.reshape(rows.shape)

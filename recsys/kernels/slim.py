@@ -23,17 +23,16 @@ _PRODUCTS_BYTES = 1 << 30
 _SPAN_WORK = 200_000  # pairs of entries that meet, about 1 ms
 
 
-def candidates(items: sparse.csr_array, k: int, num_threads: int = 0) -> np.ndarray:
+def candidates(users: sparse.csr_array, k: int, num_threads: int = 0) -> np.ndarray:
     """The k items that most users have beside each one: int32 (items, k), -1 where there are fewer.
 
     Of k that is not less than the number of other items all of these, also those that no user has
-    beside it. `items` is items x users in canonical form; products of its values are counted.
+    beside it. `users` is users x items in canonical form; products of its values are counted.
     """
-    count = items.shape[0]
+    count = users.shape[1]
     if k >= count - 1:
         others = np.arange(count - 1, dtype=np.int32)
         return others + (others >= np.arange(count)[:, np.newaxis]).astype(np.int32)
-    users = csr.transposed(items)
     best, scores = neighbors_topk(users, k, itself=False, num_threads=num_threads)
     return np.take_along_axis(best, np.lexsort((best, scores))[:, ::-1], axis=1)
 

@@ -111,7 +111,8 @@ class AlternatingTrainer:
         self.weights: Weights
         self.weights, self.bias = model._chosen_for(signed)
         lambda_, nu, w0 = self.weights
-        self.mean = model._mean_target(signed, w0)
+        has = self.bias or model._in_effect("bias")  # or it had, and goes on
+        self.mean = model._mean_target(signed, w0) if has else 0.0
         self.sides = kernels.make_sides(signed, lambda_, nu, w0, model._ratings)
         # As they are now: what a callback sets is checked at the next fit
         self.solver = NONNEGATIVE if model.nonnegative else SOLVERS[model.solver]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 LOSSES = ("bpr", "warp")
 SAMPLERS = ("uniform", "popular", "adaptive", "hard")
 # What None stands for; docs/defaults.md has what it loses. WARP looks for items that violate, so
-# that one of them does, and its steps stay large, so that they are to be smaller.
+# that its steps stay large, and more is to draw factors back.
 _BY_LOSS: dict[str, dict[str, float]] = {
     "bpr": {"learning_rate": 0.02, "regularization": 0.015},
     "warp": {"learning_rate": 0.02, "regularization": 0.1},
@@ -242,7 +242,8 @@ class BPR(FactorModel):
         """Check every parameter; returns the dtype."""
         checks.choice("loss", self.loss, LOSSES)
         self._regularizations()
-        checks.integer("negatives", self._in_effect("negatives"), 1)
+        if self.negatives is not None:
+            checks.integer("negatives", self.negatives, 1)
         if self.sampler is not None:
             checks.choice("sampler", self.sampler, SAMPLERS)
         if self.loss == "warp" and self.sampler in ("adaptive", "hard"):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recsys import checks, csr, kernels, memory
+from recsys.interactions.read_only import read_only
 from recsys.models import item_weights
 from recsys.models.in_file import Saved
 from recsys.models.item_weights import ItemWeights, check_liked, liked, nonzero, shape_in_file
@@ -88,7 +89,7 @@ class EASE(Model):
     _similar = item_weights.similar
     _with_history = item_weights.with_history
     _missed_without_history = item_weights.MISSED_WITHOUT_HISTORY
-    _weights: ItemWeights | None = None
+    _item_weights: ItemWeights | None = None
 
     def __init__(
         self,
@@ -107,9 +108,7 @@ class EASE(Model):
     def item_weights(self) -> np.ndarray:
         """B, n_items x n_items: what item i of a history adds to the score of item j; read-only."""
         self._known_shape()
-        view = self._weights.votes.view()
-        view.flags.writeable = False
-        return view
+        return read_only(self._item_weights.votes)
 
     def _learned(self, counts: sparse.csr_array, show_progress: bool) -> tuple[ItemWeights, str]:
         x = nonzero(self._as_history(counts))
@@ -204,7 +203,7 @@ class EASE(Model):
         return liked(counts, self.weighted)
 
     def _to_file(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        return {"shape": self._known_shape()}, {"item_weights": self._weights.votes}
+        return {"shape": self._known_shape()}, {"item_weights": self._item_weights.votes}
 
     def _from_file(self, saved: Saved) -> dict[str, Any]:
         weights = saved.arrays["item_weights"]
@@ -212,7 +211,7 @@ class EASE(Model):
         whole = checks.factor_matrix("item_weights", weights, checks.floating_dtype(self.dtype))
         if whole.shape[1] != shape[1]:
             raise ValueError(f"item_weights has shape {whole.shape}; expected a square")
-        return {"_weights": ItemWeights(whole, shape)}
+        return {"_item_weights": ItemWeights(whole, shape)}
 
     def _check_parameters(self) -> np.dtype:
         checks.number("regularization", self.regularization, above=0)

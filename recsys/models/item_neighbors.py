@@ -79,7 +79,7 @@ class ItemNeighbors(Model):
     _with_history = item_weights.with_history
     _missed_without_history = item_weights.MISSED_WITHOUT_HISTORY
     _to_file = item_weights.sparse_file
-    _weights: ItemWeights | None = None
+    _item_weights: ItemWeights | None = None
 
     def __init__(
         self,
@@ -108,9 +108,8 @@ class ItemNeighbors(Model):
         from scipy import sparse
 
         self._known_shape()
-        s = (
-            self._weights.similarity
-        )  # rows in no order, index arrays of types that SciPy does not mix
+        # rows in no order, index arrays of types that SciPy does not mix
+        s = self._item_weights.similarity
         similarity = sparse.csr_array((s.data, s.indices, s.indptr), shape=s.shape, copy=True)
         similarity.sort_indices()
         return similarity
@@ -135,7 +134,7 @@ class ItemNeighbors(Model):
         return counts
 
     def _from_file(self, saved: Saved) -> dict[str, Any]:
-        return {"_weights": self._by(*item_weights.similarity_in_file(self, saved))}
+        return {"_item_weights": self._by(*item_weights.similarity_in_file(self, saved))}
 
     def _neighbors(self, counts: sparse.csr_array) -> sparse.csr_array:
         """The k largest entries of each row of V'V, in no order."""
@@ -156,7 +155,7 @@ class ItemNeighbors(Model):
         if self.weighting is None:
             return counts.data
         shape = counts.shape[::-1]
-        users = np.repeat(np.arange(counts.shape[0], dtype=np.int32), np.diff(counts.indptr))
+        users = csr.entry_rows(counts, np.int32)
         values = counts.data
         if self.weighting != "cosine":
             weighting.not_negative(counts, "user_items")

@@ -169,7 +169,7 @@ def _learn(
     model._log_start(counts)
     began = time.perf_counter()
     weights, in_words = model._learned(counts, show_progress)
-    state = {"_weights": weights, "_training_matrix": remembered, "_ids": vocabulary}
+    state = {"_item_weights": weights, "_training_matrix": remembered, "_ids": vocabulary}
     model._publish(state)
     model._log("has found %s in %.3g s", in_words, time.perf_counter() - began)
 
@@ -201,11 +201,11 @@ def nonzero(counts: sparse.csr_array) -> sparse.csr_array:
 
 def known_shape(model: Any) -> tuple[int, int]:
     """`Model._known_shape` of such a model."""
-    if model._weights is None:
+    if model._item_weights is None:
         raise NotFittedError(
             f"this {type(model).__name__} has no weights of items yet: call fit(user_items)"
         )
-    return model._weights.shape
+    return model._item_weights.shape
 
 
 def with_history(model: Any, rows: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:
@@ -221,7 +221,7 @@ def _histories(model: Any, counts: sparse.csr_array | None) -> sparse.csr_array:
         return model._as_history(counts)
     matrix, kept = model._remembered(), model._prepared.get("histories")
     if kept is None:
-        kept = model._as_history(matrix.counts(model._weights.votes.dtype))
+        kept = model._as_history(matrix.counts(model._item_weights.votes.dtype))
         model._prepared["histories"] = kept
     return kept
 
@@ -241,7 +241,7 @@ def lists(
     histories = _histories(model, counts)
     return kernels.product_topk(
         histories,
-        model._weights.votes,
+        model._item_weights.votes,
         N,
         rows=rows,
         skip=(histories.indptr, histories.indices) if filter_seen else None,
@@ -257,9 +257,9 @@ def similar(model: Any, noun: str, numbers: Any, N: int, among: Any, left_out: A
     list_length(N, n_items)
     choice, items = Choice(among, left_out, n_items, among="among"), rows.reshape(-1)
     best = np.empty((len(items), N), np.int32)
-    scores = np.empty((len(items), N), model._weights.votes.dtype)
+    scores = np.empty((len(items), N), model._item_weights.votes.dtype)
     for at in kernels.query_blocks(len(items), _ITEMS):
-        votes = model._weights.similar_rows(items[at])
+        votes = model._item_weights.similar_rows(items[at])
         count = votes.shape[0]
         each = np.ones(count, votes.dtype), np.arange(count, dtype=np.int32)
         itself = csr.assemble(*each, np.arange(count + 1), (count, count))
@@ -271,7 +271,7 @@ def similar(model: Any, noun: str, numbers: Any, N: int, among: Any, left_out: A
 
 def pair_scores(model: Any, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """Scores that such a model gives to pairs of users and items."""
-    histories, votes = _histories(model, None), model._weights.votes
+    histories, votes = _histories(model, None), model._item_weights.votes
     by_item = votes if isinstance(votes, np.ndarray) else csr.transposed(votes)
     of_pairs = _dense_pairs if isinstance(votes, np.ndarray) else _sparse_pairs
     scores = np.empty(rows.size, votes.dtype)
@@ -307,7 +307,7 @@ def explain(
     history = model._as_history(one_history(model, user, user_items))
     column = checks.one_row_number("item", item, model._known_shape()[1])
     checks.integer("N", N, 1)
-    votes = model._weights.votes[history.indices][:, [column]]
+    votes = model._item_weights.votes[history.indices][:, [column]]
     votes = votes if isinstance(votes, np.ndarray) else votes.toarray()
     parts = history.data * votes.reshape(-1).astype(np.float64)
     best = np.argsort(-parts, kind="stable")[:N]
@@ -321,7 +321,7 @@ def explain(
 
 def sparse_file(model: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """`Model._to_file` of a model that has similarities: all else follows from them."""
-    parts, similarity = ("indptr", "indices", "data"), model._weights.similarity
+    parts, similarity = ("indptr", "indices", "data"), model._item_weights.similarity
     header = {"shape": model._known_shape()}
     return header, {f"similarity_{name}": getattr(similarity, name) for name in parts}
 

@@ -84,7 +84,7 @@ class SLIM(Model):
     _with_history = item_weights.with_history
     _missed_without_history = item_weights.MISSED_WITHOUT_HISTORY
     _to_file = item_weights.sparse_file
-    _weights: ItemWeights | None = None
+    _item_weights: ItemWeights | None = None
 
     def __init__(
         self,
@@ -115,13 +115,15 @@ class SLIM(Model):
         from scipy import sparse
 
         self._known_shape()
-        b = self._weights.votes  # with index arrays of types that SciPy does not mix
+        b = self._item_weights.votes  # with index arrays of types that SciPy does not mix
         return sparse.csr_array((b.data, b.indices, b.indptr), shape=b.shape, copy=True)
 
     def _learned(self, counts: sparse.csr_array, show_progress: bool) -> tuple[ItemWeights, str]:
-        items = csr.transposed(nonzero(self._as_history(counts)))
-        check_liked(items, counts)
-        chosen = kernels.candidates(items, self.k, self.num_threads)
+        users = nonzero(self._as_history(counts))
+        check_liked(users, counts)
+        chosen = kernels.candidates(users, self.k, self.num_threads)
+        items = csr.transposed(users)
+        del users
         weights, unsettled = kernels.slim(
             items,
             chosen,
@@ -147,7 +149,7 @@ class SLIM(Model):
 
     def _from_file(self, saved: Saved) -> dict[str, Any]:
         similarity, shape = item_weights.similarity_in_file(self, saved)
-        return {"_weights": ItemWeights(csr.transposed(similarity), shape, similarity)}
+        return {"_item_weights": ItemWeights(csr.transposed(similarity), shape, similarity)}
 
     def _check_parameters(self) -> np.dtype:
         checks.integer("k", self.k, 1)

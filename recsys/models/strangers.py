@@ -140,10 +140,8 @@ def recommend(
     history = None if entries is None else csr.take_rows(entries[0], entries[1])
 
     def answered(places: np.ndarray) -> Lists:
-        who, seen = (
-            flat[places],
-            None if history is None else csr.take_rows(history, places),
-        )
+        who = flat[places]
+        seen = None if history is None else csr.take_rows(history, places)
         if fold_in:
             who = np.arange(len(places))
         options = {"filter_seen": filter_seen, "fold_in": fold_in, **chosen}
