@@ -346,7 +346,7 @@ def _irspack(train: Any, features: Any, factors: int) -> Iterator[float] | None:
         solver_type=str_to_solver_type("cholesky"), max_cg_steps=3,
         ialspp_subspace_dimension=64, loss_type=str_to_loss_type("ialspp"), random_seed=0,
         n_threads=1, prediction_time_max_cg_steps=3, prediction_time_ialspp_iteration=1,
-        item_features=sp.csr_matrix(features), lambda_item_feature=1.0,
+        item_features=csr.scipy_matrix(features).copy(), lambda_item_feature=1.0,
     )  # fmt: skip
 
     def turns() -> Iterator[float]:

@@ -24,7 +24,7 @@ from recsys.kernels import texts
 
 NAMED = 5  # unknown ids that an error lists
 _NEAR = 50  # ids that are compared letter by letter with an unknown one
-_MADE_ANEW = "_index", "_ascending", "_every_text", "_made"
+_MADE_ANEW = "_index", "_ascending"
 _SCALARS = str, bytes, int  # never several ids
 _WHOLE = {"string": "strings", "integer": "integers", "object": "objects that are neither"}
 
@@ -273,8 +273,6 @@ class StringIds(Ids):
     """
 
     kind = "string"
-    _made = 0  # texts, one by one
-    _every_text: np.ndarray | None = None  # and None, for row -1
 
     def __init__(self, offsets: np.ndarray, letters: np.ndarray) -> None:
         ends = len(offsets) and offsets[0] == 0 and offsets[-1] == len(letters)
@@ -308,20 +306,14 @@ class StringIds(Ids):
         return {"offsets": self._offsets, "letters": self._letters}
 
     def take(self, rows: Any) -> np.ndarray:
-        if not isinstance(rows, np.ndarray):
-            rows = np.asarray(rows, np.int64)
-        flat = rows.reshape(-1)
-        # All are made and kept, some 70 bytes each, once as many have been made one by one: a few
-        # lists of a large model cost neither that time nor that memory.
-        self._made += flat.size
-        if self._every_text is None and self._made > len(self):
-            rows_of_all = np.append(np.arange(len(self)), -1)
-            self._every_text = texts(self._offsets, self._letters, rows_of_all)
-        there = not flat.size or (flat.min() >= -1 and flat.max() < len(self))
-        if self._every_text is not None and there:  # else the kernel tells of the error
-            return self._every_text.take(flat).reshape(rows.shape)
-        made = texts(self._offsets, self._letters, flat.astype(np.int64, copy=False))
-        return made.reshape(rows.shape)
+        rows = np.asarray(rows)
+        if rows.size <= len(self):
+            return texts(self._offsets, self._letters, rows)
+        # More rows than ids: places of the same row share its text, some 70 bytes
+        if rows.min() < -1 or rows.max() >= len(self):
+            raise IndexError(f"rows {rows.min()} to {rows.max()} of {len(self)}")
+        rows_of_all = np.append(np.arange(len(self)), -1)
+        return texts(self._offsets, self._letters, rows_of_all).take(rows)
 
     def _and(self, further: StringIds) -> StringIds:
         offsets = np.append(self._offsets, self._offsets[-1] + further._offsets[1:])

@@ -68,9 +68,9 @@ def number_keys(const int64_t[::1] keys):
     return distinct_array[:count].copy(), codes_array
 
 
-def texts(const int64_t[::1] offsets, const uint8_t[::1] letters, const int64_t[::1] rows):
-    """The strings of rows, (n,) objects; None for row -1. That of row i is the UTF-8
-    ``letters[offsets[i]:offsets[i + 1]]``.
+def texts(const int64_t[::1] offsets, const uint8_t[::1] letters, rows):
+    """The strings of rows, an array of integers of any shape, as objects; None for row -1. That of
+    row i is the UTF-8 ``letters[offsets[i]:offsets[i + 1]]``.
 
     Raises
     ------
@@ -79,12 +79,14 @@ def texts(const int64_t[::1] offsets, const uint8_t[::1] letters, const int64_t[
     UnicodeDecodeError
         Letters that are no UTF-8.
     """
-    out = np.empty(rows.shape[0], object)  # None everywhere
-    cdef object[::1] places = out
+    out = np.empty(rows.shape, object)  # None everywhere
+    flat = rows.astype(np.int64)  # in the order of C
+    cdef const int64_t[::1] numbers = flat if flat.ndim == 1 else flat.reshape(-1)
+    cdef object[::1] places = out if flat.ndim == 1 else out.reshape(-1)
     cdef int64_t k, row, begin, count = offsets.shape[0] - 1
     cdef const char* text = <const char*>&letters[0]  # never looked at where there are none
-    for k in range(rows.shape[0]):
-        row = rows[k]
+    for k in range(numbers.shape[0]):
+        row = numbers[k]
         if not -1 <= row < count:
             raise IndexError(f"row {row} of {count}")
         if row >= 0:

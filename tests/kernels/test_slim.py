@@ -158,9 +158,7 @@ def test_same_bits_for_any_number_of_threads(dtype):
 
 def test_values_that_are_too_large():
     items = items_users()
+    chosen = kernels.candidates(csr.transposed(items), 5)
     items.data[:] = 1e200
     with pytest.raises(FloatingPointError, match=r"weights of item \d+ are not finite.*Scale"):
-        kernels.slim(
-            items, kernels.candidates(csr.transposed(items_users()), 5), l1=0.0, l2=1.0, nonnegative=False,
-            tolerance=1e-3, sweeps=9,
-        )  # fmt: skip
+        kernels.slim(items, chosen, l1=0.0, l2=1.0, nonnegative=False, tolerance=1e-3, sweeps=9)
