@@ -17,6 +17,7 @@ _WEIGHTS = {
     "regularization_": "lambda",
     "regularization_exponent_": "nu",
     "unobserved_weight_": "w0",
+    "bias_": "biases",
 }
 
 

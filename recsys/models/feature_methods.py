@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -12,6 +12,8 @@ from recsys.models import feature_answers as by_features
 from recsys.models import ids
 from recsys.models.feature_answers import FeatureExplanation
 from recsys.models.features import SIDES
+
+_Model = TypeVar("_Model")
 
 
 def fold_in_items(
@@ -38,7 +40,7 @@ def fold_in_items(
     return both_or_factors(by_features.folded(model, "items", item_features, item_users))
 
 
-def partial_fit_items(model: Any, items: Any, *, item_features: Features) -> None:
+def partial_fit_items(model: _Model, items: Any, *, item_features: Features) -> _Model:
     """Have the model know new items by their features alone.
 
     Parameters
@@ -48,12 +50,17 @@ def partial_fit_items(model: Any, items: Any, *, item_features: Features) -> Non
     item_features : Features
         By id, or one row for each of `items`.
 
+    Returns
+    -------
+    model
+
     Raises
     ------
     TypeError, ValueError
         As in `fold_in_items`; or entries tell of an item already. Nothing has been changed.
     """
     by_features.join(model, "items", items, item_features)
+    return model
 
 
 def item_features(model: Any) -> Features | None:

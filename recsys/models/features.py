@@ -15,7 +15,7 @@ from recsys.interactions import Features, Ids
 from recsys.models import growth
 from recsys.models.ids import Vocabulary, joined
 from recsys.models.ridge import Ridge, fit
-from recsys.models.strength import chosen_strength
+from recsys.models.strength import STRENGTHS, chosen_strength
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -27,6 +27,7 @@ SIDES = ("users", "items")
 _ENTRY_BYTES, _WEIGHT_BYTES = 60, 64
 _WIDE = 10  # columns for each row
 _OTHER = {"users": "items", "items": "users"}
+_OF_NO_USE = ", the most that is tried: they hardly count, as they tell too little of likes"
 
 
 class Matched(NamedTuple):
@@ -258,9 +259,11 @@ def learn(model: Any, features: Mapping[str, Matched]) -> None:
                 strength = chosen_strength(model, side, aligned, rows, others, entries)
             there = np.flatnonzero(~is_empty)
             ridge = fit(csr.take_rows(aligned, there), rows.whole(there), strength)
+        is_chosen = model.feature_regularization is None
         model._log(
-            "knows %s by %d features: feature_regularization %g",
+            "knows %s by %d features: feature_regularization %g%s",
             side, aligned.shape[1], ridge.strength,
+            _OF_NO_USE if is_chosen and ridge.strength == STRENGTHS[0] else "",
         )  # fmt: skip
         narrow = Ridge(ridge.weights.astype(dtype), ridge.constant.astype(dtype), ridge.strength)
         joint, newcomers = side in model._ridges, np.flatnonzero(is_empty)

@@ -132,6 +132,8 @@ class ImplicitALS(LeastSquaresModel):
         b_u, b_i and the mean of a model with biases; None and 0.0 without.
     regularization_, regularization_exponent_, unobserved_weight_ : float
         lambda, nu and w0 that the model has: given, or chosen by the last `fit`.
+    bias_ : bool
+        Whether it has biases, likewise.
     history : list of AlternatingIteration
         Seconds, seconds of each half-sweep, momentum, loss and validation of each iteration.
 
@@ -397,6 +399,11 @@ class ImplicitALS(LeastSquaresModel):
     def unobserved_weight_(self) -> float:
         """w0, likewise."""
         return as_fitted(self)._weights().unobserved
+
+    @property
+    def bias_(self) -> bool:
+        """Whether there are biases, likewise."""
+        return as_fitted(self)._held("item").biases is not None
 
     def _to_file(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         header, arrays = super()._to_file()

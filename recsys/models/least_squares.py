@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
@@ -112,7 +112,7 @@ class LeastSquaresModel(FactorModel):
         events: Any = None,
         rows: Any = None,
         user_features: Features | None = None,
-    ) -> None:
+    ) -> Self:
         """Learn new users, or what is new about known ones, item factors held fixed.
 
         Stores the users' factors, as `fold_in` finds them, and remembers their entries. Takes the
@@ -139,6 +139,10 @@ class LeastSquaresModel(FactorModel):
             such. Alone, it makes them known as `fit` does those without entries; else their
             factors are drawn to what it says of them, as in `fold_in`.
 
+        Returns
+        -------
+        self
+
         Raises
         ------
         NotFittedError, TypeError, ValueError, FloatingPointError
@@ -147,6 +151,7 @@ class LeastSquaresModel(FactorModel):
         """
         told = (user_items, events, rows, "user_items", user_features)
         one_side.partial_fit(self, "users", users, *told)
+        return self
 
     def partial_fit_items(
         self,
@@ -156,7 +161,7 @@ class LeastSquaresModel(FactorModel):
         events: Any = None,
         rows: Any = None,
         item_features: Features | None = None,
-    ) -> None:
+    ) -> Self:
         """Learn new items, or what is new about known ones, user factors held fixed.
 
         Parameters
@@ -169,6 +174,10 @@ class LeastSquaresModel(FactorModel):
         item_features : Features, optional
             What is known of the items beside, or alone; see there.
 
+        Returns
+        -------
+        self
+
         Raises
         ------
         NotFittedError, TypeError, ValueError, FloatingPointError
@@ -176,6 +185,7 @@ class LeastSquaresModel(FactorModel):
         """
         told = (item_users, events, rows, "item_users", item_features)
         one_side.partial_fit(self, "items", items, *told)
+        return self
 
     def _learn_rows(
         self, counts: Any, new: growth.Rows, touched: growth.Rows, rounds: int, before: Any = None

@@ -115,6 +115,23 @@ def test_the_ridge_is_that_of_the_normal_equations(monkeypatch):
         np.testing.assert_allclose(means, targets.mean(axis=0), atol=1e-10)
 
 
+def test_features_that_tell_nothing_are_said_to(caplog):
+    likes, _, of_items = tastes()
+    rng = np.random.default_rng(5)
+    of_no_use = Features.from_csr(np.eye(2)[rng.integers(0, 2, ITEMS)])
+    model, counts = BPR(8, random_state=0), sparse.csr_array(likes[:, :ITEMS])
+    with caplog.at_level("INFO", logger="recsys"):
+        model.fit(counts, item_features=of_no_use, show_progress=False)
+    assert model.feature_regularization_ == {"items": STRENGTHS[0]}
+    assert "they hardly count" in caplog.text
+    caplog.clear()
+    with caplog.at_level("INFO", logger="recsys"):
+        model.fit(counts, item_features=features(of_items[:ITEMS]), show_progress=False)
+        model.set_params(feature_regularization=STRENGTHS[0])
+        model.fit(counts, item_features=of_no_use, show_progress=False)
+    assert "knows items by" in caplog.text and "they hardly count" not in caplog.text
+
+
 @pytest.mark.parametrize("width", [5, 40])
 def test_the_strength_goes_by_the_noise(width):
     """By errors in the direction that scores have, and not by what no score depends on."""

@@ -78,7 +78,7 @@ def test_partial_fit_users(model, keep_known):
     counts, new = some(40, 30), some(4, 30, seed=1)
     before = model.user_factors.copy(), model.item_factors.copy()
     rows = np.array([45, 7, 42, 0])
-    model.partial_fit_users(rows, **{"events" if keep_known else "rows": new})
+    assert model.partial_fit_users(rows, **{"events" if keep_known else "rows": new}) is model
     want = np.zeros((46, 30))
     want[:40] = counts.toarray()
     want[rows] = new.toarray() + (want[rows] if keep_known else 0)
@@ -102,7 +102,7 @@ def test_partial_fit_items(model, keep_known):
     before = model.item_factors.copy()
     columns = np.array([33, 7, 31, 0])
     model.recommend(0)
-    model.partial_fit_items(columns, **{"events" if keep_known else "rows": new})
+    assert model.partial_fit_items(columns, **{"events" if keep_known else "rows": new}) is model
     want = np.zeros((40, 34))
     want[:, :30] = counts.toarray()
     want[:, columns] = new.toarray().T + (want[:, columns] if keep_known else 0)

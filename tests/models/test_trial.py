@@ -77,6 +77,7 @@ def test_what_is_better_is_found(data, corner, bias, caplog):
     assert ("w0 and lambda are" in caplog.text) == (corner != (1.0, 1.0))
     assert ("it learns biases" in caplog.text) == bias
     assert (model.user_biases is not None) == (model.item_biases is not None) == bias
+    assert model.bias_ is bias
 
 
 def test_biases_are_kept_later_and_in_files(tmp_path, caplog):
