@@ -51,6 +51,7 @@ SETTINGS = {
     "spark.driver.host": "127.0.0.1",
     "spark.executorEnv.OPENBLAS_NUM_THREADS": "1",  # MLlib has a task a core
 }
+CONTENDERS = ["recsys", "shuffle", "mllib"]  # shuffle: recsys by Spark's shuffles
 N = 10
 ALPHA = 20.0
 
@@ -65,7 +66,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--few", type=int, default=2, help="iterations of the shorter fit")
     parser.add_argument("--many", type=int, default=10, help="iterations of the longer fit")
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--only", choices=["recsys", "shuffle", "mllib"])
+    parser.add_argument("--only", nargs="+", choices=CONTENDERS, default=CONTENDERS)
     parser.add_argument("--no-lists", action="store_true")
     parser.add_argument(
         "--one-in", type=int, default=1, metavar="K", help="lists of every K-th user alone"
@@ -121,14 +122,14 @@ def write_twin(path: Path, matrix) -> None:
     parquet.write_table(pa.table(columns), path, row_group_size=1 << 18)
 
 
-def contenders(only: str | None) -> dict:
+def contenders(only: list[str]) -> dict:
     from pyspark.ml.recommendation import ALS as Theirs
 
     from recsys.spark import ALS
 
     shuffle = functools.partial(ALS, plane="shuffle")
-    all_of_them = {"recsys": ALS, "shuffle": shuffle, "mllib": Theirs}
-    return all_of_them if only is None else {only: all_of_them[only]}
+    all_of_them = dict(zip(CONTENDERS, (ALS, shuffle, Theirs), strict=True))
+    return {name: all_of_them[name] for name in only}
 
 
 def cpu_seconds() -> float:

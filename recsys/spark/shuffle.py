@@ -10,11 +10,14 @@ many partitions as there are ranks, and no slots all at once. What the driver co
 from __future__ import annotations
 
 import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 from pyspark import StorageLevel
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 
 from recsys.distributed.pieces import ITEMS_MATRIX, REPORT, STATE, USERS_MATRIX, Inbox, Piece
 from recsys.distributed.steps import Job
@@ -24,6 +27,8 @@ logger = logging.getLogger("recsys")
 
 _PIECES = "rank int, kind int, source int, name string, at bigint, data binary"
 _CUT_LINEAGE = 10  # iterations, where no interval is given
+_ADAPTIVE = "spark.sql.adaptive.enabled"
+_planning = threading.Lock()  # so that no fit restores what another one has set
 
 
 class ShuffleEngine:
@@ -105,7 +110,9 @@ class ShuffleEngine:
 
     def _run(self, frame: DataFrame) -> Inbox:
         """Store what a step makes, in the place of what the one before it made; its reports."""
-        frame, before = frame.persist(self.level), self.made_by
+        before = self.made_by
+        with _planned_once(frame.sparkSession):
+            frame = frame.persist(self.level)
         try:
             rows = frame.where(f"kind = {REPORT}").collect()
         except BaseException:
@@ -118,6 +125,23 @@ class ShuffleEngine:
     def _release(self, frame: DataFrame | None) -> None:
         if frame is not None and all(frame is not kept for kept in self.stored):
             frame.unpersist()
+
+
+@contextmanager
+def _planned_once(spark: SparkSession) -> Iterator[None]:
+    """What is persisted here has a plan that is not adaptive.
+
+    Of one that is Spark writes, for each job, as text what it was to be and what it came to be, and
+    in both the plans of all that is read: with each half-sweep twice as much, gigabytes after ten
+    iterations.
+    """
+    with _planning:
+        usual = spark.conf.get(_ADAPTIVE)
+        spark.conf.set(_ADAPTIVE, "false")
+        try:
+            yield
+        finally:
+            spark.conf.set(_ADAPTIVE, usual)
 
 
 # ---- in the executors --------------------------------------------------------------------------

@@ -124,15 +124,31 @@ def test_the_bits_are_those_of_threads_without_spark(events, model, factors):
         assert array.tobytes() == alone.factors[side].tobytes()
 
 
-def test_the_shuffle_plane_gives_the_same_bits(events, als, factors, caplog):
+def test_the_shuffle_plane_gives_the_same_bits(events, als, factors, caplog, monkeypatch):
     """With a lineage that is cut on the way, in more tasks than Spark can run at a time."""
-    estimator = als(
-        plane="shuffle", numWorkers=3, checkpointInterval=1, computeLoss=True, maxIter=2
-    )
-    with caplog.at_level("INFO", "recsys"):
-        found = estimator.fit(events)
-    assert "(shuffle plane)" in caplog.text and "iteration 2: " in caplog.text
-    alone = without_spark(events, 2)
+    from recsys.spark.shuffle import ShuffleEngine
+
+    run, lengths = ShuffleEngine._run, []
+    conf, adaptive = events.sparkSession.conf, "spark.sql.adaptive.enabled"
+    usual = conf.get(adaptive)
+
+    def noting(engine, frame):
+        reports = run(engine, frame)
+        lengths.append(len(engine.made_by._jdf.queryExecution().toString()))
+        return reports
+
+    monkeypatch.setattr(ShuffleEngine, "_run", noting)
+    estimator = als(plane="shuffle", numWorkers=3, computeLoss=True, maxIter=3)
+    conf.set(adaptive, "true")
+    try:
+        with caplog.at_level("INFO", "recsys"):
+            found = estimator.fit(events)
+        assert conf.get(adaptive) == "true"
+    finally:
+        conf.set(adaptive, usual)
+    assert "(shuffle plane)" in caplog.text and "iteration 3: " in caplog.text
+    assert lengths[-2] < 2 * lengths[-4]  # plans as text, of the same step of two iterations
+    alone = without_spark(events, 3)
     assert found.summary.losses == alone.report.losses
     for side, (_, array) in enumerate(factors(found)):
         assert array.tobytes() == alone.factors[side].tobytes()
