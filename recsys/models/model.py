@@ -308,6 +308,8 @@ class Model(metaclass=ABCMeta):
             dtype = checks.floating_dtype(self.dtype)
             counts = csr.canonical(user_items, dtype, may_be_empty=True)
             rows_of_counts = rows_meant(counts.shape, flat, shape, fold_in)
+            if fold_in:
+                strangers.warn_without_entries(counts, rows_of_counts)
         elif fold_in:
             raise ValueError("fold_in=True takes users from user_items: pass it, one row a user")
         options = {"filter_seen": filter_seen, "fold_in": fold_in}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,8 @@ from recsys.models.ids import Lists, Vocabulary, named_lists
 from recsys.models.in_file import users_of_items
 from recsys.models.lists import IdLists
 from recsys.models.selection import Choice, list_length, rows_meant
+
+logger = logging.getLogger("recsys")
 
 POLICIES = ("error", "skip", "popular")
 LEAVING_OUT = ("error", "skip")
@@ -156,6 +159,17 @@ def recommend(
 
     who = (("users", "items"), users, known, answered)
     return lists(model, *who, popular if unknown == "popular" else None, N)
+
+
+def warn_without_entries(counts: Any, rows: np.ndarray) -> None:
+    """Say which of the users who are taken from these rows are nobody."""
+    nobody = int(np.count_nonzero(np.diff(counts.indptr)[rows] == 0))
+    if nobody:
+        logger.warning(
+            "%d of %d users have no entries of items that the model knows, and their lists tell "
+            "nothing of them: unknown='popular' takes what most users have instead, 'skip' leaves "
+            "the lists empty", nobody, len(rows),
+        )  # fmt: skip
 
 
 def _one_more(who: np.ndarray, entries: Any) -> tuple[np.ndarray, Any]:

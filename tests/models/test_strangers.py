@@ -154,3 +154,19 @@ def test_bad_words():
     with pytest.raises(IndexError, match="among not known to the model: 99"):
         every_model.trained("ItemNeighbors").similar_items(3, among=[99])
     assert interactions("string").users == model.users
+
+
+@pytest.mark.parametrize("name", ["ImplicitALS", "BPR", "ItemNeighbors"])
+def test_newcomers_without_entries_are_told_of(name, caplog):
+    model, _ = both(name, "string")
+    some = model.items.take(np.arange(2)).tolist()
+    newcomers = Interactions.from_arrays(["x", "x", "y"], [*some, "no such"], np.ones(3))
+    with caplog.at_level("WARNING", logger="recsys"):
+        model.recommend(["x"], newcomers, N=4, fold_in=True)
+        assert "tell nothing of them" not in caplog.text
+        model.recommend(["x", "y"], newcomers, N=4, fold_in=True)
+    assert "1 of 2 users have no entries of items that the model knows" in caplog.text
+    caplog.clear()
+    with caplog.at_level("WARNING", logger="recsys"):
+        lists = model.recommend(["x", "y"], newcomers, N=4, fold_in=True, unknown="popular")
+    assert lists.unknown.tolist() == [False, True] and "tell nothing" not in caplog.text
