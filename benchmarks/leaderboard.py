@@ -250,7 +250,7 @@ def short_words(row: Row) -> str:
 BASIC = {  # who is whose, of the three models that every package has
     "item-item": ("ItemNeighbors()", "ItemNeighbors, BM25", "implicit item-item"),
     "ALS": ("ImplicitALS()", "ImplicitALS", "implicit ALS"),
-    "BPR": ("BPR()", "BPR, uniform", "implicit BPR"),
+    "BPR": ("BPR()", "BPR, hard", "implicit BPR"),
 }
 
 

@@ -28,8 +28,8 @@ _BY_LOSS: dict[str, dict[str, float]] = {
     "bpr": {"learning_rate": 0.02, "regularization": 0.015},
     "warp": {"learning_rate": 0.02, "regularization": 0.1},
 }
-# Where a larger share of the cells is liked, what scores high and is not is too often what will be.
-_SPARSE = 0.005
+# Of fewer items what scores high and is not liked is too often what will be.
+_MANY_ITEMS = 2500
 
 # Steps of training, so that newcomers are measured by what the items were learned for.
 _FOLD_IN_EPOCHS = 30
@@ -99,8 +99,8 @@ class BPR(FactorModel):
     loss : {"bpr", "warp"}, default "bpr"
     sampler : {"uniform", "popular", "adaptive", "hard"} or None, default None
         How an item j is drawn; one that the user likes is drawn again, 15 times at most. None:
-        "hard" for "bpr" where fewer than .5 % of the cells are liked, else "uniform". (Where more
-        are, an item that scores high though it is not liked is often one that will be.)
+        "hard" for "bpr" where there are 2,500 items, else "uniform". (Among few, an item that
+        scores high though it is not liked is often one that will be.)
 
         - "uniform": every item alike.
         - "popular": by the number of its likes to the power `popularity_exponent`.
@@ -264,28 +264,24 @@ class BPR(FactorModel):
     def _in_effect(self, name: str) -> Any:
         checks.choice("loss", self.loss, LOSSES)
         if name in ("sampler", "negatives"):
-            return self._drawn_among(self._density())[name]
+            return self._drawn_among(self._n_items())[name]
         value = getattr(self, name)
         return _BY_LOSS[self.loss].get(name) if value is None else value
 
     def _chosen_on(self, counts: sparse.csr_array) -> Mapping[str, Any]:
-        return self._drawn_among(_density(_liked(counts)))
+        return self._drawn_among(counts.shape[1])
 
-    def _drawn_among(self, density: float) -> dict[str, Any]:
-        """Sampler and negatives where this share of the cells is liked."""
+    def _drawn_among(self, n_items: int) -> dict[str, Any]:
+        """Sampler and negatives where there are so many items."""
         sampler, negatives = self.sampler, self.negatives
         if sampler is None:
-            sampler = "hard" if self.loss == "bpr" and density < _SPARSE else "uniform"
+            sampler = "hard" if self.loss == "bpr" and n_items >= _MANY_ITEMS else "uniform"
         if negatives is None:
             negatives = 1 if self.loss == "warp" else 5 if sampler == "hard" else 10
         return {"sampler": sampler, "negatives": negatives}
 
-    def _density(self) -> float:
-        """The share of cells that is liked in what the model remembers; 1 if it does nothing."""
-        matrix = self._training_matrix
-        if matrix is None or matrix.data is None:
-            return 1.0
-        return _share(int(np.count_nonzero(matrix.data > 0)), matrix.shape)
+    def _n_items(self) -> int:
+        return 0 if self._item_factors is None else len(self._item_factors)
 
     def _regularizations(self) -> tuple[float, float, float]:
         value = self._in_effect("regularization")
@@ -306,24 +302,15 @@ class BPR(FactorModel):
         return False, self.item_bias
 
     def _trainer(self, counts: sparse.csr_array) -> GradientTrainer:
-        liked = _liked(counts)
-        density = _density(liked)
-        self._log(
-            "draws items by sampler=%r, negatives=%d: %.3g %% of the cells are liked",
-            *self._drawn_among(density).values(),
-            100 * density,
-        )
-        return GradientTrainer(self, liked)
+        drawn = self._drawn_among(counts.shape[1])
+        self._log("draws items by sampler=%r, negatives=%d", *drawn.values())
+        return GradientTrainer(self, _liked(counts))
 
     def _engine(self, entries: sparse.csr_array, start: Start) -> PairwiseSGD:
-        return self._engine_among(_density(entries), entries, start)
-
-    def _engine_among(self, density: float, entries: sparse.csr_array, start: Start) -> PairwiseSGD:
-        """Takes steps for entries of a matrix of which this share is liked."""
         weights = None
         if self.weighted:
             weights = (entries.data / entries.data.mean()).astype(entries.dtype)
-        options = self._drawing(density, _popularity(entries))
+        options = self._drawing(_popularity(entries))
         return PairwiseSGD(entries, *start, weights=weights, bands=bands(self), **options)
 
     def _epoch(self, engine: PairwiseSGD, rate: float, key: int) -> tuple[float, dict[str, Any]]:
@@ -332,7 +319,7 @@ class BPR(FactorModel):
         return sums.loss / steps, {"correct": sums.correct / steps, "skipped": sums.skipped}
 
     def _doubts(self, last: dict[str, Any], entries: sparse.csr_array) -> str | None:
-        steps = entries.nnz * self._drawn_among(_density(entries))["negatives"]
+        steps = entries.nnz * self._drawn_among(entries.shape[1])["negatives"]
         if last["skipped"] <= _SKIPPED * steps:
             return None
         return (
@@ -341,9 +328,9 @@ class BPR(FactorModel):
             "dense matrix, or one of ratings? Keep only what users chose themselves"
         )
 
-    def _drawing(self, density: float, popularity: np.ndarray) -> dict[str, Any]:
+    def _drawing(self, popularity: np.ndarray) -> dict[str, Any]:
         """How items, of so many likes in training, are drawn to be compared with liked ones."""
-        drawn = self._drawn_among(density)
+        drawn = self._drawn_among(len(popularity))
         sampler = drawn["sampler"]
         options: dict[str, Any] = {"negatives": drawn["negatives"], "margin": self.margin}
         if sampler == "popular":
@@ -391,7 +378,7 @@ class BPR(FactorModel):
         users = touched[0]
         start = Start(self._user_factors[users], self._item_factors, None, self._item_biases)
         known = _liked(counts)
-        engine, done = self._engine_among(_density(known), liked, start), len(self._history)
+        engine, done = self._engine(liked, start), len(self._history)
         engine.draw_to(
             drawn_to(features.expected_of(self, "users", users), np.diff(known.indptr)[users]),
             drawn_to(features.expected_of(self, "items"), _popularity(known)),
@@ -423,15 +410,7 @@ class BPR(FactorModel):
             liked = _liked(remembered.counts(dtype))
             popularity, mean = _popularity(liked), float(liked.data.mean())
         biases = None if biases is None else np.asarray(biases, dtype)
-        return PairwiseFoldIn(items, biases, **self._drawing(self._density(), popularity)), mean
-
-
-def _density(liked: sparse.csr_array) -> float:
-    return _share(liked.nnz, liked.shape)
-
-
-def _share(count: int, shape: tuple[int, int]) -> float:
-    return count / max(shape[0] * shape[1], 1)
+        return PairwiseFoldIn(items, biases, **self._drawing(popularity)), mean
 
 
 def _popularity(liked: sparse.csr_array) -> np.ndarray:

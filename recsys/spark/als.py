@@ -311,7 +311,7 @@ def _problem(estimator: ALS) -> Problem:
         bias=value("bias"),
         nonnegative=value("nonnegative"),
         acceleration=value("acceleration"),
-        init_scale=0.1 if implicit else 1.0,
+        init_scale=1.0,  # rows of length 1, as MLlib begins with
         half=value("wire") == "bfloat16",
         loss=value("computeLoss"),
         split_head=value("splitHead"),

@@ -104,8 +104,7 @@ def test_none_is_what_suits_the_loss(loss, rate, regularization, negatives):
     ("columns", "loss", "sampler", "negatives"),
     [(400, "bpr", "uniform", 10), (4_000, "bpr", "hard", 5), (4_000, "warp", "uniform", 1)],
 )
-def test_none_is_the_sampler_that_suits_the_density(columns, loss, sampler, negatives, caplog):
-    """3 % of the cells are liked, or .3 %."""
+def test_none_is_the_sampler_that_suits_the_items(columns, loss, sampler, negatives, caplog):
     train, day = (
         sparse.csr_array((part.data, part.indices, part.indptr), (320, columns))
         for part in planted()
@@ -113,7 +112,7 @@ def test_none_is_the_sampler_that_suits_the_density(columns, loss, sampler, nega
     how = {"loss": loss, "epochs": 2, "random_state": 0}
     with caplog.at_level("INFO", "recsys"):
         one = BPR(4, **how).fit(train, show_progress=False)
-    assert f"sampler='{sampler}', negatives={negatives}: " in caplog.text
+    assert f"sampler='{sampler}', negatives={negatives}" in caplog.text
     other = BPR(4, **how, sampler=sampler, negatives=negatives).fit(train, show_progress=False)
     np.testing.assert_array_equal(one.item_factors, other.item_factors)
     np.testing.assert_array_equal(one.user_factors, other.user_factors)

@@ -111,7 +111,7 @@ def without_spark(events, iterations):
 
     rows = np.array(events.collect())
     signed = partial(signed_confidence, scheme="linear", alpha=20.0, epsilon=1.0)
-    told = Problem(8, iterations, 3, 0.5, None, 1.0, signed, loss=True)
+    told = Problem(8, iterations, 3, 0.5, None, 1.0, signed, init_scale=1.0, loss=True)
     users, items = rows[:, 0].astype(np.int64), rows[:, 1].astype(np.int64)
     return fit_in_threads(users, items, rows[:, 2].astype(np.float32), (4, 4), 1, told)
 
