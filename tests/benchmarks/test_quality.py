@@ -137,7 +137,9 @@ def test_tables(benchmarks):
     matrix = module.matrix(written)
     assert line(matrix, "BPR, hard") == ["BPR, hard", "**.4000**", "**.3000**", "100.0%"]
     assert line(matrix, "BPR()") == ["BPR()", ".3600", "-", "90.0% (of fewer)"]
-    assert line(module.basic(written), "BPR, recsys, untuned")[1:] == ["**.3600**", "-"]
+    basic = module.basic(written)
+    assert line(basic, "BPR, recsys, untuned")[1:] == [".3600", "-"]
+    assert line(basic, "BPR, recsys, tuned")[1:] == ["**.4000**", "**.3000**"]
     shown = line(module.tables(written).split("### d")[1].split("###")[0], "ImplicitALS")
     assert shown[1:] == [".2000 (.1900 to .2100)"] * 2 + [".2000", "w0 0.1, lambda 0.02", "1",
                                                          "1.0", "2.0"]  # fmt: skip
