@@ -13,7 +13,7 @@ from recsys.models import internal
 from recsys.models.files import read_model_file
 from recsys.models.model import Model
 
-_WEIGHTS = {
+_CHOSEN = {
     "regularization_": "lambda",
     "regularization_exponent_": "nu",
     "unobserved_weight_": "w0",
@@ -52,7 +52,7 @@ def about(model: Model) -> dict[str, Any]:
     facts["entries"] = None if matrix is None else matrix.nnz
     for side, strength in getattr(model, "feature_regularization_", {}).items():
         facts[f"{side[:-1]}_feature_regularization"] = strength
-    for name, short in _WEIGHTS.items():  # those chosen from the data are in no parameter
+    for name, short in _CHOSEN.items():  # those chosen from the data are in no parameter
         if hasattr(model, name):
             facts[short] = getattr(model, name)
     if model.history:

@@ -99,7 +99,7 @@ class BPR(FactorModel):
     loss : {"bpr", "warp"}, default "bpr"
     sampler : {"uniform", "popular", "adaptive", "hard"} or None, default None
         How an item j is drawn; one that the user likes is drawn again, 15 times at most. None:
-        "hard" for "bpr" where there are 2,500 items, else "uniform". (Among few, an item that
+        "hard" for "bpr" from 2,500 items on, else "uniform". (Among few, an item that
         scores high though it is not liked is often one that will be.)
 
         - "uniform": every item alike.
@@ -264,7 +264,8 @@ class BPR(FactorModel):
     def _in_effect(self, name: str) -> Any:
         checks.choice("loss", self.loss, LOSSES)
         if name in ("sampler", "negatives"):
-            return self._drawn_among(self._n_items())[name]
+            factors = self._item_factors
+            return self._drawn_among(0 if factors is None else len(factors))[name]
         value = getattr(self, name)
         return _BY_LOSS[self.loss].get(name) if value is None else value
 
@@ -279,9 +280,6 @@ class BPR(FactorModel):
         if negatives is None:
             negatives = 1 if self.loss == "warp" else 5 if sampler == "hard" else 10
         return {"sampler": sampler, "negatives": negatives}
-
-    def _n_items(self) -> int:
-        return 0 if self._item_factors is None else len(self._item_factors)
 
     def _regularizations(self) -> tuple[float, float, float]:
         value = self._in_effect("regularization")

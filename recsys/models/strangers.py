@@ -163,7 +163,7 @@ def recommend(
 
 def warn_without_entries(counts: Any, rows: np.ndarray) -> None:
     """Say which of the users who are taken from these rows are nobody."""
-    nobody = int(np.count_nonzero(np.diff(counts.indptr)[rows] == 0))
+    nobody = int(np.count_nonzero(_lengths(counts, rows) == 0))
     if nobody:
         logger.warning(
             "%d of %d users have no entries of items that the model knows, and their lists tell "
@@ -215,7 +215,7 @@ def _checked(model: Any, matrix: Any) -> Any:
 
 def _lengths(matrix: Any, rows: np.ndarray) -> np.ndarray:
     """How many entries rows have; row -1 has none."""
-    return np.where(rows < 0, 0, np.diff(matrix.indptr)[rows])
+    return np.where(rows < 0, 0, matrix.indptr[rows + 1] - matrix.indptr[rows])
 
 
 def _own_rows(

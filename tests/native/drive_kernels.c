@@ -85,33 +85,11 @@ static void drive_als(const recsys_table *table, int is_double, int64_t f, const
     free_arrays();
 }
 
-static void *zeros(int64_t count, int is_double) { return reals(count, is_double, 0, 0); }
-
 static void drive_lmf(const recsys_table *table, int is_double, int64_t f, int64_t negatives) {
-    const int64_t line = is_double ? 8 : 16;
-    recsys_als matrix = {.factors = f};
-    make_matrix(&matrix);
-    recsys_lmf p = {.indptr = matrix.indptr,
-                    .indices = matrix.indices,
-                    .order = matrix.order,
-                    .columns = COLUMNS,
-                    .factors = f,
-                    .negatives = negatives,
-                    .learning_rate = 0.1,
-                    .regularization = 1};
-    p.confidence = reals(ENTRIES, is_double, -3, 3);
-    p.fixed = reals(COLUMNS * ((f + line - 1) / line * line), is_double, -1, 1);
-    p.fixed_biases = reals(COLUMNS, is_double, -1, 1);
-    uint64_t *keys = exactly(8 * ROWS, 8);
-    for (uint64_t row = 0; row < ROWS; row++) keys[row] = row << 32;
-    p.keys = keys;
+    recsys_lmf p = make_lmf(is_double, f, negatives);
     if (negatives < COLUMNS) p.means = reals(ROWS * f, is_double, -1, 1);
     make_arrays_read_only();
-    p.solved = reals(ROWS * f, is_double, -1, 1);
-    p.biases = zeros(ROWS, is_double);
-    p.squares = zeros(ROWS * f, is_double);
-    p.bias_squares = zeros(ROWS, is_double);
-    p.row_loss = exactly(8 * ROWS, 8);
+    make_lmf_results(&p, is_double);
     void *scratch = exactly(table->scratch_bytes(f, 0, 0), 64);
     for (int64_t begin = 0, span = 1; begin < ROWS; begin += span++) {
         memset(scratch, 0xff, (size_t)table->scratch_bytes(f, 0, 0));

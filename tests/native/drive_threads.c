@@ -101,23 +101,8 @@ static void drive_als(const recsys_table *table, int is_double, int64_t f, int64
 }
 
 static void drive_lmf(const recsys_table *table, int is_double, int64_t f) {
-    const int64_t line = is_double ? 8 : 16;
-    recsys_als matrix = {.factors = f};
-    make_matrix(&matrix);
-    recsys_lmf p = {.indptr = matrix.indptr, .indices = matrix.indices, .order = matrix.order};
-    p.columns = COLUMNS, p.factors = f, p.negatives = 2, p.learning_rate = 0.1;
-    p.regularization = 1;
-    p.confidence = reals(ENTRIES, is_double, -3, 3);
-    p.fixed = reals(COLUMNS * ((f + line - 1) / line * line), is_double, -1, 1);
-    p.fixed_biases = reals(COLUMNS, is_double, -1, 1);
-    uint64_t *keys = exactly(8 * ROWS, 8);
-    for (uint64_t row = 0; row < ROWS; row++) keys[row] = row << 32;
-    p.keys = keys;
-    p.solved = reals(ROWS * f, is_double, -1, 1);
-    p.biases = reals(ROWS, is_double, 0, 0);
-    p.squares = reals(ROWS * f, is_double, 0, 0);
-    p.bias_squares = reals(ROWS, is_double, 0, 0);
-    p.row_loss = exactly(8 * ROWS, 8);
+    recsys_lmf p = make_lmf(is_double, f, 2);
+    make_lmf_results(&p, is_double);
     const job j = {table, &p, NULL, f, ROWS, SPAN, table->scratch_bytes(f, 0, 0)};
     together(&j, lmf_rows_work);
     check(all_finite(p.solved, ROWS * f, is_double), "lmf_rows", f);

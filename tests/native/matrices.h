@@ -1,4 +1,4 @@
-/* Sparse matrices for kernels to be driven with. */
+/* Sparse matrices for kernels to be driven with, and a problem that two programs have of them. */
 #ifndef MATRICES_H
 #define MATRICES_H
 
@@ -50,4 +50,34 @@ static int64_t *random_rows(int64_t rows, int64_t length, int64_t columns, int32
     return indptr;
 }
 
+/* A half-sweep of logistic matrix factorization, but for where it goes. */
+static recsys_lmf make_lmf(int is_double, int64_t f, int64_t negatives) {
+    const int64_t line = is_double ? 8 : 16;
+    recsys_als matrix = {.factors = f};
+    make_matrix(&matrix);
+    recsys_lmf p = {.indptr = matrix.indptr,
+                    .indices = matrix.indices,
+                    .order = matrix.order,
+                    .columns = COLUMNS,
+                    .factors = f,
+                    .negatives = negatives,
+                    .learning_rate = 0.1,
+                    .regularization = 1};
+    p.confidence = reals(ENTRIES, is_double, -3, 3);
+    p.fixed = reals(COLUMNS * ((f + line - 1) / line * line), is_double, -1, 1);
+    p.fixed_biases = reals(COLUMNS, is_double, -1, 1);
+    uint64_t *keys = exactly(8 * ROWS, 8);
+    for (uint64_t row = 0; row < ROWS; row++) keys[row] = row << 32;
+    p.keys = keys;
+    return p;
+}
+
+/* Where it goes. */
+static void make_lmf_results(recsys_lmf *p, int is_double) {
+    p->solved = reals(ROWS * p->factors, is_double, -1, 1);
+    p->biases = reals(ROWS, is_double, 0, 0);
+    p->squares = reals(ROWS * p->factors, is_double, 0, 0);
+    p->bias_squares = reals(ROWS, is_double, 0, 0);
+    p->row_loss = exactly(8 * ROWS, 8);
+}
 #endif

@@ -65,6 +65,9 @@ def check_parameters(values: dict[str, Any]) -> None:
     ValueError
         `max_sampled` < 1.
     """
+    most = values["max_sampled"]
+    if isinstance(most, numbers.Real) and most < 1:  # also where it is no integer, as LightFM
+        raise ValueError(f"max_sampled must be a positive integer, got {most!r}")
     for name, (kind, what) in _KINDS.items():
         if not isinstance(values[name], kind):
             raise TypeError(
@@ -84,8 +87,6 @@ def check_parameters(values: dict[str, Any]) -> None:
     for name, (holds, what) in expected.items():
         if not holds:
             raise AssertionError(f"{name} must be {what}, got {values[name]!r}")
-    if values["max_sampled"] < 1:
-        raise ValueError(f"max_sampled must be a positive integer, got {values['max_sampled']!r}")
 
 
 @dataclass(frozen=True)

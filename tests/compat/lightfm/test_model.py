@@ -188,7 +188,8 @@ def test_wrong_parameters():
         {"rho": 1}, {"epsilon": -1}, {"loss": "hinge"}, {"learning_schedule": "adam"},
     ):  # fmt: skip
         check_wrong(AssertionError, next(iter(wrong)), LightFM, **wrong)
-    check_wrong(ValueError, "max_sampled", LightFM, max_sampled=0)
+    for less in (0, -1.0):
+        check_wrong(ValueError, "max_sampled", LightFM, max_sampled=less)
 
 
 @pytest.mark.parametrize(
