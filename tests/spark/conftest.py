@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+HERE = os.path.dirname(__file__)
 LIMIT = 240  # seconds that a test may take; a fit that hangs must not stop everything
 
 
@@ -49,7 +50,8 @@ def spark(tmp_path_factory):
         "spark.ui.showConsoleProgress": "false",
         "spark.sql.shuffle.partitions": "2",
         "spark.executor.memory": "1024m",
-        "spark.executorEnv.PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        "spark.executorEnv.PYTHONPATH": os.pathsep.join(filter(None, [HERE, *sys.path])),
+        "spark.python.daemon.module": "ready_workers",
         "spark.local.dir": str(folder / "local"),
         "spark.sql.warehouse.dir": str(folder / "warehouse"),
         "spark.driver.host": "127.0.0.1",
