@@ -78,6 +78,19 @@ def test_names_that_no_param_has_are_refused(als):
         als(regparam=1.0)
     with pytest.raises(TypeError, match="no Param 'ranks'; did you mean 'rank'"):
         als().setParams(rank=3, ranks=4)
+    for name, meant in {
+        "iterations": "maxIter", "n_iterations": "maxIter", "max_iter": "maxIter",
+        "factors": "rank", "n_factors": "rank", "regularization": "regParam", "reg": "regParam",
+        "lambda": "regParam", "random_state": "seed", "num_user_blocks": "numUserBlocks",
+    }.items():  # fmt: skip
+        with pytest.raises(TypeError, match=f"no Param '{name}'; did you mean '{meant}'"):
+            als(**{name: 1})
+    with pytest.raises(TypeError, match=r"no item_features: .*recsys\.ImplicitALS\(.*\)\.fit"):
+        als().fit(None, item_features=None)
+    with pytest.raises(TypeError, match="no Param 'factors'; did you mean 'rank'"):
+        als().fit(None, factors=3)
+    with pytest.raises(TypeError, match=r"got rank=: .*\{als\.rank: \.\.\.\}\), or ALS\(rank="):
+        als().fit(None, rank=3)
     with pytest.raises(TypeError, match=r"got builtins\.dict: call spark\.createDataFrame"):
         als().fit({"user": [1], "item": [1], "rating": [1.0]})
 
@@ -283,19 +296,50 @@ def test_lists_of_some(spark, model):
     assert [row.item for row in one.collect()] == [1]
 
 
+@pytest.mark.parametrize(
+    "expressions, said",
+    [
+        (
+            ("'u' || user user", "item"),
+            "'user' is of type string, .* of type int: cast it, .*'int'",
+        ),
+        (("user", "date_from_unix_date(item) item"), "'item' is of type date, .* of type int"),
+    ],
+)
+def test_ids_of_another_type_are_one_error(events, model, expressions, said):
+    frame = events.selectExpr(*expressions)
+    by_user = "user" in said
+    some = model.recommendForUserSubset if by_user else model.recommendForItemSubset
+    what = "userCol=" if by_user else "itemCol="
+    with pytest.raises(ValueError, match=what + said):
+        model.transform(frame)
+    with pytest.raises(ValueError, match=what + said):
+        some(frame, 3)
+    with pytest.raises(ValueError, match="exclude=" + said):
+        model.recommendForAllUsers(3, exclude=frame)
+    with pytest.raises(ValueError, match="exclude=" + said):
+        model.recommendForAllItems(3, exclude=frame)
+    from recsys.spark import ALSModel
+
+    named = events.selectExpr("'u' || user id", "array(0f) features")
+    strings = ALSModel(1, named, named)
+    with pytest.raises(ValueError, match=r"'user' is of type int, .* of type string: .*'string'"):
+        strings.transform(events)
+
+
 def test_what_is_known_is_not_listed(events, entries, biased, biased_factors):
     (users, x), (items, y) = biased_factors
     scores = x @ y.T
     for row in entries:
         scores[users.index(row.user), items.index(row.item)] = -np.inf
     some = events.where(f"user <= {users[8]}")
-    known = events.selectExpr("cast(user as string) user", "cast(item as bigint) item")
+    known = events.selectExpr("cast(user as bigint) user", "cast(item as double) item")
     lists = biased.recommendForUserSubset(some, 5, exclude=known).collect()
     assert sorted(row.user for row in lists) == users[:9]
     for row in lists:
         best = np.sort(scores[users.index(row.user)])[:-6:-1]
         assert [pair.rating for pair in row.recommendations] == pytest.approx(best, rel=1e-5)
-    nobody = biased.recommendForItemSubset(events.limit(1), 300, exclude=events).first()
+    [nobody] = biased.recommendForItemSubset(events.limit(1), 300, exclude=events).collect()
     known_to = sum(row.item == nobody.item for row in entries)
     assert len(nobody.recommendations) == len(users) - known_to
     with pytest.raises(ValueError, match="exclude='item': there is no such column"):
@@ -323,7 +367,8 @@ def test_models_and_estimators_are_saved(biased, als, factors, biased_factors, t
     assert (here.bias, here.nonnegative, here.confidence, here.epsilon) == (True, True, "log", None)
     scores = here.recommend(users[4], N=3, filter_seen=False)[1]
     assert scores == pytest.approx(np.sort(x[4] @ y.T)[:-4:-1], rel=1e-4)
-    row = loaded.transform(biased.userFactors.limit(1).selectExpr("id user", "1 item")).first()
+    pairs = biased.userFactors.limit(1).selectExpr("id user", "1 item")
+    [row] = loaded.transform(pairs).collect()
     assert row.prediction == pytest.approx(
         float(x[users.index(row.user)] @ y[items.index(1)]), rel=1e-4
     )
@@ -382,7 +427,7 @@ def test_pipelines_and_cross_validation(events, als):
     assert found.avgMetrics[0] < found.avgMetrics[1]
     best = found.bestModel
     assert best.rank == 8 and best.getOrDefault("regParam") == 0.1
-    row = best.transform(events.limit(1)).first()
+    [row] = best.transform(events.limit(1)).collect()
     here = best.to_recsys()
     assert isinstance(here, ExplicitALS) and here.regularization == 0.1
     assert here.predict(row.user, row.item) == pytest.approx(row.prediction, rel=1e-5)
