@@ -5,14 +5,12 @@ The executors run it in the place of `pyspark.daemon` (spark.python.daemon.modul
 """
 
 import gc
+from importlib import import_module
 
-import pandas as pandas
-import pyarrow.fs
-import pyspark.worker
 from pyspark.daemon import manager
 
-import recsys.spark.lists
-import recsys.spark.step_tasks as step_tasks
+for name in ("pandas", "pyspark.worker", "recsys.spark.lists", "recsys.spark.step_tasks"):
+    import_module(name)
 
 if __name__ == "__main__":
     gc.freeze()
