@@ -287,13 +287,14 @@ def _fit_together(estimators: Sequence[ALS], dataset: DataFrame) -> list[ALSMode
     layout = stage.layout(
         spark, value_of(first, "numWorkers"), value_of(first, "threadsPerWorker"), n_blocks, plane
     )
+    checkpoints = stage.checkpoint_folder(spark, folder, every) if plane == "barrier" else None
     prepared = prepare(dataset, first.getUserCol(), first.getItemCol(), first.getRatingCol())
     settings = Settings(
         tuple(map(_problem, estimators)),
         n_blocks,
         layout,
         stage.secret(),
-        stage.checkpoint_folder(spark, folder, every) if plane == "barrier" else None,
+        checkpoints,
         every,
         plane,
     )

@@ -155,6 +155,28 @@ def test_a_checkpoint_folder_that_cannot_be_written(tmp_path):
     for folder in (tmp_path / "a file", read_only):
         with pytest.raises(CheckpointError, match=f"{folder}/recsys: .*checkpointInterval=-1"):
             ArrowStore(f"{folder}/recsys").write("users", b"factors")
+        with pytest.raises(CheckpointError, match=f"{folder}/recsys: .*checkpointInterval=-1"):
+            ArrowStore(f"{folder}/recsys").check("rank-0")
+    with pytest.raises(CheckpointError, match=r"written to foo://x: .*checkpointInterval=-1"):
+        ArrowStore("foo://x").check("rank-0")
+    ArrowStore(str(tmp_path)).check("rank-0")
+    assert [each.name for each in tmp_path.iterdir() if each.is_file()] == ["a file"]
+
+
+@pytest.mark.parametrize("folder", ["foo://x", "s3a://bucket/x", "checkpoints"])
+def test_a_checkpoint_folder_of_no_kind_is_an_error_of_the_driver(events, als, folder):
+    said = f"{folder}', which is neither an absolute path nor .*s3://.*checkpointInterval=-1"
+    with pytest.raises(ValueError, match=said):
+        als(checkpointDir=folder).fit(events)
+
+
+@pytest.mark.parametrize("folder", ["a file", "a file/below"])
+def test_a_checkpoint_folder_that_is_a_file_ends_a_fit_at_its_start(events, als, tmp_path, folder):
+    (tmp_path / "a file").write_text("")
+    with pytest.raises(
+        OSError, match=rf"rank-0 cannot be written .*{folder}/recsys-.*checkpointDi"
+    ):
+        als(checkpointDir=f"{tmp_path}/{folder}", checkpointInterval=3).fit(events)
 
 
 def test_a_checkpoint_folder_that_is_full_for_one_of_the_tasks(
@@ -176,8 +198,8 @@ def test_a_checkpoint_folder_that_is_full_for_one_of_the_tasks(
             write = ArrowStore.write
 
             def onto_a_full_disk(self, name, data):
-                Path(self.folder).mkdir(parents=True, exist_ok=True)
-                Path(self.folder, name + ".part").symlink_to("/dev/full")
+                if name.endswith(".factors"):  # it fills up after the fit has begun
+                    Path(self.folder, name + ".part").symlink_to("/dev/full")
                 write(self, name, data)
 
             if BarrierTaskContext.get().partitionId() == 1:
