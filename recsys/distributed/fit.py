@@ -11,7 +11,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
@@ -40,6 +40,9 @@ class Store(Protocol):
     """A folder that all ranks see."""
 
     def names(self) -> list[str]: ...
+
+    def check(self, name: str) -> None:
+        """Write a file of that name and remove it again: CheckpointError."""
 
     def write(self, name: str, data: bytes) -> None:
         """The file appears whole, or not at all: CheckpointError."""
@@ -71,7 +74,7 @@ class Place:
     memory : int or None
         Bytes that this rank may use; None: not known.
     store : Store or None
-        For checkpoints.
+        For checkpoints. It is not touched where no iteration has one.
     every : int
         Iterations from one checkpoint to the next; less than 1: none.
     """
@@ -126,6 +129,8 @@ def fit_each(
 
     Raises
     ------
+    CheckpointError
+        A rank cannot write to the store: of all ranks, and before anything is built.
     PeerError, ConnectionError, TimeoutError
         Another rank is gone, or could not be reached.
     ValueError
@@ -135,17 +140,24 @@ def fit_each(
     FloatingPointError
         As in `kernels.half_sweep`.
     """
+    if not 0 < place.every < max((each.iterations for each in problems), default=0):
+        place = replace(place, store=None)
     listener = handshake.Listener(place.host)
     mesh = None
     try:
+        complete_here, refused = _looked_at(place)
         hello = {
             "address": listener.address,
             "version": __version__,
             "isa": kernels.current_isa(),
-            "checkpoints": _complete(place),
+            "checkpoints": complete_here,
+            "refused": refused,
         }
         greetings = [json.loads(text) for text in place.all_gather(json.dumps(hello))]
         check_versions([each["version"] for each in greetings])
+        for each in greetings:
+            if each["refused"] is not None:
+                raise CheckpointError(each["refused"])
         addresses = [each["address"] for each in greetings]
         peers = handshake.connect(listener, place.rank, addresses, place.secret)
         hosts = [f"{host}:{port}" for host, port in addresses]
@@ -215,12 +227,24 @@ def _name(place: Place, model: int, number: int) -> str:
     return f"rank-{place.rank}-of-{place.world}-model-{model}-iteration-{number}.factors"
 
 
-def _complete(place: Place) -> list[tuple[int, int]]:
-    """Models and iterations whose factors this rank finds again."""
+def _looked_at(place: Place) -> tuple[list[tuple[int, int]], str | None]:
+    """What `_complete` finds, and why the store cannot be written to.
+
+    The latter is for all ranks to raise: those that the others wait for must not end before.
+    """
     if place.store is None:
-        return []
+        return [], None
+    try:
+        place.store.check(f"rank-{place.rank}")
+        return _complete(place, place.store), None
+    except OSError as error:
+        return [], str(error)
+
+
+def _complete(place: Place, store: Store) -> list[tuple[int, int]]:
+    """Models and iterations whose factors this rank finds again."""
     form = re.compile(rf"rank-{place.rank}-of-{place.world}-model-(\d+)-iteration-(\d+)\.factors")
-    found = (form.fullmatch(name) for name in place.store.names())
+    found = (form.fullmatch(name) for name in store.names())
     return [(int(match[1]), int(match[2])) for match in found if match]
 
 

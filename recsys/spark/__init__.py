@@ -5,6 +5,9 @@ executors, which hold their part of the matrix for the whole fit and send each o
 they need.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 try:
     import pyarrow as pyarrow
     import pyspark as pyspark
@@ -21,7 +24,21 @@ if not hasattr(DataFrame, "repartitionById"):
         "pip install 'recsys-engine[spark]'"
     )
 
-from recsys.spark.als import ALS
-from recsys.spark.model import ALSModel, Summary
+if TYPE_CHECKING:
+    from recsys.spark.als import ALS
+    from recsys.spark.model import ALSModel, Summary
+else:
+
+    def __getattr__(name: str) -> Any:
+        # Not by imports of their own: Python workers come by here, and need no pyspark.ml
+        if name not in __all__:
+            raise AttributeError(f"module 'recsys.spark' has no attribute {name!r}")
+        home = import_module("recsys.spark.als" if name == "ALS" else "recsys.spark.model")
+        return getattr(home, name)
+
+
+def __dir__() -> list[str]:
+    return __all__
+
 
 __all__ = ["ALS", "ALSModel", "Summary"]

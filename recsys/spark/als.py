@@ -16,11 +16,11 @@ from pyspark.sql import DataFrame
 
 from recsys.distributed import ITEM, USER, Problem
 from recsys.models.confidence import signed_confidence
-from recsys.spark import params, stage
+from recsys.spark import stage
 from recsys.spark.files import ParamsWriter
 from recsys.spark.ids import Prepared, prepare
 from recsys.spark.model import ALSModel, Summary
-from recsys.spark.params import ALSParams, MoreParams, setter, value_of
+from recsys.spark.params import ALSParams, MoreParams, check, refuse_unknown, setter, value_of
 from recsys.spark.tasks import Settings
 
 logger = logging.getLogger("recsys")
@@ -150,13 +150,13 @@ class ALS(Estimator, ALSParams, MoreParams, DefaultParamsReadable, MLWritable):
         **unknown: Any,
     ) -> None:
         super().__init__()
-        params.refuse_unknown(self, unknown)
+        refuse_unknown(self, unknown)
         self._set(**self._input_kwargs)
 
     @keyword_only
     def setParams(self, **values: Any) -> ALS:
         """Sets Params by name."""
-        params.refuse_unknown(self, values)
+        refuse_unknown(self, values)
         return self._set(**values)
 
     def setNumBlocks(self, value: int) -> ALS:
@@ -200,6 +200,34 @@ class ALS(Estimator, ALSParams, MoreParams, DefaultParamsReadable, MLWritable):
     def write(self) -> MLWriter:
         """Saves the Params."""
         return ParamsWriter(self)
+
+    def fit(self, dataset: DataFrame, params: Any = None, **unknown: Any) -> Any:
+        """A model, or one for each of several maps of Params.
+
+        Parameters
+        ----------
+        dataset : DataFrame
+            Columns `userCol`, `itemCol` and, unless it is "", `ratingCol`.
+        params : dict, or list or tuple of dict, optional
+            Values by Param, in the place of the estimator's.
+
+        Returns
+        -------
+        ALSModel or list of ALSModel
+
+        Raises
+        ------
+        FloatingPointError, MemoryError, OSError, RuntimeError, TypeError, ValueError
+            What is wrong with a Param, the frame or the checkpoint folder is said before anything
+            is fitted.
+        """
+        refuse_unknown(self, unknown)
+        for name in unknown:
+            raise TypeError(
+                f"fit takes Params by map; got {name}=: call fit(frame, {{als.{name}: ...}}), or "
+                f"ALS({name}=...)"
+            )
+        return super().fit(dataset, params)
 
     def fitMultiple(
         self, dataset: DataFrame, paramMaps: Sequence[dict[Param, Any]]
@@ -251,7 +279,7 @@ def _fit_together(estimators: Sequence[ALS], dataset: DataFrame) -> list[ALSMode
             f"{type(dataset).__name__}: call spark.createDataFrame first"
         )
     for each in estimators:
-        params.check(each)
+        check(each)
     first, spark = estimators[0], dataset.sparkSession
     n_blocks = first.getNumUserBlocks(), first.getNumItemBlocks()
     folder, every = value_of(first, "checkpointDir"), first.getCheckpointInterval()
@@ -259,13 +287,14 @@ def _fit_together(estimators: Sequence[ALS], dataset: DataFrame) -> list[ALSMode
     layout = stage.layout(
         spark, value_of(first, "numWorkers"), value_of(first, "threadsPerWorker"), n_blocks, plane
     )
+    checkpoints = stage.checkpoint_folder(spark, folder, every) if plane == "barrier" else None
     prepared = prepare(dataset, first.getUserCol(), first.getItemCol(), first.getRatingCol())
     settings = Settings(
         tuple(map(_problem, estimators)),
         n_blocks,
         layout,
         stage.secret(),
-        stage.checkpoint_folder(spark, folder, every) if plane == "barrier" else None,
+        checkpoints,
         every,
         plane,
     )

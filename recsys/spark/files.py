@@ -7,6 +7,7 @@ from typing import Any
 from pyspark.ml.param import Params
 from pyspark.ml.util import DefaultParamsReader, DefaultParamsWriter, MLReader, MLWriter
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 
 class ParamsWriter(MLWriter):
@@ -32,8 +33,8 @@ class ParamsWriter(MLWriter):
         text = DefaultParamsWriter._get_metadata_to_save(
             self.instance, self.sparkSession, self.metadata
         )
-        frame = self.sparkSession.createDataFrame([(text,)], ["value"]).coalesce(1)
-        frame.write.mode(self._mode).text(f"{path}/metadata")
+        one = self.sparkSession.range(0, 1, 1, 1)  # a frame of Python's rows would start Python
+        one.select(F.lit(text).alias("value")).write.mode(self._mode).text(f"{path}/metadata")
 
     @property
     def _mode(self) -> str:

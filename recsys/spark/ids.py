@@ -58,6 +58,20 @@ def id_type(dataset: DataFrame, name: str, what: str) -> T.DataType:
     )
 
 
+def check_type(dataset: DataFrame, name: str, what: str, factors: DataFrame) -> None:
+    """Raise ValueError unless a column's ids are of the type of a model's, of whatever width."""
+    kind, known = id_type(dataset, name, what), factors.schema["id"].dataType
+    families = (_INTEGRAL, T.StringType)
+    alike = any(isinstance(kind, each) and isinstance(known, each) for each in families)
+    if not alike and kind != known:
+        got, expected = column(dataset, name, what).simpleString(), known.simpleString()
+        raise ValueError(
+            f"{what}={name!r} is of type {got}, and the model's ids are of type {expected}: cast "
+            f"it, frame.withColumn({name!r}, frame[{name!r}].cast({expected!r})), or take the "
+            "column that the model was fitted on"
+        )
+
+
 def prepare(dataset: DataFrame, user: str, item: str, rating: str) -> Prepared:
     """Check a frame of entries, and give its ids keys.
 

@@ -18,7 +18,7 @@ from recsys.interactions import Ids
 from recsys.models import internal
 from recsys.spark import lists
 from recsys.spark.files import ModelReader, ModelWriter
-from recsys.spark.ids import id_type
+from recsys.spark.ids import check_type
 from recsys.spark.params import ALSModelParams, SchemeParams, cold_start, setter, value_of
 
 
@@ -131,7 +131,7 @@ class ALSModel(Model, ALSModelParams, SchemeParams, MLReadable, MLWritable):
             (self.getItemCol(), "itemCol", self.itemFactors, "__item"),
         )
         for column, what, factors, alias in sides:
-            id_type(dataset, column, what)
+            check_type(dataset, column, what, factors)
             table = factors.select(F.col("id").alias(f"{alias}_id"), F.col("features").alias(alias))
             condition = scored[column] == table[f"{alias}_id"]
             scored = scored.join(table, condition, "left").drop(f"{alias}_id")
@@ -160,8 +160,8 @@ class ALSModel(Model, ALSModelParams, SchemeParams, MLReadable, MLWritable):
         Raises
         ------
         TypeError, ValueError
-            `numItems` is not an integer of at least 1; a column is missing or of a type that no id
-            is of.
+            `numItems` is not an integer of at least 1; a column is missing or of another type than
+            the model's ids.
         """
         return self._lists(self.userFactors, USER, numItems, "numItems", exclude)
 
@@ -185,7 +185,7 @@ class ALSModel(Model, ALSModelParams, SchemeParams, MLReadable, MLWritable):
         return self._lists(some, ITEM, numUsers, "numUsers", exclude)
 
     def _some(self, dataset: DataFrame, column: str, what: str, factors: DataFrame) -> DataFrame:
-        id_type(dataset, column, what)
+        check_type(dataset, column, what, factors)
         ids = dataset.select(dataset[column].alias("some")).distinct()
         return factors.join(ids, factors["id"] == ids["some"], "left_semi")
 
@@ -205,8 +205,8 @@ class ALSModel(Model, ALSModelParams, SchemeParams, MLReadable, MLWritable):
         self, queries: DataFrame, listed: DataFrame, exclude: DataFrame, names: tuple[str, str]
     ) -> DataFrame:
         """Queries with an array of what they are not to be given."""
-        for name in names:
-            id_type(exclude, name, "exclude")
+        for name, factors in zip(names, (queries, listed), strict=True):
+            check_type(exclude, name, "exclude", factors)
         kinds = [side.schema["id"].dataType for side in (queries, listed)]
         of, skip = (exclude[name].cast(kind) for name, kind in zip(names, kinds, strict=True))
         pairs = exclude.select(of.alias("of"), skip.alias("skip")).dropna()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from pyspark.ml.param import Param, Params, TypeConverters
@@ -19,6 +19,15 @@ STORAGE_LEVELS = (
     "MEMORY_ONLY_SER", "MEMORY_ONLY_SER_2", "MEMORY_AND_DISK", "MEMORY_AND_DISK_2",
     "MEMORY_AND_DISK_SER", "MEMORY_AND_DISK_SER_2", "MEMORY_AND_DISK_DESER", "OFF_HEAP",
 )  # fmt: skip
+
+
+# What Params are called elsewhere, without underscores
+_MEANT = {
+    "iterations": "maxIter", "niterations": "maxIter", "niter": "maxIter", "maxiter": "maxIter",
+    "epochs": "maxIter", "nepochs": "maxIter", "factors": "rank", "nfactors": "rank",
+    "components": "rank", "ncomponents": "rank", "regularization": "regParam", "reg": "regParam",
+    "lambda": "regParam", "randomstate": "seed", "randomseed": "seed",
+}  # fmt: skip
 
 
 def _param(name: str, doc: str, convert: Callable[[Any], Any]) -> Any:
@@ -117,17 +126,19 @@ def value_of(params: Params, name: str) -> Any:
     return params.getOrDefault(param) if params.isDefined(param) else None
 
 
-def refuse_unknown(params: Params, values: Mapping[str, Any]) -> None:
+def refuse_unknown(params: Params, names: Iterable[str]) -> None:
     """Raise TypeError for the first name that no Param has."""
-    for name in values:
+    for name in names:
         if name in ("item_features", "user_features"):
             raise TypeError(
                 f"ALS on Spark takes no {name}: models in one process do, "
                 f"recsys.ImplicitALS(...).fit(..., {name}=...)"
             )
         if not params.hasParam(name):
-            names = [param.name for param in params.params]
-            raise TypeError(f"ALS has no Param {name!r}{nearest(name, names)}")
+            meant = _MEANT.get(name.lower().strip("_").replace("_", ""))
+            known = [param.name for param in params.params]
+            hint = f"; did you mean {meant!r}?" if meant else nearest(name, known)
+            raise TypeError(f"ALS has no Param {name!r}{hint}")
 
 
 def check(params: Params) -> None:

@@ -26,7 +26,7 @@ from pyspark.sql import DataFrame, SparkSession
 from recsys.distributed import Problem, steps, supersteps
 from recsys.memory import available_memory
 from recsys.spark.shuffle import ShuffleEngine
-from recsys.spark.store import ArrowStore
+from recsys.spark.store import ArrowStore, check_address
 from recsys.spark.tasks import Layout, Settings
 
 logger = logging.getLogger("recsys")
@@ -286,7 +286,7 @@ def _spark_folder(spark: SparkSession) -> str | None:
 
 
 def checkpoint_folder(spark: SparkSession, folder: str | None, every: int) -> str | None:
-    """A folder of its own for a fit, or None."""
+    """A folder of its own for a fit, or None; ValueError for one that nothing can write to."""
     if every < 1:
         return None
     folder = folder or _spark_folder(spark)
@@ -296,6 +296,7 @@ def checkpoint_folder(spark: SparkSession, folder: str | None, every: int) -> st
             "executor begins again"
         )
         return None
+    check_address(folder)
     return f"{folder.rstrip('/')}/recsys-{uuid.uuid4().hex}"
 
 

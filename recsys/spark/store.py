@@ -2,11 +2,37 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from pyarrow import fs
 
 from recsys.distributed import CheckpointError
 
 _PART = ".part"
+_SCHEMES = ("file", "hdfs", "viewfs", "s3", "gs", "gcs", "abfs", "abfss")  # not all that there are
+
+
+_REMEDY = (
+    "Give checkpointDir a folder that all executors can write to, or set checkpointInterval=-1"
+)
+
+
+def check_address(address: str) -> None:
+    """Raise ValueError for an address that is of no kind that pyarrow knows.
+
+    It connects to nothing: a driver may not see what the executors do.
+    """
+    full = _with_slashes(address)
+    if full.startswith("/") or full.partition("://")[0] in _SCHEMES:
+        return
+    try:
+        fs.FileSystem.from_uri(full)
+    except ValueError as error:
+        raise ValueError(
+            f"checkpoints cannot be written to {address!r}, which is neither an absolute path nor "
+            f"a URI that pyarrow knows ({', '.join(each + '://' for each in _SCHEMES)}). "
+            f"{_REMEDY}"
+        ) from error
 
 
 class ArrowStore:
@@ -15,11 +41,34 @@ class ArrowStore:
     Parameters
     ----------
     address : str
-        A path, or a URI. It need not exist.
+        A path, or a URI. It need not exist, and is not looked at before it is used.
     """
 
     def __init__(self, address: str) -> None:
-        self.system, self.folder = fs.FileSystem.from_uri(_with_slashes(address))
+        self.address = _with_slashes(address)
+
+    @cached_property
+    def _found(self) -> tuple[fs.FileSystem, str]:
+        return fs.FileSystem.from_uri(self.address)
+
+    @property
+    def system(self) -> fs.FileSystem:
+        return self._found[0]
+
+    @property
+    def folder(self) -> str:
+        return self._found[1]
+
+    def check(self, name: str) -> None:
+        try:
+            self.write(name, b"")
+            self.remove(name)
+        except (OSError, ValueError) as error:
+            if isinstance(error, CheckpointError):
+                raise
+            raise CheckpointError(
+                f"checkpoints cannot be written to {self.address}: {error}. {_REMEDY}"
+            ) from error
 
     def names(self) -> list[str]:
         selector = fs.FileSelector(self.folder, allow_not_found=True)
@@ -34,9 +83,7 @@ class ArrowStore:
             self.system.move(path + _PART, path)
         except OSError as error:
             raise CheckpointError(
-                f"the checkpoint {name} cannot be written to {self.folder}: {error}. Give "
-                "checkpointDir a folder that all executors can write to, or set "
-                "checkpointInterval=-1"
+                f"the checkpoint {name} cannot be written to {self.folder}: {error}. {_REMEDY}"
             ) from error
 
     def read(self, name: str) -> bytes:

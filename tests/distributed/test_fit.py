@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from distributed_problem import LOG, alone, entries, problem
 
-from recsys.distributed import Place, blocks, fit, fit_each, local
+from recsys.distributed import CheckpointError, Place, blocks, fit, fit_each, local
 from recsys.distributed.limits import memory_of
 from recsys.distributed.local import fit_in_steps, fit_in_threads, in_threads
 from recsys.distributed.mesh import NotDeterministicError, PeerError, PeerGaveUpError
@@ -40,6 +40,10 @@ class Memory:
 
     def __init__(self):
         self.files, self.cleared = {}, False
+
+    def check(self, name):
+        self.write(name, b"")
+        self.remove(name)
 
     def names(self):
         return list(self.files)
@@ -223,6 +227,28 @@ def test_fits_to_the_same_entries_go_on_from_their_own_checkpoints():
                 np.array_equal(a, b[at])
                 for a, b, at in zip(one.factors, other.factors, order, strict=True)
             )
+
+
+def test_a_store_that_one_rank_cannot_write_to_is_one_error_of_all():
+    """Said before anything is built; where no iteration has a checkpoint it is not looked at."""
+    raised = {}
+
+    class Refuses(Memory):
+        def write(self, name, data):
+            if name == "rank-1":
+                raise CheckpointError("no room for rank-1")
+            super().write(name, data)
+
+    def work(rank, all_gather):
+        place = Place(rank, 2, "127.0.0.1", all_gather, b"secret", store=Refuses(), every=2)
+        try:
+            next(fit_each(place, (None, None), (4, 4), [problem(iterations=3)]))
+        except CheckpointError as error:
+            raised[rank] = str(error)
+
+    in_threads(2, work)
+    assert raised == {0: "no room for rank-1", 1: "no room for rank-1"}
+    fit_in_threads(*entries(), (4, 4), 2, problem(iterations=3), store=Refuses(), every=3)
 
 
 @pytest.mark.parametrize(

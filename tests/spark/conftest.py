@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+HERE = os.path.dirname(__file__)
 LIMIT = 240  # seconds that a test may take; a fit that hangs must not stop everything
 
 
@@ -34,7 +35,11 @@ def spark(tmp_path_factory):
 
     os.environ.update(PYSPARK_PYTHON=sys.executable, SPARK_LOCAL_IP="127.0.0.1")
     folder = tmp_path_factory.mktemp("spark")
-    short_lived = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"  # most of a test was compiling Java
+    # Most of a test is Java that starts: it is compiled quickly, and its classes are not verified
+    short_lived = (
+        "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:+IgnoreUnrecognizedVMOptions "
+        "-XX:+UnlockDiagnosticVMOptions -XX:-BytecodeVerificationRemote"
+    )
     options = {
         "spark.driver.extraJavaOptions": short_lived,
         "spark.executor.extraJavaOptions": short_lived,
@@ -45,13 +50,15 @@ def spark(tmp_path_factory):
         "spark.ui.showConsoleProgress": "false",
         "spark.sql.shuffle.partitions": "2",
         "spark.executor.memory": "1024m",
-        "spark.executorEnv.PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        "spark.executorEnv.PYTHONPATH": os.pathsep.join(filter(None, [HERE, *sys.path])),
+        "spark.python.daemon.module": "ready_workers",
         "spark.local.dir": str(folder / "local"),
         "spark.sql.warehouse.dir": str(folder / "warehouse"),
         "spark.driver.host": "127.0.0.1",
         # by default Spark looks every 15 s whether there are executors for all tasks of a fit again
         "spark.scheduler.barrier.maxConcurrentTasksCheck.interval": "1s",
         "spark.locality.wait": "0s",
+        "spark.task.maxFailures": "2",  # each attempt that fails ends a Python process
     }
     builder = SparkSession.builder.master("local-cluster[2,1,1024]")
     for name, value in options.items():
@@ -86,6 +93,12 @@ def events(spark):
 
 
 @pytest.fixture(scope="session")
+def entries(events):
+    """The rows of `events`."""
+    return events.collect()
+
+
+@pytest.fixture(scope="session")
 def als():
     """Makes an estimator, small."""
     from recsys.spark import ALS
@@ -114,8 +127,42 @@ def biased(als, events):
 
 
 @pytest.fixture(scope="session")
+def model_factors(model, factors):
+    return factors(model)
+
+
+@pytest.fixture(scope="session")
+def biased_factors(biased, factors):
+    return factors(biased)
+
+
+@pytest.fixture(scope="session")
+def in_threads():
+    """Both sides as `factors` gives them, of what the estimator of `als` learns, and the report: by
+    one rank that is a thread, without Spark."""
+    from functools import partial
+
+    import numpy as np
+
+    from recsys.distributed import Problem
+    from recsys.distributed.local import fit_in_threads
+    from recsys.models.confidence import signed_confidence
+
+    def fit(entries, rank=8, iterations=4, seed=3):
+        rows = np.array(entries, np.float64)
+        signed = partial(signed_confidence, scheme="linear", alpha=20.0, epsilon=1.0)
+        problem = Problem(rank, iterations, seed, 0.5, None, 1.0, signed, init_scale=1.0, loss=True)
+        users, items = rows[:, :2].astype(np.int64).T
+        fitted = fit_in_threads(users, items, rows[:, 2].astype(np.float32), (4, 4), 1, problem)
+        keys = (each.tolist() for each in fitted.keys)
+        return list(zip(keys, fitted.factors, strict=True)), fitted.report
+
+    return fit
+
+
+@pytest.fixture(scope="session")
 def factors():
-    """Both sides of a model: ids and arrays, by id."""
+    """Both sides of a model, as read from Spark: ids and arrays, by id."""
     import numpy as np
 
     def read(model):

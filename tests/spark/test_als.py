@@ -12,11 +12,11 @@ def bits(sides):
     return [(ids, array.tobytes()) for ids, array in sides]
 
 
-def objective(events, sides, reg, alpha, implicit):
+def objective(entries, sides, reg, alpha, implicit):
     """MLlib's, from its definition, in double, and its gradient by users, relative to its terms."""
     (users, x), (items, y) = ((ids, array.astype(np.float64)) for ids, array in sides)
     r = np.zeros((len(users), len(items)))
-    for row in events.collect():
+    for row in entries:
         r[users.index(row.user), items.index(row.item)] = row.rating
     weight = 1 + alpha * np.abs(r) if implicit else (r != 0).astype(float)
     target, counted = (r > 0, r > 0) if implicit else (r, r != 0)
@@ -78,6 +78,19 @@ def test_names_that_no_param_has_are_refused(als):
         als(regparam=1.0)
     with pytest.raises(TypeError, match="no Param 'ranks'; did you mean 'rank'"):
         als().setParams(rank=3, ranks=4)
+    for name, meant in {
+        "iterations": "maxIter", "n_iterations": "maxIter", "max_iter": "maxIter",
+        "factors": "rank", "n_factors": "rank", "regularization": "regParam", "reg": "regParam",
+        "lambda": "regParam", "random_state": "seed", "num_user_blocks": "numUserBlocks",
+    }.items():  # fmt: skip
+        with pytest.raises(TypeError, match=f"no Param '{name}'; did you mean '{meant}'"):
+            als(**{name: 1})
+    with pytest.raises(TypeError, match=r"no item_features: .*recsys\.ImplicitALS\(.*\)\.fit"):
+        als().fit(None, item_features=None)
+    with pytest.raises(TypeError, match="no Param 'factors'; did you mean 'rank'"):
+        als().fit(None, factors=3)
+    with pytest.raises(TypeError, match=r"got rank=: .*\{als\.rank: \.\.\.\}\), or ALS\(rank="):
+        als().fit(None, rank=3)
     with pytest.raises(TypeError, match=r"got builtins\.dict: call spark\.createDataFrame"):
         als().fit({"user": [1], "item": [1], "rating": [1.0]})
 
@@ -86,45 +99,30 @@ def test_names_that_no_param_has_are_refused(als):
 
 
 @pytest.mark.parametrize("implicit", [True, False])
-def test_the_objective_is_mllibs(events, als, factors, implicit):
+def test_the_objective_is_mllibs(events, entries, als, factors, implicit):
     """The users that either finds last are where the gradient of one and the same formula is 0."""
     from pyspark.ml.recommendation import ALS as Theirs
 
     common = {"rank": 8, "maxIter": 2, "regParam": 0.1, "alpha": 5.0, "implicitPrefs": implicit}
     common |= {"numUserBlocks": 2, "numItemBlocks": 2, "seed": 1}
     ours = als(**common, computeLoss=True).fit(events)
-    loss, gradient = objective(events, factors(ours), 0.1, 5.0, implicit)
+    loss, gradient = objective(entries, factors(ours), 0.1, 5.0, implicit)
     assert gradient < 1e-4
     assert ours.summary.losses[-1] == pytest.approx(loss, rel=1e-5)
-    theirs, gradient = objective(events, factors(Theirs(**common).fit(events)), 0.1, 5.0, implicit)
+    sides = factors(Theirs(**common).fit(events))
+    theirs, gradient = objective(entries, sides, 0.1, 5.0, implicit)
     assert gradient < 1e-4
     assert loss == pytest.approx(theirs, rel=0.25)  # two iterations from different starts
 
 
-def without_spark(events, iterations):
-    """The estimator of the fixture, by one rank that is a thread."""
-    from functools import partial
-
-    from recsys.distributed import Problem
-    from recsys.distributed.local import fit_in_threads
-    from recsys.models.confidence import signed_confidence
-
-    rows = np.array(events.collect())
-    signed = partial(signed_confidence, scheme="linear", alpha=20.0, epsilon=1.0)
-    told = Problem(8, iterations, 3, 0.5, None, 1.0, signed, init_scale=1.0, loss=True)
-    users, items = rows[:, 0].astype(np.int64), rows[:, 1].astype(np.int64)
-    return fit_in_threads(users, items, rows[:, 2].astype(np.float32), (4, 4), 1, told)
-
-
-def test_the_bits_are_those_of_threads_without_spark(events, model, factors):
+def test_the_bits_are_those_of_threads_without_spark(entries, model_factors, in_threads):
     """Whatever the number of tasks, with the same seed and blocks."""
-    alone = without_spark(events, 4)
-    for side, (ids, array) in enumerate(factors(model)):
-        assert ids == alone.keys[side].tolist()
-        assert array.tobytes() == alone.factors[side].tobytes()
+    assert bits(model_factors) == bits(in_threads(entries)[0])
 
 
-def test_the_shuffle_plane_gives_the_same_bits(events, als, factors, caplog, monkeypatch):
+def test_the_shuffle_plane_gives_the_same_bits(
+    events, entries, als, factors, in_threads, caplog, monkeypatch
+):
     """With a lineage that is cut on the way, in more tasks than Spark can run at a time."""
     from recsys.spark.shuffle import ShuffleEngine
 
@@ -148,14 +146,13 @@ def test_the_shuffle_plane_gives_the_same_bits(events, als, factors, caplog, mon
         conf.set(adaptive, usual)
     assert "(shuffle plane)" in caplog.text and "iteration 3: " in caplog.text
     assert lengths[-2] < 2 * lengths[-4]  # plans as text, of the same step of two iterations
-    alone = without_spark(events, 3)
-    assert found.summary.losses == alone.report.losses
-    for side, (_, array) in enumerate(factors(found)):
-        assert array.tobytes() == alone.factors[side].tobytes()
+    alone, report = in_threads(entries, iterations=3)
+    assert found.summary.losses == report.losses
+    assert bits(factors(found)) == bits(alone)
 
 
-def test_one_task_gives_the_same_bits(events, als, model, factors):
-    assert bits(factors(als(numWorkers=1).fit(events))) == bits(factors(model))
+def test_one_task_gives_the_same_bits(events, als, factors, model_factors):
+    assert bits(factors(als(numWorkers=1).fit(events))) == bits(model_factors)
 
 
 def test_errors_of_a_step_are_raised_once(events, als):
@@ -181,47 +178,51 @@ def test_further_params(events, als):
     assert cg[-1] < cg[0] and weight[-1] < weight[0] and cg[-1] != weight[-1]
 
 
-def test_biases_signs_and_momentum(biased, factors):
+def test_biases_signs_and_momentum(biased, biased_factors):
     summary = biased.summary
     assert all(b <= a for a, b in pairwise(summary.losses)) and max(summary.momentum) > 0
-    (_, x), (_, y) = factors(biased)
+    (_, x), (_, y) = biased_factors
     assert x.shape[1] == y.shape[1] == 10 and min(x[:, :8].min(), y[:, :8].min()) == 0
     assert (x[:, 9] == 1).all() and (y[:, 8] == 1).all() and y[:, 9].std() > 1e-3
     assert x[:, 8].mean() == pytest.approx(biased.getOrDefault("mean"), abs=0.2)
 
 
-def test_entries_of_one_pair_are_added_up_and_signs_are_kept(spark, als, factors):
-    twice = spark.createDataFrame(
-        [(0, 0, 1.0), (0, 0, 2.0), (1, 0, -1.0), (1, 1, 4.0)], "user long, item long, rating double"
+def test_entries_of_one_pair_are_added_up_and_signs_are_kept(spark, als, factors, in_threads):
+    twice = spark.sql(
+        "select * from values (0, 0, 1D), (0, 0, 2D), (1, 0, -1D), (1, 1, 4D) t(user, item, rating)"
     )
-    once = spark.createDataFrame(
-        [(1, 1, 4.0), (0, 0, 3.0), (1, 0, -1.0)], "user long, item long, rating double"
-    )
-    one, two = (factors(als(rank=2).fit(frame)) for frame in (once, twice))
-    assert bits(one) == bits(two)
+    once = [(1, 1, 4.0), (0, 0, 3.0), (1, 0, -1.0)]
+    assert bits(factors(als(rank=2).fit(twice))) == bits(in_threads(once, rank=2)[0])
 
 
 # ---- ids ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    "expression",
-    ["'user ' || user", "cast(user as bigint) * 4294967296", "timestamp_seconds(user)"],
+    "user, item, type_of_items",
+    [
+        ("'user ' || user", "timestamp_seconds(item)", "timestamp"),
+        ("cast(user as bigint) * 4294967296", "cast(item as double)", "bigint"),
+    ],
 )
-def test_ids_of_any_type(events, als, expression):
-    frame = events.selectExpr(f"{expression} user", "cast(item as double) item", "rating")
+def test_ids_of_any_type(events, entries, als, user, item, type_of_items):
+    frame = events.selectExpr(f"{user} user", f"{item} item", "rating")
     model = als(maxIter=2).fit(frame)
     kind = frame.schema["user"].dataType
     assert model.userFactors.schema["id"].dataType == kind
-    assert model.itemFactors.schema["id"].dataType.simpleString() == "bigint"
-    assert model.userFactors.count() == events.select("user").distinct().count()
+    assert model.itemFactors.schema["id"].dataType.simpleString() == type_of_items
     scored = model.transform(frame).selectExpr("avg(prediction) a", "count(*) n").first()
-    assert scored["n"] == events.count() and 0.4 < scored["a"] < 1.2
+    assert scored["n"] == len(entries) and 0.4 < scored["a"] < 1.2
     lists = model.recommendForUserSubset(frame.limit(3), 2)
     assert lists.schema["user"].dataType == kind
-    some = [row.user for row in lists.collect()]
+    some = lists.collect()
     assert 1 <= len(some) <= 3
-    assert len(model.to_recsys().recommend(some, N=2, filter_seen=False)[0]) == len(some)
+    here = model.to_recsys()
+    assert here.user_factors.shape == (len({row.user for row in entries}), 8)
+    assert here.item_factors.shape == (len({row.item for row in entries}), 8)
+    for row in some:
+        best = here.recommend(row.user, N=2, filter_seen=False)[0]
+        assert sorted(pair.item for pair in row.recommendations) == sorted(best)
 
 
 @pytest.mark.parametrize(
@@ -246,19 +247,19 @@ def test_bad_entries_are_one_error_before_anything_is_fitted(events, als, expres
         als().fit(frame)
 
 
-def test_without_a_rating_column_all_ratings_are_one(events, als, factors):
-    ones = events.selectExpr("user", "item", "1.0 rating")
-    assert bits(factors(als(ratingCol="").fit(events))) == bits(factors(als().fit(ones)))
+def test_without_a_rating_column_all_ratings_are_one(events, entries, als, factors, in_threads):
+    ones = [(row.user, row.item, 1.0) for row in entries]
+    assert bits(factors(als(ratingCol="").fit(events))) == bits(in_threads(ones)[0])
 
 
 # ---- the model ---------------------------------------------------------------------------------
 
 
-def test_scores_and_cold_start(spark, model, factors):
-    (users, x), (items, y) = factors(model)
-    pairs = spark.createDataFrame(
-        [(users[0], items[1]), (users[0], 999), (None, items[0]), (998, items[0])],
-        "user int, item int",
+def test_scores_and_cold_start(spark, model, model_factors):
+    (users, x), (items, y) = model_factors
+    pairs = spark.sql(
+        f"select * from values ({users[0]}, {items[1]}), ({users[0]}, 999), (null, {items[0]}), "
+        f"(998, {items[0]}) t(user, item)"
     )
     rows = model.transform(pairs).collect()
     known = [row.prediction for row in rows if row.user == users[0] and row.item == items[1]]
@@ -272,8 +273,8 @@ def test_scores_and_cold_start(spark, model, factors):
         model.copy().setPredictionCol("item").transform(pairs)
 
 
-def test_lists_are_the_best_of_all_scores(model, factors):
-    (users, x), (items, y) = factors(model)
+def test_lists_are_the_best_of_all_scores(model, model_factors):
+    (users, x), (items, y) = model_factors
     scores = x @ y.T
     got = {row.user: row.recommendations for row in model.recommendForAllUsers(5).collect()}
     assert sorted(got) == users
@@ -288,53 +289,86 @@ def test_lists_are_the_best_of_all_scores(model, factors):
 
 
 def test_lists_of_some(spark, model):
-    some = spark.createDataFrame([(3,), (3,), (5,), (12345,)], "user int")
+    some = spark.sql("select * from values 3, 3, 5, 12345 t(user)")
     rows = model.recommendForUserSubset(some, 2).collect()
     assert sorted(row.user for row in rows) == [3, 5]
-    assert {row.item for row in model.recommendForItemSubset(
-        spark.createDataFrame([(1,)], "item int"), 2).collect()} == {1}  # fmt: skip
+    one = model.recommendForItemSubset(spark.sql("select 1 item"), 2)
+    assert [row.item for row in one.collect()] == [1]
 
 
-def test_what_is_known_is_not_listed(spark, events, biased, factors):
-    (users, x), (items, y) = factors(biased)
+@pytest.mark.parametrize(
+    "expressions, said",
+    [
+        (
+            ("'u' || user user", "item"),
+            "'user' is of type string, .* of type int: cast it, .*'int'",
+        ),
+        (("user", "date_from_unix_date(item) item"), "'item' is of type date, .* of type int"),
+    ],
+)
+def test_ids_of_another_type_are_one_error(events, model, expressions, said):
+    frame = events.selectExpr(*expressions)
+    by_user = "user" in said
+    some = model.recommendForUserSubset if by_user else model.recommendForItemSubset
+    what = "userCol=" if by_user else "itemCol="
+    with pytest.raises(ValueError, match=what + said):
+        model.transform(frame)
+    with pytest.raises(ValueError, match=what + said):
+        some(frame, 3)
+    with pytest.raises(ValueError, match="exclude=" + said):
+        model.recommendForAllUsers(3, exclude=frame)
+    with pytest.raises(ValueError, match="exclude=" + said):
+        model.recommendForAllItems(3, exclude=frame)
+    from recsys.spark import ALSModel
+
+    named = events.selectExpr("'u' || user id", "array(0f) features")
+    strings = ALSModel(1, named, named)
+    with pytest.raises(ValueError, match=r"'user' is of type int, .* of type string: .*'string'"):
+        strings.transform(events)
+
+
+def test_what_is_known_is_not_listed(events, entries, biased, biased_factors):
+    (users, x), (items, y) = biased_factors
     scores = x @ y.T
-    for row in events.collect():
+    for row in entries:
         scores[users.index(row.user), items.index(row.item)] = -np.inf
-    some = spark.createDataFrame([(user,) for user in users[:9]], "user int")
-    known = events.selectExpr("cast(user as string) user", "cast(item as bigint) item")
+    some = events.where(f"user <= {users[8]}")
+    known = events.selectExpr("cast(user as bigint) user", "cast(item as double) item")
     lists = biased.recommendForUserSubset(some, 5, exclude=known).collect()
     assert sorted(row.user for row in lists) == users[:9]
     for row in lists:
         best = np.sort(scores[users.index(row.user)])[:-6:-1]
         assert [pair.rating for pair in row.recommendations] == pytest.approx(best, rel=1e-5)
-    nobody = biased.recommendForItemSubset(events.limit(1), 300, exclude=events).first()
-    known_to = events.where(f"item = {nobody.item}").count()
+    [nobody] = biased.recommendForItemSubset(events.limit(1), 300, exclude=events).collect()
+    known_to = sum(row.item == nobody.item for row in entries)
     assert len(nobody.recommendations) == len(users) - known_to
     with pytest.raises(ValueError, match="exclude='item': there is no such column"):
         biased.recommendForAllUsers(5, exclude=events.drop("item"))
 
 
-def test_models_and_estimators_are_saved(biased, als, factors, tmp_path):
+def test_models_and_estimators_are_saved(biased, als, factors, biased_factors, tmp_path):
     from pyspark.ml import PipelineModel
 
     from recsys.spark import ALS, ALSModel
 
     folder, pipeline = str(tmp_path / "model"), str(tmp_path / "pipeline")
-    biased.save(folder)
+    (tmp_path / "model" / "metadata").mkdir(parents=True)
+    (tmp_path / "model" / "metadata" / "part-00000").write_text("what was there before")
     with pytest.raises(Exception, match="exist"):
         biased.save(folder)
     biased.write().overwrite().save(folder)
     assert ALSModel.load(folder).rank == 8
     PipelineModel([biased]).save(pipeline)
     [loaded] = PipelineModel.load(pipeline).stages
-    assert bits(factors(loaded)) == bits(factors(biased))
+    assert bits(factors(loaded)) == bits(biased_factors)
     assert loaded.rank == 8 and loaded.uid == biased.uid and loaded.getUserCol() == "user"
-    (users, x), (items, y) = factors(biased)
+    (users, x), (items, y) = biased_factors
     here = loaded.to_recsys()
     assert (here.bias, here.nonnegative, here.confidence, here.epsilon) == (True, True, "log", None)
     scores = here.recommend(users[4], N=3, filter_seen=False)[1]
     assert scores == pytest.approx(np.sort(x[4] @ y.T)[:-4:-1], rel=1e-4)
-    row = loaded.transform(biased.userFactors.limit(1).selectExpr("id user", "1 item")).first()
+    pairs = biased.userFactors.limit(1).selectExpr("id user", "1 item")
+    [row] = loaded.transform(pairs).collect()
     assert row.prediction == pytest.approx(
         float(x[users.index(row.user)] @ y[items.index(1)]), rel=1e-4
     )
@@ -345,8 +379,8 @@ def test_models_and_estimators_are_saved(biased, als, factors, tmp_path):
         ALSModel.load(str(tmp_path / "als"))
 
 
-def test_a_model_in_this_process(model, factors):
-    (users, x), (items, y) = factors(model)
+def test_a_model_in_this_process(model, model_factors):
+    (users, x), (items, y) = model_factors
     here = model.to_recsys()
     ids, scores = here.recommend(users[4], N=3, filter_seen=False)
     own = x[4] @ y.T
@@ -354,7 +388,9 @@ def test_a_model_in_this_process(model, factors):
     assert [own[items.index(each)] for each in ids] == pytest.approx(scores, rel=1e-5)
 
 
-def test_models_of_several_settings_share_one_stage(events, als, model, factors, monkeypatch):
+def test_models_of_several_settings_share_one_stage(
+    events, als, factors, model_factors, monkeypatch
+):
     """Each as if it were fitted alone; asked for by threads at once, as CrossValidator does."""
     from concurrent.futures import ThreadPoolExecutor
 
@@ -369,7 +405,7 @@ def test_models_of_several_settings_share_one_stage(events, als, model, factors,
     with ThreadPoolExecutor(3) as pool:
         models = dict(pool.map(lambda _: next(found), maps))
     assert len(stages) == 1 and next(found, None) is None
-    assert bits(factors(models[0])) == bits(factors(model))
+    assert bits(factors(models[0])) == bits(model_factors)
     assert len(models[1].summary.losses) == 2 and models[1].getOrDefault("regParam") == 5.0
     assert models[2].rank == 4 == factors(models[2])[0][1].shape[1]
 
@@ -391,7 +427,7 @@ def test_pipelines_and_cross_validation(events, als):
     assert found.avgMetrics[0] < found.avgMetrics[1]
     best = found.bestModel
     assert best.rank == 8 and best.getOrDefault("regParam") == 0.1
-    row = best.transform(events.limit(1)).first()
+    [row] = best.transform(events.limit(1)).collect()
     here = best.to_recsys()
     assert isinstance(here, ExplicitALS) and here.regularization == 0.1
     assert here.predict(row.user, row.item) == pytest.approx(row.prediction, rel=1e-5)

@@ -78,8 +78,12 @@ def slow(monkeypatch):
     return use
 
 
-def test_an_executor_killed_in_mid_fit_changes_no_bit(events, als, model, factors, slow, tmp_path):
-    whole = factors(model)
+def test_an_executor_killed_in_mid_fit_changes_no_bit(
+    spark, events, als, model, factors, model_factors, slow, tmp_path
+):
+    """The fit goes on from checkpoints, which lie where Spark says; of models fitted before one is
+    on the other executor too, and half of one has to be made again."""
+    once = als(finalStorageLevel="MEMORY_ONLY").fit(events)
     slow(str(tmp_path), 0.3)
     killed = []
 
@@ -93,10 +97,12 @@ def test_an_executor_killed_in_mid_fit_changes_no_bit(events, als, model, factor
 
     thread = threading.Thread(target=kill, daemon=True)
     thread.start()
-    folder = tmp_path / "checkpoints"
-    again = als(checkpointDir=str(folder), checkpointInterval=1).fit(events)
+    spark.sparkContext.setCheckpointDir(str(tmp_path / "checkpoints"))
+    again = als(checkpointInterval=1).fit(events)
     assert killed and again.summary.resumed >= 1
-    assert bits(factors(again)) == bits(whole)
+    whole = bits(model_factors)
+    assert [bits(factors(each)) == whole for each in (again, model, once)] == [True] * 3
+    [folder] = (tmp_path / "checkpoints").iterdir()
     assert not any(folder.iterdir())  # those of the fit are gone
 
 
@@ -123,29 +129,18 @@ def test_an_interrupted_driver_ends_the_tasks(events, als, slow, tmp_path):
     assert iteration() <= 1  # of the next fit, and nobody writes another
 
 
-def test_what_an_executor_held_is_made_again_with_the_same_bits(model, factors):
-    before = bits(factors(model))
-    os.kill(executors()[0], signal.SIGKILL)
-    time.sleep(1)
-    assert bits(factors(model)) == before
+def test_two_fits_at_once(events, entries, als, factors, in_threads):
+    seeds, found = (3, 4), [None, None]
 
+    def fit(at):
+        found[at] = bits(factors(als(seed=seeds[at]).fit(events)))
 
-def test_two_fits_at_once(events, als, model, factors):
-    other = als(seed=4)
-    alone = [bits(factors(each)) for each in (model, other.fit(events))]
-    found = [None, None]
-
-    def fit(at, estimator):
-        found[at] = bits(factors(estimator.fit(events)))
-
-    threads = [
-        threading.Thread(target=fit, args=each, daemon=True) for each in enumerate((als(), other))
-    ]
+    threads = [threading.Thread(target=fit, args=(at,), daemon=True) for at in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(LIMIT)
-    assert found == alone
+    assert found == [bits(in_threads(entries, seed=seed)[0]) for seed in seeds]
 
 
 def test_a_checkpoint_folder_that_cannot_be_written(tmp_path):
@@ -160,10 +155,32 @@ def test_a_checkpoint_folder_that_cannot_be_written(tmp_path):
     for folder in (tmp_path / "a file", read_only):
         with pytest.raises(CheckpointError, match=f"{folder}/recsys: .*checkpointInterval=-1"):
             ArrowStore(f"{folder}/recsys").write("users", b"factors")
+        with pytest.raises(CheckpointError, match=f"{folder}/recsys: .*checkpointInterval=-1"):
+            ArrowStore(f"{folder}/recsys").check("rank-0")
+    with pytest.raises(CheckpointError, match=r"written to foo://x: .*checkpointInterval=-1"):
+        ArrowStore("foo://x").check("rank-0")
+    ArrowStore(str(tmp_path)).check("rank-0")
+    assert [each.name for each in tmp_path.iterdir() if each.is_file()] == ["a file"]
+
+
+@pytest.mark.parametrize("folder", ["foo://x", "s3a://bucket/x", "checkpoints"])
+def test_a_checkpoint_folder_of_no_kind_is_an_error_of_the_driver(events, als, folder):
+    said = f"{folder}', which is neither an absolute path nor .*s3://.*checkpointInterval=-1"
+    with pytest.raises(ValueError, match=said):
+        als(checkpointDir=folder).fit(events)
+
+
+@pytest.mark.parametrize("folder", ["a file", "a file/below"])
+def test_a_checkpoint_folder_that_is_a_file_ends_a_fit_at_its_start(events, als, tmp_path, folder):
+    (tmp_path / "a file").write_text("")
+    with pytest.raises(
+        OSError, match=rf"rank-0 cannot be written .*{folder}/recsys-.*checkpointDi"
+    ):
+        als(checkpointDir=f"{tmp_path}/{folder}", checkpointInterval=3).fit(events)
 
 
 def test_a_checkpoint_folder_that_is_full_for_one_of_the_tasks(
-    events, als, model, factors, monkeypatch, tmp_path
+    events, als, factors, model_factors, monkeypatch, tmp_path
 ):
     """One error, of what that task met and not of who lost it; then the fit can be had again."""
     from recsys.spark import stage
@@ -181,8 +198,8 @@ def test_a_checkpoint_folder_that_is_full_for_one_of_the_tasks(
             write = ArrowStore.write
 
             def onto_a_full_disk(self, name, data):
-                Path(self.folder).mkdir(parents=True, exist_ok=True)
-                Path(self.folder, name + ".part").symlink_to("/dev/full")
+                if name.endswith(".factors"):  # it fills up after the fit has begun
+                    Path(self.folder, name + ".part").symlink_to("/dev/full")
                 write(self, name, data)
 
             if BarrierTaskContext.get().partitionId() == 1:
@@ -200,7 +217,7 @@ def test_a_checkpoint_folder_that_is_full_for_one_of_the_tasks(
         estimator.fit(events)
     assert not any(tmp_path.iterdir())
     monkeypatch.undo()
-    assert bits(factors(estimator.fit(events))) == bits(factors(model))
+    assert bits(factors(estimator.fit(events))) == bits(model_factors)
 
 
 def test_numbers_out_of_scale_are_one_error(events, als):
@@ -306,16 +323,7 @@ def test_threads_of_a_task_are_cores_where_spark_can_say_so(spark, monkeypatch):
         stage.layout(spark, 2, 2, blocks)
 
 
-def test_checkpoints_lie_where_spark_says(spark, events, als, tmp_path, monkeypatch):
+def test_without_an_interval_there_is_no_folder(spark, tmp_path):
     from recsys.spark import stage
 
-    found = []
-    original = stage.checkpoint_folder
-    monkeypatch.setattr(
-        stage, "checkpoint_folder", lambda *args: found.append(original(*args)) or found[-1]
-    )
-    assert original(spark, str(tmp_path), -1) is None
-    spark.sparkContext.setCheckpointDir(str(tmp_path))
-    als(checkpointInterval=2).fit(events)
-    assert found[0].startswith("file:") and str(tmp_path) in found[0]
-    assert not Path(found[0].removeprefix("file:")).exists()
+    assert stage.checkpoint_folder(spark, str(tmp_path), -1) is None
