@@ -10,8 +10,6 @@ from recsys.distributed import CheckpointError
 
 _PART = ".part"
 _SCHEMES = ("file", "hdfs", "viewfs", "s3", "gs", "gcs", "abfs", "abfss")  # not all that there are
-
-
 _REMEDY = (
     "Give checkpointDir a folder that all executors can write to, or set checkpointInterval=-1"
 )
@@ -22,7 +20,7 @@ def check_address(address: str) -> None:
 
     It connects to nothing: a driver may not see what the executors do.
     """
-    full = _with_slashes(address)
+    full = _for_pyarrow(address)
     if full.startswith("/") or full.partition("://")[0] in _SCHEMES:
         return
     try:
@@ -45,7 +43,7 @@ class ArrowStore:
     """
 
     def __init__(self, address: str) -> None:
-        self.address = _with_slashes(address)
+        self.address = _for_pyarrow(address)
 
     @cached_property
     def _found(self) -> tuple[fs.FileSystem, str]:
@@ -100,9 +98,9 @@ class ArrowStore:
             self.system.delete_dir(self.folder)
 
 
-def _with_slashes(address: str) -> str:
-    """Hadoop writes file:/folder, pyarrow reads file:///folder."""
+def _for_pyarrow(address: str) -> str:
+    """Hadoop writes file:/folder and s3a://bucket, pyarrow file:///folder and s3://bucket."""
     scheme, _, rest = address.partition(":")
     if rest.startswith("/") and not rest.startswith("//"):
-        return f"{scheme}://{rest}"
-    return address
+        rest = f"//{rest}"
+    return f"{'s3' if scheme == 's3a' else scheme}:{rest}" if rest else address

@@ -163,11 +163,18 @@ def test_a_checkpoint_folder_that_cannot_be_written(tmp_path):
     assert [each.name for each in tmp_path.iterdir() if each.is_file()] == ["a file"]
 
 
-@pytest.mark.parametrize("folder", ["foo://x", "s3a://bucket/x", "checkpoints"])
+@pytest.mark.parametrize("folder", ["foo://x", "s3x://bucket/x", "checkpoints"])
 def test_a_checkpoint_folder_of_no_kind_is_an_error_of_the_driver(events, als, folder):
     said = f"{folder}', which is neither an absolute path nor .*s3://.*checkpointInterval=-1"
     with pytest.raises(ValueError, match=said):
         als(checkpointDir=folder).fit(events)
+
+
+@pytest.mark.parametrize("folder", ["/folder", "file:/folder", "hdfs://host/x", "s3a://bucket/x"])
+def test_folders_as_hadoop_names_them_can_be_checkpoint_folders(folder):
+    from recsys.spark.store import check_address
+
+    check_address(folder)
 
 
 @pytest.mark.parametrize("folder", ["a file", "a file/below"])
