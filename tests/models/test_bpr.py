@@ -87,7 +87,7 @@ def test_learning_rate_decays():
 
 @pytest.mark.parametrize(
     ("loss", "rate", "regularization", "negatives"),
-    [("bpr", 0.02, 0.015, 10), ("warp", 0.02, 0.1, 1)],
+    [("bpr", 0.02, 0.015, 10), ("warp", 0.02, (0.15, 0.07, 0.07), 1)],
 )
 def test_none_is_what_suits_the_loss(loss, rate, regularization, negatives):
     stated = {"learning_rate": rate, "regularization": regularization, "negatives": negatives}
