@@ -94,7 +94,7 @@ class PairwiseSGD:
         )
         self._hogwild = bands == 0
         self._grid.log(self._hogwild)
-        self._factors = x.shape[1]
+        self._factors, self.n_items = x.shape[1], len(y)
         item_at = np.argsort(self._grid.place)
         self._x = padded(x)
         self._y = padded(y[item_at])

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 LOSSES = ("bpr", "warp")
 SAMPLERS = ("uniform", "popular", "adaptive", "hard")
-# What None stands for; docs/defaults.md has what it loses. WARP looks for items that violate, so
-# that its steps stay large, and more is to draw factors back.
-_BY_LOSS: dict[str, dict[str, float]] = {
-    "bpr": {"learning_rate": 0.02, "regularization": 0.015},
-    "warp": {"learning_rate": 0.02, "regularization": 0.1},
-}
+# What None stands for; docs/defaults.md has what it loses.
+_RATE = 0.02
+_REGULARIZATION = 0.015
+# WARP looks for items that violate, so that its steps stay large, and more is to draw factors back:
+# the user's most, as a step has two items.
+_WARP_MANY, _WARP_FEW = (0.15, 0.05, 0.05), (0.15, 0.07, 0.07)
 # Of fewer items what scores high and is not liked is too often what will be.
 _MANY_ITEMS = 2500
 
@@ -89,8 +89,9 @@ class BPR(FactorModel):
     learning_rate : float or None, default None
         eta > 0 of the first epoch. None: 0.02.
     regularization : float, (float, float, float) or None, default None
-        lambda >= 0; three of them are lambda_u, lambda_i and lambda_j. None: 0.015 for "bpr",
-        0.1 for "warp", whose steps stay large.
+        lambda >= 0; three of them are lambda_u, lambda_i and lambda_j. None: 0.015 for "bpr"; for
+        "warp", whose steps stay large, (0.15, 0.05, 0.05) from 2,500 items on, else
+        (0.15, 0.07, 0.07).
     epochs : int, default 50
         Epochs a call of `fit` makes; 0 stops at the initial factors.
     negatives : int or None, default None
@@ -241,7 +242,7 @@ class BPR(FactorModel):
     def _check_parameters(self) -> np.dtype:
         """Check every parameter; returns the dtype."""
         checks.choice("loss", self.loss, LOSSES)
-        self._regularizations()
+        self._regularizations(0)
         if self.negatives is not None:
             checks.integer("negatives", self.negatives, 1)
         if self.sampler is not None:
@@ -263,26 +264,29 @@ class BPR(FactorModel):
 
     def _in_effect(self, name: str) -> Any:
         checks.choice("loss", self.loss, LOSSES)
-        if name in ("sampler", "negatives"):
+        if name in ("sampler", "negatives", "regularization"):
             factors = self._item_factors
-            return self._drawn_among(0 if factors is None else len(factors))[name]
+            return self._chosen_among(0 if factors is None else len(factors))[name]
         value = getattr(self, name)
-        return _BY_LOSS[self.loss].get(name) if value is None else value
+        return _RATE if name == "learning_rate" and value is None else value
 
     def _chosen_on(self, counts: sparse.csr_array) -> Mapping[str, Any]:
-        return self._drawn_among(counts.shape[1])
+        return self._chosen_among(counts.shape[1])
 
-    def _drawn_among(self, n_items: int) -> dict[str, Any]:
-        """Sampler and negatives where there are so many items."""
-        sampler, negatives = self.sampler, self.negatives
+    def _chosen_among(self, n_items: int) -> dict[str, Any]:
+        """Sampler, negatives and regularization where there are so many items."""
+        sampler, negatives, lambda_ = self.sampler, self.negatives, self.regularization
+        warp, many = self.loss == "warp", n_items >= _MANY_ITEMS
         if sampler is None:
-            sampler = "hard" if self.loss == "bpr" and n_items >= _MANY_ITEMS else "uniform"
+            sampler = "hard" if many and not warp else "uniform"
         if negatives is None:
-            negatives = 1 if self.loss == "warp" else 5 if sampler == "hard" else 10
-        return {"sampler": sampler, "negatives": negatives}
+            negatives = 1 if warp else 5 if sampler == "hard" else 10
+        if lambda_ is None:
+            lambda_ = (_WARP_MANY if many else _WARP_FEW) if warp else _REGULARIZATION
+        return {"sampler": sampler, "negatives": negatives, "regularization": lambda_}
 
-    def _regularizations(self) -> tuple[float, float, float]:
-        value = self._in_effect("regularization")
+    def _regularizations(self, n_items: int) -> tuple[float, float, float]:
+        value = self._chosen_among(n_items)["regularization"]
         if not isinstance(value, tuple | list):
             return (checks.number("regularization", value, least=0),) * 3
         if len(value) != 3:
@@ -300,8 +304,10 @@ class BPR(FactorModel):
         return False, self.item_bias
 
     def _trainer(self, counts: sparse.csr_array) -> GradientTrainer:
-        drawn = self._drawn_among(counts.shape[1])
-        self._log("draws items by sampler=%r, negatives=%d", *drawn.values())
+        chosen = self._chosen_among(counts.shape[1])
+        self._log(
+            "draws items by sampler=%r, negatives=%d; takes regularization=%s", *chosen.values()
+        )
         return GradientTrainer(self, _liked(counts))
 
     def _engine(self, entries: sparse.csr_array, start: Start) -> PairwiseSGD:
@@ -312,12 +318,14 @@ class BPR(FactorModel):
         return PairwiseSGD(entries, *start, weights=weights, bands=bands(self), **options)
 
     def _epoch(self, engine: PairwiseSGD, rate: float, key: int) -> tuple[float, dict[str, Any]]:
-        sums = engine.epoch(Rates(rate, *self._regularizations()), key, self.num_threads)
+        sums = engine.epoch(
+            Rates(rate, *self._regularizations(engine.n_items)), key, self.num_threads
+        )
         steps = max(sums.steps, 1)
         return sums.loss / steps, {"correct": sums.correct / steps, "skipped": sums.skipped}
 
     def _doubts(self, last: dict[str, Any], entries: sparse.csr_array) -> str | None:
-        steps = entries.nnz * self._drawn_among(entries.shape[1])["negatives"]
+        steps = entries.nnz * self._chosen_among(entries.shape[1])["negatives"]
         if last["skipped"] <= _SKIPPED * steps:
             return None
         return (
@@ -328,7 +336,7 @@ class BPR(FactorModel):
 
     def _drawing(self, popularity: np.ndarray) -> dict[str, Any]:
         """How items, of so many likes in training, are drawn to be compared with liked ones."""
-        drawn = self._drawn_among(len(popularity))
+        drawn = self._chosen_among(len(popularity))
         sampler = drawn["sampler"]
         options: dict[str, Any] = {"negatives": drawn["negatives"], "margin": self.margin}
         if sampler == "popular":
@@ -354,7 +362,7 @@ class BPR(FactorModel):
         rate = self._in_effect("learning_rate")
         factors = engine.users(
             liked,
-            Rates(rate, *self._regularizations()),
+            Rates(rate, *self._regularizations(len(self._item_factors))),
             _FOLD_IN_KEY,
             _FOLD_IN_EPOCHS,
             means=None if prior is None else prior.astype(dtype),

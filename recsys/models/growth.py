@@ -235,3 +235,16 @@ def _found(known: Ids, ids: Ids, noun: str) -> np.ndarray:
             "with warm_start=False to start fresh"
         )
     return rows
+
+
+def lengths(matrix: sparse.csr_array) -> Rows:
+    """How many entries rows have, and columns."""
+    return np.diff(matrix.indptr), np.bincount(matrix.indices, minlength=matrix.shape[1])
+
+
+def and_as_many(rows: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
+    """Some rows of `count`, sorted, and as many others, drawn, if there are so many."""
+    others = np.setdiff1d(np.arange(count), rows, assume_unique=True)
+    if len(others) > len(rows):
+        others = random.choice(others, len(rows), replace=False)
+    return np.sort(np.append(rows, others))

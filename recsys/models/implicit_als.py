@@ -15,9 +15,8 @@ from recsys.models.fitted import as_fitted
 from recsys.models.in_file import Saved
 from recsys.models.least_squares import LeastSquaresModel, as_factors
 from recsys.models.selection import one_history
-from recsys.models.training import NotFittedError
 from recsys.models.trial import CORNERS, NOTHING, Tried, times, tried
-from recsys.models.weights import Parameters, Weights, mean_preference
+from recsys.models.weights import Parameters, Weights, mean_preference, not_chosen
 from recsys.models.weights import from_file as weights_from_file
 
 if TYPE_CHECKING:
@@ -433,10 +432,7 @@ class ImplicitALS(LeastSquaresModel):
         if wanted.regularization is not None:
             return wanted.with_plain_lambda()
         if self._fitted_weights is None:
-            raise NotFittedError(
-                "regularization=None is chosen from the data by fit, which this model has not "
-                "been through: pass regularization, or fit it"
-            )
+            raise not_chosen()
         return wanted.or_else(self._fitted_weights)
 
     def _chosen_for(self, signed: sparse.csr_array) -> tuple[Weights, bool]:

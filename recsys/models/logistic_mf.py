@@ -13,10 +13,12 @@ from recsys.kernels import Fixed, Learned, LmfSide
 from recsys.models import explanation
 from recsys.models.confidence import SCHEMES, Scheme, signed_confidence
 from recsys.models.factor_model import FactorModel
-from recsys.models.growth import Rows, taken
+from recsys.models.fitted import as_fitted
+from recsys.models.growth import Rows, and_as_many, lengths, taken
 from recsys.models.in_file import Saved
 from recsys.models.meaning import check_likes
 from recsys.models.training import Step, check_size, seeded_start
+from recsys.models.weights import Parameters, independent_biases, not_chosen
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 # docs/defaults.md has what the defaults lose. Larger learning rates learn faster, but
 # no better.
+_BY_DATA = Parameters(None, 0.0, None)  # lambda of `ImplicitALS`, the same for all rows
 
 # Training has got lost where the loss is that many times the loss of all scores being zero.
 _LOST = 10.0
@@ -70,8 +73,11 @@ class LogisticMF(FactorModel):
         Number of latent factors f, at least 1.
     learning_rate : float, default 0.1
         Size of the first step of every factor, > 0; later ones shrink.
-    regularization : float, default 30.0
-        lambda >= 0, of the factors; biases have none. It competes with the confidences.
+    regularization : float or None, default None
+        lambda >= 0, of the factors; biases have none. It competes with the confidences. None:
+        c (sqrt(nnz / m) + sqrt(nnz / n)) / 2 for nnz entries of mean confidence c, of m users and
+        n items that have any: half of what leaves no factor to entries dealt out at random, as in
+        `ImplicitALS`.
     alpha : float, default 10.0
         Scale of the confidences, > 0.
     confidence : {"log", "linear", "scaled"} or callable, default "log"
@@ -105,6 +111,8 @@ class LogisticMF(FactorModel):
     user_biases : ndarray, shape (n_users,)
     item_biases : ndarray, shape (n_items,)
         b_u and b_i, read-only.
+    regularization_ : float
+        lambda, as given or as `fit` chose it.
     history : list of Iteration
         Seconds, and loss as estimated from what the next step looks at, of each iteration.
 
@@ -128,6 +136,7 @@ class LogisticMF(FactorModel):
     # Sums of squared gradients, (of factors, of biases) for users and items: how far AdaGrad is.
     _squares: tuple[tuple[np.ndarray, np.ndarray], ...] | None = None
     _learned_besides = ("_squares",)
+    _fitted_lambda: float | None = None  # of the last fit that chose it
     _rounds = 8
     _fitted_names = ("regularization", "alpha", "confidence", "epsilon")
 
@@ -136,7 +145,7 @@ class LogisticMF(FactorModel):
         factors: int = 64,
         *,
         learning_rate: float = 0.1,
-        regularization: float = 30.0,
+        regularization: float | None = None,
         alpha: float = 10.0,
         confidence: Scheme = "log",
         epsilon: float | None = None,
@@ -170,7 +179,8 @@ class LogisticMF(FactorModel):
     def _check_parameters(self) -> np.dtype:
         """Check every parameter; returns the dtype."""
         checks.number("learning_rate", self.learning_rate, above=0)
-        checks.number("regularization", self.regularization, least=0)
+        if self.regularization is not None:
+            checks.number("regularization", self.regularization, least=0)
         checks.number("alpha", self.alpha, above=0)
         if not callable(self.confidence):
             checks.choice("confidence", self.confidence, SCHEMES, also="a callable")
@@ -182,6 +192,29 @@ class LogisticMF(FactorModel):
 
     def _signed(self, counts: sparse.csr_array) -> sparse.csr_array:
         return signed_confidence(counts, self.confidence, self.alpha, self.epsilon)
+
+    @property
+    def regularization_(self) -> float:
+        """lambda, as given or as `fit` chose it."""
+        lambda_ = as_fitted(self)._in_effect("regularization")
+        if lambda_ is None:
+            raise not_chosen()
+        return lambda_
+
+    def _in_effect(self, name: str) -> Any:
+        if name == "regularization" and self.regularization is None:
+            return self._fitted_lambda
+        return super()._in_effect(name)
+
+    def _chosen_on(self, counts: sparse.csr_array) -> Mapping[str, Any]:
+        return {"regularization": self._chosen_for(self._signed(counts))}
+
+    def _chosen_for(self, signed: sparse.csr_array) -> float:
+        if self.regularization is not None:
+            return self.regularization
+        lambda_ = _BY_DATA.by_data(signed).regularization
+        self._log("takes regularization=%.4g", lambda_)
+        return lambda_
 
     # ---- training ------------------------------------------------------------------------------
 
@@ -197,6 +230,7 @@ class LogisticMF(FactorModel):
         fixed: Fixed,
         solved: Learned,
         keys: np.ndarray,
+        lambda_: float,
         means: np.ndarray | None = None,
     ) -> float:
         return kernels.lmf_half_sweep(
@@ -205,7 +239,7 @@ class LogisticMF(FactorModel):
             solved,
             keys,
             learning_rate=self.learning_rate,
-            regularization=self.regularization,
+            regularization=lambda_,
             means=means,
             num_threads=self.num_threads,
         )
@@ -243,10 +277,10 @@ class LogisticMF(FactorModel):
         shape = signed.shape[0], self.factors
         solved = Learned.of(np.zeros(shape, signed.dtype) if means is None else means.copy())
         solved.biases[:] = biases
-        side = LmfSide.of(signed, self.negatives)
+        side, lambda_ = LmfSide.of(signed, self.negatives), self.regularization_
         for number in range(self.iterations):
             keys = np.repeat(kernels.row_keys(seed, number, 1), signed.shape[0])
-            if not np.isfinite(self._half_sweep(side, fixed, solved, keys, means)):
+            if not np.isfinite(self._half_sweep(side, fixed, solved, keys, lambda_, means)):
                 raise FloatingPointError(
                     f"folding in diverged in step {number + 1}: lower learning_rate, which is "
                     f"{self.learning_rate:g}"
@@ -276,7 +310,7 @@ class LogisticMF(FactorModel):
         drawn = np.random.default_rng(counts.nnz)  # other ones each day
         for number in range(2 * rounds):
             at = number % 2
-            rows = _and_as_many(touched[at], counts.shape[at], drawn)
+            rows = and_as_many(touched[at], counts.shape[at], drawn)
             keys = kernels.row_keys(counts.nnz, number, len(rows))
             self._step_of_rows(
                 parts[at], parts[1 - at], csr.take_rows(by_side[at], rows), rows, keys
@@ -293,7 +327,8 @@ class LogisticMF(FactorModel):
         """A step for some rows of one side, written to where they are."""
         solved = Learned(*(array[rows] for array in moving))
         side = LmfSide.of(entries, self.negatives)
-        if not np.isfinite(self._half_sweep(side, other.fixed(), solved, keys)):
+        loss = self._half_sweep(side, other.fixed(), solved, keys, self.regularization_)
+        if not np.isfinite(loss):
             raise FloatingPointError(
                 "learning the events diverged: lower learning_rate, which is "
                 f"{self.learning_rate:g}"
@@ -309,6 +344,10 @@ class LogisticMF(FactorModel):
             )
         return state
 
+    def _to_file(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        header, arrays = super()._to_file()
+        return header | {"regularization": self._fitted_lambda}, arrays
+
     def _to_learn_on(self) -> dict[str, np.ndarray]:
         if self._squares is None:
             return {}
@@ -317,6 +356,10 @@ class LogisticMF(FactorModel):
 
     def _from_file(self, saved: Saved) -> dict[str, Any]:
         state = super()._from_file(saved)
+        lambda_ = saved.header.get("regularization")
+        if lambda_ is not None:
+            lambda_ = checks.number("regularization", lambda_, least=0)
+        state["_fitted_lambda"] = lambda_
         if _SQUARES[0] in saved.arrays:
             known = (state[f"_{name}"] for name in _LEARNED)
             squares = [
@@ -363,34 +406,11 @@ def _forget(
     learned: of one that had the share s of its entries before, s^2 is kept of its factors and of
     AdaGrad's sums of squared gradients. Else what they learned of chance when they had few entries
     stays with them, where large steps alone would take them on from it."""
-    for side, then, now in zip(parts, _lengths(before), _lengths(counts), strict=True):
+    for side, then, now in zip(parts, lengths(before), lengths(counts), strict=True):
         kept = (np.maximum(then, 1) / np.maximum(now[: len(then)], 1)) ** 2
         side.factors[: len(then)] *= kept[:, np.newaxis]
         side.squares[: len(then)] *= kept[:, np.newaxis]
         side.bias_squares[: len(then)] *= kept
-
-
-def _lengths(matrix: sparse.csr_array) -> Rows:
-    """How many entries rows have, and columns."""
-    return np.diff(matrix.indptr), np.bincount(matrix.indices, minlength=matrix.shape[1])
-
-
-def _and_as_many(rows: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
-    """Some rows of `count`, sorted, and as many others, drawn, if there are so many."""
-    others = np.setdiff1d(np.arange(count), rows, assume_unique=True)
-    if len(others) > len(rows):
-        others = random.choice(others, len(rows), replace=False)
-    return np.sort(np.append(rows, others))
-
-
-def independent_biases(signed: sparse.csr_array) -> tuple[np.ndarray, np.ndarray]:
-    """Biases, in double, of users and items that are independent of each other."""
-    likes = signed.astype(np.float64)
-    likes.data = np.maximum(likes.data, 0)
-    one = likes.data.sum() / max(1, np.count_nonzero(likes.data)) or 1.0
-    sums = likes.sum(axis=1) + one, likes.sum(axis=0) + one
-    users, items = (np.log(of_side / of_side.mean()) for of_side in sums)
-    return users + np.log(max(likes.data.sum(), one) / math.prod(likes.shape)), items
 
 
 def _squared(x: np.ndarray) -> float:
@@ -402,6 +422,7 @@ class LogisticTrainer:
 
     def __init__(self, model: LogisticMF, signed: sparse.csr_array) -> None:
         self.model, self.signed = model, signed
+        self.lambda_ = model._chosen_for(signed)
         self.ahead: Learned | None = None
         self.spare: Any = None
 
@@ -419,7 +440,7 @@ class LogisticTrainer:
                 side.squares[:], side.bias_squares[:] = squares
 
     def state(self) -> dict[str, Any]:
-        return _state(*self.current)
+        return _state(*self.current) | {"_fitted_lambda": self.lambda_}
 
     def step(self, number: int) -> Step:
         if self.ahead is None:
@@ -446,12 +467,13 @@ class LogisticTrainer:
     def _sweep(self, at: int, fixed: Learned, source: Learned, target: Learned) -> float:
         source.copy_to(target)
         side = self.sides[at % 2]
-        return self.model._half_sweep(side, fixed.fixed(), target, side.keys(self.seed, at))
+        keys = side.keys(self.seed, at)
+        return self.model._half_sweep(side, fixed.fixed(), target, keys, self.lambda_)
 
     def _checked(self, loss: float, users: Learned, items: Learned, number: int) -> float:
         """The loss with the regularization; FloatingPointError where training has got lost."""
         model, cells = self.model, math.prod(self.signed.shape)
-        loss += model.regularization / 2 * (_squared(users.factors) + _squared(items.factors))
+        loss += self.lambda_ / 2 * (_squared(users.factors) + _squared(items.factors))
         weights = float(np.abs(self.signed.data).sum(dtype=np.float64))
         lost = _LOST * math.log(2) * (cells + weights)
         if loss <= lost:

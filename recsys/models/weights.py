@@ -1,4 +1,4 @@
-"""How much cells without an entry and large factors weigh, where the data is to say it."""
+"""How much cells without an entry and large factors weigh, and where biases start, by the data."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from recsys import checks
+from recsys.models.training import NotFittedError
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -78,6 +79,24 @@ def mean_preference(signed: sparse.csr_array, unobserved: float) -> float:
     stored = float(np.sum(np.abs(signed.data), dtype=np.float64))
     others = unobserved * (signed.shape[0] * signed.shape[1] - signed.nnz)
     return liked / (stored + others) if liked else 0.0
+
+
+def independent_biases(signed: sparse.csr_array) -> tuple[np.ndarray, np.ndarray]:
+    """Biases, in double, of users and items that are independent of each other."""
+    likes = signed.astype(np.float64)
+    likes.data = np.maximum(likes.data, 0)
+    one = likes.data.sum() / max(1, np.count_nonzero(likes.data)) or 1.0
+    sums = likes.sum(axis=1) + one, likes.sum(axis=0) + one
+    users, items = (np.log(of_side / of_side.mean()) for of_side in sums)
+    return users + np.log(max(likes.data.sum(), one) / math.prod(likes.shape)), items
+
+
+def not_chosen() -> NotFittedError:
+    """The error where `regularization` is None and no fit has chosen one."""
+    return NotFittedError(
+        "regularization=None is chosen from the data by fit, which this model has not been "
+        "through: pass regularization, or fit it"
+    )
 
 
 def from_file(header: dict[str, Any]) -> Weights | None:

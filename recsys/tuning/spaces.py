@@ -154,11 +154,14 @@ def start_of(
     usual: Model, space: str | Mapping[str, Any], axes: Mapping[str, Axis], train: sparse.csr_array
 ) -> dict[str, Any]:
     """What the first trial has: the defaults on these data, of a space of one's own those that it
-    holds."""
+    holds. Where a range stands for several numbers (`regularization` of WARP) it is their mean."""
     chosen = internal.chosen_on(usual, train)
     defaults = {
         name: chosen[name] if name in chosen else internal.in_effect(usual, name) for name in axes
     }
+    for name, value in defaults.items():
+        if axes[name].choices is None and isinstance(value, tuple):
+            defaults[name] = float(np.mean(value))
     whole = isinstance(space, str)
     return {name: value for name, value in defaults.items() if whole or axes[name].holds(value)}
 

@@ -87,7 +87,7 @@ def test_learning_rate_decays():
 
 @pytest.mark.parametrize(
     ("loss", "rate", "regularization", "negatives"),
-    [("bpr", 0.02, 0.015, 10), ("warp", 0.02, 0.1, 1)],
+    [("bpr", 0.02, 0.015, 10), ("warp", 0.02, (0.15, 0.07, 0.07), 1)],
 )
 def test_none_is_what_suits_the_loss(loss, rate, regularization, negatives):
     stated = {"learning_rate": rate, "regularization": regularization, "negatives": negatives}
@@ -120,6 +120,28 @@ def test_none_is_the_sampler_that_suits_the_items(columns, loss, sampler, negati
     for each in (one, other):
         each.partial_fit(day)
     np.testing.assert_array_equal(one.user_factors, other.user_factors)
+
+
+@pytest.mark.parametrize(
+    ("columns", "lambdas"), [(2_499, (0.15, 0.07, 0.07)), (2_500, (0.15, 0.05, 0.05))]
+)
+def test_none_is_the_regularization_of_warp_that_suits_the_items(columns, lambdas, caplog):
+    train, day = (
+        sparse.csr_array((part.data, part.indices, part.indptr), (320, columns))
+        for part in planted()
+    )
+    how = {"loss": "warp", "epochs": 2, "random_state": 0}
+    one = BPR(4, **how)
+    one.fit(planted()[0][:, :50], show_progress=False)  # it goes by the items of each fit
+    with caplog.at_level("INFO", "recsys"):
+        one.fit(train, show_progress=False)
+    assert f"takes regularization={lambdas}" in caplog.text
+    other = BPR(4, **how, regularization=lambdas).fit(train, show_progress=False)
+    for each in (one, other):
+        each.partial_fit(day)
+    np.testing.assert_array_equal(one.item_factors, other.item_factors)
+    np.testing.assert_array_equal(one.user_factors, other.user_factors)
+    np.testing.assert_array_equal(one.fold_in(day[:5]), other.fold_in(day[:5]))
 
 
 # ---- steps -------------------------------------------------------------------------------------

@@ -7,7 +7,9 @@ import recsys
 from recsys import LogisticMF
 from recsys.evaluation import evaluate, random_split
 from recsys.kernels import Learned
-from recsys.models.logistic_mf import _and_as_many, _forget
+from recsys.models.growth import and_as_many
+from recsys.models.logistic_mf import _forget
+from recsys.models.training import NotFittedError
 
 SMALL = {"factors": 5, "iterations": 3, "random_state": 1, "regularization": 2.0, "dtype": "f8"}
 LEARNED = ("user_factors", "item_factors", "user_biases", "item_biases")
@@ -187,8 +189,8 @@ def test_a_day_takes_as_many_others_along():
     again.partial_fit(day, rounds=1)
     np.testing.assert_array_equal(again.item_factors, once.item_factors)
     others = np.random.default_rng(0)
-    assert _and_as_many(np.array([2, 5]), 8, others).size == 4
-    assert _and_as_many(np.array([0, 2, 3]), 5, others).tolist() == [0, 1, 2, 3, 4]
+    assert and_as_many(np.array([2, 5]), 8, others).size == 4
+    assert and_as_many(np.array([0, 2, 3]), 5, others).tolist() == [0, 1, 2, 3, 4]
 
 
 def test_rows_that_grow_go_back_towards_the_start():
@@ -304,3 +306,60 @@ def test_quality_on_lastfm(data_folder):
     model = LogisticMF(random_state=0).fit(train, show_progress=False)
     result = evaluate(model, train, test, metrics="recall", k=20, show_progress=False)
     assert result.mean["recall@20"] > 0.265
+
+
+# ---- the regularization that is chosen -----------------------------------------------------------
+
+
+def by_hand(signed):
+    """Half the noise of so many entries, of the users and items that have any."""
+    users = np.count_nonzero(np.diff(signed.indptr))
+    items = len(np.unique(signed.indices))
+    c = np.abs(signed.data).mean()
+    return c * (np.sqrt(signed.nnz / users) + np.sqrt(signed.nnz / items)) / 2
+
+
+def test_regularization_is_chosen_from_the_data(caplog):
+    matrix, chosen = plays(), {"regularization": None}
+    with caplog.at_level("INFO", "recsys"):
+        one = fitted(matrix, **chosen)
+    assert one.regularization_ == pytest.approx(by_hand(one._signed(matrix)), rel=1e-12)
+    assert f"takes regularization={one.regularization_:.4g}" in caplog.text
+    assert one.get_params()["regularization"] is None
+    other = fitted(matrix, regularization=one.regularization_)
+    assert_same(one, other)
+    for ours, theirs in zip(one.fold_in(matrix[:9]), other.fold_in(matrix[:9]), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    for model in (one, other):
+        model.partial_fit(plays(44, 33, seed=1))
+    for name in LEARNED:
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
+    # ... and again by each fit
+    assert one.fit(matrix * 9, show_progress=False).regularization_ == pytest.approx(
+        by_hand(one._signed(matrix * 9)), rel=1e-12
+    )
+
+
+def test_a_number_for_regularization_stands():
+    model = LogisticMF(4, regularization=7.0)
+    assert model.regularization_ == 7.0
+    assert model.set_params(iterations=1).fit(plays()).regularization_ == 7.0
+    model.set_params(regularization=None)  # counts from the next fit on
+    assert model.regularization_ == 7.0
+
+
+def test_what_was_chosen_is_in_the_file(tmp_path):
+    model = fitted(plays(), regularization=None)
+    model.save(tmp_path / "model")
+    loaded = recsys.load(tmp_path / "model")
+    assert loaded.regularization is None and loaded.regularization_ == model.regularization_
+    for ours, theirs in zip(loaded.fold_in(plays()[:5]), model.fold_in(plays()[:5]), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_without_a_fit_there_is_nothing_to_choose_by():
+    model = LogisticMF(4)
+    model.user_factors, model.item_factors = np.ones((40, 4)), np.ones((30, 4))
+    for asked in (lambda: model.regularization_, lambda: model.fold_in(plays()[:1])):
+        with pytest.raises(NotFittedError, match="pass regularization, or fit it"):
+            asked()

@@ -135,6 +135,13 @@ def test_no_space_is_known():
         axes_of(ImplicitALS.__mro__[-2], "default", {})
 
 
+def test_the_start_of_a_search_is_one_number_for_three():
+    axes = axes_of(BPR, "default", {"loss": "warp"})
+    start = start_of(BPR(loss="warp"), "default", axes, csr.canonical(counts()))
+    assert start["regularization"] == pytest.approx((0.15 + 0.07 + 0.07) / 3)
+    assert axes["regularization"].holds(start["regularization"])
+
+
 def test_the_start_of_a_search_chooses_weights_once(caplog):
     model, train = ImplicitALS(), csr.canonical(counts())
     with caplog.at_level("INFO", "recsys"):

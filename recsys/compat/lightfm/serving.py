@@ -25,7 +25,7 @@ def servable(
     (user_biases, user_factors), (item_biases, item_factors) = users, items
     served: Any
     if model.loss == "logistic":
-        served = LogisticMF(model.no_components, iterations=0)
+        served = LogisticMF(model.no_components, regularization=30.0, iterations=0)
         internal.start_from(
             served, user_factors, item_factors, user_biases=user_biases, item_biases=item_biases
         )
