@@ -4,8 +4,8 @@
  * z = d . y is never formed: d goes into the vector that meets y, and into the sum that comes out.
  * One pass over the row's entries does both products of a step: GROUP scores by dot products,
  * then the same GROUP rows, still in L1, are added up with the scores as weights. 4 n f FLOP a
- * pass, cg_steps + 1 passes. A row is gathered once into a packed panel; a long row, which does not
- * fit in it, is gathered again each pass. */
+ * pass, cg_steps + 1 passes. The first pass gathers the rows into a packed panel as it goes; a long
+ * row, which does not fit in it, is gathered again each pass. */
 #ifndef RECSYS_KERNELS_ALS_CG_H
 #define RECSYS_KERNELS_ALS_CG_H
 
@@ -40,42 +40,62 @@ static int64_t cg_layout(char *base, int64_t f, cg_scratch *s) {
     return at - base;
 }
 
-/* Entries [begin, begin + count) into the panel, rounded up to GROUP rows with zeros. */
-static void cg_gather(const recsys_als *p, int64_t begin, int64_t count, const cg_scratch *s) {
-    const int64_t f = p->factors, fp = padded(f), end = begin + count;
-    const int64_t width = readable(p);
+/* c - w0 and g of entries [begin, begin + count), up to a multiple of GROUP with zeros. */
+static void cg_read(const recsys_als *p, int64_t begin, int64_t count, const cg_scratch *s) {
     for (int64_t k = 0; k < count; k++) {
-        const real *y = fixed_row(p, begin + k);
-        prefetch_fixed(p, begin + k + AHEAD, end);
-        for (int64_t v = 0; v * W < f; v++) store(s->panel + k * fp + v * W, load_row(y, v, width));
         const als_entry own = read_entry(p, begin + k);
         s->weight[k] = own.weight;
         s->pull[k] = own.pull;
     }
-    for (int64_t k = count; k % GROUP; k++) {
-        memset(s->panel + k * fp, 0, (size_t)fp * sizeof(real));
-        s->weight[k] = s->pull[k] = 0;
-    }
+    for (int64_t k = count; k % GROUP; k++) s->weight[k] = s->pull[k] = 0;
 }
 
-/* product += sum_k h_k y_k over the panel, h_k = (c_k - w0) score_k, or g_k less that. */
-static void cg_panel_pass(int64_t fp, int64_t count, int initial, const cg_scratch *s) {
-    for (int64_t k = 0; k < count; k += GROUP) {
-        const real *rows = s->panel + k * fp;
-        vec sums[GROUP];
-        real pulls[W] __attribute__((aligned(VECTOR_BYTES)));
-        UNROLL for (int g = 0; g < GROUP; g++) sums[g] = splat(0);
-        for (int64_t j = 0; j < fp; j += W) {
-            const vec direction = load(s->direction + j);
-            UNROLL for (int g = 0; g < GROUP; g++) sums[g] += load(rows + g * fp + j) * direction;
+/* The dot products of GROUP rows with the direction: of the panel's, or of those of entries from k
+ * on, which go into the panel on the way; entries beyond the last are the last again. */
+INLINE vec cg_scores(const recsys_als *p, int64_t k, int64_t end, int gathers, real *panel,
+                     const cg_scratch *s) {
+    const int64_t fp = padded(p->factors), width = readable(p);
+    const real *rows[GROUP];
+    vec sums[GROUP];
+    for (int g = 0; g < GROUP; g++) {
+        sums[g] = splat(0);
+        if (!gathers) continue;
+        rows[g] = fixed_row(p, min_i64(k + g, end - 1));
+        prefetch_fixed(p, k + g + AHEAD, end);
+    }
+    for (int64_t j = 0; gathers && j + W <= width; j += W, panel += GROUP * W) {
+        const vec direction = load(s->direction + j);
+        UNROLL for (int g = 0; g < GROUP; g++) {
+            const vec y = load(rows[g] + j);
+            store(panel + g * W, y);
+            sums[g] += y * direction;
         }
-        vec pull = load(s->weight + k) * sum_lanes(sums);
+    }
+    for (int64_t j = gathers ? width / W * W : 0; j < fp; j += W, panel += GROUP * W) {
+        const vec direction = load(s->direction + j);
+        UNROLL for (int g = 0; g < GROUP; g++) {
+            if (gathers) store(panel + g * W, load_first(rows[g] + j, width - j));
+            sums[g] += load(panel + g * W) * direction;
+        }
+    }
+    return sum_lanes(sums);
+}
+
+/* product += sum_k h_k y_k over the panel, h_k = (c_k - w0) score_k, or g_k less that. The panel
+ * holds GROUP rows after GROUP rows, those of a group vector by vector. */
+INLINE void cg_panel_pass(const recsys_als *p, int64_t begin, int64_t count, int gathers,
+                          int initial, const cg_scratch *s) {
+    const int64_t fp = padded(p->factors);
+    for (int64_t k = 0; k < count; k += GROUP) {
+        real *panel = s->panel + k * fp, pulls[W] __attribute__((aligned(VECTOR_BYTES)));
+        const vec scores = cg_scores(p, begin + k, begin + count, gathers, panel, s);
+        vec pull = load(s->weight + k) * scores;
         if (initial) pull = load(s->pull + k) - pull;
         store(pulls, pull);
         for (int64_t j = 0; j < fp; j += W) {
             vec total = load(s->product + j);
             UNROLL for (int g = 0; g < GROUP; g++) {
-                total += load(rows + g * fp + j) * splat(pulls[g]);
+                total += load(panel + j * GROUP + g * W) * splat(pulls[g]);
             }
             store(s->product + j, total);
         }
@@ -91,10 +111,15 @@ static void cg_pass(const recsys_als *p, int64_t row, const real *v, const real 
         store(s->direction + j, load(scale + j) * load(v + j));
         store(s->product + j, initial ? load_common(p, row, j / W) : splat(0));
     }
+    if (!initial && end - begin <= s->panel_rows) {
+        cg_panel_pass(p, begin, end - begin, 0, 0, s);
+        return;
+    }
     for (int64_t at = begin; at < end; at += s->panel_rows) {
         const int64_t count = min_i64(s->panel_rows, end - at);
-        if (initial || end - begin > s->panel_rows) cg_gather(p, at, count, s);
-        cg_panel_pass(fp, count, initial, s);
+        cg_read(p, at, count, s);
+        if (initial) cg_panel_pass(p, at, count, 1, 1, s);
+        if (!initial) cg_panel_pass(p, at, count, 1, 0, s);
     }
 }
 

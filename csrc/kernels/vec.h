@@ -143,7 +143,6 @@ INLINE vec vec_root(vec x) {
 #define LOW 0, 2
 #define HIGH 1, 3
 #endif
-#define SWAP 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7 /* halves, of 16 lanes */
 #if defined(__clang__)
 #define shuffle(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
 #else
@@ -199,16 +198,57 @@ INLINE void rows_to_lanes(const real *const rows[W], const real *const *scales, 
     }
 }
 
-/* Lane g of the result, g < GROUP, is the sum of the lanes of x[g]: each round adds the halves of
- * two vectors into one, so that a round halves both the vectors and the lanes left to add. */
-INLINE vec sum_lanes(vec x[GROUP]) {
-    UNROLL for (int half = GROUP / 2; half >= 1; half /= 2) {
-        UNROLL for (int i = 0; i < half; i++) {
-            x[i] = zip_low(x[i], x[i + half]) + zip_high(x[i], x[i + half]);
-        }
-    }
+/* Lanes of a and b, of which each result lane is to have the sum of two that are so far apart: the
+ * lower, and the higher of the two. Lane l is a's where l / apart is even, and b's where it is odd. */
 #if VECTOR_BYTES / REAL_BYTES == 16
-    x[0] += shuffle(x[0], x[0], SWAP);
+#define LOWER_8 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23
+#define HIGHER_8 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31
+#define LOWER_4 0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27
+#define HIGHER_4 4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31
+#define LOWER_2 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29
+#define HIGHER_2 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31
+#define EVEN 0, 2, 4, 6, 8, 10, 12, 14, 0, 2, 4, 6, 8, 10, 12, 14
+#define ODD 1, 3, 5, 7, 9, 11, 13, 15, 1, 3, 5, 7, 9, 11, 13, 15
+#elif VECTOR_BYTES / REAL_BYTES == 8
+#define LOWER_4 0, 1, 2, 3, 8, 9, 10, 11
+#define HIGHER_4 4, 5, 6, 7, 12, 13, 14, 15
+#define LOWER_2 0, 1, 8, 9, 4, 5, 12, 13
+#define HIGHER_2 2, 3, 10, 11, 6, 7, 14, 15
+#define LOWER_1 0, 8, 2, 10, 4, 12, 6, 14
+#define HIGHER_1 1, 9, 3, 11, 5, 13, 7, 15
+#elif VECTOR_BYTES / REAL_BYTES == 4
+#define LOWER_2 0, 1, 4, 5
+#define HIGHER_2 2, 3, 6, 7
+#define LOWER_1 0, 4, 2, 6
+#define HIGHER_1 1, 5, 3, 7
+#else
+#define LOWER_1 0, 2
+#define HIGHER_1 1, 3
+#endif
+#define ADD_LANES(x, half, apart)                                                                  \
+    UNROLL for (int i = 0; i < half; i++) {                                                        \
+        x[i] = shuffle(x[i], x[i + half], LOWER_##apart) +                                         \
+               shuffle(x[i], x[i + half], HIGHER_##apart);                                         \
+    }
+
+/* Lane g of the result, g < GROUP, is the sum of the lanes of x[g]: each round makes one vector of
+ * two, adding lanes that are half as far apart as in the round before, so that all but the first
+ * stay within 128 bits, where a shuffle takes one cycle. */
+INLINE vec sum_lanes(vec x[GROUP]) {
+#if VECTOR_BYTES / REAL_BYTES == 16
+    ADD_LANES(x, 4, 8)
+    ADD_LANES(x, 2, 4)
+    ADD_LANES(x, 1, 2)
+    return shuffle(x[0], x[0], EVEN) + shuffle(x[0], x[0], ODD);
+#elif VECTOR_BYTES / REAL_BYTES == 8
+    ADD_LANES(x, 4, 4)
+    ADD_LANES(x, 2, 2)
+    ADD_LANES(x, 1, 1)
+#elif VECTOR_BYTES / REAL_BYTES == 4
+    ADD_LANES(x, 2, 2)
+    ADD_LANES(x, 1, 1)
+#else
+    ADD_LANES(x, 1, 1)
 #endif
     return x[0];
 }
