@@ -1,4 +1,4 @@
-"""Search for the parameters that serve held-out interactions best, by Optuna.
+"""Search for the parameters that serve held-out interactions best.
 
 >>> from recsys import ImplicitALS, evaluation, tuning
 >>> train, validation = evaluation.random_split(user_items, random_state=0)   # doctest: +SKIP

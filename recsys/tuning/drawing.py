@@ -1,8 +1,7 @@
-"""Optuna's part of a search: which parameters a trial has, from the values of those before."""
+"""The book of a search: which trials are asked for, what came of them, and Optuna's view of it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ import numpy as np
 
 from recsys.evaluation.metrics import ERRORS
 
+from .proposing import at_random, proposed
 from .results import Trial
 from .spaces import Axis
 
@@ -51,29 +51,37 @@ class Drawing:
     ) -> None:  # fmt: skip
         self.optuna, self.axes, self.starts, self.seed = optuna, axes, starts, seed
         self.study = _new_study(optuna, metric)
+        self.sign = -1 if metric in ERRORS else 1
         self.distributions = {name: axis.distribution for name, axis in axes.items()}
+        self.told: list[Trial] = []
+        self.pending: dict[int, dict[str, Any]] = {}  # by number
 
     def ask(self, number: int, params: dict[str, Any] | None = None) -> Asked:
         """The trial of that number, with these parameters if it was made before."""
-        if params is None and number < len(self.starts):
-            params = self.starts[number]
-        if params is not None and not self._is_inside(params):
+        params = self._params(number) if params is None else params
+        self.pending[number] = params
+        if not all(self.axes[name].holds(value) for name, value in params.items()):
             return Asked(number, params, None)
-        [seed] = np.random.SeedSequence([self.seed, number]).generate_state(1)
-        self.study.sampler = self.optuna.samplers.TPESampler(
-            n_startup_trials=AT_RANDOM, seed=int(seed)
-        )
-        if params is not None:
-            labels = {name: self.axes[name].label(value) for name, value in params.items()}
-            self.study.enqueue_trial(labels)
-        drawn = self.study.ask(self.distributions)
-        found = {name: axis.value(drawn.params[name]) for name, axis in self.axes.items()}
-        return Asked(number, found, drawn)
+        labels = {name: self.axes[name].label(value) for name, value in params.items()}
+        self.study.enqueue_trial(labels)
+        return Asked(number, params, self.study.ask(self.distributions))
+
+    def _params(self, number: int) -> dict[str, Any]:
+        """Of the starts the first may leave some parameters to chance."""
+        random = np.random.default_rng([self.seed, number])
+        if number < len(self.starts):
+            return {**at_random(self.axes, random), **self.starts[number]}
+        if number < AT_RANDOM:
+            return at_random(self.axes, random)
+        return proposed(self.axes, self.told, list(self.pending.values()), self.sign, random)
 
     def tell(self, asked: Asked, trial: Trial | None) -> None:
         """What came of it; None if it was not made. Validations are reported that were not while it
         was trained, as it was not now."""
         states = self.optuna.trial.TrialState
+        self.pending.pop(asked.number, None)
+        if trial is not None:
+            self.told.append(trial)
         if asked.drawn is None:
             return
         if trial is None:
@@ -86,11 +94,8 @@ class Drawing:
             asked.report(0, trial.on_sample)  # tells less than any iteration on all users
         if trial.state == "complete":
             self.study.tell(asked.drawn, trial.value)
-        else:  # To the sampler, a trial that diverged is a bad one as well.
+        else:
             self.study.tell(asked.drawn, state=states.PRUNED)
-
-    def _is_inside(self, params: Mapping[str, Any]) -> bool:
-        return all(self.axes[name].holds(value) for name, value in params.items())
 
 
 def _new_study(optuna: ModuleType, metric: str) -> Study:

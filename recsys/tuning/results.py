@@ -71,6 +71,8 @@ class TuningResult:
         iterations as were best; None without `refit`.
     best_params : dict
         All its parameters, that number of iterations among them: ``model_class(**best_params)``.
+        Where the first trial is the best these are the defaults, which may choose anew what goes
+        by the data, such as `regularization` of `ImplicitALS`.
     best_value : float
         The metric of the best trial on `validation`. The best of many looks better than it is:
         measure `model` on a third part of the data.
@@ -79,6 +81,9 @@ class TuningResult:
         In the order they were made.
     axes : dict of Axis
         Parameter -> what it was drawn from.
+    margin : float
+        By what share of its value another trial has to be better than the first, the model as it
+        is, to be the best.
     study : optuna.study.Study
         The trials in the space, for `optuna.visualization` and `optuna.importance`.
     """
@@ -89,17 +94,20 @@ class TuningResult:
     metric: str
     trials: list[Trial]
     axes: dict[str, Axis]
+    margin: float
     study: Study
 
     @property
     def best_trial(self) -> Trial:
         """Of equals the first."""
-        return best_of(self.trials, self.metric)
+        return best_of(self.trials, self.metric, self.margin)
 
     @property
     def ranked(self) -> list[Trial]:
-        """The best one first, then those pruned, left at a sample, and diverged."""
-        return sorted(self.trials, key=lambda trial: _rank(trial, self.metric))
+        """The best one first, then the others: by value, then those pruned, left at a sample, and
+        diverged."""
+        best = self.best_trial.number
+        return sorted(self.trials, key=lambda t: (t.number != best, *_rank(t, self.metric)))
 
     def table(self) -> str:
         """One row a trial, as `ranked`."""
@@ -157,9 +165,8 @@ class TuningResult:
 
     def _plot_order(self, axes: Axes) -> None:
         self._scatter(axes, self.trials, [trial.number for trial in self.trials])
-        better = min if self.metric in ERRORS else max
         done = [trial for trial in self.trials if trial.state == "complete"]
-        best = [better(earlier.value for earlier in done[: n + 1]) for n in range(len(done))]
+        best = [best_of(done[: n + 1], self.metric, self.margin).value for n in range(len(done))]
         axes.step(
             [trial.number for trial in done], best, where="post", color=COLOURS[1], label="best"
         )
@@ -199,9 +206,15 @@ class TuningResult:
         return f"TuningResult({len(self.trials)} trials: {self.metric}={self.best_value:.4f})"
 
 
-def best_of(trials: Iterable[Trial], metric: str) -> Trial:
-    """Of those that were completed."""
-    return min((t for t in trials if t.state == "complete"), key=lambda trial: _rank(trial, metric))
+def best_of(trials: Iterable[Trial], metric: str, margin: float) -> Trial:
+    """Of those that were completed; the first of all unless another is better by the margin, where
+    there is one."""
+    done = [trial for trial in trials if trial.state == "complete"]
+    best = min(done, key=lambda trial: _rank(trial, metric))
+    first = done[0]
+    if margin and first.number == 0 and best.value <= (1 + margin) * first.value:
+        return first
+    return best
 
 
 def _rank(trial: Trial, metric: str) -> tuple[Any, ...]:

@@ -15,7 +15,7 @@ from .spaces import Axis
 if TYPE_CHECKING:
     from scipy import sparse
 
-_FORMAT = "recsys study 2"
+_FORMAT = "recsys study 3"
 
 
 class StudyFile:

@@ -25,6 +25,7 @@ from recsys.evaluation import evaluate, random_split
 from recsys.models import internal
 from recsys.tuning import SPACES, halving, measuring, tune
 from recsys.tuning.drawing import Asked
+from recsys.tuning.results import Trial, best_of
 from recsys.tuning.spaces import CORNERS
 
 SMALL = {"factors": 4}
@@ -64,7 +65,11 @@ def test_the_best_trial_is_what_is_returned(model_class, metric):
     assert len(result.trials) == 8 and len(result.study.trials) in (7, 8)
     assert [trial.number for trial in result.trials] == list(range(8))
     values = [trial.value for trial in result.trials if trial.state == "complete"]
-    assert result.best_value == (min if result.metric == "rmse" else max)(values)
+    if result.metric == "rmse":
+        assert result.best_value == min(values) and result.margin == 0
+    else:
+        is_kept = max(values) <= (1 + result.margin) * result.trials[0].value
+        assert result.best_value == (result.trials[0].value if is_kept else max(values))
     assert result.best_value == result.best_trial.value
     again = model_class(**result.best_params).fit(split()[0], **QUIET)
     assert measured(again, *split(), result.metric) == pytest.approx(result.best_value, rel=1e-6)
@@ -142,11 +147,56 @@ def test_equal_trials_asked_for_together_are_trained_once(monkeypatch):
 
 
 def test_the_next_trials_are_where_it_is_known_to_be_good():
+    """So many times what the first has, as far as the space reaches."""
     result = search(trials=5)
-    assert [trial.params for trial in result.trials[1:4]] == CORNERS[ImplicitALS]
-    result = search(trials=3, fixed={"bias": False})
+    start, *corners = (trial.params for trial in result.trials[:4])
+    for params, corner in zip(corners, CORNERS[ImplicitALS], strict=True):
+        assert (params["bias"] != start["bias"]) == ("bias" in corner)
+        for name in ("unobserved_weight", "regularization", "alpha"):
+            low, high = result.axes[name].ends()
+            assert params[name] == min(max(start[name] * corner.get(name, 1.0), low), high)
+    fixed = {"bias": False, "regularization": 0.01, "regularization_exponent": 1.0}
+    result = search(trials=4, fixed=fixed)
+    first, few, many, _ = (trial.params["unobserved_weight"] for trial in result.trials)
+    assert (few, many) == (first / 6, min(3 * first, 2.0))
     assert "bias" not in result.trials[1].params
-    assert result.trials[1].params["unobserved_weight"] == 0.03
+
+
+def test_a_space_of_ones_own_has_no_corners():
+    result = search(trials=3, space={"unobserved_weight": (0.1, 2.0, "log")})
+    first, *others = (trial.params["unobserved_weight"] for trial in result.trials)
+    assert not {first / 6, min(3 * first, 2.0)} & set(others)
+
+
+def test_the_model_as_it_is_chooses_anew_when_it_is_the_best():
+    """Its weights are of the training data; all data may want others."""
+    result = search(trials=1)
+    assert result.best_params["regularization"] is None is result.best_params["bias"]
+    assert result.best_params["iterations"] == result.best_trial.iterations
+    model = ImplicitALS(**result.best_params).fit(split()[0], **QUIET)
+    assert model.regularization_ == pytest.approx(result.best_trial.params["regularization"])
+    assert result.model.regularization_ != pytest.approx(model.regularization_)
+    space = {"regularization": (0.01, 0.02)}  # not what the data says: outside
+    other = search(trials=1, space=space)
+    assert other.best_params["regularization"] == other.best_trial.params["regularization"]
+    assert other.margin == 0
+
+
+def test_the_model_as_it_is_stays_unless_another_is_better_by_the_margin():
+    def of(*values):
+        return [
+            Trial(number, {}, value, 7, 0.0, "complete" if value else "diverged", {})
+            for number, value in enumerate(values)
+        ]
+
+    assert best_of(of(0.2, 0.201, 0.202), "ndcg@10", 0.01).number == 0
+    assert best_of(of(0.2, 0.201, 0.203, 0.203), "ndcg@10", 0.01).number == 2
+    assert best_of(of(0.2, 0.201), "ndcg@10", 0.0).number == 1
+    assert best_of(of(None, 0.2, 0.201), "ndcg@10", 0.01).number == 2
+    assert best_of(of(0.9, 0.89), "rmse", 0.0).number == 1
+    result = search(trials=2)
+    users = np.count_nonzero(np.diff(split()[1].indptr))
+    assert result.margin == pytest.approx(1 / 2 / np.sqrt(users))
 
 
 def test_patience_none_takes_the_last_iteration():
@@ -163,7 +213,8 @@ def test_patience_none_takes_the_last_iteration():
 
 @pytest.mark.parametrize(("metric", "sign"), [("rmse", 1), ("ndcg@10", -1)])
 def test_pruning_gives_up_what_is_below_the_median(metric, sign):
-    options = {"metric": metric, "validate_every": 1, "trials": 24, "refit": False}
+    space = {"regularization": (0.001, 10.0, "log"), "bias": [True, False]}
+    options = {"metric": metric, "validate_every": 1, "trials": 24, "refit": False, "space": space}
     result = search(ExplicitALS, **options)
     done = [trial for trial in result.trials if trial.state == "complete"]
     pruned = [trial for trial in result.trials if trial.state == "pruned"]

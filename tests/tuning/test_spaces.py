@@ -101,6 +101,25 @@ def test_what_an_axis_holds():
     assert bias.holds(True) and not bias.holds(False)
 
 
+def test_places_on_an_axis():
+    space = {"learning_rate": (0.01, 1.0, "log"), "negatives": (1, 4), "loss": ["bpr", "warp"]}
+    space["margin"] = FloatDistribution(0.5, 2.5, step=0.5)
+    axes = axes_of(BPR, space, {})
+    rate = axes["learning_rate"]
+    assert rate.place(0.1) == pytest.approx(0.5) and rate.at(0.5) == pytest.approx(0.1)
+    assert rate.at(0.0) == rate.at(-3.0) == pytest.approx(0.01)
+    assert rate.at(1.0) == rate.at(7.0) == 1.0
+    assert (rate.place(0.0), rate.place(-1.0), rate.place(1e9)) == (-1.0, -1.0, 2.0)
+    even = (np.arange(1000) + 0.5) / 1000
+    for name, each in (("negatives", 250), ("loss", 500), ("margin", 200)):
+        values, counts = np.unique([axes[name].at(place) for place in even], return_counts=True)
+        assert (counts == each).all() and all(map(axes[name].holds, values.tolist()))
+    for number in (1, 2, 3, 4):
+        assert axes["negatives"].at(axes["negatives"].place(number)) == number
+    alone = axes_of(BPR, {"margin": FloatDistribution(2.0, 2.0)}, {})["margin"]
+    assert alone.at(0.7) == 2.0 and alone.place(2.0) == 0.0
+
+
 WRONG = {
     "a name": ("defualt", ValueError, "or 'default'; got 'defualt'"),
     "a list": ([("alpha", 1)], TypeError, "space must be 'default' or a dictionary"),
