@@ -32,11 +32,12 @@ class Solver(NamedTuple):
 
     half_sweep: Callable[..., kernels.Sweep]  # called as `kernels.half_sweep` is
     starts: bool  # whether it starts from where the rows are
+    has_paths: bool = False  # whether the kernel `als_rows` solves them, each by one of its paths
 
 
 SOLVERS = {
-    "cholesky": Solver(functools.partial(kernels.half_sweep, solver="cholesky"), starts=False),
-    "cg": Solver(functools.partial(kernels.half_sweep, solver="cg"), starts=True),
+    "cholesky": Solver(functools.partial(kernels.half_sweep, solver="cholesky"), False, True),
+    "cg": Solver(functools.partial(kernels.half_sweep, solver="cg"), True, True),
 }
 NONNEGATIVE = Solver(kernels.nonnegative_half_sweep, starts=True)  # whatever `solver` says
 
@@ -249,7 +250,10 @@ class AlternatingTrainer:
         if model.nonnegative:
             model._log("solves users and items by coordinate descent: factors are not negative")
             return
-        steps = model.cg_steps if self.solver.starts else 0
+        if not self.solver.has_paths:
+            model._log("solves users and items by %s", model.solver)
+            return
+        steps = model.cg_steps if model.solver == "cg" else 0
         for noun, side in zip(("users", "items"), self.sides, strict=True):
             paths = kernels.row_paths(side, model.factors + self.bias, steps)
             counted = ", ".join(f"{count:,} {path}" for path, count in paths.items())

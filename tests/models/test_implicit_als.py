@@ -101,6 +101,28 @@ def test_no_confidence_is_worked_out_in_the_callers_matrix(confidence):
     np.testing.assert_array_equal(matrix.data, before)
 
 
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("bias", [False, True])
+def test_solvers_come_to_the_same_objective(solver, bias):
+    options = {"bias": bias, "regularization": 2.0, "dtype": np.float64, "random_state": 0}
+    losses = [
+        ImplicitALS(4, solver=each, iterations=150, compute_loss=True, **options)
+        .fit(plays())
+        .history[-1]
+        .loss
+        for each in ("cholesky", solver)
+    ]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-7)
+
+
+def test_a_solver_without_paths_logs_none(monkeypatch, caplog):
+    other = SOLVERS["cholesky"]._replace(has_paths=False)
+    monkeypatch.setitem(SOLVERS, "other", other)
+    with caplog.at_level("INFO", "recsys"):
+        ImplicitALS(**{**SMALL, "solver": "other"}).fit(plays())
+    assert "ImplicitALS solves users and items by other" in caplog.messages
+
+
 BAD_PARAMETERS = [
     ({"alpha": 0}, ValueError, "alpha must be a finite number greater than 0; got 0"),
     ({"alpha": np.inf}, ValueError, "alpha must be a finite number greater than 0; got inf"),
