@@ -135,8 +135,8 @@ class LogisticMF(FactorModel):
 
     # Sums of squared gradients, (of factors, of biases) for users and items: how far AdaGrad is.
     _squares: tuple[tuple[np.ndarray, np.ndarray], ...] | None = None
-    _learned_besides = ("_squares",)
-    _fitted_lambda: float | None = None  # of the last fit that chose it
+    _learned_besides = ("_squares", "_fitted_lambda")
+    _fitted_lambda: float | None = None  # as it was last chosen from the data
     _rounds = 8
     _fitted_names = ("regularization", "alpha", "confidence", "epsilon")
 
@@ -291,6 +291,8 @@ class LogisticMF(FactorModel):
         self, counts: Any, new: Rows, touched: Rows, rounds: int, before: Any = None
     ) -> None:
         signed = self._signed(counts)
+        if self._fitted_lambda is not None:  # it goes by how many entries there are
+            self._fitted_lambda = self._chosen_for(signed)
         by_side = signed, csr.transposed(signed)
         parts, starts = self._sides_learned(), independent_biases(signed)
         if before is not None and before.nnz:
