@@ -282,10 +282,41 @@ def test_lists_are_the_best_of_all_scores(model, model_factors):
         best = np.sort(own)[:-6:-1]
         assert [pair.rating for pair in got[user]] == pytest.approx(best.tolist(), rel=1e-5)
         assert [own[items.index(pair.item)] for pair in got[user]] == pytest.approx(best, rel=1e-5)
-    of_items = model.recommendForAllItems(1000).collect()
-    assert len(of_items) == len(items) and len(of_items[0].recommendations) == len(users)
+    of_items = {row.item: row for row in model.recommendForAllItems(10**10).collect()}
+    assert sorted(of_items) == items
+    for item, own in zip(items, scores.T, strict=True):
+        whole = [(pair.user, pair.rating) for pair in of_items[item].recommendations]
+        assert sorted(user for user, _ in whole) == users
+        assert [rating for _, rating in whole] == pytest.approx(
+            np.sort(own)[::-1], rel=1e-4, abs=1e-6
+        )
     with pytest.raises(ValueError, match="numItems must be at least 1"):
         model.recommendForAllUsers(0)
+
+
+def test_long_lists_are_made_a_few_at_a_time_and_by_more_tasks(spark, monkeypatch):
+    import pyarrow as pa
+
+    from recsys.spark import lists, tasks
+
+    def table(ids, features):
+        return pa.table({"id": ids, "features": tasks.lists(features)})
+
+    rng = np.random.default_rng(0)
+    queries, items = (rng.normal(size=(n, 4)).astype(np.float32) for n in (7, 50))
+    monkeypatch.setattr(lists, "_BLOCK_BYTES", 3 * lists._MERGED_BYTES * 40)
+    running = lists._Running(table(range(7), queries), 40, 4, 4096)
+    for begin in (0, 30):  # the first tile is shorter than a list
+        ids = range(begin, min(begin + 30, 50))
+        running.add(table(ids, items[begin : begin + 30]))
+    batches = list(running.lists(("user", "item")))
+    assert [batch.num_rows for batch in batches] == [3, 3, 1]
+    made = [row for batch in batches for row in batch.to_pylist()]
+    best = np.argsort(-(queries @ items.T), axis=1)[:, :40]
+    found = [[pair["item"] for pair in row["recommendations"]] for row in made]
+    assert found == best.tolist()
+    short, long = (lists._tasks(spark, 100_000, 12 * n) for n in (10, 100_000))
+    assert short <= 2 and 400 < long < 500
 
 
 def test_lists_of_some(spark, model):
