@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -94,7 +95,7 @@ class ALS(Estimator, ALSParams, MoreParams, DefaultParamsReadable, MLWritable):
     numWorkers, threadsPerWorker : int, optional
         Tasks that fit together, and threads of each, for which Spark sets aside as many cores
         where it can (standalone, YARN, Kubernetes).
-    checkpointDir : str, optional
+    checkpointDir : str or path, optional
         For the barrier plane; unset, and for the shuffle plane: that of
         `SparkContext.setCheckpointDir`.
     plane : {"auto", "barrier", "shuffle"}, default "auto"
@@ -142,7 +143,7 @@ class ALS(Estimator, ALSParams, MoreParams, DefaultParamsReadable, MLWritable):
         acceleration: bool = False,
         numWorkers: int | None = None,
         threadsPerWorker: int | None = None,
-        checkpointDir: str | None = None,
+        checkpointDir: str | os.PathLike[str] | None = None,
         plane: str = "auto",
         wire: str = "float32",
         splitHead: bool = True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -32,6 +33,11 @@ _MEANT = {
 
 def _param(name: str, doc: str, convert: Callable[[Any], Any]) -> Any:
     return Param(Params._dummy(), name, doc, typeConverter=convert)
+
+
+def _to_path(value: Any) -> str:
+    """A str, of a pathlib.Path too."""
+    return TypeConverters.toString(os.fspath(value) if isinstance(value, os.PathLike) else value)
 
 
 class SchemeParams(Params):
@@ -81,7 +87,7 @@ class MoreParams(SchemeParams):
     checkpointDir = _param(
         "checkpointDir",
         "folder for checkpoints; unset: that of SparkContext.setCheckpointDir",
-        TypeConverters.toString,
+        _to_path,
     )
     plane = _param(
         "plane",
