@@ -144,6 +144,7 @@ def refuse_unknown(params: Params, names: Iterable[str]) -> None:
             meant = _MEANT.get(name.lower().strip("_").replace("_", ""))
             known = [param.name for param in params.params]
             hint = f"; did you mean {meant!r}?" if meant else nearest(name, known)
+            hint = hint or f"; there are {', '.join(known)}"
             raise TypeError(f"ALS has no Param {name!r}{hint}")
 
 
@@ -153,6 +154,11 @@ def check(params: Params) -> None:
     def value(name: str) -> Any:
         return value_of(params, name)
 
+    if value("userCol") == value("itemCol"):
+        raise ValueError(
+            f"userCol and itemCol are both {value('userCol')!r}: users and items are two columns; "
+            "set userCol and itemCol"
+        )
     for name, least in {"rank": 1, "maxIter": 0, "numUserBlocks": 1, "numItemBlocks": 1}.items():
         checks.integer(name, value(name), least)
     for name in ("cgSteps", "blockSize"):
