@@ -48,6 +48,11 @@ def test_long_lists_are_made_a_few_at_a_time_and_by_more_tasks(spark, monkeypatc
     best = np.argsort(-(queries @ items.T), axis=1)[:, :40]
     found = [[pair["item"] for pair in row["recommendations"]] for row in made]
     assert found == best.tolist()
+    skip = pa.array([list(range(50)), None], pa.list_(pa.int64()))
+    running = lists._Running(table(range(2), queries[:2]).append_column("skip", skip), 3, 4, 4096)
+    running.add(table(range(50), items))
+    [batch] = running.lists(("user", "item"))
+    assert list(map(len, batch.column("recommendations").to_pylist())) == [0, 3]
     short, long = (lists._tasks(spark, 100_000, 12 * n) for n in (10, 100_000))
     assert short <= 2 and 400 < long < 500
 
