@@ -193,7 +193,10 @@ def _fits(
     )  # fmt: skip
     held = users, items
     for number, problem in enumerate(problems):
-        check = partial(check_memory, place.memory, problem, n_blocks, place.rank, place.world)
+        check = partial(
+            check_memory, place.memory, problem, n_blocks, place.rank, place.world,
+            place.num_threads,
+        )  # fmt: skip
         rank = Rank(mesh, held, problem, place.num_threads, check)
         rank.report.since(began, "blocks")
         done = max((made for model, made in complete if model == number), default=0)

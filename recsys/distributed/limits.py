@@ -6,6 +6,8 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from recsys import kernels
 from recsys.distributed.blocks import ENTRY_BYTES, Entries, Held, build
 from recsys.distributed.head import Head
@@ -14,6 +16,9 @@ from recsys.distributed.problem import ITEM, USER, Problem
 logger = logging.getLogger("recsys")
 
 _ENTRY_MEMORY = 2 * ENTRY_BYTES + 24  # of an entry while blocks are built: as it came, and sorted
+_GRAMIAN_PARTS, _GRAMIAN_ROWS = 16, 1 << 10  # at most, and at least: kernels.gramian
+_SQUARES = 8
+_SETTING = "spark.executor.memoryOverhead, where Python's memory comes from"
 _ISAS = ("baseline", "avx2", "avx512")  # each can do what those before it do
 
 
@@ -45,8 +50,9 @@ def build_within(
 def memory_of(
     held: Sequence[Held], problem: Problem, head: Head | None = None, user_blocks: int = 0
 ) -> int:
-    """Bytes that a rank needs while it iterates: 12 an entry and side, the factors of its own rows,
-    what it receives of the other side, and again as much as the largest block needs of that.
+    """Bytes that a rank needs while it iterates, beside those of `squares_of`: 12 an entry and
+    side, the factors of its own rows, what it receives of the other side, and again as much as the
+    largest block needs of that.
     Momentum takes the users twice, where rows are solved from where they are the items, too; biases
     two columns more, and twice the longer side's rows, as they are sent. With a head its entries
     are held once more, in double, and equations of all its items for each block of users here, of
@@ -69,26 +75,50 @@ def memory_of(
     return total + 12 * entries + width * (4 * rows + wire * sum(needed) + 4 * max(needed))
 
 
+def squares_of(blocks: int, rows: int, problem: Problem, num_threads: int) -> int:
+    """Bytes of what has factors x factors numbers, in double: the Gramian of each of `blocks`, the
+    parts of one of so many `rows`, sums, spectrum and what travels of them, scratch of threads."""
+    parts = min(_GRAMIAN_PARTS, -(-rows // _GRAMIAN_ROWS))
+    width = problem.factors + problem.bias
+    return 8 * width**2 * (blocks + parts + _SQUARES + 2 * kernels.resolve_num_threads(num_threads))
+
+
 def check_memory(
     memory: int | None,
     problem: Problem,
     n_blocks: tuple[int, int],
     rank: int,
     world: int,
+    num_threads: int,
     held: Sequence[Held],
     head: Head | None,
 ) -> None:
     """MemoryError if a rank could not iterate within so many bytes."""
+    rows = max(int(np.diff(side.cuts).max(initial=0)) for side in held)
+    gathered = 0 if rank else max(n_blocks)  # by rank 0, which sums them
+    own = 2 * max(len(side.cuts) - 1 for side in held)  # each, and all of them in one array
+    least = squares_of(max(2, gathered), rows, problem, num_threads)
     needed = memory_of(held, problem, head, n_blocks[USER])
+    needed += squares_of(max(own, gathered), rows, problem, num_threads)
     logger.info("rank %d needs %.3g GB to iterate", rank, needed / 1e9)
-    _check_fits(memory, needed, f"{n_blocks[USER]} x {n_blocks[ITEM]} blocks", world)
+    if memory is not None and least > memory:
+        f = problem.factors
+        fewer = squares_of(2, rows, problem, num_threads) <= memory
+        also = f", have fewer blocks ({n_blocks[USER]} x {n_blocks[ITEM]})" if fewer else ""
+        raise MemoryError(
+            f"matrices of {f} x {f} numbers take {least / 1e9:.3g} GB of each worker, whatever "
+            f"their number, and there are {memory / 1e9:.3g} GB: lower rank (factors), which is "
+            f"{f}{also}, or raise {_SETTING}"
+        )
+    _check_fits(memory, needed, f"{n_blocks[USER]} x {n_blocks[ITEM]} blocks", world, least)
 
 
-def _check_fits(memory: int | None, needed: int, what: str, world: int) -> None:
+def _check_fits(memory: int | None, needed: int, what: str, world: int, least: int = 0) -> None:
+    """`least`: what a worker needs of that whatever their number."""
     if memory is not None and needed > memory:
-        most = -(-world * needed // memory)
+        most = -(-world * (needed - least) // max(memory - least, 1))
         raise MemoryError(
             f"{what} on {world} workers take {needed / 1e9:.3g} GB each, and there are "
             f"{memory / 1e9:.3g} GB: use at least {most} workers (and as many blocks), or "
-            "raise spark.executor.memoryOverhead, where Python's memory comes from"
+            f"raise {_SETTING}"
         )

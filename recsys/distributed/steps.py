@@ -148,7 +148,7 @@ def sign(job: Job, rows: Sequence[int], rank: int, inbox: Inbox) -> Iterator[Pie
         of_entries = entries.indptr, entries.indices, entries.data
         yield from _state(rank, dict(zip(_HEAD, of_entries, strict=True)))
     memory = None if job.memory is None else job.memory()
-    check_memory(memory, problem, job.n_blocks, rank, job.world, held, head)
+    check_memory(memory, problem, job.n_blocks, rank, job.world, job.num_threads, held, head)
     for side, each in enumerate(held):
         arrays = _side_arrays(side, each, lambdas[side])
         yield from _state(rank, {name: arrays[name] for name in _route(side)})

@@ -486,9 +486,9 @@ class Model(metaclass=ABCMeta):
         """The training matrix, if it belongs to what the model knows now."""
         if self._training_matrix is None:
             raise NotFittedError(
-                "no training matrix is remembered, as of a model saved with history=False: "
-                f"{self._missed_without_history}, and there is nothing to add events to (call "
-                "fit(user_items) first)"
+                "no training matrix is remembered, as of a model made from factors (assigned, or "
+                f"from Spark) or saved with history=False: {self._missed_without_history}, and "
+                "there is nothing to add events to (call fit(user_items) first)"
             )
         trained, now = self._training_matrix.shape, self._known_shape()
         if trained != now:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -11,14 +12,14 @@ from typing import Any
 from pyspark import keyword_only
 from pyspark.ml.base import Estimator, _FitMultipleIterator
 from pyspark.ml.param import Param
-from pyspark.ml.util import DefaultParamsReadable, MLWritable, MLWriter
+from pyspark.ml.util import DefaultParamsReadable, MLReader, MLWritable, MLWriter
 from pyspark.sql import DataFrame
 
 from recsys.distributed import ITEM, USER, Problem
 from recsys.models.confidence import signed_confidence
 from recsys.spark import stage
-from recsys.spark.files import ParamsWriter
-from recsys.spark.ids import Prepared, prepare
+from recsys.spark.files import EstimatorReader, ParamsWriter
+from recsys.spark.ids import Prepared, check_frame, prepare
 from recsys.spark.model import ALSModel, Summary
 from recsys.spark.params import ALSParams, MoreParams, check, refuse_unknown, setter, value_of
 from recsys.spark.tasks import Settings
@@ -94,7 +95,7 @@ class ALS(Estimator, ALSParams, MoreParams, DefaultParamsReadable, MLWritable):
     numWorkers, threadsPerWorker : int, optional
         Tasks that fit together, and threads of each, for which Spark sets aside as many cores
         where it can (standalone, YARN, Kubernetes).
-    checkpointDir : str, optional
+    checkpointDir : str or path, optional
         For the barrier plane; unset, and for the shuffle plane: that of
         `SparkContext.setCheckpointDir`.
     plane : {"auto", "barrier", "shuffle"}, default "auto"
@@ -142,7 +143,7 @@ class ALS(Estimator, ALSParams, MoreParams, DefaultParamsReadable, MLWritable):
         acceleration: bool = False,
         numWorkers: int | None = None,
         threadsPerWorker: int | None = None,
-        checkpointDir: str | None = None,
+        checkpointDir: str | os.PathLike[str] | None = None,
         plane: str = "auto",
         wire: str = "float32",
         splitHead: bool = True,
@@ -200,6 +201,11 @@ class ALS(Estimator, ALSParams, MoreParams, DefaultParamsReadable, MLWritable):
     def write(self) -> MLWriter:
         """Saves the Params."""
         return ParamsWriter(self)
+
+    @classmethod
+    def read(cls) -> MLReader:
+        """Reads what was saved of an estimator, by this class or one derived from it."""
+        return EstimatorReader(cls)
 
     def fit(self, dataset: DataFrame, params: Any = None, **unknown: Any) -> Any:
         """A model, or one for each of several maps of Params.
@@ -273,11 +279,7 @@ class _Together:
 
 def _fit_together(estimators: Sequence[ALS], dataset: DataFrame) -> list[ALSModel]:
     """Models of estimators that differ in nothing of `_OF_THE_STAGE`."""
-    if not hasattr(dataset, "sparkSession"):
-        raise TypeError(
-            f"fit takes a DataFrame of Spark; got {type(dataset).__module__}."
-            f"{type(dataset).__name__}: call spark.createDataFrame first"
-        )
+    check_frame(dataset, "fit")
     for each in estimators:
         check(each)
     first, spark = estimators[0], dataset.sparkSession

@@ -53,6 +53,26 @@ class ModelWriter(ParamsWriter):
             getattr(self.instance, name).write.mode(self._mode).parquet(f"{path}/{name}")
 
 
+class EstimatorReader(DefaultParamsReader):
+    """Reads what `ParamsWriter` wrote of an estimator."""
+
+    def load(self, path: str) -> Params:
+        metadata = self.loadMetadata(path, SparkSession.active())
+        saved = metadata["class"]
+        if "rank" in metadata:
+            raise ValueError(
+                f"what is saved in {path} is a model, {saved}: read it by ALSModel.load"
+            )
+        if saved.startswith("org.apache.spark."):
+            theirs = saved.replace("org.apache.spark", "pyspark")
+            raise ValueError(
+                f"what is saved in {path} is a {saved}, and estimators are read by the class that "
+                f"saved them: theirs = {theirs}.load(...), and where that is an ALS "
+                "ALS(**{param.name: value for param, value in theirs.extractParamMap().items()})"
+            )
+        return super().load(path)
+
+
 class ModelReader(MLReader):
     """Reads what `ModelWriter` wrote; `make` is called with rank and both sides."""
 
@@ -64,7 +84,11 @@ class ModelReader(MLReader):
         spark = SparkSession.active()
         metadata = DefaultParamsReader.loadMetadata(path, spark)
         if "rank" not in metadata:
-            raise ValueError(f"what is saved in {path} is no ALSModel but a {metadata['class']}")
+            saved = metadata["class"]
+            raise ValueError(
+                f"what is saved in {path} is no ALSModel but a {saved}: read it by "
+                f"{saved.rpartition('.')[2]}.load"
+            )
         sides = (spark.read.parquet(f"{path}/{name}") for name in ("userFactors", "itemFactors"))
         model = self.make(int(metadata["rank"]), *sides)
         model._resetUid(metadata["uid"])

@@ -32,6 +32,16 @@ class Prepared(NamedTuple):
     rows: int
 
 
+def check_frame(dataset: Any, what: str) -> None:
+    """TypeError for what is not a DataFrame of Spark, of either kind of session."""
+    if not hasattr(dataset, "sparkSession"):
+        kind = type(dataset)
+        raise TypeError(
+            f"{what} takes a DataFrame of Spark; got {kind.__module__}.{kind.__name__}: call "
+            "spark.createDataFrame first"
+        )
+
+
 def column(dataset: DataFrame, name: str, what: str) -> T.DataType:
     """The type of a column; ValueError if there is none of that name."""
     try:

@@ -2,18 +2,18 @@
 
 Lists are never made by joining every user with every item: users are divided between tasks, the
 items come to each as a run of tiles, and a running list of the best is kept. No task holds more
-than its users and one tile, and the driver holds none of it.
+than its users, their lists and one tile, and the driver holds none of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
@@ -23,7 +23,11 @@ from recsys.spark.tasks import matrix
 
 _TILE = 1 << 15  # items that are looked at together
 _PIECE_BYTES = 160_000  # that travel as one: ten thousand of them come in one Arrow batch
-_TASK_BYTES = 1 << 28  # of the queries of a task
+_TASK_BYTES = 1 << 28  # of the queries of a task and their lists
+_KEPT_BYTES = 12  # of one in a list, from tile to tile
+_MERGED_BYTES = 80  # of one in a list, while a tile is looked at
+_BLOCK_BYTES = 1 << 28  # of the lists that are made together
+_SENT_TOGETHER = 256  # copies of a piece in a batch, 40 MB
 _TASK_QUERIES = 1 << 11  # fewer are not worth a task of their own
 _PACKED = "task int, is_item int, data binary"
 
@@ -57,11 +61,12 @@ def best(
     queries, listed : DataFrame
         id, features; of queries, if there is such a column, skip: array of ids not to be listed.
     n : int
+        A list is shorter where fewer are listed.
     f : int
         Of features.
     names : (str, str)
     block_size : int
-        Queries whose lists are made together.
+        Queries whose lists are made together, if these are not long.
     """
     kinds = [side.schema["id"].dataType for side in (queries, listed)]
     schema = T.StructType(
@@ -77,7 +82,9 @@ def best(
             ),
         ]
     )
-    tasks = _tasks(queries, f)
+    count, there = _counts(queries, listed)
+    n = min(n, max(there, 1))
+    tasks = _tasks(queries.sparkSession, count, 4 * f + _KEPT_BYTES * n)
     rows = max(1, _PIECE_BYTES // (4 * f + 16))
     packed = queries.mapInArrow(_packer(tasks, 0, rows), _PACKED).unionAll(
         listed.mapInArrow(_packer(tasks, 1, rows), _PACKED)
@@ -86,15 +93,21 @@ def best(
     return by_task.select("is_item", "data").mapInArrow(_lister(n, f, names, block_size), schema)
 
 
-def _tasks(queries: DataFrame, f: int) -> int:
+def _counts(queries: DataFrame, listed: DataFrame) -> tuple[int, int]:
+    """How many there are of both, by one job."""
+    sides = queries.select(F.lit(1).alias("asks")), listed.select(F.lit(0).alias("asks"))
+    asks = F.col("asks")
+    row = sides[0].unionAll(sides[1]).agg(F.count_if(asks == 1), F.count_if(asks == 0)).first()
+    return int(row[0]), int(row[1])
+
+
+def _tasks(spark: SparkSession, count: int, query_bytes: int) -> int:
     """As many as run at a time, more for more queries than these can hold, fewer for few."""
-    spark = queries.sparkSession
     at_a_time, _ = slots(spark)
     if comes_and_goes(spark):  # what is there now says nothing
         at_a_time = max(at_a_time, int(spark.conf.get("spark.sql.shuffle.partitions")))
-    count = queries.count()
     worthwhile = min(at_a_time, -(-count // _TASK_QUERIES))
-    return max(1, worthwhile, -(-count * 4 * f // _TASK_BYTES))
+    return max(1, worthwhile, -(-count * query_bytes // _TASK_BYTES))
 
 
 def _packer(tasks: int, is_item: int, rows: int) -> Any:
@@ -107,16 +120,21 @@ def _packer(tasks: int, is_item: int, rows: int) -> Any:
         for batch in batches:
             for begin in range(0, batch.num_rows, rows):
                 data = _to_bytes(batch.slice(begin, rows))
-                to = list(range(tasks)) if is_item else [number % tasks]
+                to = range(tasks) if is_item else [number % tasks]
                 number += 1
-                columns = [
-                    pa.array(to, pa.int32()),
-                    pa.array([is_item] * len(to), pa.int32()),
-                    pa.array([data] * len(to), pa.binary()),
-                ]
-                yield pa.RecordBatch.from_arrays(columns, ["task", "is_item", "data"])
+                for first in range(0, len(to), _SENT_TOGETHER):
+                    yield _addressed(data, is_item, to[first : first + _SENT_TOGETHER])
 
     return pack
+
+
+def _addressed(data: bytes, is_item: int, to: Sequence[int]) -> pa.RecordBatch:
+    columns = [
+        pa.array(to, pa.int32()),
+        pa.array([is_item] * len(to), pa.int32()),
+        pa.array([data] * len(to), pa.binary()),
+    ]
+    return pa.RecordBatch.from_arrays(columns, ["task", "is_item", "data"])
 
 
 def _to_bytes(batch: pa.RecordBatch) -> bytes:
@@ -161,7 +179,8 @@ class _Running:
     """The best of the tiles so far, of a task's queries."""
 
     def __init__(self, queries: pa.Table, n: int, f: int, block_size: int) -> None:
-        self.ids, self.n, self.f, self.block_size = queries.column("id"), n, f, block_size
+        self.ids, self.n, self.f = queries.column("id"), n, f
+        self.block_size = min(block_size, max(1, _BLOCK_BYTES // (_MERGED_BYTES * n)))
         self.queries = _features(queries, f)
         self.skip = (
             _one(queries.column("skip").combine_chunks()) if queries.num_columns > 2 else None
@@ -175,12 +194,13 @@ class _Running:
         items = _features(tile, self.f)
         order = kernels.norm_order(items, kernels.norms(items))
         skip = self._skipped(_one(tile.column("id").combine_chunks()))
+        n = min(self.n, len(items))
         for begin in range(0, len(self.queries), self.block_size):
             at = slice(begin, begin + self.block_size)
             queries = self.queries[at]
             skip_rows = None if skip is None else np.arange(begin, begin + len(queries))
             rows, scores = kernels.topk(
-                queries, items, self.n, order=order, skip=skip, skip_rows=skip_rows, num_threads=1
+                queries, items, n, order=order, skip=skip, skip_rows=skip_rows, num_threads=1
             )
             places = np.where(rows < 0, -1, rows + self.count)
             both = np.concatenate([self.scores[at], scores], axis=1)

@@ -18,7 +18,7 @@ from recsys.interactions import Ids
 from recsys.models import internal
 from recsys.spark import lists
 from recsys.spark.files import ModelReader, ModelWriter
-from recsys.spark.ids import check_type
+from recsys.spark.ids import check_frame, check_type
 from recsys.spark.params import ALSModelParams, SchemeParams, cold_start, setter, value_of
 
 
@@ -116,9 +116,13 @@ class ALSModel(Model, ALSModelParams, SchemeParams, MLReadable, MLWritable):
         """Numbers in `features`."""
         return self.rank + (2 if self.getOrDefault(self.bias) else 0)
 
+    def __repr__(self) -> str:
+        return f"ALSModel: uid={self.uid}, rank={self.rank}"
+
     # ---- scores --------------------------------------------------------------------------------
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
+        check_frame(dataset, "transform")
         drop = cold_start(self.getColdStartStrategy()) == "drop"
         name, scored = self.getPredictionCol(), dataset
         if name in dataset.columns:
@@ -160,8 +164,8 @@ class ALSModel(Model, ALSModelParams, SchemeParams, MLReadable, MLWritable):
         Raises
         ------
         TypeError, ValueError
-            `numItems` is not an integer of at least 1; a column is missing or of another type than
-            the model's ids.
+            `numItems` is not an integer of at least 1; `exclude` is no DataFrame; a column is
+            missing or of another type than the model's ids.
         """
         return self._lists(self.userFactors, USER, numItems, "numItems", exclude)
 
@@ -174,6 +178,7 @@ class ALSModel(Model, ALSModelParams, SchemeParams, MLReadable, MLWritable):
     ) -> DataFrame:
         """As `recommendForAllUsers`, of the users in a column `userCol`, each once; those that the
         model does not know are left out."""
+        check_frame(dataset, "recommendForUserSubset")
         some = self._some(dataset, self.getUserCol(), "userCol", self.userFactors)
         return self._lists(some, USER, numItems, "numItems", exclude)
 
@@ -181,6 +186,7 @@ class ALSModel(Model, ALSModelParams, SchemeParams, MLReadable, MLWritable):
         self, dataset: DataFrame, numUsers: int, exclude: DataFrame | None = None
     ) -> DataFrame:
         """As `recommendForAllItems`, of the items in a column `itemCol`."""
+        check_frame(dataset, "recommendForItemSubset")
         some = self._some(dataset, self.getItemCol(), "itemCol", self.itemFactors)
         return self._lists(some, ITEM, numUsers, "numUsers", exclude)
 
@@ -198,6 +204,7 @@ class ALSModel(Model, ALSModelParams, SchemeParams, MLReadable, MLWritable):
         if of == ITEM:
             names, listed = names[::-1], self.userFactors
         if exclude is not None:
+            check_frame(exclude, "exclude=")
             queries = self._without(queries, listed, exclude, names)
         return lists.best(queries, listed, n, self._width, names, self.getBlockSize())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -32,6 +33,11 @@ _MEANT = {
 
 def _param(name: str, doc: str, convert: Callable[[Any], Any]) -> Any:
     return Param(Params._dummy(), name, doc, typeConverter=convert)
+
+
+def _to_path(value: Any) -> str:
+    """A str, of a pathlib.Path too."""
+    return TypeConverters.toString(os.fspath(value) if isinstance(value, os.PathLike) else value)
 
 
 class SchemeParams(Params):
@@ -81,7 +87,7 @@ class MoreParams(SchemeParams):
     checkpointDir = _param(
         "checkpointDir",
         "folder for checkpoints; unset: that of SparkContext.setCheckpointDir",
-        TypeConverters.toString,
+        _to_path,
     )
     plane = _param(
         "plane",
@@ -138,6 +144,7 @@ def refuse_unknown(params: Params, names: Iterable[str]) -> None:
             meant = _MEANT.get(name.lower().strip("_").replace("_", ""))
             known = [param.name for param in params.params]
             hint = f"; did you mean {meant!r}?" if meant else nearest(name, known)
+            hint = hint or f"; there are {', '.join(known)}"
             raise TypeError(f"ALS has no Param {name!r}{hint}")
 
 
@@ -147,6 +154,11 @@ def check(params: Params) -> None:
     def value(name: str) -> Any:
         return value_of(params, name)
 
+    if value("userCol") == value("itemCol"):
+        raise ValueError(
+            f"userCol and itemCol are both {value('userCol')!r}: users and items are two columns; "
+            "set userCol and itemCol"
+        )
     for name, least in {"rank": 1, "maxIter": 0, "numUserBlocks": 1, "numItemBlocks": 1}.items():
         checks.integer(name, value(name), least)
     for name in ("cgSteps", "blockSize"):

@@ -26,7 +26,7 @@ from pyspark.sql import DataFrame, SparkSession
 from recsys.distributed import Problem, steps, supersteps
 from recsys.memory import available_memory
 from recsys.spark.shuffle import ShuffleEngine
-from recsys.spark.store import ArrowStore, check_address
+from recsys.spark.store import ArrowStore, brief, check_address
 from recsys.spark.tasks import Layout, Settings
 
 logger = logging.getLogger("recsys")
@@ -108,7 +108,7 @@ def _no_folder_left(checkpoints: str | None) -> Iterator[None]:
             try:
                 ArrowStore(checkpoints).clear()
             except (OSError, ValueError) as error:  # a driver may not see it
-                logger.info("the checkpoints in %s stay there: %s", checkpoints, error)
+                logger.info("the checkpoints in %s stay there: %s", checkpoints, brief(error))
         raise
 
 

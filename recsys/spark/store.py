@@ -9,7 +9,9 @@ from pyarrow import fs
 from recsys.distributed import CheckpointError
 
 _PART = ".part"
-_SCHEMES = ("file", "hdfs", "viewfs", "s3", "gs", "gcs", "abfs", "abfss")  # not all that there are
+_HADOOP = ("hdfs", "viewfs")
+_SCHEMES = ("file", *_HADOOP, "s3", "s3a", "gs", "gcs", "abfs", "abfss")  # not all that there are
+_LONGEST_REASON = 200  # characters: pyarrow names every file it looked for
 _REMEDY = (
     "Give checkpointDir a folder that all executors can write to, or set checkpointInterval=-1"
 )
@@ -26,9 +28,12 @@ def check_address(address: str) -> None:
     try:
         fs.FileSystem.from_uri(full)
     except ValueError as error:
+        scheme, _, rest = address.partition(":")
+        mounted = f"/dbfs/{rest.lstrip('/')}"
+        hint = f"; did you mean {mounted!r}?" if scheme == "dbfs" else ""
         raise ValueError(
             f"checkpoints cannot be written to {address!r}, which is neither an absolute path nor "
-            f"a URI that pyarrow knows ({', '.join(each + '://' for each in _SCHEMES)}). "
+            f"a URI that pyarrow knows ({', '.join(each + '://' for each in _SCHEMES)}){hint}. "
             f"{_REMEDY}"
         ) from error
 
@@ -43,11 +48,11 @@ class ArrowStore:
     """
 
     def __init__(self, address: str) -> None:
-        self.address = _for_pyarrow(address)
+        self.address = address
 
     @cached_property
     def _found(self) -> tuple[fs.FileSystem, str]:
-        return fs.FileSystem.from_uri(self.address)
+        return fs.FileSystem.from_uri(_for_pyarrow(self.address))
 
     @property
     def system(self) -> fs.FileSystem:
@@ -65,8 +70,17 @@ class ArrowStore:
             if isinstance(error, CheckpointError):
                 raise
             raise CheckpointError(
-                f"checkpoints cannot be written to {self.address}: {error}. {_REMEDY}"
+                f"checkpoints cannot be written to {self.address}: {self._why(error)}. {_REMEDY}"
             ) from error
+
+    def _why(self, error: Exception) -> str:
+        reason = brief(error)
+        if self.address.partition(":")[0] not in _HADOOP or "_found" in vars(self):
+            return reason
+        return (
+            f"{reason.rstrip('.')}. Executors need Hadoop's native libhdfs for it, and JAVA_HOME, "
+            "CLASSPATH and HADOOP_HOME or ARROW_LIBHDFS_DIR set"
+        )
 
     def names(self) -> list[str]:
         selector = fs.FileSelector(self.folder, allow_not_found=True)
@@ -81,7 +95,8 @@ class ArrowStore:
             self.system.move(path + _PART, path)
         except OSError as error:
             raise CheckpointError(
-                f"the checkpoint {name} cannot be written to {self.folder}: {error}. {_REMEDY}"
+                f"the checkpoint {name} cannot be written to {self.address}: {self._why(error)}. "
+                f"{_REMEDY}"
             ) from error
 
     def read(self, name: str) -> bytes:
@@ -96,6 +111,12 @@ class ArrowStore:
     def clear(self) -> None:
         if self.system.get_file_info(self.folder).type == fs.FileType.Directory:
             self.system.delete_dir(self.folder)
+
+
+def brief(error: Exception) -> str:
+    """The beginning of its first line."""
+    line = str(error).strip().partition("\n")[0]
+    return line if len(line) <= _LONGEST_REASON else f"{line[:_LONGEST_REASON]}..."
 
 
 def _for_pyarrow(address: str) -> str:

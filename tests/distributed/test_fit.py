@@ -1,6 +1,7 @@
 """Ranks that are threads find what one process finds, and the same bits however many they are."""
 
 import threading
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from distributed_problem import LOG, alone, entries, problem
 
 from recsys.distributed import CheckpointError, Place, blocks, fit, fit_each, local
-from recsys.distributed.limits import memory_of
+from recsys.distributed.limits import memory_of, squares_of
 from recsys.distributed.local import fit_in_steps, fit_in_threads, in_threads
 from recsys.distributed.mesh import NotDeterministicError, PeerError, PeerGaveUpError
 from recsys.distributed.problem import from_half, start, to_half
@@ -321,6 +322,27 @@ def test_too_little_memory_is_said_before_the_blocks_are_built():
     errors = each_error(2, problem(), memory=100_000)
     found = [str(error) for error in errors if isinstance(error, MemoryError)]
     assert found and "use at least" in found[0] and "memoryOverhead" in found[0]
+
+
+def test_factors_that_no_number_of_workers_has_room_for():
+    """Said before there are any, and what is counted suffices."""
+    told = problem(factors=100_000)
+    errors = each_error(2, told, memory=10**11)
+    said = [str(error) for error in errors if isinstance(error, MemoryError)]
+    assert said and "100000 x 100000 numbers take" in said[0] and "lower rank" in said[0]
+    assert "workers (and" not in said[0]
+    memory = squares_of(3, 300, problem(factors=10_000), 1) - 1  # of three blocks a side
+    [error] = each_error(1, problem(factors=10_000), memory=memory)
+    assert "fewer blocks (3 x 3)" in str(error)
+    counted = squares_of(2 * 4, 75, problem(factors=500), 1)
+    tracemalloc.start()
+    try:
+        fit_in_threads(*entries(), (4, 4), 1, problem(factors=500, iterations=1))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    of_rows = 4 * 500 * 4 * (300 + 120)
+    assert peak - of_rows < counted < 3 * peak
 
 
 def test_memory_counts_everything_that_lasts():

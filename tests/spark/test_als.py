@@ -5,6 +5,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from recsys import NotFittedError
+
 pytest.importorskip("pyspark", reason="pyspark is not installed: [test-spark]")
 
 
@@ -55,6 +57,7 @@ def test_params_are_those_of_pyspark_with_their_defaults(spark, als):
     "params, said",
     [
         ({"bias": True, "wire": "bfloat16"}, "too coarse for biases"),
+        ({"itemCol": "user"}, "userCol and itemCol are both 'user'"),
         ({"rank": 0}, "rank must be at least 1"),
         ({"maxIter": -1}, "maxIter must be at least 0"),
         ({"regParam": -1.0}, "regParam must be"),
@@ -78,6 +81,8 @@ def test_names_that_no_param_has_are_refused(als):
         als(regparam=1.0)
     with pytest.raises(TypeError, match="no Param 'ranks'; did you mean 'rank'"):
         als().setParams(rank=3, ranks=4)
+    with pytest.raises(TypeError, match=r"no Param 'bogus'; there are .*maxIter, .*wire"):
+        als(bogus=1)
     for name, meant in {
         "iterations": "maxIter", "n_iterations": "maxIter", "max_iter": "maxIter",
         "factors": "rank", "n_factors": "rank", "regularization": "regParam", "reg": "regParam",
@@ -273,79 +278,6 @@ def test_scores_and_cold_start(spark, model, model_factors):
         model.copy().setPredictionCol("item").transform(pairs)
 
 
-def test_lists_are_the_best_of_all_scores(model, model_factors):
-    (users, x), (items, y) = model_factors
-    scores = x @ y.T
-    got = {row.user: row.recommendations for row in model.recommendForAllUsers(5).collect()}
-    assert sorted(got) == users
-    for user, own in zip(users, scores, strict=True):
-        best = np.sort(own)[:-6:-1]
-        assert [pair.rating for pair in got[user]] == pytest.approx(best.tolist(), rel=1e-5)
-        assert [own[items.index(pair.item)] for pair in got[user]] == pytest.approx(best, rel=1e-5)
-    of_items = model.recommendForAllItems(1000).collect()
-    assert len(of_items) == len(items) and len(of_items[0].recommendations) == len(users)
-    with pytest.raises(ValueError, match="numItems must be at least 1"):
-        model.recommendForAllUsers(0)
-
-
-def test_lists_of_some(spark, model):
-    some = spark.sql("select * from values 3, 3, 5, 12345 t(user)")
-    rows = model.recommendForUserSubset(some, 2).collect()
-    assert sorted(row.user for row in rows) == [3, 5]
-    one = model.recommendForItemSubset(spark.sql("select 1 item"), 2)
-    assert [row.item for row in one.collect()] == [1]
-
-
-@pytest.mark.parametrize(
-    "expressions, said",
-    [
-        (
-            ("'u' || user user", "item"),
-            "'user' is of type string, .* of type int: cast it, .*'int'",
-        ),
-        (("user", "date_from_unix_date(item) item"), "'item' is of type date, .* of type int"),
-    ],
-)
-def test_ids_of_another_type_are_one_error(events, model, expressions, said):
-    frame = events.selectExpr(*expressions)
-    by_user = "user" in said
-    some = model.recommendForUserSubset if by_user else model.recommendForItemSubset
-    what = "userCol=" if by_user else "itemCol="
-    with pytest.raises(ValueError, match=what + said):
-        model.transform(frame)
-    with pytest.raises(ValueError, match=what + said):
-        some(frame, 3)
-    with pytest.raises(ValueError, match="exclude=" + said):
-        model.recommendForAllUsers(3, exclude=frame)
-    with pytest.raises(ValueError, match="exclude=" + said):
-        model.recommendForAllItems(3, exclude=frame)
-    from recsys.spark import ALSModel
-
-    named = events.selectExpr("'u' || user id", "array(0f) features")
-    strings = ALSModel(1, named, named)
-    with pytest.raises(ValueError, match=r"'user' is of type int, .* of type string: .*'string'"):
-        strings.transform(events)
-
-
-def test_what_is_known_is_not_listed(events, entries, biased, biased_factors):
-    (users, x), (items, y) = biased_factors
-    scores = x @ y.T
-    for row in entries:
-        scores[users.index(row.user), items.index(row.item)] = -np.inf
-    some = events.where(f"user <= {users[8]}")
-    known = events.selectExpr("cast(user as bigint) user", "cast(item as double) item")
-    lists = biased.recommendForUserSubset(some, 5, exclude=known).collect()
-    assert sorted(row.user for row in lists) == users[:9]
-    for row in lists:
-        best = np.sort(scores[users.index(row.user)])[:-6:-1]
-        assert [pair.rating for pair in row.recommendations] == pytest.approx(best, rel=1e-5)
-    [nobody] = biased.recommendForItemSubset(events.limit(1), 300, exclude=events).collect()
-    known_to = sum(row.item == nobody.item for row in entries)
-    assert len(nobody.recommendations) == len(users) - known_to
-    with pytest.raises(ValueError, match="exclude='item': there is no such column"):
-        biased.recommendForAllUsers(5, exclude=events.drop("item"))
-
-
 def test_models_and_estimators_are_saved(biased, als, factors, biased_factors, tmp_path):
     from pyspark.ml import PipelineModel
 
@@ -375,13 +307,36 @@ def test_models_and_estimators_are_saved(biased, als, factors, biased_factors, t
     als(rank=5, solver="cg").save(str(tmp_path / "als"))
     again = ALS.load(str(tmp_path / "als"))
     assert again.getRank() == 5 and again.getOrDefault("solver") == "cg"
-    with pytest.raises(ValueError, match=r"is no ALSModel but a recsys\.spark\.als\.ALS"):
+    with pytest.raises(
+        ValueError, match=r"is no ALSModel but a recsys\.spark\.als\.ALS: .*ALS\.load"
+    ):
         ALSModel.load(str(tmp_path / "als"))
+    with pytest.raises(ValueError, match=r"is a model, recsys\..*read it by ALSModel\.load"):
+        ALS.load(folder)
+
+
+def test_estimators_that_mllib_saved(tmp_path):
+    """By the two lines that the error tells."""
+    from pyspark.ml.recommendation import ALS as Theirs
+
+    from recsys.spark import ALS
+
+    folder = str(tmp_path / "als")
+    Theirs(rank=7, alpha=3.0, userCol="who").save(folder)
+    with pytest.raises(ValueError, match=r"pyspark\.ml\.recommendation\.ALS\.load") as caught:
+        ALS.load(folder)
+    assert "ALS(**{param.name: value for param, value in theirs.extrac" in str(caught.value)
+    theirs = Theirs.load(folder)
+    ours = ALS(**{param.name: value for param, value in theirs.extractParamMap().items()})
+    assert (ours.getRank(), ours.getAlpha(), ours.getUserCol()) == (7, 3.0, "who")
 
 
 def test_a_model_in_this_process(model, model_factors):
     (users, x), (items, y) = model_factors
+    assert repr(model) == f"ALSModel: uid={model.uid}, rank=8"
     here = model.to_recsys()
+    with pytest.raises(NotFittedError, match=r"from Spark\) .*filter_seen=False"):
+        here.recommend(users[4])
     ids, scores = here.recommend(users[4], N=3, filter_seen=False)
     own = x[4] @ y.T
     assert scores == pytest.approx(np.sort(own)[:-4:-1], rel=1e-5)

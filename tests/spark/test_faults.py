@@ -163,6 +163,34 @@ def test_a_checkpoint_folder_that_cannot_be_written(tmp_path):
     assert [each.name for each in tmp_path.iterdir() if each.is_file()] == ["a file"]
 
 
+def test_what_hdfs_takes_is_said_in_a_few_words(monkeypatch):
+    from recsys.distributed import CheckpointError
+    from recsys.spark import store
+
+    def fails(address):
+        raise OSError("Unable to load libjvm\ndlopen" + "x" * 15_000)
+
+    monkeypatch.setattr(store, "fs", SimpleNamespace(FileSystem=SimpleNamespace(from_uri=fails)))
+    for folder in ("hdfs://host/x", "s3a://bucket/x"):
+        with pytest.raises(CheckpointError) as caught:
+            store.ArrowStore(folder).check("rank-0")
+        said = str(caught.value)
+        assert said.startswith(f"checkpoints cannot be written to {folder}: Unable to load libjvm.")
+        assert ("libhdfs" in said and "CLASSPATH" in said) == folder.startswith("hdfs")
+        assert len(said) < 500 and "checkpointInterval=-1" in said
+    assert store.brief(OSError("x" * 500)) == "x" * 200 + "..."
+
+
+def test_checkpoint_folders_as_they_are_at_hand(als, tmp_path):
+    from recsys.spark.store import check_address
+
+    assert als(checkpointDir=tmp_path).getOrDefault("checkpointDir") == str(tmp_path)
+    with pytest.raises(TypeError, match="checkpointDir"):
+        als(checkpointDir=3)
+    with pytest.raises(ValueError, match=r"'dbfs:/x', which .*s3a://.*did you mean '/dbfs/x'\?"):
+        check_address("dbfs:/x")
+
+
 @pytest.mark.parametrize("folder", ["foo://x", "s3x://bucket/x", "checkpoints"])
 def test_a_checkpoint_folder_of_no_kind_is_an_error_of_the_driver(events, als, folder):
     said = f"{folder}', which is neither an absolute path nor .*s3://.*checkpointInterval=-1"
