@@ -16,8 +16,7 @@ from recsys.distributed.problem import ITEM, USER, Problem
 logger = logging.getLogger("recsys")
 
 _ENTRY_MEMORY = 2 * ENTRY_BYTES + 24  # of an entry while blocks are built: as it came, and sorted
-_GRAMIAN_PARTS, _GRAMIAN_ROWS = 16, 1 << 10  # at most, and at least: kernels.gramian
-_SQUARES = 8
+_SQUARES = 8  # sums, spectrum, what travels of them
 _SETTING = "spark.executor.memoryOverhead, where Python's memory comes from"
 _ISAS = ("baseline", "avx2", "avx512")  # each can do what those before it do
 
@@ -78,9 +77,9 @@ def memory_of(
 def squares_of(blocks: int, rows: int, problem: Problem, num_threads: int) -> int:
     """Bytes of what has factors x factors numbers, in double: the Gramian of each of `blocks`, the
     parts of one of so many `rows`, sums, spectrum and what travels of them, scratch of threads."""
-    parts = min(_GRAMIAN_PARTS, -(-rows // _GRAMIAN_ROWS))
-    width = problem.factors + problem.bias
-    return 8 * width**2 * (blocks + parts + _SQUARES + 2 * kernels.resolve_num_threads(num_threads))
+    squares = blocks + kernels.gramian_groups(rows) + _SQUARES
+    squares += 2 * kernels.resolve_num_threads(num_threads)
+    return 8 * (problem.factors + problem.bias) ** 2 * squares
 
 
 def check_memory(

@@ -1,5 +1,6 @@
 """The only door to native code: parallel loops over C kernels, threads, instruction sets."""
 
+from ._als import gramian_groups
 from ._keys import event_columns, find_keys, key_table, number_keys, texts
 from .als import Sweep, fold_in, half_sweep, normal_matrix
 from .bpr import EpochSums, PairwiseFoldIn, PairwiseSGD, Rates, epoch_key
@@ -79,6 +80,7 @@ __all__ = [
     "find_keys",
     "fold_in",
     "gramian",
+    "gramian_groups",
     "half_sweep",
     "invert",
     "is_exact",

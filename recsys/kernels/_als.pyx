@@ -249,6 +249,12 @@ cdef int64_t gram_group_rows(int64_t rows) noexcept:
     return max(chunks, 1) * native.RECSYS_GRAM_CHUNK
 
 
+def gramian_groups(int64_t rows):
+    """How many groups a Gramian of so many rows is summed over, a matrix of doubles each."""
+    cdef int64_t each = gram_group_rows(rows)
+    return (rows + each - 1) // each
+
+
 def gramian(const real[:, ::1] x, *, str isa, int num_threads):
     """x'x in float64, the same bits for any number of threads; see reference.als.gramian."""
     cdef const native.recsys_table *table = get_table(isa, real is double)
