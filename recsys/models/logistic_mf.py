@@ -112,7 +112,7 @@ class LogisticMF(FactorModel):
     item_biases : ndarray, shape (n_items,)
         b_u and b_i, read-only.
     regularization_ : float
-        lambda, as given or as `fit` chose it.
+        lambda, as given, or as `fit` or `partial_fit` chose it.
     history : list of Iteration
         Seconds, and loss as estimated from what the next step looks at, of each iteration.
 
