@@ -6,6 +6,7 @@ decides: by the trials that came before, so that a search can be taken up again.
 
 from __future__ import annotations
 
+from bisect import bisect_right, insort
 from collections.abc import Iterable, Mapping
 from threading import Event
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,6 +15,7 @@ import numpy as np
 
 from recsys.models import ImplicitALS
 from recsys.models.validation import held_out_lists
+from recsys.models.weights import Parameters
 
 from .results import Trial
 from .spaces import Axis
@@ -32,7 +34,7 @@ ITERATIONS = 3  # of a model on the sample
 LEAST = 300_000  # entries; fewer are soon learned whole
 LISTED = 2500  # users of the sample whose lists are looked at, at most
 FIRST = 4  # trials are trained on all users in any case
-KEPT = 4  # of so many trials one is trained on all users
+KEPT = 4  # of so many trials on the sample one is trained on all users
 
 
 class Sample(NamedTuple):
@@ -74,9 +76,8 @@ class Sample(NamedTuple):
 
 
 def _noise(train: sparse.csr_array) -> float:
-    """What the lambda that `ImplicitALS` takes from the data goes by."""
-    users, items = np.count_nonzero(np.diff(train.indptr)), len(np.unique(train.indices))
-    return 1 / np.sqrt(users) + 1 / np.sqrt(items)
+    """The lambda that `ImplicitALS` would take from these counts."""
+    return Parameters(None, 1.0, None).by_data(train).regularization
 
 
 def _is_scaled(task: Task, axes: Mapping[str, Axis]) -> bool:
@@ -90,11 +91,25 @@ def _is_scaled(task: Task, axes: Mapping[str, Axis]) -> bool:
     return usual.regularization_exponent == 1.0
 
 
+def is_sampled(number: int) -> bool:
+    """Whether a trial is made on the sample first: the one of the defaults, by which others are
+    judged, and those after the ones that are trained on all users in any case."""
+    return number == 0 or number >= FIRST
+
+
 def is_promising(trial: Trial, before: Iterable[Trial]) -> bool:
-    """Whether what was measured on the sample is to be trained on all users: the first few, and
-    what is among the best fourth so far; `before` are those of other parameters."""
+    """Whether what was measured on the sample is to be trained on all users: the best so far, and
+    what is among the best fourth while no more than a fourth were; `before` are those of other
+    parameters."""
     if trial.on_sample is None:
         return False
-    values = [other.on_sample for other in before if other.on_sample is not None]
-    better = sum(value > trial.on_sample for value in values)
-    return trial.number < FIRST or better < max(1, (trial.number + 1) // KEPT)
+    values: list[float] = []  # from the lowest
+    promising = 0
+    for each in (*before, trial):
+        if each.on_sample is None:
+            continue
+        better = len(values) - bisect_right(values, each.on_sample)
+        insort(values, each.on_sample)
+        last = not better or max(better, promising) < len(values) // KEPT
+        promising += last
+    return last

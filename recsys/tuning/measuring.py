@@ -16,7 +16,7 @@ from recsys.models import NumericalWarning
 from recsys.models.factor_model import FactorModel
 
 from .drawing import Asked
-from .halving import Sample, is_promising
+from .halving import Sample, is_promising, is_sampled
 from .parallel import in_order
 from .results import Trial
 from .spaces import Axis, value_identity
@@ -77,21 +77,30 @@ class Measuring:
         if self.sample is None:
             yield from self._side_by_side(self._whole, asked, self.is_small, is_late)
             return
-        sampled = list(self._side_by_side(self._sampled, asked, self.is_small_sample, is_late))
-        promising = [
-            each
-            for at, (each, trial) in enumerate(zip(asked, sampled, strict=False))
-            if is_promising(trial, [*earlier, *sampled[:at]])
-        ]
-        whole = self._side_by_side(self._whole, promising, self.is_small, lambda: False)
-        with closing(whole):
-            for trial in sampled:
-                if trial.number not in {each.number for each in promising}:
-                    yield trial
-                    continue
-                more = next(whole)
-                seconds = trial.seconds + more.seconds
-                yield more._replace(on_sample=trial.on_sample, seconds=seconds)
+        first = [each for each in asked if is_sampled(each.number)]
+        made = list(self._side_by_side(self._sampled, first, self.is_small_sample, is_late))
+        sampled = {trial.number: trial for trial in made}
+        promising = {
+            trial.number
+            for at, trial in enumerate(made)
+            if is_promising(trial, [*earlier, *made[:at]])
+        }
+        unsampled = {each.number for each in asked} - {each.number for each in first}
+        wanted = [each for each in asked if each.number in promising | unsampled]
+        late = is_late if unsampled else lambda: False  # what was begun on the sample is ended
+        with closing(self._side_by_side(self._whole, wanted, self.is_small, late)) as whole:
+            for each in asked:
+                on_sample = sampled.get(each.number)
+                if each.number in promising | unsampled:
+                    trial = next(whole, None)
+                    if trial is not None and on_sample is not None:
+                        seconds = on_sample.seconds + trial.seconds
+                        trial = trial._replace(on_sample=on_sample.on_sample, seconds=seconds)
+                else:
+                    trial = on_sample
+                if trial is None:  # it was late
+                    return
+                yield trial
 
     def _side_by_side(
         self,

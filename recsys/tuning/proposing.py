@@ -41,15 +41,18 @@ def proposed(
     if not len(values):
         return at_random(axes, random)
     surrogate = Surrogate(points, values)
-    tried = _points(axes, [trial.params for trial in trials])
+    tried = _points(axes, _places(axes, [trial.params for trial in trials]))
     order = np.argsort(-surrogate.expected(tried).round(9), kind="stable")
     best = [trials[at].params for at in order[:BEST]]
     if pending:
-        expected = _points(axes, pending)
+        expected = _points(axes, _places(axes, pending))
         surrogate, tried = surrogate.with_points(expected), np.concatenate([tried, expected])
-    candidates = [at_random(axes, random) for _ in range(ANYWHERE)]
-    candidates += [_near(axes, best[at % len(best)], random) for at in range(NEAR)]
-    return candidates[surrogate.best_gain(_points(axes, candidates), tried)]
+    anywhere = random.random((ANYWHERE, len(axes)))
+    places = np.concatenate([anywhere, _near(axes, _places(axes, best), random)])
+    for at, axis in enumerate(axes.values()):
+        places[:, at] = axis.drawn(places[:, at])
+    place = places[surrogate.best_gain(_points(axes, places), tried)]
+    return {name: axis.at(place[at]) for at, (name, axis) in enumerate(axes.items())}
 
 
 def _known(
@@ -66,38 +69,36 @@ def _known(
     if not values:
         return np.empty((0, 0)), np.empty(0)
     lost = [trial for trial in trials if trial.value is None and trial.on_sample is None]
-    points = _points(axes, [trial.params for trial in (*whole, *sampled, *lost)])
+    points = _points(axes, _places(axes, [trial.params for trial in (*whole, *sampled, *lost)]))
     points[len(whole) : len(whole) + len(sampled), -1] = APART
     return points, np.array([*values, *[min(values)] * len(lost)])
 
 
-def _near(axes: Mapping[str, Axis], params: Params, random: np.random.Generator) -> Params:
-    step = STEPS[random.integers(len(STEPS))]
-    moved = random.random(len(axes)) < MOVED
-    moved[random.integers(len(axes))] = True
-    near = {}
-    for (name, axis), moves in zip(axes.items(), moved, strict=True):
-        if axis.choices is not None:
-            stays = not moves and axis.holds(params[name])
-            near[name] = params[name] if stays else axis.at(random.random())
-        else:
-            far = step * random.standard_normal()
-            near[name] = axis.at(axis.place(params[name]) + moves * far)
-    return near
+def _near(axes: Mapping[str, Axis], best: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Places in the neighbourhood of the best: a number moves by a step, a choice is another."""
+    near = best[np.arange(NEAR) % len(best)]
+    moved = random.random(near.shape) < MOVED
+    moved[np.arange(NEAR), random.integers(len(axes), size=NEAR)] = True
+    steps = np.take(STEPS, random.integers(len(STEPS), size=(NEAR, 1)))
+    moves = np.where(moved, steps * random.standard_normal(near.shape), 0.0)
+    anywhere = random.random(near.shape)
+    chosen = np.array([axis.choices is not None for axis in axes.values()])
+    return np.where(chosen, np.where(moved, anywhere, near), near + moves)
 
 
-def _points(axes: Mapping[str, Axis], every: Sequence[Params]) -> np.ndarray:
+def _places(axes: Mapping[str, Axis], every: Sequence[Params]) -> np.ndarray:
+    """Where on each axis they are, a row for each."""
+    rows = [[axis.place(params[name]) for name, axis in axes.items()] for params in every]
+    return np.array(rows, float).reshape(len(every), len(axes))
+
+
+def _points(axes: Mapping[str, Axis], places: np.ndarray) -> np.ndarray:
     """A row for each: the places of its numbers, whether a choice is each but the first, and 0 for
     all users."""
     columns = []
-    for name, axis in axes.items():
+    for place, axis in zip(places.T, axes.values(), strict=True):
         if axis.choices is None:
-            columns.append([axis.place(params[name]) for params in every])
+            columns.append(place)
         else:
-            for choice in axis.choices[1:]:
-                columns.append([_is(params[name], choice) for params in every])
-    return np.array([*columns, [0.0] * len(every)], float).T
-
-
-def _is(value: Any, choice: Any) -> bool:
-    return value is choice or bool(value == choice)
+            columns += [axis.chosen(place) == choice for choice in range(1, len(axis.choices))]
+    return np.column_stack([*columns, np.zeros(len(places))])

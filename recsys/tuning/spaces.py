@@ -120,7 +120,11 @@ class Axis(NamedTuple):
 
     def place(self, value: Any) -> float:
         """Where a number is: 0 at the lowest, 1 at the highest; one outside, which a default may
-        be, at most an axis further."""
+        be, at most an axis further. A choice is in the middle of its part; another value is where
+        the first choice is."""
+        if self.choices is not None:
+            at = self.choices.index(value) if self.holds(value) else 0
+            return (at + 0.5) / len(self.choices)
         low, high, scaled = self._scale()
         if self.distribution.log and value <= 0:
             return -1.0
@@ -131,13 +135,24 @@ class Axis(NamedTuple):
         much of 0 to 1."""
         place = min(max(place, 0.0), 1.0)
         if self.choices is not None:
-            return self.choices[min(int(place * len(self.choices)), len(self.choices) - 1)]
+            return self.choices[int(self.chosen(place))]
         low, high, _ = self._scale()
         of, value = self.distribution, low + place * (high - low)
         value = math.exp(value) if of.log else value
         if of.step is not None:
             value = of.low + round((value - of.low) / of.step) * of.step
         return type(of.low)(min(max(value, of.low), of.high))
+
+    def chosen(self, place: Any) -> np.ndarray:
+        """The number of the choice at each place."""
+        return np.minimum(np.int64(place * len(self.choices)), len(self.choices) - 1)
+
+    def drawn(self, places: np.ndarray) -> np.ndarray:
+        """The places of the numbers that are drawn at `places`."""
+        places = places.clip(0.0, 1.0)
+        if self.choices is not None or self.distribution.step is None:
+            return places
+        return np.array([self.place(self.at(place)) for place in places])
 
     def nearest(self, value: Any) -> Any:
         """A number within the ends; any choice as it is."""

@@ -11,7 +11,7 @@ from recsys import BPR, ImplicitALS, ItemNeighbors
 from recsys.evaluation import random_split
 from recsys.models.training import NumericalWarning
 from recsys.tuning import halving, measuring, tune
-from recsys.tuning.halving import Sample, is_promising
+from recsys.tuning.halving import Sample, is_promising, is_sampled
 from recsys.tuning.measuring import Measuring
 from recsys.tuning.parallel import in_order
 from recsys.tuning.results import Trial
@@ -157,13 +157,15 @@ def trial(number, on_sample):
 
 
 def test_which_trials_are_trained_on_all_users():
-    values = [0.2, 0.3, None, 0.1, 0.25, 0.29, 0.28, 0.295, 0.1, 0.4, 0.35, 0.299, 0.36]
+    assert [number for number in range(8) if not is_sampled(number)] == [1, 2, 3]
+    values = [0.2, None, 0.1, 0.3, 0.25, 0.29, 0.28, 0.295, 0.1, 0.4, 0.35, 0.299, 0.36, 0.37, 0.1]
+    values += [0.38, 0.39, 0.41]
     trials = [trial(number, value) for number, value in enumerate(values)]
     chosen = [each.number for each in trials if is_promising(each, trials[: each.number])]
-    # The first four, but what diverged; the best of up to seven; the best two of eight to eleven,
-    # then three
-    assert chosen == [0, 1, 3, 7, 9, 10, 12]
-    assert is_promising(trial(4, 0.1), [trial(0, None)])
+    # The best so far; of the others, as many had been chosen by then, the first one that made four
+    # of sixteen
+    assert chosen == [0, 3, 9, 16, 17]
+    assert is_promising(trial(4, 0.1), [trial(0, None), trial(1, None)])
 
 
 def test_the_others_are_left_at_it(monkeypatch):
@@ -171,10 +173,12 @@ def test_the_others_are_left_at_it(monkeypatch):
     result = search(trials=14)
     assert {each.state for each in result.trials} == {"complete", "sampled"}
     for each in result.trials:
-        expected = is_promising(each, result.trials[: each.number])
+        promising = is_promising(each, result.trials[: each.number])
+        expected = promising or not is_sampled(each.number)
         assert (each.state == "complete") == expected == bool(each.validations)
         assert (each.value is None) == (each.state == "sampled")
-        assert 0 < each.on_sample < 1
+        assert (each.on_sample is not None) == is_sampled(each.number)
+    assert all(0 < each.on_sample < 1 for each in result.trials if is_sampled(each.number))
     ranked = [(each.state, each.value or each.on_sample) for each in result.ranked]
     assert ranked[1:] == sorted(ranked[1:], key=lambda pair: (pair[0], -pair[1]))
     head, *rows = (line.split() for line in result.table().splitlines())
@@ -183,7 +187,7 @@ def test_the_others_are_left_at_it(monkeypatch):
     told = result.study.trials  # but the first, which is outside the space
     for known, each in zip(told, result.trials[1:], strict=True):
         assert known.state.name == ("COMPLETE" if each.state == "complete" else "PRUNED")
-        reported = each.validations if each.state == "complete" else {0: each.on_sample}
+        reported = each.validations or {0: each.on_sample}
         assert known.intermediate_values == reported
     assert search(trials=4, prune=False).trials[0].on_sample is None
 
@@ -199,8 +203,9 @@ def test_a_trial_that_diverges_on_the_sample(monkeypatch, caplog):
 
     monkeypatch.setattr(Sample, "measure", diverging)
     result = search(trials=5)
-    assert [each.state for each in result.trials] == ["diverged"] * 4 + ["complete"]
-    assert caplog.text.count("a warning, where it is an error") == 4
+    states = ["diverged", "complete", "complete", "complete", "diverged"]
+    assert [each.state for each in result.trials] == states
+    assert caplog.text.count("a warning, where it is an error") == 2
     assert result.trials[0].on_sample is None
 
 
@@ -219,7 +224,7 @@ def test_what_is_learned_on_the_sample():
     users, items = (np.count_nonzero(sample.train.sum(axis)) for axis in (1, 0))
     every = [np.count_nonzero(user_items.sum(axis)) for axis in (1, 0)]
     noise = (users**-0.5 + items**-0.5) / (every[0] ** -0.5 + every[1] ** -0.5)
-    assert sample.noise == pytest.approx(noise) and noise > 1.3
+    assert sample.noise == pytest.approx(noise, rel=0.1) and noise > 1.3
     given = {"regularization": 0.02, "regularization_exponent": 1.0}
     for params, expected in (
         ({"alpha": 1.5}, {"alpha": 1.5}),
