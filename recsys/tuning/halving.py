@@ -6,7 +6,6 @@ decides: by the trials that came before, so that a search can be taken up again.
 
 from __future__ import annotations
 
-from bisect import bisect_right, insort
 from collections.abc import Iterable, Mapping
 from threading import Event
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -34,7 +33,7 @@ ITERATIONS = 3  # of a model on the sample
 LEAST = 300_000  # entries; fewer are soon learned whole
 LISTED = 2500  # users of the sample whose lists are looked at, at most
 FIRST = 4  # trials are trained on all users in any case
-KEPT = 4  # of so many trials on the sample one is trained on all users
+KEPT = 6  # of so many trials on the sample one is trained on all users
 
 
 class Sample(NamedTuple):
@@ -99,17 +98,9 @@ def is_sampled(number: int) -> bool:
 
 def is_promising(trial: Trial, before: Iterable[Trial]) -> bool:
     """Whether what was measured on the sample is to be trained on all users: the best so far, and
-    what is among the best fourth while no more than a fourth were; `before` are those of other
-    parameters."""
+    what is among the best sixth; `before` are those of other parameters."""
     if trial.on_sample is None:
         return False
-    values: list[float] = []  # from the lowest
-    promising = 0
-    for each in (*before, trial):
-        if each.on_sample is None:
-            continue
-        better = len(values) - bisect_right(values, each.on_sample)
-        insort(values, each.on_sample)
-        last = not better or max(better, promising) < len(values) // KEPT
-        promising += last
-    return last
+    values = [other.on_sample for other in before if other.on_sample is not None]
+    better = sum(value > trial.on_sample for value in values)
+    return better < max(1, (len(values) + 1) // KEPT)

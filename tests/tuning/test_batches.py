@@ -158,13 +158,12 @@ def trial(number, on_sample):
 
 def test_which_trials_are_trained_on_all_users():
     assert [number for number in range(8) if not is_sampled(number)] == [1, 2, 3]
-    values = [0.2, None, 0.1, 0.3, 0.25, 0.29, 0.28, 0.295, 0.1, 0.4, 0.35, 0.299, 0.36, 0.37, 0.1]
+    values = [0.2, None, 0.1, 0.3, 0.25, 0.29, 0.28, 0.295, 0.1, 0.4, 0.35, 0.299, 0.36, 0.37, 0.3]
     values += [0.38, 0.39, 0.41]
     trials = [trial(number, value) for number, value in enumerate(values)]
     chosen = [each.number for each in trials if is_promising(each, trials[: each.number])]
-    # The best so far; of the others, as many had been chosen by then, the first one that made four
-    # of sixteen
-    assert chosen == [0, 3, 9, 16, 17]
+    # The best of up to eleven that did not diverge, then the best two
+    assert chosen == [0, 3, 9, 12, 13, 15, 16, 17]
     assert is_promising(trial(4, 0.1), [trial(0, None), trial(1, None)])
 
 
