@@ -36,7 +36,7 @@ from harness import (
     write_picture,
 )
 
-from recsys import ImplicitALS, plots
+from recsys import plots
 from recsys.datasets import Dataset
 from recsys.kernels import _als
 
@@ -155,8 +155,8 @@ Result = tuple[list[Row], dict[str, Trace]]
 
 
 def cg_64(bench: Bench) -> Result:
-    """The long one: 15 iterations of implicit, irspack and both of our solvers."""
-    default = ImplicitALS().solver
+    """The long one: 15 iterations of implicit, irspack and both of our solvers. (Whole fits, with
+    what else they have: `iterations.py losses`.)"""
     traces = bench.race(
         1.0,
         64,
@@ -167,30 +167,11 @@ def cg_64(bench: Bench) -> Result:
     rows = [
         ratio("CG(3), f = 64, alpha 1: implicit / ours", traces, "implicit", "cg"),
         ratio("CG(3), f = 64, alpha 1: irspack / ours", traces, "irspack", "cg"),
-        seconds_to_loss(traces, default),
     ]
     cg, exact = traces["recsys cg"].losses[-1], traces["recsys cholesky"].losses[-1]
     name = f"objective of CG(3) after {ITERATIONS} iterations above Cholesky's, f = 64, alpha 1"
     rows.append(Row(name, 100 * (cg / exact - 1), "%"))
     return rows, traces
-
-
-def seconds_to_loss(traces: dict[str, Trace], solver: str) -> Row:
-    name = f"seconds to implicit's CG(3) objective after {ITERATIONS} iterations: implicit / ours"
-    row = Row(name, None, "x")
-    theirs, ours = traces.get("implicit cg"), traces[f"recsys {solver}"]
-    if theirs is None:
-        row.note = "implicit is not installed"
-        return row
-    needed, reached = theirs.elapsed[-1], ours.seconds_to(theirs.losses[-1])
-    if reached is None:
-        row.value, row.valid = 0.0, False
-        row.note = f"{solver} did not reach it in {ITERATIONS} iterations"
-        return row
-    made = ours.elapsed.index(reached) + 1
-    row.value = needed / reached
-    row.note = f"{needed:.1f} s against {reached:.1f} s ({made} iterations of {solver})"
-    return row
 
 
 def cg(f: int, alpha: float) -> Callable[[Bench], Result]:

@@ -110,9 +110,9 @@ static void solve_batch(const recsys_als *p, row_group *g, row_scratch *s) {
 }
 
 static void solve_long(const recsys_als *p, row_group *g, row_scratch *s) {
-    const int64_t block = LONG_BLOCK / (p->factors * REAL_BYTES);
-    if (g->count) primal_solve(p, g->rows, g->count, block > 1 ? block : 1, s);
-    set_loss(p, g->rows, g->count);
+    const int64_t block = max_i64(LONG_BLOCK / (p->factors * REAL_BYTES), 1);
+    if (g->count) primal_solve(p, g->rows, g->count, block, s);
+    if (g->count && p->row_loss) set_losses(p, g->rows, g->count, block, s);
     g->count = 0;
 }
 

@@ -132,15 +132,22 @@ static int add_entries(const recsys_als *p, int64_t begin, int64_t end, real sig
     return others;
 }
 
+/* The end of what row l of the group has left before column `limit`. */
+static int64_t block_end(const recsys_als *p, int64_t row, int64_t limit, int64_t l,
+                         const primal_scratch *s) {
+    const int64_t last = p->indptr[row + 1];
+    int64_t end = s->next[l];
+    while (end < last && p->indices[end] < limit) end++;
+    return end;
+}
+
 /* Add what row l of the group has left before column `limit`; returns whether more is left. */
 static int add_block(const recsys_als *p, int64_t row, int64_t limit, int64_t l,
                      const primal_scratch *s) {
-    const int64_t begin = s->next[l], last = p->indptr[row + 1];
-    int64_t end = begin;
-    while (end < last && p->indices[end] < limit) end++;
+    const int64_t begin = s->next[l], end = block_end(p, row, limit, l, s);
     if (end > begin && add_entries(p, begin, end, 1, l, s)) add_entries(p, begin, end, -1, l, s);
     s->next[l] = end;
-    return end < last;
+    return end < p->indptr[row + 1];
 }
 
 /* Element (i, j), i <= j, of the matrix of the group's first row. */
@@ -198,6 +205,23 @@ static void primal_finish(const recsys_als *p, int64_t row, int64_t l, const pri
     finish_row(p, row, s->scale + l * fp, s->x);
 }
 
+/* `work` of every row of the group, a block of so many columns at a time. */
+typedef int block_work(const recsys_als *p, int64_t row, int64_t limit, int64_t l,
+                       const primal_scratch *s);
+
+INLINE void go_through(const recsys_als *p, const int32_t *rows, int64_t count, int64_t block,
+                       block_work *work, const primal_scratch *s) {
+    for (int64_t l = 0; l < count; l++) s->next[l] = p->indptr[rows[l]];
+    int left = 1;
+    for (int64_t limit = block; left; limit += block) {
+        left = 0;
+        for (int64_t l = 0; l < count; l++) {
+            if (l + 1 < count) prefetch_entries(p, s->next[l + 1], p->indptr[rows[l + 1] + 1]);
+            left |= work(p, rows[l], limit, l, s);
+        }
+    }
+}
+
 /* Solve a group of rows, the fixed side cut into blocks of so many columns. */
 static void primal_solve(const recsys_als *p, const int32_t *rows, int64_t count, int64_t block,
                          row_scratch *own) {
@@ -212,17 +236,27 @@ static void primal_solve(const recsys_als *p, const int32_t *rows, int64_t count
         for (int64_t v = 0; v * W < fp; v++) {
             store(s.b + l * fp + v * W, load(own->scale + v * W) * load_common(p, rows[l], v));
         }
-        s.next[l] = p->indptr[rows[l]];
     }
-    int left = 1;
-    for (int64_t limit = block; left; limit += block) {
-        left = 0;
-        for (int64_t l = 0; l < count; l++) {
-            if (l + 1 < count) prefetch_entries(p, s.next[l + 1], p->indptr[rows[l + 1] + 1]);
-            left |= add_block(p, rows[l], limit, l, &s);
-        }
-    }
+    go_through(p, rows, count, block, add_block, &s);
     for (int64_t l = 0; l < count; l++) primal_finish(p, rows[l], l, &s);
+}
+
+/* The part of row l's loss that is left before column `limit`, likewise. */
+static int add_block_loss(const recsys_als *p, int64_t row, int64_t limit, int64_t l,
+                          const primal_scratch *s) {
+    const int64_t begin = s->next[l], end = block_end(p, row, limit, l, s);
+    p->row_loss[row] = add_loss(p, row, begin, end, p->row_loss[row]);
+    s->next[l] = end;
+    return end < p->indptr[row + 1];
+}
+
+/* `set_loss` of a group of rows, of which each has much that the others have. */
+static void set_losses(const recsys_als *p, const int32_t *rows, int64_t count, int64_t block,
+                       const row_scratch *own) {
+    primal_scratch s;
+    primal_layout(own->rest, p->factors, count, &s);
+    for (int64_t l = 0; l < count; l++) p->row_loss[rows[l]] = 0;
+    go_through(p, rows, count, block, add_block_loss, &s);
 }
 
 #endif

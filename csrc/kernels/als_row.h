@@ -157,13 +157,12 @@ static void finish_row(const recsys_als *p, int64_t row, const real *scale, cons
 }
 
 /* sum over stored entries of c (p - s)^2 - w0 s^2, s = t + b + x . y, x . y in real, sums in
- * double; the row's bias b is one of the factors while rows are solved */
-static double stored_loss(const recsys_als *p, int64_t row) {
-    const int64_t f = p->factors, begin = p->indptr[row], end = p->indptr[row + 1];
-    const int64_t width = readable(p);
+ * double; the row's bias b is one of the factors while rows are solved. Here of the entries
+ * [begin, end) of a row, added to the `loss` of those before. */
+static double add_loss(const recsys_als *p, int64_t row, int64_t begin, int64_t end, double loss) {
+    const int64_t f = p->factors, width = readable(p);
     const real *x = solved_row(p, row), *biases = p->biases;
     const double bias = biases ? (double)biases[row] : 0;
-    double loss = 0;
     for (int64_t k = begin; k < end; k += GROUP) {
         vec products[GROUP];
         UNROLL for (int g = 0; g < GROUP; g++) products[g] = splat(0);
@@ -184,6 +183,10 @@ static double stored_loss(const recsys_als *p, int64_t row) {
         }
     }
     return loss;
+}
+
+static double stored_loss(const recsys_als *p, int64_t row) {
+    return add_loss(p, row, p->indptr[row], p->indptr[row + 1], 0);
 }
 
 /* Right after the rows are solved, while what they gathered is in cache. */
