@@ -67,11 +67,12 @@ def tune(
     Where models of factors are small (entries x factors up to 30 million), four trials at a time
     are drawn, from the values of those before the four, and made side by side in as many threads
     as there are, at most four. Where there are 300,000 entries, each setting of `ImplicitALS` first
-    makes three iterations on a fourth of the users, and learns all of them only if it is one of the
-    first four trials, or among the best sixth so far; the others are left at that ("sampled"). As
-    fewer users are noisier, lambda is larger there, by as much as the lambda that `ImplicitALS`
-    takes from the data. That takes a `regularization_exponent` of 1, as in the default space, or a
-    `regularization` left to the data: another lambda means something else on a part of the users.
+    makes three iterations on a fourth of the users, and learns all of them only if it is the first
+    or among the best sixth so far; the others are left at that ("sampled"). The second to fourth
+    trial learn all at once. As fewer users are noisier, lambda is larger on a part, by as much as
+    the lambda that `ImplicitALS` takes from the data. That takes a `regularization_exponent` of 1,
+    as in the default space, or a `regularization` left to the data: another lambda means something
+    else on a part of the users.
     All this goes by the data alone: trials and values are the same with any number of threads.
 
     Parameters
