@@ -69,7 +69,7 @@ def tune(
     as there are, at most four. Where there are 300,000 entries, each setting of `ImplicitALS` first
     makes three iterations on a fourth of the users, and learns all of them only if it is the first
     or among the best sixth so far; the others are left at that ("sampled"). The second to fourth
-    trial learn all at once. As fewer users are noisier, lambda is larger on a part, by as much as
+    trials learn all at once. As fewer users are noisier, lambda is larger on a part, by as much as
     the lambda that `ImplicitALS` takes from the data. That takes a `regularization_exponent` of 1,
     as in the default space, or a `regularization` left to the data: another lambda means something
     else on a part of the users.
