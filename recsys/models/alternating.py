@@ -274,8 +274,10 @@ class AlternatingTrainer:
         elif largest < _VANISHED:
             logger.warning(
                 "the factors have all but vanished (the largest is %.1g): regularization=%g is too "
-                "large for these counts, and lists mean nothing. Lower it; 2 to 6 times the mean "
-                "confidence of the entries is a good start",
+                "large for these counts, and lists mean nothing. Lower it; %s",
                 largest,
                 self.weights.regularization,
+                "None takes one from the data"
+                if self.weights.exponent
+                else "2 to 6 times the mean confidence of the entries is a good start",
             )

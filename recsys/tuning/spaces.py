@@ -172,8 +172,13 @@ class Axis(NamedTuple):
         """Whether this value can be drawn."""
         if self.choices is not None:
             return value in self.choices
-        number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-        return number and self.distribution.low <= value <= self.distribution.high
+        of = self.distribution
+        if not isinstance(value, numbers.Real) or isinstance(value, bool):
+            return False
+        if not of.low <= value <= of.high:
+            return False
+        steps = 0.0 if of.step is None else (value - of.low) / of.step
+        return abs(steps - round(steps)) < 1e-8
 
 
 def axes_of(

@@ -167,3 +167,16 @@ def test_the_start_of_a_search_chooses_weights_once(caplog):
         start = start_of(model, "default", axes_of(ImplicitALS, "default", {}), train)
     assert caplog.text.count("takes regularization=") == 1
     assert start["regularization"] > 0 and start["alpha"] == model.alpha
+
+
+def test_a_default_between_two_steps_is_not_in_the_space():
+    space = {
+        "iterations": IntDistribution(5, 20, step=5),
+        "alpha": FloatDistribution(1, 2.8, step=0.3),
+    }
+    axes = axes_of(ImplicitALS, space, {})
+    assert start_of(ImplicitALS(), space, axes, csr.canonical(counts())) == {"alpha": 1.0}
+    held = [1, 1.3, 2.8]
+    assert all(axes["alpha"].holds(value) for value in held)
+    assert not any(axes["alpha"].holds(value) for value in (1.1, 0.7, 3.1, np.nan, np.inf))
+    assert axes["iterations"].holds(20) and not axes["iterations"].holds(7)
