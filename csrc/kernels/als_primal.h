@@ -132,22 +132,11 @@ static int add_entries(const recsys_als *p, int64_t begin, int64_t end, real sig
     return others;
 }
 
-/* The end of what row l of the group has left before column `limit`. */
-static int64_t block_end(const recsys_als *p, int64_t row, int64_t limit, int64_t l,
-                         const primal_scratch *s) {
-    const int64_t last = p->indptr[row + 1];
-    int64_t end = s->next[l];
-    while (end < last && p->indices[end] < limit) end++;
-    return end;
-}
-
-/* Add what row l of the group has left before column `limit`; returns whether more is left. */
-static int add_block(const recsys_als *p, int64_t row, int64_t limit, int64_t l,
-                     const primal_scratch *s) {
-    const int64_t begin = s->next[l], end = block_end(p, row, limit, l, s);
+/* Add the entries [begin, end) to row l of the group. */
+static void add_block(const recsys_als *p, int64_t row, int64_t begin, int64_t end, int64_t l,
+                      const primal_scratch *s) {
+    (void)row;
     if (end > begin && add_entries(p, begin, end, 1, l, s)) add_entries(p, begin, end, -1, l, s);
-    s->next[l] = end;
-    return end < p->indptr[row + 1];
 }
 
 /* Element (i, j), i <= j, of the matrix of the group's first row. */
@@ -205,10 +194,11 @@ static void primal_finish(const recsys_als *p, int64_t row, int64_t l, const pri
     finish_row(p, row, s->scale + l * fp, s->x);
 }
 
-/* `work` of every row of the group, a block of so many columns at a time. */
-typedef int block_work(const recsys_als *p, int64_t row, int64_t limit, int64_t l,
-                       const primal_scratch *s);
+/* What is done with the entries [begin, end) of a row, number l of its group. */
+typedef void block_work(const recsys_als *p, int64_t row, int64_t begin, int64_t end, int64_t l,
+                        const primal_scratch *s);
 
+/* `work` on every row of the group, a block of so many columns at a time. */
 INLINE void go_through(const recsys_als *p, const int32_t *rows, int64_t count, int64_t block,
                        block_work *work, const primal_scratch *s) {
     for (int64_t l = 0; l < count; l++) s->next[l] = p->indptr[rows[l]];
@@ -217,7 +207,12 @@ INLINE void go_through(const recsys_als *p, const int32_t *rows, int64_t count, 
         left = 0;
         for (int64_t l = 0; l < count; l++) {
             if (l + 1 < count) prefetch_entries(p, s->next[l + 1], p->indptr[rows[l + 1] + 1]);
-            left |= work(p, rows[l], limit, l, s);
+            const int64_t begin = s->next[l], last = p->indptr[rows[l] + 1];
+            int64_t end = begin;
+            while (end < last && p->indices[end] < limit) end++;
+            work(p, rows[l], begin, end, l, s);
+            s->next[l] = end;
+            left |= end < last;
         }
     }
 }
@@ -241,13 +236,11 @@ static void primal_solve(const recsys_als *p, const int32_t *rows, int64_t count
     for (int64_t l = 0; l < count; l++) primal_finish(p, rows[l], l, &s);
 }
 
-/* The part of row l's loss that is left before column `limit`, likewise. */
-static int add_block_loss(const recsys_als *p, int64_t row, int64_t limit, int64_t l,
-                          const primal_scratch *s) {
-    const int64_t begin = s->next[l], end = block_end(p, row, limit, l, s);
+/* Add the part of the entries [begin, end) to the row's loss. */
+static void add_block_loss(const recsys_als *p, int64_t row, int64_t begin, int64_t end, int64_t l,
+                           const primal_scratch *s) {
+    (void)l, (void)s;
     p->row_loss[row] = add_loss(p, row, begin, end, p->row_loss[row]);
-    s->next[l] = end;
-    return end < p->indptr[row + 1];
 }
 
 /* `set_loss` of a group of rows, of which each has much that the others have. */
