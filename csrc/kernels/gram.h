@@ -16,13 +16,16 @@
 #include "tile.h"
 #include "vec.h"
 
+#define TURNED 32 /* rows that share each load of a part of B into L1 */
+
 _Static_assert(RECSYS_GRAM_CHUNK % PANEL == 0, "panels divide chunks");
+_Static_assert(TURNED % W == 0, "whole vectors of rows are turned");
 
 typedef struct {
     real *panel; /* slabs of PANEL rows */
     real *sum;   /* slabs of f rows */
     real *basis; /* slabs of f rows */
-    real *rows;  /* W rows, lanes = rows */
+    real *rows;  /* TURNED rows, W at a time, lanes = rows */
 } gram_scratch;
 
 static int64_t gram_layout(char *base, int64_t f, gram_scratch *s) {
@@ -35,7 +38,7 @@ static int64_t gram_layout(char *base, int64_t f, gram_scratch *s) {
     s->basis = (real *)at;
     at += slabs * slab_stride(fp) * REAL_BYTES;
     s->rows = (real *)at;
-    at += fp * W * REAL_BYTES;
+    at += fp * TURNED * REAL_BYTES;
     return at - base;
 }
 
@@ -106,6 +109,23 @@ INLINE void rotate_store(const recsys_rotation *p, int64_t row, int64_t v, int64
     }
 }
 
+/* Slabs of B that one tile takes, where so many are left: 4 go by twos, as one alone would leave
+ * the multipliers waiting for each other. */
+INLINE int64_t rotate_slabs(int64_t left) { return left == 4 ? 2 : min_i64(NV, left); }
+
+/* Vectors v to v + nv of `count` <= TURNED rotated rows, from `row` on. */
+static void rotate_tiles(const recsys_rotation *p, int64_t row, int64_t count, int64_t v,
+                         int64_t nv, int64_t ld, const gram_scratch *s) {
+    for (int64_t r = 0; r < count; r += MR) {
+        const real *rows = s->rows + r / W * W * p->factors + r % W;
+        real tile[NV * MR * W] __attribute__((aligned(VECTOR_BYTES))) = {0};
+        tile_update(rows, s->basis + v * ld, ld, p->factors, tile, MR * W, 1, nv);
+        for (int64_t l = 0; l < MR && r + l < count; l++) {
+            rotate_store(p, row + r + l, v, nv, tile + l * W);
+        }
+    }
+}
+
 static void rotate_rows(const recsys_rotation *p, int64_t begin, int64_t end, void *scratch) {
     const real *basis = p->basis;
     const int64_t f = p->factors;
@@ -117,18 +137,12 @@ static void rotate_rows(const recsys_rotation *p, int64_t begin, int64_t end, vo
             store(s.basis + v * ld + k * W, load_row(basis + k * f, v, f));
         }
     }
-    for (int64_t row = begin; row < end; row += W) {
-        const int64_t count = min_i64(W, end - row);
-        rotate_pack(p, row, end, s.rows);
-        for (int64_t v = 0; v < slabs; v += NV) {
-            const int64_t nv = min_i64(NV, slabs - v);
-            for (int64_t r = 0; r < W; r += MR) {
-                real tile[NV * MR * W] __attribute__((aligned(VECTOR_BYTES))) = {0};
-                tile_update(s.rows + r, s.basis + v * ld, ld, f, tile, MR * W, 1, nv);
-                for (int64_t l = 0; l < MR && r + l < count; l++) {
-                    rotate_store(p, row + r + l, v, nv, tile + l * W);
-                }
-            }
+    for (int64_t row = begin; row < end; row += TURNED) {
+        const int64_t count = min_i64(TURNED, end - row);
+        for (int64_t r = 0; r < count; r += W) rotate_pack(p, row + r, end, s.rows + r * f);
+        for (int64_t v = 0, nv; v < slabs; v += nv) {
+            nv = rotate_slabs(slabs - v);
+            rotate_tiles(p, row, count, v, nv, ld, &s);
         }
     }
 }

@@ -167,16 +167,44 @@ INLINE int any_clear(index_vec lanes) {
     return all != -1;
 }
 
-/* W x W transpose in registers: log2(W) rounds of a perfect shuffle. */
+/* Interleave within each 128 bits, which takes one instruction where crossing them takes more, and
+ * join the lower or the higher halves of two vectors. */
+#if VECTOR_BYTES == 32 && REAL_BYTES == 4
+#define LOW_WITHIN 0, 8, 1, 9, 4, 12, 5, 13
+#define HIGH_WITHIN 2, 10, 3, 11, 6, 14, 7, 15
+#define LOWER_HALVES 0, 1, 2, 3, 8, 9, 10, 11
+#define HIGHER_HALVES 4, 5, 6, 7, 12, 13, 14, 15
+#elif VECTOR_BYTES == 32
+#define LOW_WITHIN 0, 4, 2, 6
+#define HIGH_WITHIN 1, 5, 3, 7
+#define LOWER_HALVES 0, 1, 4, 5
+#define HIGHER_HALVES 2, 3, 6, 7
+#else
+#define LOW_WITHIN LOW
+#define HIGH_WITHIN HIGH
+#endif
+#define TRANSPOSED (VECTOR_BYTES == 32 ? W / 2 : W) /* lanes of what is transposed by itself */
+
+/* W x W transpose in registers: log2(W) rounds of a perfect shuffle. With two times 128 bits each
+ * half of the rows goes by itself, and its halves find each other at the end. */
 INLINE void transpose(vec rows[W]) {
-    UNROLL for (int round = 1; round < W; round *= 2) {
+    UNROLL for (int round = 1; round < TRANSPOSED; round *= 2) {
         vec next[W];
         UNROLL for (int i = 0; i < W / 2; i++) {
-            next[2 * i] = zip_low(rows[i], rows[i + W / 2]);
-            next[2 * i + 1] = zip_high(rows[i], rows[i + W / 2]);
+            const int first = i / (TRANSPOSED / 2) * TRANSPOSED + i % (TRANSPOSED / 2);
+            const vec a = rows[first], b = rows[first + TRANSPOSED / 2];
+            next[2 * i] = shuffle(a, b, LOW_WITHIN);
+            next[2 * i + 1] = shuffle(a, b, HIGH_WITHIN);
         }
         UNROLL for (int i = 0; i < W; i++) rows[i] = next[i];
     }
+#if VECTOR_BYTES == 32
+    UNROLL for (int i = 0; i < W / 2; i++) {
+        const vec a = rows[i], b = rows[i + W / 2];
+        rows[i] = shuffle(a, b, LOWER_HALVES);
+        rows[i + W / 2] = shuffle(a, b, HIGHER_HALVES);
+    }
+#endif
 }
 
 /* lanes[j * stride + l] = rows[l][j] (* scales[l][j], scales being NULL or rows padded to W). */
