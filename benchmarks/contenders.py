@@ -134,14 +134,18 @@ class Ours:
         self.current = problem.start(factors, seed)
         self.spare = tuple(np.empty_like(each) for each in self.current)
         self.workspace = kernels.Workspace.of(problem.sides, factors, False, np.float32)
+        self.user_axes: np.ndarray | None = None
 
     def step(self) -> None:
         (x, y), (new_x, new_y) = self.current, self.spare
         with kernels.use_isa(self.isa):
             users, items = self.problem.sides
             free = self.workspace.or_else(new_y)
-            axes = self._half_sweep(users, y, x, new_x, workspace=free, turned=True).axes
-            self._half_sweep(items, new_x, y, new_y, workspace=self.workspace, axes=axes)
+            last = "fixed" if self.solver == "cholesky" else None  # as in a fit
+            axes = self._half_sweep(users, y, x, new_x, workspace=free, turned="out").axes
+            self.user_axes = self._half_sweep(
+                items, new_x, y, new_y, workspace=self.workspace, axes=axes, turned=last
+            ).axes
         self.current, self.spare = self.spare, self.current
 
     def _half_sweep(self, side, fixed, start, out, **options) -> kernels.Sweep:
@@ -155,6 +159,9 @@ class Ours:
         )
 
     def factors(self) -> tuple[np.ndarray, np.ndarray]:
+        if self.user_axes is not None:
+            kernels.rotate(self.current[0], self.user_axes.T, self.problem.num_threads)
+            self.user_axes = None
         return self.current
 
 

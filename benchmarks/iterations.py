@@ -257,8 +257,8 @@ class Fit:
         self.trainer.step(self.made)
 
     def factors(self) -> tuple[np.ndarray, np.ndarray]:
-        users, items = self.trainer.current
-        return users.factors, items.factors
+        state = self.trainer.state()
+        return state["_user_factors"], state["_item_factors"]
 
 
 def race(user_items: Any, options: argparse.Namespace) -> dict[str, Trace]:

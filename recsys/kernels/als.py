@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -37,7 +37,7 @@ class Sweep:
     entries_loss: float | None  # its sum over stored entries of c (p - s)^2 - w0 s^2
     retried: int  # rows solved again in double precision
     jittered: int  # rows of those that needed more regularization
-    axes: np.ndarray | None = None  # (f, f) float64: what turns the solution, where it is left so
+    axes: np.ndarray | None = None  # (f, f) float64: what turns the side that is left so
 
 
 @single_threaded_blas()
@@ -51,7 +51,7 @@ def half_sweep(
     prior: Drawn | None = None,
     workspace: Workspace | None = None,
     axes: np.ndarray | None = None,
-    turned: bool = False,
+    turned: Literal["out", "fixed"] | None = None,
     solver: str = "cholesky",
     cg_steps: int = 3,
     loss: bool = False,
@@ -79,9 +79,10 @@ def half_sweep(
     axes : (f, f) array, optional
         What `fixed` has been turned by, as `Sweep.axes` of the half-sweep before says: it is turned
         back at the end, and `out` comes out in the axes it had before.
-    turned : bool
-        Leave `out` in the eigenbasis, which `Sweep.axes` then tells, for a half-sweep that follows
-        with it as `fixed`: that saves turning it back and forth. Not with biases.
+    turned : "out" or "fixed", optional
+        Which of both to leave in the eigenbasis, as `Sweep.axes` then tells: `out` for a half-sweep
+        that follows with it as `fixed`, and that again until somebody looks at it, which saves
+        turning it back and forth. Not with biases, nor "fixed" with a block for it in `workspace`.
     solver : "cholesky" or "cg"
     cg_steps : int
     loss : bool
@@ -107,8 +108,12 @@ def half_sweep(
         side, fixed, system, basis, start, out, workspace, solver, cg_steps, loss, options
     )
     if turned:
-        return dataclasses.replace(sweep, axes=basis)
+        sweep = dataclasses.replace(sweep, axes=basis)
+    if turned == "out":
+        return sweep
     _turn_back(solved, basis, out, options)
+    if turned == "fixed":
+        return sweep
     if system.rows.fixed is fixed.factors:
         _turn_back(fixed.factors, basis, fixed, options)
     elif axes is not None:

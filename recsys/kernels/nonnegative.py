@@ -51,7 +51,7 @@ def nonnegative_half_sweep(
     prior: None = None,
     workspace: Workspace | None = None,
     axes: np.ndarray | None = None,
-    turned: bool = False,
+    turned: str | None = None,
     cg_steps: int = 3,
     loss: bool = False,
     num_threads: int = 0,

@@ -88,10 +88,11 @@ class Both(NamedTuple):
 
     users: kernels.Factors
     items: kernels.Factors
+    user_axes: np.ndarray | None = None  # (f, f) float64: what users have been turned by, if at all
 
     def like(self) -> Both:
         """Arrays of the same shapes, not yet written."""
-        return Both(*map(_like, self))
+        return Both(_like(self.users), _like(self.items))
 
 
 def _like(side: kernels.Factors) -> kernels.Factors:
@@ -133,7 +134,7 @@ class AlternatingTrainer:
         self._log_paths()
         random = None if continues else checks.random_generator(model.random_state)
         spectral = random is not None and model.init == "spectral"
-        users, items, *biases = start(
+        users, items, user_biases, item_biases = start(
             model, self.shape, self.dtype, random, (self.bias, self.bias), draws_users=not spectral
         )
         if spectral:
@@ -145,8 +146,11 @@ class AlternatingTrainer:
         if model.nonnegative and random is not None:
             for factors in (users, items):
                 np.abs(factors, out=factors)
-        self.current = Both(*map(kernels.Factors, (users, items), biases))
+        self.current = Both(
+            kernels.Factors(users, user_biases), kernels.Factors(items, item_biases)
+        )
         self.spare: Both | None = None
+        self.shown: np.ndarray | None = None  # users that the model may show
         self.momentum = kernels.Momentum(self.dtype) if model.acceleration else None
         rows = {
             name: (side.entries(), side.regularization)
@@ -157,7 +161,15 @@ class AlternatingTrainer:
             learned.factors[self.priors.empty(side)] = 0  # these have been what features say
 
     def state(self) -> dict[str, Any]:
-        users, items = self.current
+        users, items, axes = self.current
+        if axes is not None:
+            # Not where users may be that the model shows: these stay whole until it has others
+            out = self.spare.users
+            out = _like(users) if out.factors is self.shown else out
+            kernels.rotate(users.factors, axes.T, self.options["num_threads"], out.factors)
+            self.current, self.spare = Both(out, items), self.spare._replace(users=users)
+            users = out
+        self.shown = users.factors
         return {
             "_user_factors": users.factors,
             "_item_factors": items.factors,
@@ -169,8 +181,8 @@ class AlternatingTrainer:
         }
 
     def step(self, number: int) -> Step:
-        # `current` is what the model shows, or goes back to if this iteration is interrupted:
-        # everything is written to `spare`, which has the iteration before until then.
+        # `current` is what there is if this iteration is interrupted: everything is written to
+        # `spare`, which has the iteration before until then.
         if self.spare is None:
             self.spare = self.current.like()
             self.workspace = kernels.Workspace.of(
@@ -192,7 +204,7 @@ class AlternatingTrainer:
             momentum.made(sweep.loss)
         self.current, self.spare = self.spare, self.current
         details = {**seconds, "momentum": weight, "taken_back": taken_back}
-        return Step(self.state(), sweep.loss, details | self.model._details(sweep, self.entries))
+        return Step(sweep.loss, details | self.model._details(sweep, self.entries))
 
     def _sweep_both(self, fixed: kernels.Factors, seconds: dict[str, float]) -> kernels.Sweep:
         """Users against the items `fixed`, then items against these, into `spare`, of which `fixed`
@@ -201,26 +213,31 @@ class AlternatingTrainer:
         solver, half_sweep = self.solver, functools.partial(self.solver.half_sweep, **self.options)
         begin = now if solver.starts else Both(None, None)  # where the rows are
         user_side, item_side = self.sides
+        turns = now.users.biases is None  # where a solver turns anything
+        # Until somebody looks at them nothing but the next half-sweep, features and what starts
+        # from where rows are asks for the axes of users
+        stays = turns and not (solver.starts or self.priors)
         free = self.workspace
         if fixed is not new.items:
             free = free.or_else(new.items.factors)  # which are written last
-        turned = now.users.biases is None  # where a solver turns anything
         loss = self.model.compute_loss or self.momentum is not None
         began = time.perf_counter()
         solved = half_sweep(
             user_side, fixed, begin.users, new.users, prior=self.priors.of("users"),
-            workspace=free, turned=turned,
+            workspace=free, turned="out" if turns else None,
         )  # fmt: skip
         middle = time.perf_counter()
         sweep = half_sweep(
             item_side, new.users, begin.items, new.items, prior=self.priors.of("items"),
             workspace=self.workspace, axes=solved.axes, loss=loss,
+            turned="fixed" if stays else None,
         )  # fmt: skip
+        self.spare = new._replace(user_axes=sweep.axes)
         seconds["user_seconds"] += middle - began
         seconds["item_seconds"] += time.perf_counter() - middle
         self.retried += solved.retried + sweep.retried
         self.jittered += solved.jittered + sweep.jittered
-        self._timed(seconds, self.priors.learn, self._by_side(new))
+        self._timed(seconds, self.priors.learn, self._by_side(self.spare))
         return replace(sweep, loss=sweep.loss + self.priors.penalty()) if loss else sweep
 
     @staticmethod

@@ -103,7 +103,7 @@ class GradientTrainer:
         self.current, self.spare, self.details = self.spare, self.current, details
         if self.priors:
             self.priors.learn(_by_side(self.current))
-        return Step(self.state(), loss, {**details, "learning_rate": rate})
+        return Step(loss, {**details, "learning_rate": rate})
 
     def finish(self) -> None:
         doubts = self.model._doubts(self.details, self.entries)

@@ -53,6 +53,10 @@ class Priors:
         self._known = model._features if continues else {}
         self._learned: dict[str, FeaturePrior] = {}
 
+    def __bool__(self) -> bool:
+        """Whether there are features at all."""
+        return bool(self._features)
+
     def of(self, side: str) -> FeaturePrior | None:
         """What a half-sweep of this side is given."""
         return self._learned.get(side)

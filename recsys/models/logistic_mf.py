@@ -452,7 +452,7 @@ class LogisticTrainer:
         loss = self._sweep(2 * number, items, users, self.spare[0])
         loss = self._checked(loss, users, items, number)
         self.current, self.spare, self.ahead = (users, items), self.current, self.spare[0]
-        return Step(self.state(), loss, {})
+        return Step(loss, {})
 
     def finish(self) -> None:
         """There is nothing to warn of."""

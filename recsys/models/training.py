@@ -8,7 +8,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
@@ -71,9 +71,8 @@ class Iteration:
 
 
 class Step(NamedTuple):
-    """What one iteration hands to the loop: the state to publish, its loss and other details."""
+    """What one iteration tells the loop."""
 
-    state: dict[str, Any]
     loss: float | None
     details: dict[str, Any]
 
@@ -87,11 +86,10 @@ class Trainer(Protocol):
         items, there may be features to learn with; `state` then tells "_ridges" of these."""
 
     def state(self) -> dict[str, Any]:
-        """What is learned so far."""
+        """What is learned so far; that stays as it is until after the next step."""
 
     def step(self, number: int) -> Step:
-        """Make iteration `number`, counted from 1. The state published before stays as it is until
-        the next step."""
+        """Make iteration `number`, counted from 1. Interrupted, it leaves all as it was."""
 
     def finish(self) -> None:
         """Warn of what went through, but only just."""
@@ -215,33 +213,40 @@ def _iterate(
     callback: Callback | None,
     show_progress: bool,
 ) -> None:
-    """Make the model's iterations and publish each that is finished, together with what else the
-    model is to have, `kept`.
+    """Make the model's iterations and publish what they make of it, each where somebody may look,
+    together with what else the model is to have, `kept`.
 
     Whatever interrupts one, Ctrl-C included, leaves the model as the last finished one made it (or
     as it was before `fit`) and goes on to the caller. Where `judge` has found a best one, that is
     what is left in any case.
     """
     times = getattr(model, model._iterations_name)
+    watched = judge is not None or callback is not None
+    shown = len(history)
+
+    def publish(state: dict[str, Any]) -> None:
+        state = {**state, **kept, "_history": tuple(history), "_best_iteration": None}
+        model._publish({**state, "_validation_metric": judge.metric} if judge else state)
+
     if not times:
-        state = {**trainer.state(), **kept, "_best_iteration": None}
-        model._publish({**state, "_history": tuple(history)})
+        publish(trainer.state())
         return
     try:
         with progress_bar(show_progress, total=times, desc=type(model).__name__) as bar:
             for left in reversed(range(times)):
                 number, began = len(history) + 1, time.perf_counter()
-                state, loss, details = trainer.step(number)
-                state = {**state, **kept}
-                seconds, value = time.perf_counter() - began + start_seconds, None
+                loss, details = trainer.step(number)
+                seconds = time.perf_counter() - began + start_seconds
+                history.append(entry := model._entry(number, seconds, loss, None, **details))
+                if watched or not left:
+                    state = trainer.state()
+                    seconds, value = time.perf_counter() - began + start_seconds, None
+                    if judge is not None and judge.is_due(number, is_last=not left):
+                        value = judge.measure(model, number, {**state, **kept})
+                    history[-1] = entry = replace(entry, seconds=seconds, validation=value)
+                    publish(state)
+                    shown = len(history)
                 start_seconds = 0.0
-                if judge is not None and judge.is_due(number, is_last=not left):
-                    value = judge.measure(model, number, state)
-                entry = model._entry(number, seconds, loss, value, **details)
-                history.append(entry)
-                state |= {"_history": tuple(history), "_best_iteration": None}
-                state["_validation_metric"] = judge.metric if judge else model._validation_metric
-                model._publish(state)
                 _log_iteration(model, entry)
                 bar.set_postfix(_postfix(entry, judge), refresh=False)
                 bar.update()
@@ -259,6 +264,8 @@ def _iterate(
             _, number, state = judge.best
             model._publish({**state, "_best_iteration": number, "_history": tuple(history)})
             model._log("takes its best iteration, %d", number)
+        elif len(history) > shown:
+            publish(trainer.state())
         seconds = sum(entry.seconds for entry in history)
         model._log("has learned in %d iterations, %.3g s in all", len(history), seconds)
     trainer.finish()

@@ -135,7 +135,7 @@ def test_a_side_that_is_left_turned(solver, in_place, dtype):
     one_x, one_y, two_x, two_y = (Factors(np.empty_like(side.factors)) for side in (x, y, x, y))
     half_sweep(users, y, x, one_x, solver=solver)
     one = half_sweep(items, one_x, y, one_y, solver=solver, loss=True)
-    axes = half_sweep(users, y, x, two_x, solver=solver, turned=True).axes
+    axes = half_sweep(users, y, x, two_x, solver=solver, turned="out").axes
     np.testing.assert_allclose(axes @ axes.T, np.eye(17), atol=1e-12)
     apart = np.abs(two_x.factors - one_x.factors).max()
     assert apart > 0.01 * np.abs(one_x.factors).max()
@@ -145,6 +145,12 @@ def test_a_side_that_is_left_turned(solver, in_place, dtype):
     for got, want in ((two_x.factors, one_x.factors), (two_y.factors, one_y.factors)):
         np.testing.assert_allclose(got, want, rtol=0, atol=rtol * np.abs(want).max())
     assert two.loss == pytest.approx(one.loss, rel=rtol)
+    if in_place:
+        half_sweep(users, y, x, two_x, solver=solver, turned="out")
+        two = half_sweep(items, two_x, y, two_y, axes=axes, turned="fixed", **options)
+        back = two_x.factors.astype(np.float64) @ two.axes.T
+        np.testing.assert_allclose(back, one_x.factors, rtol=0, atol=rtol * np.abs(back).max())
+        assert two.loss == pytest.approx(one.loss, rel=rtol)
 
 
 @pytest.mark.parametrize("solver", ["cholesky", "cg"])

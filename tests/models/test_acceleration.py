@@ -87,6 +87,22 @@ def test_what_is_taken_back_leaves_no_trace(monkeypatch):
     np.testing.assert_array_equal(plain.user_factors, steps[2][0])
 
 
+@variants
+def test_who_looks_on_changes_nothing(variant, dtype):
+    alone = fitted(variant, counts(), dtype=dtype)
+    seen = []
+    watched = fitted(variant, counts(), dtype=dtype, iterations=0)
+    watched.set_params(iterations=alone.iterations)
+    watched.fit(
+        counts(),
+        callback=lambda *_: seen.append((watched.user_factors, watched.user_factors.copy())),
+        show_progress=False,
+    )
+    np.testing.assert_array_equal(alone.user_factors, watched.user_factors)
+    np.testing.assert_array_equal(alone.item_factors, watched.item_factors)
+    np.testing.assert_array_equal(*seen[-1])
+
+
 @pytest.mark.parametrize("solver", ["cholesky", "cg"])
 @pytest.mark.parametrize(
     "case", sorted(set(CASES) - {"long", "huge confidences", "nothing stored"})

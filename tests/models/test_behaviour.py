@@ -153,6 +153,7 @@ STEPS = [
     (kernels, "lmf_half_sweep"),
     (kernels.RatingSGD, "epoch"),
     (kernels.PairwiseSGD, "epoch"),
+    (kernels, "rotate"),
 ]
 
 
@@ -178,17 +179,18 @@ def interrupt_after(patch, number):
 
 
 @factors
-def test_ctrl_c_leaves_the_last_finished_iteration(name, monkeypatch):
-    whole = trained(name)
+@pytest.mark.parametrize("watched", [False, True])
+def test_ctrl_c_leaves_the_last_finished_iteration(name, watched, monkeypatch):
+    whole, watch = trained(name), {"callback": lambda *_: None} if watched else {}
     with monkeypatch.context() as patch:
         calls = interrupt_after(patch, 0)
-        fitted(name)
+        make(name).fit(counts(), show_progress=False, **watch)
     for number in range(1, calls[0] + 1):
         model = make(name)
         with monkeypatch.context() as patch:
             interrupt_after(patch, number)
             with pytest.raises(KeyboardInterrupt):
-                model.fit(counts(), show_progress=False)
+                model.fit(counts(), show_progress=False, **watch)
         finished = len(model.history)
         assert finished <= number
         if finished:

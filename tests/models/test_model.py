@@ -53,11 +53,11 @@ class CountingTrainer:
         return {"value": self.count}
 
     def step(self, number):
-        self.count += 1
-        if self.count == self.model.fail_at:
+        if number == self.model.fail_at:
             raise KeyboardInterrupt
+        self.count += 1
         assert number == self.count
-        return Step(self.state(), 10.0 / self.count, {"share": 0.1 * self.count})
+        return Step(10.0 / self.count, {"share": 0.1 * self.count})
 
     def finish(self):
         pass
