@@ -210,7 +210,7 @@ static void score_panel(const recsys_topk *p, int64_t begin, int64_t count, int6
     if (count - q == 1) {
         row_product(queries, items, ld, f, acc);
     } else {
-        tile_product(queries, items, ld, f, NV, acc);
+        tile_product(queries, items, ld, f, MR, NV, acc);
     }
     if (!any_reaches(acc, s->worst + q)) return;
     memcpy(s->tile, acc, sizeof acc);
