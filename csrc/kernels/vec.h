@@ -104,8 +104,10 @@ INLINE void store_row(real *row, int64_t v, int64_t f, vec x) {
 /* Gathers wait on memory: a row is asked for so many entries before it is read. */
 #define AHEAD 16
 
+/* Into L2: what is asked for so far ahead would wait for the few lines that L1 can have on their way
+ * (an epoch of BPR takes a quarter less than with prefetches into L1, ALS up to a tenth). */
 INLINE void prefetch_bytes(const char *at, int64_t bytes) {
-    for (int64_t j = 0; j < bytes; j += 64) __builtin_prefetch(at + j);
+    for (int64_t j = 0; j < bytes; j += 64) __builtin_prefetch(at + j, 0, 2);
 }
 
 #if RECSYS_DOUBLE
