@@ -69,7 +69,7 @@ static recsys_row_path choose_path(const recsys_als *p, int64_t row) {
 
 /* Rows come longest first, anywhere in memory, so what the next ones need is asked for while this
  * one is solved, in the order in which one address leads to another. Within a row a gather asks
- * AHEAD by itself; a batch asks for the next entry of each row, so their first comes here. */
+ * AHEAD by itself, and so does a batch, BATCH_AHEAD: the first entries of its rows come here. */
 static void prefetch_next_rows(const recsys_als *p, int64_t at, int64_t end) {
     if (at + 3 * W < end) {
         const int32_t row = p->order[at + 3 * W];
@@ -84,7 +84,9 @@ static void prefetch_next_rows(const recsys_als *p, int64_t at, int64_t end) {
     }
     if (at + W < end) {
         const int32_t row = p->order[at + W];
-        prefetch_fixed(p, p->indptr[row], p->indptr[row + 1]);
+        for (int64_t k = 0; k < BATCH_AHEAD; k++) {
+            prefetch_fixed(p, p->indptr[row] + k, p->indptr[row + 1]);
+        }
         prefetch_bytes((const char *)solved_row(p, row), p->factors * REAL_BYTES);
         if (p->common_stride) {
             prefetch_bytes((const char *)common_row(p, row), p->factors * REAL_BYTES);

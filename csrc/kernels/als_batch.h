@@ -25,6 +25,7 @@
 
 #define BATCH_BLOCKS ((RECSYS_BATCH_MOST + BS - 1) / BS)
 #define BATCH_ROWS (BATCH_BLOCKS * BS)
+#define BATCH_AHEAD 3 /* entries of each lane that are asked for before they are read */
 
 typedef struct {
     vec *z;       /* [block][factor][BS]: Z, lanes = rows of the batch */
@@ -114,7 +115,7 @@ static void batch_pack(const recsys_als *p, const int32_t *rows, int64_t count, 
             s->e[i][l] = held ? own.target - own.offset : 0;
             entries[l] = fixed_row(p, k);
             own_scales[l] = held ? scales[l] : s->zeros;
-            prefetch_fixed(p, k + 1, end[l]);
+            prefetch_fixed(p, k + BATCH_AHEAD, end[l]);
         }
         s->k_p[i] = splat(0);
         rows_to_lanes(entries, own_scales, readable(p), (real *)(s->z + i / BS * fp * BS + i % BS),
