@@ -131,8 +131,12 @@ class Ours:
         self.name = f"recsys {solver}" + (f" {isa}" if isa else "")
         self.problem, self.solver, self.cg_steps = problem, solver, cg_steps
         self.isa = isa or kernels.current_isa()
-        self.current = problem.start(factors, seed)
-        self.spare = tuple(np.empty_like(each) for each in self.current)
+        start = problem.start(factors, seed)  # in memory as a fit has it
+        self.current, self.spare = (
+            tuple(kernels.on_line(each.shape, np.float32) for each in start) for _ in range(2)
+        )
+        for own, drawn in zip(self.current, start, strict=True):
+            own[...] = drawn
         self.workspace = kernels.Workspace.of(problem.sides, factors, False, np.float32)
         self.user_axes: np.ndarray | None = None
 
