@@ -84,9 +84,8 @@ static void prefetch_next_rows(const recsys_als *p, int64_t at, int64_t end) {
     }
     if (at + W < end) {
         const int32_t row = p->order[at + W];
-        for (int64_t k = 0; k < BATCH_AHEAD; k++) {
-            prefetch_fixed(p, p->indptr[row] + k, p->indptr[row + 1]);
-        }
+        const int64_t first = p->indptr[row], last = p->indptr[row + 1];
+        prefetch_entries(p, first, min_i64(first + BATCH_AHEAD, last));
         prefetch_bytes((const char *)solved_row(p, row), p->factors * REAL_BYTES);
         if (p->common_stride) {
             prefetch_bytes((const char *)common_row(p, row), p->factors * REAL_BYTES);

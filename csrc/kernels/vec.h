@@ -104,8 +104,7 @@ INLINE void store_row(real *row, int64_t v, int64_t f, vec x) {
 /* Gathers wait on memory: a row is asked for so many entries before it is read. */
 #define AHEAD 16
 
-/* Into L2: what is asked for so far ahead would wait for the few lines that L1 can have on their way
- * (an epoch of BPR takes a quarter less than with prefetches into L1, ALS up to a tenth). */
+/* Into L2: into L1, which can have but few lines on their way, it would wait for these. */
 INLINE void prefetch_bytes(const char *at, int64_t bytes) {
     const char *line = at - (uintptr_t)at % RECSYS_LINE; /* what does not begin at one ends in it */
     for (; line < at + bytes; line += RECSYS_LINE) __builtin_prefetch(line, 0, 2);
@@ -170,18 +169,46 @@ INLINE int any_clear(index_vec lanes) {
     return all != -1;
 }
 
+/* Lanes of a and b, of which each result lane is to have the sum of two that are so far apart: the
+ * lower, and the higher of the two. Lane l is a's where l / apart is even, and b's where it is odd. */
+#if VECTOR_BYTES / REAL_BYTES == 16
+#define LOWER_8 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23
+#define HIGHER_8 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31
+#define LOWER_4 0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27
+#define HIGHER_4 4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31
+#define LOWER_2 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29
+#define HIGHER_2 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31
+#define EVEN 0, 2, 4, 6, 8, 10, 12, 14, 0, 2, 4, 6, 8, 10, 12, 14
+#define ODD 1, 3, 5, 7, 9, 11, 13, 15, 1, 3, 5, 7, 9, 11, 13, 15
+#elif VECTOR_BYTES / REAL_BYTES == 8
+#define LOWER_4 0, 1, 2, 3, 8, 9, 10, 11
+#define HIGHER_4 4, 5, 6, 7, 12, 13, 14, 15
+#define LOWER_2 0, 1, 8, 9, 4, 5, 12, 13
+#define HIGHER_2 2, 3, 10, 11, 6, 7, 14, 15
+#define LOWER_1 0, 8, 2, 10, 4, 12, 6, 14
+#define HIGHER_1 1, 9, 3, 11, 5, 13, 7, 15
+#elif VECTOR_BYTES / REAL_BYTES == 4
+#define LOWER_2 0, 1, 4, 5
+#define HIGHER_2 2, 3, 6, 7
+#define LOWER_1 0, 4, 2, 6
+#define HIGHER_1 1, 5, 3, 7
+#else
+#define LOWER_1 0, 2
+#define HIGHER_1 1, 3
+#endif
+
 /* Interleave within each 128 bits, which takes one instruction where crossing them takes more, and
  * join the lower or the higher halves of two vectors. */
 #if VECTOR_BYTES == 32 && REAL_BYTES == 4
 #define LOW_WITHIN 0, 8, 1, 9, 4, 12, 5, 13
 #define HIGH_WITHIN 2, 10, 3, 11, 6, 14, 7, 15
-#define LOWER_HALVES 0, 1, 2, 3, 8, 9, 10, 11
-#define HIGHER_HALVES 4, 5, 6, 7, 12, 13, 14, 15
+#define LOWER_HALVES LOWER_4
+#define HIGHER_HALVES HIGHER_4
 #elif VECTOR_BYTES == 32
-#define LOW_WITHIN 0, 4, 2, 6
-#define HIGH_WITHIN 1, 5, 3, 7
-#define LOWER_HALVES 0, 1, 4, 5
-#define HIGHER_HALVES 2, 3, 6, 7
+#define LOW_WITHIN LOWER_1
+#define HIGH_WITHIN HIGHER_1
+#define LOWER_HALVES LOWER_2
+#define HIGHER_HALVES HIGHER_2
 #else
 #define LOW_WITHIN LOW
 #define HIGH_WITHIN HIGH
@@ -229,33 +256,6 @@ INLINE void rows_to_lanes(const real *const rows[W], const real *const *scales, 
     }
 }
 
-/* Lanes of a and b, of which each result lane is to have the sum of two that are so far apart: the
- * lower, and the higher of the two. Lane l is a's where l / apart is even, and b's where it is odd. */
-#if VECTOR_BYTES / REAL_BYTES == 16
-#define LOWER_8 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23
-#define HIGHER_8 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31
-#define LOWER_4 0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27
-#define HIGHER_4 4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31
-#define LOWER_2 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29
-#define HIGHER_2 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31
-#define EVEN 0, 2, 4, 6, 8, 10, 12, 14, 0, 2, 4, 6, 8, 10, 12, 14
-#define ODD 1, 3, 5, 7, 9, 11, 13, 15, 1, 3, 5, 7, 9, 11, 13, 15
-#elif VECTOR_BYTES / REAL_BYTES == 8
-#define LOWER_4 0, 1, 2, 3, 8, 9, 10, 11
-#define HIGHER_4 4, 5, 6, 7, 12, 13, 14, 15
-#define LOWER_2 0, 1, 8, 9, 4, 5, 12, 13
-#define HIGHER_2 2, 3, 10, 11, 6, 7, 14, 15
-#define LOWER_1 0, 8, 2, 10, 4, 12, 6, 14
-#define HIGHER_1 1, 9, 3, 11, 5, 13, 7, 15
-#elif VECTOR_BYTES / REAL_BYTES == 4
-#define LOWER_2 0, 1, 4, 5
-#define HIGHER_2 2, 3, 6, 7
-#define LOWER_1 0, 4, 2, 6
-#define HIGHER_1 1, 5, 3, 7
-#else
-#define LOWER_1 0, 2
-#define HIGHER_1 1, 3
-#endif
 #define ADD_LANES(x, half, apart)                                                                  \
     UNROLL for (int i = 0; i < half; i++) {                                                        \
         x[i] = shuffle(x[i], x[i + half], LOWER_##apart) +                                         \

@@ -80,9 +80,9 @@ def half_sweep(
         What `fixed` has been turned by, as `Sweep.axes` of the half-sweep before says: it is turned
         back at the end, and `out` comes out in the axes it had before.
     turned : "out" or "fixed", optional
-        Which of both to leave in the eigenbasis, as `Sweep.axes` then tells: `out` for a half-sweep
-        that follows with it as `fixed`, and that again until somebody looks at it, which saves
-        turning it back and forth. Not with biases, nor "fixed" with a block for it in `workspace`.
+        Which of both not to turn back; `Sweep.axes` then tells what it has been turned by. `out`
+        for a half-sweep that follows with it as `fixed`, which saves turning it back and forth,
+        and `fixed` there until somebody looks at it. Not with biases.
     solver : "cholesky" or "cg"
     cg_steps : int
     loss : bool
@@ -107,16 +107,14 @@ def half_sweep(
     solved, sweep = _sweep(
         side, fixed, system, basis, start, out, workspace, solver, cg_steps, loss, options
     )
-    if turned:
-        sweep = dataclasses.replace(sweep, axes=basis)
     if turned == "out":
-        return sweep
+        return dataclasses.replace(sweep, axes=basis)
     _turn_back(solved, basis, out, options)
+    if system.rows.fixed is fixed.factors:  # rotated in place
+        axes = basis
     if turned == "fixed":
-        return sweep
-    if system.rows.fixed is fixed.factors:
-        _turn_back(fixed.factors, basis, fixed, options)
-    elif axes is not None:
+        return dataclasses.replace(sweep, axes=axes)
+    if axes is not None:
         _turn_back(fixed.factors, axes, fixed, options)
     return sweep
 

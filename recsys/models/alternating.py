@@ -237,7 +237,7 @@ class AlternatingTrainer:
         seconds["item_seconds"] += time.perf_counter() - middle
         self.retried += solved.retried + sweep.retried
         self.jittered += solved.jittered + sweep.jittered
-        self._timed(seconds, self.priors.learn, self._by_side(self.spare))
+        self._timed(seconds, self.priors.learn, self._by_side(new))
         return replace(sweep, loss=sweep.loss + self.priors.penalty()) if loss else sweep
 
     @staticmethod

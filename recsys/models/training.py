@@ -221,12 +221,13 @@ def _iterate(
     what is left in any case.
     """
     times = getattr(model, model._iterations_name)
-    watched = judge is not None or callback is not None
-    shown = len(history)
+    watched = judge is not None or callback is not None  # else nobody looks before the end
+    before = len(history)
 
     def publish(state: dict[str, Any]) -> None:
         state = {**state, **kept, "_history": tuple(history), "_best_iteration": None}
-        model._publish({**state, "_validation_metric": judge.metric} if judge else state)
+        measured = {"_validation_metric": judge.metric} if judge and len(history) > before else {}
+        model._publish(state | measured)
 
     if not times:
         publish(trainer.state())
@@ -236,17 +237,14 @@ def _iterate(
             for left in reversed(range(times)):
                 number, began = len(history) + 1, time.perf_counter()
                 loss, details = trainer.step(number)
-                seconds = time.perf_counter() - began + start_seconds
-                history.append(entry := model._entry(number, seconds, loss, None, **details))
-                if watched or not left:
-                    state = trainer.state()
-                    seconds, value = time.perf_counter() - began + start_seconds, None
-                    if judge is not None and judge.is_due(number, is_last=not left):
-                        value = judge.measure(model, number, {**state, **kept})
-                    history[-1] = entry = replace(entry, seconds=seconds, validation=value)
-                    publish(state)
-                    shown = len(history)
+                state = trainer.state() if watched else None
+                seconds, value = time.perf_counter() - began + start_seconds, None
                 start_seconds = 0.0
+                if judge is not None and judge.is_due(number, is_last=not left):
+                    value = judge.measure(model, number, {**state, **kept})
+                history.append(entry := model._entry(number, seconds, loss, value, **details))
+                if watched:
+                    publish(state)
                 _log_iteration(model, entry)
                 bar.set_postfix(_postfix(entry, judge), refresh=False)
                 bar.update()
@@ -264,8 +262,11 @@ def _iterate(
             _, number, state = judge.best
             model._publish({**state, "_best_iteration": number, "_history": tuple(history)})
             model._log("takes its best iteration, %d", number)
-        elif len(history) > shown:
-            publish(trainer.state())
+        elif not watched and len(history) > before:
+            began, last = time.perf_counter(), history[-1]
+            state = trainer.state()
+            history[-1] = replace(last, seconds=last.seconds + time.perf_counter() - began)
+            publish(state)
         seconds = sum(entry.seconds for entry in history)
         model._log("has learned in %d iterations, %.3g s in all", len(history), seconds)
     trainer.finish()
