@@ -89,13 +89,56 @@ def make_sides(
     def lambdas(matrix: sparse.csr_array) -> np.ndarray:
         return scaled_lambda(matrix, regularization, regularization_exponent, unobserved_weight)
 
+    return _both(users, items, lambdas(users), lambdas(items), unobserved_weight, ratings)
+
+
+def some_users(sides: tuple[Side, Side], users: np.ndarray) -> tuple[tuple[Side, Side], np.ndarray]:
+    """Both orientations of some users' entries, whose objective is in expectation that of all times
+    their share: the penalty of an item's factors is as much smaller.
+
+    Parameters
+    ----------
+    sides : (Side, Side)
+        As `make_sides` gives them.
+    users : int array
+        Row numbers, rising.
+
+    Returns
+    -------
+    (Side, Side)
+        Of these users, and of the items that they have entries of.
+    known : int array
+        Which these are, rising.
+    """
+    whole = sides[0]
+    taken = csr.take_rows(whole.entries(), users)
+    known = np.flatnonzero(np.bincount(taken.indices, minlength=taken.shape[1]))
+    number = np.zeros(taken.shape[1], dtype=np.int32)
+    number[known] = np.arange(len(known))
+    entries = csr.assemble(
+        taken.data, number[taken.indices], taken.indptr, (len(users), len(known))
+    )
+    share = len(users) / whole.n_rows
+    own, other = whole.regularization[users], share * whole.other_regularization[known]
+    items = csr.transposed(entries)
+    return _both(entries, items, own, other, whole.unobserved_weight, whole.ratings), known
+
+
+def _both(
+    users: sparse.csr_array,
+    items: sparse.csr_array,
+    of_users: np.ndarray,
+    of_items: np.ndarray,
+    unobserved_weight: float,
+    ratings: bool,
+) -> tuple[Side, Side]:
+    """Users x items and its transpose, with what draws the rows of either to zero."""
     # A popular item is gathered for most users, while no user is for most items.
     places = np.empty(users.shape[1], dtype=np.int32)
     places[np.argsort(-np.diff(items.indptr), kind="stable")] = np.arange(len(places))
-    own, other = lambdas(users), lambdas(items)
     return (
-        make_side(users, own, other, unobserved_weight, ratings, places),
-        make_side(items, other, own, unobserved_weight, ratings, None),
+        make_side(users, of_users, of_items, unobserved_weight, ratings, places),
+        make_side(items, of_items, of_users, unobserved_weight, ratings, None),
     )
 
 

@@ -13,7 +13,16 @@ import numpy as np
 
 from recsys import checks, kernels
 from recsys.models.joint import Priors
-from recsys.models.training import Iteration, Step, check_room, check_size, drawn, start, warn
+from recsys.models.training import (
+    Iteration,
+    Start,
+    Step,
+    check_room,
+    check_size,
+    drawn,
+    start,
+    warn,
+)
 from recsys.models.weights import Weights
 
 if TYPE_CHECKING:
@@ -42,7 +51,15 @@ SOLVERS = {
 NONNEGATIVE = Solver(kernels.nonnegative_half_sweep, starts=True)  # whatever `solver` says
 
 
-STARTS = ("spectral", "random")
+STARTS = ("sample", "spectral", "random")
+# Samples of users are to have as many entries as this, and each has so many times as many as the
+# one before; docs/performance.md has what these, and the numbers of iterations, were chosen by.
+SMALLEST = 1_000_000
+USERS_A_FACTOR = 10  # and as many users
+GROWTH = 4
+FIRST, LATER = 8, 5  # iterations on the first sample, and on a later one
+# Iterations on all users if `iterations` is None
+ITERATIONS, AFTER_SAMPLES = 7, 3
 
 
 @dataclass(frozen=True)
@@ -77,7 +94,8 @@ def check_alternating(model: Any) -> np.dtype:
     checks.flag("nonnegative", model.nonnegative)
     checks.choice("solver", model.solver, tuple(SOLVERS))
     checks.integer("cg_steps", model.cg_steps, 1)
-    checks.integer("iterations", model.iterations, 0)
+    if model.iterations is not None:
+        checks.integer("iterations", model.iterations, 0)
     checks.flag("acceleration", model.acceleration)
     checks.choice("init", model.init, STARTS)
     return check_size(model)
@@ -103,6 +121,153 @@ def _like(side: kernels.Factors) -> kernels.Factors:
     )
 
 
+class Alternation:
+    """Iterations of alternating least squares: users against items, then items against these.
+
+    Parameters
+    ----------
+    sides : (Side, Side)
+        Of users and of items.
+    current : Both
+        Where it starts; users are read only by a solver that starts where rows are, or by `state`.
+    solver : Solver
+    options : dict
+        Of its half-sweeps.
+    acceleration, loss : bool
+        Whether there is momentum, and whether to compute the objective if there is none.
+    priors : Priors
+        What features say of the rows.
+    """
+
+    def __init__(
+        self,
+        sides: tuple[kernels.Side, kernels.Side],
+        current: Both,
+        solver: Solver,
+        options: dict[str, Any],
+        *,
+        acceleration: bool,
+        loss: bool,
+        priors: Priors,
+    ) -> None:
+        self.sides, self.current, self.solver, self.options = sides, current, solver, options
+        self.priors = priors
+        self.spare: Both | None = None
+        self.shown: np.ndarray | None = None  # users that the model may show
+        self.momentum = kernels.Momentum(current.items.factors.dtype) if acceleration else None
+        self.loss = loss or acceleration
+        self.retried = self.jittered = 0
+
+    def whole(self) -> Both:
+        """Where it is, users in the axes of the items too."""
+        users, items, axes = self.current
+        if axes is not None:
+            # Not where users may be that the model shows: these stay whole until it has others
+            out = self.spare.users
+            out = _like(users) if out.factors is self.shown else out
+            kernels.rotate(users.factors, axes.T, self.options["num_threads"], out.factors)
+            self.current, self.spare = Both(out, items), self.spare._replace(users=users)
+        self.shown = self.current.users.factors
+        return self.current
+
+    def iterate(self) -> tuple[kernels.Sweep, dict[str, Any]]:
+        """One iteration, and what else `history` tells of it; interrupted, it leaves all as it
+        was."""
+        # `current` is what there is if this iteration is interrupted: everything is written to
+        # `spare`, which has the iteration before until then.
+        if self.spare is None:
+            self.spare = self.current.like()
+            factors, biases = self.current.items
+            self.workspace = kernels.Workspace.of(
+                self.sides, factors.shape[1], biases is not None, factors.dtype
+            )
+        seconds = {"user_seconds": 0.0, "item_seconds": 0.0, "feature_seconds": 0.0}
+        momentum, weight, taken_back = self.momentum, 0.0, False
+        self._timed(seconds, self.priors.iterate, by_side(self.current))
+        if momentum and (weight := momentum.weight):
+            momentum.extrapolate(self.current.items, self.spare.items)
+            sweep = self._sweep_both(self.spare.items, seconds)
+            if taken_back := momentum.rose(sweep.loss):
+                momentum.restart()
+                self.priors.go_back()
+                weight = 0.0
+        if not weight:
+            sweep = self._sweep_both(self.current.items, seconds)
+        if momentum:
+            momentum.made(sweep.loss)
+        self.current, self.spare = self.spare, self.current
+        return sweep, {**seconds, "momentum": weight, "taken_back": taken_back}
+
+    def _sweep_both(self, fixed: kernels.Factors, seconds: dict[str, float]) -> kernels.Sweep:
+        """Users against the items `fixed`, then items against these, into `spare`, of which `fixed`
+        may be a part; `seconds` are added to."""
+        now, new = self.current, self.spare
+        solver, half_sweep = self.solver, functools.partial(self.solver.half_sweep, **self.options)
+        begin = now if solver.starts else Both(None, None)  # where the rows are
+        user_side, item_side = self.sides
+        turns = now.users.biases is None  # where a solver turns anything
+        # Until somebody looks at them nothing but the next half-sweep, features and what starts
+        # from where rows are asks for the axes of users
+        stays = turns and not (solver.starts or self.priors)
+        free = self.workspace
+        if fixed is not new.items:
+            free = free.or_else(new.items.factors)  # which are written last
+        began = time.perf_counter()
+        solved = half_sweep(
+            user_side, fixed, begin.users, new.users, prior=self.priors.of("users"),
+            workspace=free, turned="out" if turns else None,
+        )  # fmt: skip
+        middle = time.perf_counter()
+        sweep = half_sweep(
+            item_side, new.users, begin.items, new.items, prior=self.priors.of("items"),
+            workspace=self.workspace, axes=solved.axes, loss=self.loss,
+            turned="fixed" if stays else None,
+        )  # fmt: skip
+        self.spare = new._replace(user_axes=sweep.axes)
+        seconds["user_seconds"] += middle - began
+        seconds["item_seconds"] += time.perf_counter() - middle
+        self.retried += solved.retried + sweep.retried
+        self.jittered += solved.jittered + sweep.jittered
+        self._timed(seconds, self.priors.learn, by_side(new))
+        if not self.loss:
+            return sweep
+        return replace(sweep, loss=sweep.loss + self.priors.penalty())
+
+    @staticmethod
+    def _timed(seconds: dict[str, float], call: Callable[..., None], *arguments: Any) -> None:
+        began = time.perf_counter()
+        call(*arguments)
+        seconds["feature_seconds"] += time.perf_counter() - began
+
+
+def by_side(both: Both) -> dict[str, kernels.Factors]:
+    return {"users": both.users, "items": both.items}
+
+
+def shares_of_samples(
+    model: Any, n_users: int, entries: int, continues: bool, features: bool
+) -> list[float]:
+    """What shares of the users samples have that training begins on, the smallest first."""
+    share, shares = 1 / GROWTH, list[float]()
+    # Features ask for more iterations than there are after samples
+    if continues or features or model.init != "sample" or model.iterations == 0:
+        return shares
+    while share * entries >= SMALLEST and share * n_users >= USERS_A_FACTOR * model.factors:
+        shares.append(share)
+        share /= GROWTH
+    return shares[::-1]
+
+
+def iterations_of(
+    model: Any, n_users: int, entries: int, continues: bool = False, features: bool = False
+) -> int:
+    """How many iterations `fit` makes on so many entries of so many users."""
+    if model.iterations is not None:
+        return model.iterations
+    samples = shares_of_samples(model, n_users, entries, continues, features)
+    return AFTER_SAMPLES if samples else ITERATIONS
+
+
 class AlternatingTrainer:
     """Trains a `LeastSquaresModel` by half-sweeps, users first; see `training.Trainer`."""
 
@@ -119,7 +284,6 @@ class AlternatingTrainer:
         # As they are now: what a callback sets is checked at the next fit
         self.solver = NONNEGATIVE if model.nonnegative else SOLVERS[model.solver]
         self.options = {"cg_steps": model.cg_steps, "num_threads": model.num_threads}
-        self.retried = self.jittered = 0
 
     def start(self, continues: bool, features: Mapping[str, Matched]) -> None:
         model = self.model
@@ -132,129 +296,123 @@ class AlternatingTrainer:
             self.mean = 0.0
         self.options["mean"] = self.mean
         self._log_paths()
-        random = None if continues else checks.random_generator(model.random_state)
-        spectral = random is not None and model.init == "spectral"
-        users, items, user_biases, item_biases = start(
-            model, self.shape, self.dtype, random, (self.bias, self.bias), draws_users=not spectral
-        )
-        if spectral:
-            rank = kernels.spectral_start(
-                self.sides, users, items, mean=self.mean, num_threads=model.num_threads
+        samples = shares_of_samples(model, self.shape[0], self.entries, continues, bool(features))
+        if continues:
+            current = self._both(start(model, self.shape, self.dtype, None, (self.bias,) * 2))
+        else:
+            random = checks.random_generator(model.random_state)
+            current = (
+                self._from_samples(samples, random) if samples else self._new(self.sides, random)
             )
-            rest = self.shape[1], model.factors - rank  # for which there is no singular vector
-            items[:, rank:] = drawn(random, rest, model, self.dtype)
-        if model.nonnegative and random is not None:
-            for factors in (users, items):
-                np.abs(factors, out=factors)
-        self.current = Both(
-            kernels.Factors(users, user_biases), kernels.Factors(items, item_biases)
-        )
-        self.spare: Both | None = None
-        self.shown: np.ndarray | None = None  # users that the model may show
-        self.momentum = kernels.Momentum(self.dtype) if model.acceleration else None
         rows = {
             name: (side.entries(), side.regularization)
             for name, side in zip(("users", "items"), self.sides, strict=True)
         }
-        self.priors = Priors(model, features, rows, _PLAIN, continues)
-        for side, learned in self._by_side(self.current).items():
-            learned.factors[self.priors.empty(side)] = 0  # these have been what features say
+        priors = Priors(model, features, rows, _PLAIN, continues)
+        for side, learned in by_side(current).items():
+            learned.factors[priors.empty(side)] = 0  # these have been what features say
+        self.alternation = self._alternation(self.sides, current, priors)
+
+    @staticmethod
+    def _both(begin: Start) -> Both:
+        users, items, user_biases, item_biases = begin
+        return Both(kernels.Factors(users, user_biases), kernels.Factors(items, item_biases))
+
+    def _alternation(
+        self, sides: tuple[kernels.Side, kernels.Side], current: Both, priors: Priors | None = None
+    ) -> Alternation:
+        """With `priors` the fit itself, and without the one of a sample."""
+        model = self.model
+        return Alternation(
+            sides, current, self.solver, self.options, acceleration=model.acceleration,
+            loss=model.compute_loss and priors is not None,
+            priors=Priors(model, {}, {}, 0, False) if priors is None else priors,
+        )  # fmt: skip
+
+    def _new(self, sides: tuple[kernels.Side, kernels.Side], random: np.random.Generator) -> Both:
+        """Drawn factors for these sides, or their singular vectors."""
+        model, shape = self.model, (sides[0].n_rows, sides[1].n_rows)
+        drawn_all = model.init == "random"
+        current = self._both(
+            start(model, shape, self.dtype, random, (self.bias,) * 2, draws_users=drawn_all)
+        )
+        users, items = current.users.factors, current.items.factors
+        if not drawn_all:
+            rank = kernels.spectral_start(
+                sides, users, items, mean=self.mean, num_threads=model.num_threads
+            )
+            rest = shape[1], model.factors - rank  # for which there is no singular vector
+            items[:, rank:] = drawn(random, rest, model, self.dtype)
+        if model.nonnegative:
+            for factors in (users, items):
+                np.abs(factors, out=factors)
+        return current
+
+    def _from_samples(self, samples: list[float], random: np.random.Generator) -> Both:
+        """Items that some of the users have made, more of them from time to time; users are 0.
+
+        What a sample knows of the items it knows well enough after some iterations, which cost in
+        proportion to the sample. Users are drawn once: each sample has those before in it.
+        """
+        n_users, n_items = self.shape
+        order = random.permutation(n_users)
+        current = self._zeros(n_users, n_items)
+        for number, share in enumerate(samples):
+            began = time.perf_counter()
+            users = np.sort(order[: round(share * n_users)])
+            sides, known = kernels.some_users(self.sides, users)
+            if number:
+                some = self._zeros(len(users), len(known))
+                for of_some, of_all in zip(some.items, current.items, strict=True):
+                    if of_some is not None:
+                        np.take(of_all, known, axis=0, out=of_some)
+            else:
+                some = self._new(sides, random)
+            alternation = self._alternation(sides, some)
+            for _ in range(LATER if number else FIRST):
+                alternation.iterate()
+            for of_some, of_all in zip(alternation.current.items, current.items, strict=True):
+                if of_some is not None:
+                    of_all[known] = of_some
+            self.model._log(
+                "starts from %s users, %s entries: %d iterations, %.2g s",
+                f"{len(users):,}", f"{len(sides[0].indices):,}", LATER if number else FIRST,
+                time.perf_counter() - began,
+            )  # fmt: skip
+        return current
+
+    def _zeros(self, *counts: int) -> Both:
+        sides = []
+        for count in counts:
+            factors = kernels.on_line((count, self.model.factors), self.dtype)
+            factors.fill(0)
+            biases = np.zeros(count, self.dtype) if self.bias else None
+            sides.append(kernels.Factors(factors, biases))
+        users, items = sides
+        return Both(users, items)
 
     def state(self) -> dict[str, Any]:
-        users, items, axes = self.current
-        if axes is not None:
-            # Not where users may be that the model shows: these stay whole until it has others
-            out = self.spare.users
-            out = _like(users) if out.factors is self.shown else out
-            kernels.rotate(users.factors, axes.T, self.options["num_threads"], out.factors)
-            self.current, self.spare = Both(out, items), self.spare._replace(users=users)
-            users = out
-        self.shown = users.factors
+        users, items, _ = self.alternation.whole()
         return {
             "_user_factors": users.factors,
             "_item_factors": items.factors,
             "_user_biases": users.biases,
             "_item_biases": items.biases,
             "_mean": self.mean,
-            "_ridges": self.priors.ridges(),
+            "_ridges": self.alternation.priors.ridges(),
             "_fitted_weights": self.weights,
         }
 
     def step(self, number: int) -> Step:
-        # `current` is what there is if this iteration is interrupted: everything is written to
-        # `spare`, which has the iteration before until then.
-        if self.spare is None:
-            self.spare = self.current.like()
-            self.workspace = kernels.Workspace.of(
-                self.sides, self.model.factors, self.bias, self.dtype
-            )
-        seconds = {"user_seconds": 0.0, "item_seconds": 0.0, "feature_seconds": 0.0}
-        momentum, weight, taken_back = self.momentum, 0.0, False
-        self._timed(seconds, self.priors.iterate, self._by_side(self.current))
-        if momentum and (weight := momentum.weight):
-            momentum.extrapolate(self.current.items, self.spare.items)
-            sweep = self._sweep_both(self.spare.items, seconds)
-            if taken_back := momentum.rose(sweep.loss):
-                momentum.restart()
-                self.priors.go_back()
-                weight = 0.0
-        if not weight:
-            sweep = self._sweep_both(self.current.items, seconds)
-        if momentum:
-            momentum.made(sweep.loss)
-        self.current, self.spare = self.spare, self.current
-        details = {**seconds, "momentum": weight, "taken_back": taken_back}
+        sweep, details = self.alternation.iterate()
         return Step(sweep.loss, details | self.model._details(sweep, self.entries))
-
-    def _sweep_both(self, fixed: kernels.Factors, seconds: dict[str, float]) -> kernels.Sweep:
-        """Users against the items `fixed`, then items against these, into `spare`, of which `fixed`
-        may be a part; `seconds` are added to."""
-        now, new = self.current, self.spare
-        solver, half_sweep = self.solver, functools.partial(self.solver.half_sweep, **self.options)
-        begin = now if solver.starts else Both(None, None)  # where the rows are
-        user_side, item_side = self.sides
-        turns = now.users.biases is None  # where a solver turns anything
-        # Until somebody looks at them nothing but the next half-sweep, features and what starts
-        # from where rows are asks for the axes of users
-        stays = turns and not (solver.starts or self.priors)
-        free = self.workspace
-        if fixed is not new.items:
-            free = free.or_else(new.items.factors)  # which are written last
-        loss = self.model.compute_loss or self.momentum is not None
-        began = time.perf_counter()
-        solved = half_sweep(
-            user_side, fixed, begin.users, new.users, prior=self.priors.of("users"),
-            workspace=free, turned="out" if turns else None,
-        )  # fmt: skip
-        middle = time.perf_counter()
-        sweep = half_sweep(
-            item_side, new.users, begin.items, new.items, prior=self.priors.of("items"),
-            workspace=self.workspace, axes=solved.axes, loss=loss,
-            turned="fixed" if stays else None,
-        )  # fmt: skip
-        self.spare = new._replace(user_axes=sweep.axes)
-        seconds["user_seconds"] += middle - began
-        seconds["item_seconds"] += time.perf_counter() - middle
-        self.retried += solved.retried + sweep.retried
-        self.jittered += solved.jittered + sweep.jittered
-        self._timed(seconds, self.priors.learn, self._by_side(new))
-        return replace(sweep, loss=sweep.loss + self.priors.penalty()) if loss else sweep
-
-    @staticmethod
-    def _by_side(both: Both) -> dict[str, kernels.Factors]:
-        return {"users": both.users, "items": both.items}
-
-    @staticmethod
-    def _timed(seconds: dict[str, float], call: Callable[..., None], *arguments: Any) -> None:
-        began = time.perf_counter()
-        call(*arguments)
-        seconds["feature_seconds"] += time.perf_counter() - began
 
     def finish(self) -> None:
         self._say_if_vanished()
-        if self.retried or self.jittered:
+        retried, jittered = self.alternation.retried, self.alternation.jittered
+        if retried or jittered:
             warn(
-                f"{self.retried} rows were solved again in double and {self.jittered} needed a "
+                f"{retried} rows were solved again in double and {jittered} needed a "
                 "larger diagonal: their weights are too large, or the regularization too small, "
                 f"for {self.dtype}. Raise regularization, scale the weights down (alpha), "
                 "or use dtype=np.float64"
@@ -278,8 +436,8 @@ class AlternatingTrainer:
 
     def _say_if_vanished(self) -> None:
         """Ratings may all be their mean and need no factors; counts need some."""
-        model, factors = self.model, self.current.items.factors
-        if model._ratings or self.bias or not model.iterations:
+        model, factors = self.model, self.alternation.current.items.factors
+        if model._ratings or self.bias or model.iterations == 0:
             return
         largest = max(factors.max(), -factors.min())
         if largest < _VANISHED and model._in_effect("regularization") != model.regularization:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recsys import checks, kernels
-from recsys.models.alternating import AlternatingIteration, check_alternating
+from recsys.models.alternating import AlternatingIteration, check_alternating, iterations_of
 from recsys.models.least_squares import LeastSquaresModel
 from recsys.models.ratings import RatingIteration, RatingModel
 from recsys.models.weights import Weights
@@ -64,17 +64,20 @@ class ExplicitALS(RatingModel, LeastSquaresModel):
         that users have more or less of. Rows are then solved by coordinate descent, whatever
         `solver` says: no gradient is off by more than 1e-5 of the row's largest `b`. Lists are
         usually worse, and fits take longer.
-    iterations : int, default 7
-        Iterations a call of `fit` makes; 0 stops at the initial factors.
+    iterations : int or None, default None
+        Iterations a call of `fit` makes on all users; 0 stops at the initial factors. None: 7, or 3
+        where training begins on samples, see `init`.
     acceleration : bool, default True
         Start an iteration from ``Y + beta (Y - Y')``, Y' being the item factors (and biases) one
         iteration earlier; see Notes.
-    init : {"spectral", "random"}, default "spectral"
-        Initial factors: the singular vectors of the ratings less their mean,
-        by a randomized SVD, times the root of the singular values; or drawn ones.
+    init : {"sample", "spectral", "random"}, default "sample"
+        Initial factors: items as a fit of a sample of the users makes them, where there are 4
+        million ratings or more; the singular vectors of the ratings less their mean, by a
+        randomized SVD, times the root of the singular values; or drawn ones. "sample" is "spectral"
+        where there are fewer ratings, features to learn with, or no iterations.
     init_scale : float, default 1.0
         Drawn initial factors are normal, of mean 0 and standard deviation ``init_scale / sqrt(f)``;
-        > 0. With "spectral" those are drawn for which the matrix has too low a rank.
+        > 0. Otherwise those are drawn for which the matrix has too low a rank.
     dtype : np.float32 or np.float64, default np.float32
         Type of factors and ratings. Sums over many entries are kept in double anyway.
     num_threads : int, default 0
@@ -98,7 +101,7 @@ class ExplicitALS(RatingModel, LeastSquaresModel):
 
     Notes
     -----
-    `acceleration`: as of `ImplicitALS`.
+    `acceleration` and ``init="sample"``: as of `ImplicitALS`.
 
     References
     ----------
@@ -118,6 +121,7 @@ class ExplicitALS(RatingModel, LeastSquaresModel):
 
     _entry = ExplicitALSIteration
     _learns_features = True
+    _times = iterations_of
     _fitted_names = ("regularization", "weighted_regularization")
     compute_loss = True
 
@@ -131,9 +135,9 @@ class ExplicitALS(RatingModel, LeastSquaresModel):
         solver: str = "cholesky",
         cg_steps: int = 3,
         nonnegative: bool = False,
-        iterations: int = 7,
+        iterations: int | None = None,
         acceleration: bool = True,
-        init: str = "spectral",
+        init: str = "sample",
         init_scale: float = 1.0,
         dtype: Any = np.float32,
         num_threads: int = 0,

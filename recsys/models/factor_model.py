@@ -305,6 +305,25 @@ class FactorModel(Model):
     def _check_counts(self, counts: sparse.csr_array) -> None:
         """Whether there is anything to learn from."""
 
+    def _in_effect(self, name: str) -> Any:
+        if name != self._iterations_name:
+            return super()._in_effect(name)
+        matrix = self._training_matrix
+        return (
+            self._times(0, 0)
+            if matrix is None
+            else self._times(matrix.shape[0], len(matrix.indices))
+        )
+
+    def _chosen_on(self, counts: sparse.csr_array) -> Mapping[str, Any]:
+        return {self._iterations_name: self._times(counts.shape[0], counts.nnz)}
+
+    def _times(
+        self, n_users: int, entries: int, continues: bool = False, features: bool = False
+    ) -> int:
+        """How many iterations `fit` makes on so many entries of so many users."""
+        return int(getattr(self, self._iterations_name))
+
     def _with_biases(self) -> tuple[bool, bool]:
         """Whether there are user and item biases."""
         return False, False

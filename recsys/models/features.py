@@ -173,7 +173,7 @@ def _check_can(model: Any) -> None:
         )
     times = getattr(model, model._iterations_name)
     lambda_ = model._in_effect("regularization")  # None: chosen from the data, above 0
-    if model._learns_features and times and lambda_ is not None and not np.any(lambda_):
+    if model._learns_features and times != 0 and lambda_ is not None and not np.any(lambda_):
         raise ValueError(
             "regularization=0 gives features no weight in training: raise it, or give a model "
             f"features after it, set_params({model._iterations_name}=0).fit(..., warm_start=True)"

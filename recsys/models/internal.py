@@ -61,6 +61,11 @@ def iterations_name(model_class: type[Model]) -> str | None:
     return model_class._iterations_name if issubclass(model_class, FactorModel) else None
 
 
+def iterations(model: Any, train: sparse.csr_array) -> int:
+    """How many iterations `fit` makes on these counts, of a model that makes any."""
+    return model._times(train.shape[0], train.nnz)
+
+
 def default_metric(model_class: type[Model]) -> str:
     """What held-out interactions are measured by, such as "ndcg@10"."""
     return model_class._default_metric

@@ -161,9 +161,10 @@ def fit(
     present = _present(model, counts, dtype, vocabulary) if warm_start else None
     continues = present is not None
     history = model.history if continues else []
+    times = model._times(counts.shape[0], counts.nnz, continues, bool(matched))
     model._log_start(counts, len(history))
     if judge is not None:
-        judge.check_patience(getattr(model, model._iterations_name), len(history))
+        judge.check_patience(times, len(history))
 
     kept: dict[str, Any] = {
         "_fitted": fitted.parameters(model),
@@ -180,7 +181,9 @@ def fit(
         trainer.start(continues, matched)
         start_seconds = time.perf_counter() - began
         kept["_training_matrix"] = loan.matrix
-        _iterate(model, trainer, kept, history, start_seconds, judge, callback, show_progress)
+        _iterate(
+            model, trainer, kept, times, history, start_seconds, judge, callback, show_progress
+        )
     finally:
         trainer = judge = None  # their memory is wanted now
         loan.settle(model)
@@ -207,20 +210,20 @@ def _iterate(
     model: Any,
     trainer: Trainer,
     kept: dict[str, Any],
+    times: int,
     history: list[Iteration],
     start_seconds: float,
     judge: Validation | None,
     callback: Callback | None,
     show_progress: bool,
 ) -> None:
-    """Make the model's iterations and publish what they make of it, each where somebody may look,
-    together with what else the model is to have, `kept`.
+    """Make so many iterations and publish what they make of the model, each where somebody may
+    look, together with what else the model is to have, `kept`.
 
     Whatever interrupts one, Ctrl-C included, leaves the model as the last finished one made it (or
     as it was before `fit`) and goes on to the caller. Where `judge` has found a best one, that is
     what is left in any case.
     """
-    times = getattr(model, model._iterations_name)
     watched = judge is not None or callback is not None  # else nobody looks before the end
     before = len(history)
 

@@ -66,7 +66,7 @@ class Sample(NamedTuple):
     ) -> float:
         """The value of a model of these users alone, after its first iterations."""
         model: Any = task.model(params, num_threads)
-        model.iterations = min(model.iterations, ITERATIONS)
+        model.iterations = min(model.iterations or ITERATIONS, ITERATIONS)
         if model.regularization is not None:
             model.regularization *= self.noise
         model.fit(self.train, callback=lambda *_: stop.is_set(), show_progress=False)

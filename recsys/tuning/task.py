@@ -120,11 +120,11 @@ class Task:
             model = self.model(params)
             internal.check_parameters(model)
             name = internal.iterations_name(self.model_class)
-            if name is not None and not getattr(model, name):
+            if name is not None and getattr(model, name) == 0:
                 raise ValueError(f"{name}=0 leaves nothing to measure; expected at least 1")
-        name = internal.iterations_name(self.model_class)
-        if self.min_gain and name is not None:
-            warn_unless_early(self.patience, getattr(self.model(high), name), self.validate_every)
+        if self.min_gain and internal.iterations_name(self.model_class) is not None:
+            most = internal.iterations(self.model(high), self.train)
+            warn_unless_early(self.patience, most, self.validate_every)
 
     def model(self, params: Mapping[str, Any], num_threads: int | None = None) -> Model:
         model = self.model_class(**{**self.fixed, **params})
@@ -169,7 +169,7 @@ class Task:
 
     def _stopping(self, model: Model) -> dict[str, Any]:
         """When `fit` is to stop by itself; not at all where it could not."""
-        iterations = getattr(model, internal.iterations_name(self.model_class))
+        iterations = internal.iterations(model, self.train)
         if self.patience is None or not can_stop_early(
             self.patience, iterations, self.validate_every
         ):

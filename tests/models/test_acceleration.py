@@ -183,7 +183,7 @@ def test_extrapolation_of_many_rows_and_biases():
     ("changes", "message"),
     [
         ({"acceleration": "yes"}, "acceleration"),
-        ({"init": "svd"}, "unknown init 'svd'; expected 'spectral' or 'random'"),
+        ({"init": "svd"}, "unknown init 'svd'; expected 'sample' or 'spectral' or 'random'"),
     ],
 )
 @pytest.mark.parametrize("cls", [ImplicitALS, ExplicitALS])
