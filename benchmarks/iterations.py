@@ -9,6 +9,9 @@ drawn initial factors. Lists are measured on entries held out of the training pa
 turns at iterations on lastfm-360K or its twin; confidence c = r and lambda 0.01, implicit's
 defaults. The start of a fit is in its first iteration's seconds.
 
+`samples`: objective, seconds and lists after the iterations on all users of lastfm-360K or its twin
+that follow on samples, beside those that follow on singular vectors.
+
 `week`: what a week of `partial_fit`, a few rounds a day, is worth beside a full refit. The entries
 of training are cut at random into ten parts of equal size. A model is trained on three of them and
 learns from one of the others a day; at the end it has seen what the model has that is trained on
@@ -16,6 +19,7 @@ all ten at once. New users and items come as they come. NDCG@10 is on the test i
 
     python benchmarks/iterations.py lists ../shared/data --update-docs
     python benchmarks/iterations.py losses --scale 1 --update-docs
+    python benchmarks/iterations.py samples --scale 1 --update-docs
     python benchmarks/iterations.py week ../shared/data
     python benchmarks/iterations.py week ../shared/data --data gowalla --models BPR --rounds 1
 """
@@ -62,6 +66,7 @@ from leaderboard import Data, ndcg
 
 import recsys
 from recsys import ExplicitALS, ImplicitALS, csr, plots
+from recsys.models import alternating
 from recsys.models.alternating import AlternatingTrainer
 
 if TYPE_CHECKING:
@@ -70,10 +75,11 @@ if TYPE_CHECKING:
 PAGE, PICTURE = DOCS / "performance.md", DOCS / "iterations.svg"
 MARKS = {
     name: (f"<!-- iterations {name}:begin -->", f"<!-- iterations {name}:end -->")
-    for name in ("lists", "losses")
+    for name in ("lists", "losses", "samples")
 }
 PLAIN = {"acceleration": False, "init": "random"}
 ITERATIONS = 15  # of a plain fit
+DEFAULT, SAMPLED = alternating.ITERATIONS, alternating.AFTER_SAMPLES
 SHOWN = (4, 5, 6, 7, 8, 10)  # iterations of a default fit after which lists are measured
 PLAIN_SHOWN = (8, 15)  # and of a plain one
 METRIC = "ndcg@20"
@@ -95,7 +101,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 WAYS = {
     "momentum": {"init": "random"},
-    "spectral start": {"acceleration": False},
+    "spectral start": {"acceleration": False, "init": "spectral"},
     "both": {},
 }
 
@@ -203,9 +209,8 @@ def list_cells(name: str, experiment: dict[str, Any]) -> Iterator[str]:
             values = [fit[METRIC][str(number)] for fit in fits]
             spread = f" ({statistics.stdev(values):.4f})" if len(values) > 1 else ""
             yield f"{statistics.mean(values):.4f}{spread}"
-    default = ImplicitALS().iterations
     slow = statistics.median(sum(fit["seconds"]) for fit in plain)
-    fast = statistics.median(sum(fit["seconds"][:default]) for fit in ours)
+    fast = statistics.median(sum(fit["seconds"][:DEFAULT]) for fit in ours)
     yield f"{slow / fast:.2f}x"
 
 
@@ -341,6 +346,54 @@ def main_losses(options: argparse.Namespace) -> None:
         replace_between(PAGE, MARKS["losses"], text)
 
 
+# ---- samples -----------------------------------------------------------------------------------
+
+# By which fits begin, and after how many iterations their lists are what a fit would end with
+BEGUN = {
+    "samples": ({"init": "sample"}, SAMPLED),
+    "singular vectors": ({"init": "spectral"}, DEFAULT),
+    "drawn factors, plain": (PLAIN, ITERATIONS),
+}
+SAMPLED_SETTINGS = ("defaults", "c = r, lambda 0.1", "c = 1 + 40 r, lambda 100")
+
+
+def main_samples(options: argparse.Namespace) -> None:
+    facts = machine_facts(options.threads)
+    data = leaderboard.lastfm_large(options.scale)
+    if alternating.iterations_of(ImplicitALS(), data.train.shape[0], data.train.nnz) != SAMPLED:
+        raise SystemExit(f"{data.train.nnz:,} entries to learn from are too few for samples")
+    common = {"random_state": options.seed, "num_threads": options.threads}
+    found = {}
+    for setting in SAMPLED_SETTINGS:
+        for begun, (how, last) in BEGUN.items():
+            options_of_fit = {**SETTINGS[setting], **how, **common}
+            found[f"{setting}; {begun}"] = worth(data, last, (last,), **options_of_fit)
+            print(f"{setting}; {begun}: {found[f'{setting}; {begun}']}", flush=True)
+    facts_of_data = {"synthetic": data.synthetic, "name": f"{data.name}, what is learned from"}
+    facts_of_data |= {"users": data.train.shape[0], "items": data.train.shape[1]}
+    head = f"{headline(facts_of_data | {'entries': data.train.nnz})}; f = 64."
+    text = f"{head}\n{machine_line(facts)}; {now()[:10]}.\n\n{samples_table(found)}"
+    print(f"\n{text}")
+    write_report(
+        options.output or Path("results/iterations-samples.json"), machine=facts, fits=found
+    )
+    if options.update_docs:
+        replace_between(PAGE, MARKS["samples"], text)
+
+
+def samples_table(found: dict[str, Any]) -> str:
+    lines = []
+    for name, fit in found.items():
+        each, (lists,) = statistics.median(fit["seconds"][1:]), fit[METRIC].values()
+        start, losses = fit["seconds"][0] - each, fit["losses"]
+        shown = [f"{loss:.6g}" for loss in losses[:SAMPLED]] + [f"{losses[-1]:.6g}"]
+        cells = (*name.split("; "), f"{start:.3g}", f"{each:.3g}", *shown, len(losses))
+        lines.append((*cells, f"{sum(fit['seconds']):.3g}", f"{lists:.4f}"))
+    head = ["c and lambda", "begins at", "start, s", "an iteration, s"]
+    head += [f"objective after {number}" for number in range(1, SAMPLED + 1)]
+    return markdown_table((*head, "at the end", "iterations", "seconds", "NDCG@20"), lines)
+
+
 # ---- a week ------------------------------------------------------------------------------------
 
 WEEK_MODELS = {
@@ -409,6 +462,11 @@ def parse() -> argparse.Namespace:
     losses.add_argument("--rounds", type=int, default=ITERATIONS, help=f"default: {ITERATIONS}")
     add_no_peers(losses)
     losses.set_defaults(main=main_losses)
+    samples = commands.add_parser("samples", help="fits that begin on samples, beside others")
+    samples.add_argument("--scale", type=float, default=1.0, help="of the data; default: 1")
+    add_seed(samples)
+    add_threads(samples)
+    samples.set_defaults(main=main_samples)
     a_week = commands.add_parser("week", help="a week of partial fits beside a full refit")
     leaderboard.add_options(a_week, "", data=WEEK_NAMES)
     a_week.add_argument("--models", nargs="+", choices=WEEK_MODELS, default=list(WEEK_MODELS))
@@ -416,7 +474,7 @@ def parse() -> argparse.Namespace:
     add_threads(a_week)
     a_week.add_argument("--output", type=Path, default=Path("results/week.json"))
     a_week.set_defaults(main=main_week)
-    for each in (lists, losses):
+    for each in (lists, losses, samples):
         each.add_argument("--update-docs", action="store_true", help=f"write docs/{PAGE.name}")
         each.add_argument("--output", type=Path, help="default: results/iterations-*.json")
     return parser.parse_args()

@@ -38,7 +38,10 @@ from recsys.datasets import Dataset
 EXAMPLE_ARTIST = "Joy Division"
 # Of the plain objective, which implicit has too; what ImplicitALS chooses from data it has not
 REGULARIZATION, ALPHA = 80.0, 20.0
-PEER_SECONDS = 40.0  # of implicit's iterations, so that all of this ends in about two minutes
+PEER_ITERATIONS, PEER_SECONDS = (
+    7,
+    40.0,
+)  # of implicit's iterations, so that all of this ends in about two minutes
 
 
 def parse() -> argparse.Namespace:
@@ -47,13 +50,15 @@ def parse() -> argparse.Namespace:
     add_data_options(parser)
     for name, kind, default, text in (
         ("factors", int, defaults.factors, "latent factors"),
-        ("iterations", int, defaults.iterations, "iterations"),
         ("regularization", float, REGULARIZATION, "lambda"),
         ("alpha", float, ALPHA, "scale of the confidences"),
     ):
         parser.add_argument(
             f"--{name}", type=kind, default=default, help=f"{text}; default: {default}"
         )
+    parser.add_argument(
+        "--iterations", type=int, help="on all users; default: as many as the model takes by itself"
+    )
     parser.add_argument(
         "--solver",
         choices=("cholesky", "cg"),
@@ -201,9 +206,9 @@ def train_implicit(problem: Problem, ours: Trace, options: argparse.Namespace) -
     if not contenders.installed(("implicit",)):
         return None
     contender = Implicit(problem, options.factors, "cg", options.seed)
-    traces = interleave([contender], options.iterations, problem.objective, PEER_SECONDS)
+    traces = interleave([contender], PEER_ITERATIONS, problem.objective, PEER_SECONDS)
     trace = traces[contender.name]
-    made, asked = len(trace.seconds), options.iterations
+    made, asked = len(trace.seconds), PEER_ITERATIONS
     few = f" (stopped after {made} of {asked} to keep this short)" if made < asked else ""
     print(
         f"implicit {installed_version('implicit')}, CG(3), the same objective: "

@@ -28,9 +28,9 @@ _BLOCK = 1 << 11  # rows that stay in cache between the steps of a computation
 class Momentum:
     """How far beyond the items an iteration starts."""
 
-    def __init__(self, dtype: np.dtype) -> None:
+    def __init__(self, dtype: np.dtype, made: int = 0) -> None:
         self._eps = float(np.finfo(dtype).eps)
-        self._made = 0  # iterations since the start, or since momentum was lost
+        self._made = made  # iterations since the start, or since momentum was lost
         self._loss = np.inf  # after the last iteration
 
     @property

@@ -41,23 +41,27 @@ class Solver(NamedTuple):
 
     half_sweep: Callable[..., kernels.Sweep]  # called as `kernels.half_sweep` is
     starts: bool  # whether it starts from where the rows are
+    first: Callable[..., kernels.Sweep] | None = None  # what solves them where they are nowhere yet
     has_paths: bool = False  # whether the kernel `als_rows` solves them, each by one of its paths
 
 
+EXACT, CG = (functools.partial(kernels.half_sweep, solver=name) for name in ("cholesky", "cg"))
 SOLVERS = {
-    "cholesky": Solver(functools.partial(kernels.half_sweep, solver="cholesky"), False, True),
-    "cg": Solver(functools.partial(kernels.half_sweep, solver="cg"), True, True),
+    "cholesky": Solver(EXACT, starts=False, has_paths=True),
+    "cg": Solver(CG, starts=True, first=EXACT, has_paths=True),
 }
 NONNEGATIVE = Solver(kernels.nonnegative_half_sweep, starts=True)  # whatever `solver` says
 
 
 STARTS = ("sample", "spectral", "random")
-# Samples of users are to have as many entries as this, and each has so many times as many as the
-# one before; docs/performance.md has what these, and the numbers of iterations, were chosen by.
-SMALLEST = 1_000_000
-USERS_A_FACTOR = 10  # and as many users
-GROWTH = 4
-FIRST, LATER = 8, 5  # iterations on the first sample, and on a later one
+# Where there are so many entries training begins on samples of the users: the last one has a fourth
+# of them, each the half of the one after it, as long as there are so many entries, and users a
+# factor. docs/performance.md has what these numbers, and those of iterations, were chosen by.
+SAMPLED = 4_000_000
+LARGEST = 1 / 4
+SMALLEST, USERS_A_FACTOR = 250_000, 10
+FIRST, LATER = 6, 2  # iterations on the first sample, and on a later one
+CARRIED = 4  # iterations that momentum remembers when it goes on with more users
 # Iterations on all users if `iterations` is None
 ITERATIONS, AFTER_SAMPLES = 7, 3
 
@@ -121,6 +125,28 @@ def _like(side: kernels.Factors) -> kernels.Factors:
     )
 
 
+def _taken(side: kernels.Factors, rows: np.ndarray) -> kernels.Factors:
+    """Some rows of a side, in memory of their own."""
+    taken = kernels.on_line((len(rows), side.factors.shape[1]), side.factors.dtype)
+    np.take(side.factors, rows, axis=0, out=taken, mode="clip")  # else it takes a copy first
+    return kernels.Factors(taken, None if side.biases is None else side.biases[rows])
+
+
+def _put(side: kernels.Factors, rows: np.ndarray, some: kernels.Factors) -> None:
+    side.factors[rows] = some.factors
+    if side.biases is not None:
+        side.biases[rows] = some.biases
+
+
+class Begun(NamedTuple):
+    """Where an `Alternation` starts."""
+
+    current: Both
+    has_users: bool = True  # whether there is anything in users
+    before: kernels.Factors | None = None  # items an iteration earlier, which are written to
+    made: int = 0  # iterations in that direction that momentum is to remember
+
+
 class Alternation:
     """Iterations of alternating least squares: users against items, then items against these.
 
@@ -128,8 +154,7 @@ class Alternation:
     ----------
     sides : (Side, Side)
         Of users and of items.
-    current : Both
-        Where it starts; users are read only by a solver that starts where rows are, or by `state`.
+    begun : Begun
     solver : Solver
     options : dict
         Of its half-sweeps.
@@ -142,7 +167,7 @@ class Alternation:
     def __init__(
         self,
         sides: tuple[kernels.Side, kernels.Side],
-        current: Both,
+        begun: Begun,
         solver: Solver,
         options: dict[str, Any],
         *,
@@ -150,11 +175,14 @@ class Alternation:
         loss: bool,
         priors: Priors,
     ) -> None:
-        self.sides, self.current, self.solver, self.options = sides, current, solver, options
-        self.priors = priors
-        self.spare: Both | None = None
+        self.sides, self.solver, self.options, self.priors = sides, solver, options, priors
+        self.current, self.has_users, before, made = begun
+        users, items, _ = self.current
+        self.spare = None if before is None else Both(_like(users), before)
+        self.workspace: kernels.Workspace | None = None
         self.shown: np.ndarray | None = None  # users that the model may show
-        self.momentum = kernels.Momentum(current.items.factors.dtype) if acceleration else None
+        dtype = items.factors.dtype
+        self.momentum = kernels.Momentum(dtype, made) if acceleration else None
         self.loss = loss or acceleration
         self.retried = self.jittered = 0
 
@@ -177,6 +205,7 @@ class Alternation:
         # `spare`, which has the iteration before until then.
         if self.spare is None:
             self.spare = self.current.like()
+        if self.workspace is None:
             factors, biases = self.current.items
             self.workspace = kernels.Workspace.of(
                 self.sides, factors.shape[1], biases is not None, factors.dtype
@@ -195,6 +224,7 @@ class Alternation:
             sweep = self._sweep_both(self.current.items, seconds)
         if momentum:
             momentum.made(sweep.loss)
+        self.has_users = True
         self.current, self.spare = self.spare, self.current
         return sweep, {**seconds, "momentum": weight, "taken_back": taken_back}
 
@@ -202,8 +232,11 @@ class Alternation:
         """Users against the items `fixed`, then items against these, into `spare`, of which `fixed`
         may be a part; `seconds` are added to."""
         now, new = self.current, self.spare
-        solver, half_sweep = self.solver, functools.partial(self.solver.half_sweep, **self.options)
+        solver, options = self.solver, self.options
         begin = now if solver.starts else Both(None, None)  # where the rows are
+        solve_users = solver.half_sweep
+        if not self.has_users and solver.first is not None:
+            solve_users = solver.first
         user_side, item_side = self.sides
         turns = now.users.biases is None  # where a solver turns anything
         # Until somebody looks at them nothing but the next half-sweep, features and what starts
@@ -213,13 +246,13 @@ class Alternation:
         if fixed is not new.items:
             free = free.or_else(new.items.factors)  # which are written last
         began = time.perf_counter()
-        solved = half_sweep(
-            user_side, fixed, begin.users, new.users, prior=self.priors.of("users"),
+        solved = solve_users(
+            user_side, fixed, begin.users, new.users, **options, prior=self.priors.of("users"),
             workspace=free, turned="out" if turns else None,
         )  # fmt: skip
         middle = time.perf_counter()
-        sweep = half_sweep(
-            item_side, new.users, begin.items, new.items, prior=self.priors.of("items"),
+        sweep = solver.half_sweep(
+            item_side, new.users, begin.items, new.items, **options, prior=self.priors.of("items"),
             workspace=self.workspace, axes=solved.axes, loss=self.loss,
             turned="fixed" if stays else None,
         )  # fmt: skip
@@ -232,6 +265,11 @@ class Alternation:
         if not self.loss:
             return sweep
         return replace(sweep, loss=sweep.loss + self.priors.penalty())
+
+    @property
+    def made(self) -> int:
+        """Iterations in the direction of the last one."""
+        return 0 if self.momentum is None else int(self.momentum.state[0])
 
     @staticmethod
     def _timed(seconds: dict[str, float], call: Callable[..., None], *arguments: Any) -> None:
@@ -248,13 +286,13 @@ def shares_of_samples(
     model: Any, n_users: int, entries: int, continues: bool, features: bool
 ) -> list[float]:
     """What shares of the users samples have that training begins on, the smallest first."""
-    share, shares = 1 / GROWTH, list[float]()
     # Features ask for more iterations than there are after samples
     if continues or features or model.init != "sample" or model.iterations == 0:
-        return shares
-    while share * entries >= SMALLEST and share * n_users >= USERS_A_FACTOR * model.factors:
+        return []
+    share, shares, fewest = LARGEST, list[float](), USERS_A_FACTOR * model.factors
+    while entries >= SAMPLED and share * entries >= SMALLEST and share * n_users >= fewest:
         shares.append(share)
-        share /= GROWTH
+        share /= 2
     return shares[::-1]
 
 
@@ -298,10 +336,10 @@ class AlternatingTrainer:
         self._log_paths()
         samples = shares_of_samples(model, self.shape[0], self.entries, continues, bool(features))
         if continues:
-            current = self._both(start(model, self.shape, self.dtype, None, (self.bias,) * 2))
+            begun = self._begun(start(model, self.shape, self.dtype, None, (self.bias,) * 2))
         else:
             random = checks.random_generator(model.random_state)
-            current = (
+            begun = (
                 self._from_samples(samples, random) if samples else self._new(self.sides, random)
             )
         rows = {
@@ -309,34 +347,32 @@ class AlternatingTrainer:
             for name, side in zip(("users", "items"), self.sides, strict=True)
         }
         priors = Priors(model, features, rows, _PLAIN, continues)
-        for side, learned in by_side(current).items():
+        for side, learned in by_side(begun.current).items():
             learned.factors[priors.empty(side)] = 0  # these have been what features say
-        self.alternation = self._alternation(self.sides, current, priors)
+        self.alternation = self._alternation(self.sides, begun, priors)
 
     @staticmethod
-    def _both(begin: Start) -> Both:
+    def _begun(begin: Start) -> Begun:
         users, items, user_biases, item_biases = begin
-        return Both(kernels.Factors(users, user_biases), kernels.Factors(items, item_biases))
+        return Begun(Both(kernels.Factors(users, user_biases), kernels.Factors(items, item_biases)))
 
     def _alternation(
-        self, sides: tuple[kernels.Side, kernels.Side], current: Both, priors: Priors | None = None
+        self, sides: tuple[kernels.Side, kernels.Side], begun: Begun, priors: Priors | None = None
     ) -> Alternation:
         """With `priors` the fit itself, and without the one of a sample."""
         model = self.model
         return Alternation(
-            sides, current, self.solver, self.options, acceleration=model.acceleration,
+            sides, begun, self.solver, self.options, acceleration=model.acceleration,
             loss=model.compute_loss and priors is not None,
             priors=Priors(model, {}, {}, 0, False) if priors is None else priors,
         )  # fmt: skip
 
-    def _new(self, sides: tuple[kernels.Side, kernels.Side], random: np.random.Generator) -> Both:
+    def _new(self, sides: tuple[kernels.Side, kernels.Side], random: np.random.Generator) -> Begun:
         """Drawn factors for these sides, or their singular vectors."""
         model, shape = self.model, (sides[0].n_rows, sides[1].n_rows)
         drawn_all = model.init == "random"
-        current = self._both(
-            start(model, shape, self.dtype, random, (self.bias,) * 2, draws_users=drawn_all)
-        )
-        users, items = current.users.factors, current.items.factors
+        begin = start(model, shape, self.dtype, random, (self.bias,) * 2, draws_users=drawn_all)
+        users, items = begin.users, begin.items
         if not drawn_all:
             rank = kernels.spectral_start(
                 sides, users, items, mean=self.mean, num_threads=model.num_threads
@@ -346,50 +382,42 @@ class AlternatingTrainer:
         if model.nonnegative:
             for factors in (users, items):
                 np.abs(factors, out=factors)
-        return current
+        return self._begun(begin)
 
-    def _from_samples(self, samples: list[float], random: np.random.Generator) -> Both:
-        """Items that some of the users have made, more of them from time to time; users are 0.
+    def _from_samples(self, samples: list[float], random: np.random.Generator) -> Begun:
+        """Items as some of the users make them, more of these from time to time.
 
-        What a sample knows of the items it knows well enough after some iterations, which cost in
-        proportion to the sample. Users are drawn once: each sample has those before in it.
+        An iteration costs in proportion to the users, and after a few of them some users tell
+        nearly as much of most items as all do. Users are drawn once: each sample has those before
+        in it.
         """
         n_users, n_items = self.shape
         order = random.permutation(n_users)
-        current = self._zeros(n_users, n_items)
-        for number, share in enumerate(samples):
-            began = time.perf_counter()
-            users = np.sort(order[: round(share * n_users)])
-            sides, known = kernels.some_users(self.sides, users)
-            if number:
-                some = self._zeros(len(users), len(known))
-                for of_some, of_all in zip(some.items, current.items, strict=True):
-                    if of_some is not None:
-                        np.take(of_all, known, axis=0, out=of_some)
+        items, before = (self._zeros(n_items) for _ in range(2))
+        made, times = 0, FIRST
+        for share in samples:
+            began, rows = time.perf_counter(), np.sort(order[: round(share * n_users)])
+            sides, known = kernels.some_users(self.sides, rows)
+            if share == samples[0]:
+                begun = self._new(sides, random)
             else:
-                some = self._new(sides, random)
-            alternation = self._alternation(sides, some)
-            for _ in range(LATER if number else FIRST):
+                some = Both(self._zeros(len(rows)), _taken(items, known))
+                begun, times = Begun(some, False, _taken(before, known), made), LATER
+            alternation = self._alternation(sides, begun)
+            for _ in range(times):
                 alternation.iterate()
-            for of_some, of_all in zip(alternation.current.items, current.items, strict=True):
-                if of_some is not None:
-                    of_all[known] = of_some
+            _put(items, known, alternation.current.items)
+            _put(before, known, alternation.spare.items)
+            made = min(alternation.made, CARRIED)
             self.model._log(
                 "starts from %s users, %s entries: %d iterations, %.2g s",
-                f"{len(users):,}", f"{len(sides[0].indices):,}", LATER if number else FIRST,
-                time.perf_counter() - began,
+                f"{len(rows):,}", f"{len(sides[0].indices):,}", times, time.perf_counter() - began,
             )  # fmt: skip
-        return current
+        return Begun(Both(self._zeros(n_users), items), False, before, made)
 
-    def _zeros(self, *counts: int) -> Both:
-        sides = []
-        for count in counts:
-            factors = kernels.on_line((count, self.model.factors), self.dtype)
-            factors.fill(0)
-            biases = np.zeros(count, self.dtype) if self.bias else None
-            sides.append(kernels.Factors(factors, biases))
-        users, items = sides
-        return Both(users, items)
+    def _zeros(self, count: int) -> kernels.Factors:
+        factors = kernels.on_line((count, self.model.factors), self.dtype, np.zeros)
+        return kernels.Factors(factors, np.zeros(count, self.dtype) if self.bias else None)
 
     def state(self) -> dict[str, Any]:
         users, items, _ = self.alternation.whole()

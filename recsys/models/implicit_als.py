@@ -154,18 +154,19 @@ class ImplicitALS(LeastSquaresModel):
     anew, and says what in the log; `partial_fit` and the like keep it.
 
     `acceleration`: in the j-th iteration of a fit beta is ``(j - 1) / (j + 1)``, so that the first
-    has no momentum. Where the objective rose, the iteration is taken back and made again with beta
-    0, and momentum starts anew. So the objective never rises (but by rounding), as without. It
-    takes no memory, the computing of the objective, and for each iteration taken back the time of
-    another. A model that goes on by ``warm_start`` has no momentum yet: fits of 3 and of 4
-    iterations then give no longer what one of 7 gives.
+    has no momentum (after samples it is ``(j + 3) / (j + 5)``). Where the objective rose, the
+    iteration is taken back and made again with beta 0, and momentum starts anew. So the objective
+    never rises (but by rounding), as without. It takes no memory, the computing of the objective,
+    and for each iteration taken back the time of another. A model that goes on by ``warm_start``
+    has no momentum yet: fits of 3 and of 4 iterations then give no longer what one of 7 gives.
 
-    ``init="sample"``: what an iteration costs is in proportion to the users, while after a few of
-    them some users tell nearly as much of most items as all do. So there are fits of samples of the
-    users, 8 iterations on the first and 5 on each later one, each of four times as many users as
-    the one before, which are among them. The last has a fourth of all users, the first at least a
-    million entries, and its singular vectors to start from. Of what a sample minimizes the penalty
-    of items is reduced by the share of the users. Seconds of all that are in the first iteration's.
+    ``init="sample"``: an iteration costs in proportion to the users, while at first some of them
+    tell nearly as much of most items as all do. So there are 6 iterations on a few users, from the
+    singular vectors of their entries, 2 on twice as many, these among them, and so on until a
+    fourth of the users has had 2. The first ones have at least 250,000 entries. The penalty of
+    items is reduced by the share of the users. Momentum goes on from one sample to the next, and to
+    all users, but with a beta of at most 2/3 at first. With "cg" users are solved exactly in the
+    first iteration of each. Seconds of all that are in the first iteration's.
 
     `fit` needs the memory of the factors twice, with `bias` about four times, and of the matrix
     once in each orientation.

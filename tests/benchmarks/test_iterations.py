@@ -50,6 +50,16 @@ def test_losses(run, tiny):
     assert "| recsys, plain " in done.stdout and "1.00x" in done.stdout
 
 
+def test_samples(run, iterations):
+    done = run("iterations.py", "samples", "--scale", 0.01, status=1)
+    assert "entries to learn from are too few for samples" in done.stderr
+    fit = {"ndcg@20": {"3": 0.25}, "losses": [4e6, 3e6, 2e6], "seconds": [5.0, 1.0, 1.0]}
+    table = iterations.samples_table({"defaults; samples": fit})
+    cells = [cell.strip() for cell in table.splitlines()[-1].split("|")[1:-1]]
+    assert cells[:4] == ["defaults", "samples", "4", "1"]
+    assert cells[4:] == ["4e+06", "3e+06", "2e+06", "2e+06", "3", "7", "0.2500"]
+
+
 def test_where_an_objective_is_reached(iterations):
     assert iterations.reached([9.0, 5.0, 4.0], 5.0) == 2
     assert iterations.reached([9.0, 5.0 + 1e-6, 4.0], 5.0) == 2  # float32 rounds

@@ -321,8 +321,8 @@ def test_bad_numbers_of_iterations(name):
     [parameter] = more(name, 0)
     message = f"{parameter} must be at least 0; got -1"
     assert_refused(name, counts(), ValueError, message, **{parameter: -1})
-    message = f"{parameter} must be an integer of at least 0; got None"
-    assert_refused(name, counts(), TypeError, message, **{parameter: None})
+    message = f"{parameter} must be an integer of at least 0; got 2.5"
+    assert_refused(name, counts(), TypeError, message, **{parameter: 2.5})
 
 
 @factors

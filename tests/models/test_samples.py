@@ -31,8 +31,8 @@ def twin():
 
 @pytest.fixture
 def small_samples(monkeypatch):
-    """Samples of two sizes, a sixteenth and a fourth of the users, of the twin; of less, one of a
-    fourth."""
+    """Three samples, a sixteenth, an eighth and a fourth of the users, of the twin."""
+    monkeypatch.setattr(alternating, "SAMPLED", 1)
     monkeypatch.setattr(alternating, "SMALLEST", 4000)
     monkeypatch.setattr(alternating, "USERS_A_FACTOR", 2)
 
@@ -49,10 +49,10 @@ def fitted(variant, matrix, **changes):
 @pytest.mark.parametrize(
     ("n_users", "entries", "shares"),
     [
-        (358_868, 17_557_073, [1 / 16, 1 / 4]),
-        (100_000, 4_000_000, [1 / 4]),
+        (358_868, 17_557_073, [1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4]),
+        (100_000, 4_000_000, [1 / 16, 1 / 8, 1 / 4]),
         (100_000, 3_999_999, []),
-        (10_000_000, 10**9, [1 / 256, 1 / 64, 1 / 16, 1 / 4]),
+        (10_000_000, 10**9, [2.0**-k for k in range(11, 1, -1)]),
         (5000, 10**8, [1 / 4]),  # of more samples some would have fewer users than ten a factor
         (500, 10**8, []),
     ],
@@ -120,13 +120,14 @@ def test_nasty_matrices(case, dtype, monkeypatch):
     monkeypatch.setattr(alternating, "USERS_A_FACTOR", 1 / 5)  # one user is enough
     matrix = CASES[case]()
     model = ImplicitALS(
-        5, confidence=lambda entries: np.abs(entries.data), regularization=0.5,
+        5, confidence=lambda entries: np.abs(entries.data), regularization=0.5, iterations=6,
         random_state=0, dtype=dtype,
     )  # fmt: skip
     model.fit(matrix, show_progress=False)
     assert np.isfinite(model.user_factors).all() and np.isfinite(model.item_factors).all()
-    slow = ImplicitALS(**{**model.get_params(), "init": "spectral", "iterations": 7}).fit(matrix)
-    assert model.history[-1].loss <= 1.5 * slow.history[-1].loss
+    losses = np.array([entry.loss for entry in model.history])
+    rounding = 1e-5 if dtype is np.float32 else 1e-10  # of sums that all but cancel
+    assert (np.diff(losses) <= rounding * losses[0]).all()
 
 
 @pytest.mark.usefixtures("small_samples")
@@ -148,7 +149,7 @@ def test_the_log_tells(twin, caplog):
     with caplog.at_level(logging.INFO, "recsys"):
         fitted("cholesky", twin)
     told = [record.getMessage() for record in caplog.records if "starts from" in record.message]
-    assert len(told) == 2 and "112 users" in told[0] and "448 users" in told[1]
+    assert len(told) == 3 and "112 users" in told[0] and "448 users" in told[2]
 
 
 @pytest.mark.usefixtures("small_samples")
