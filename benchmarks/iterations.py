@@ -66,7 +66,7 @@ from leaderboard import Data, ndcg
 
 import recsys
 from recsys import ExplicitALS, ImplicitALS, csr, plots
-from recsys.models import alternating
+from recsys.models import samples
 from recsys.models.alternating import AlternatingTrainer
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ MARKS = {
 }
 PLAIN = {"acceleration": False, "init": "random"}
 ITERATIONS = 15  # of a plain fit
-DEFAULT, SAMPLED = alternating.ITERATIONS, alternating.AFTER_SAMPLES
+DEFAULT, SAMPLED = samples.ITERATIONS, samples.AFTER_SAMPLES
 SHOWN = (4, 5, 6, 7, 8, 10)  # iterations of a default fit after which lists are measured
 PLAIN_SHOWN = (8, 15)  # and of a plain one
 METRIC = "ndcg@20"
@@ -360,7 +360,7 @@ SAMPLED_SETTINGS = ("defaults", "c = r, lambda 0.1", "c = 1 + 40 r, lambda 100")
 def main_samples(options: argparse.Namespace) -> None:
     facts = machine_facts(options.threads)
     data = leaderboard.lastfm_large(options.scale)
-    if alternating.iterations_of(ImplicitALS(), data.train.shape[0], data.train.nnz) != SAMPLED:
+    if samples.iterations_of(ImplicitALS(), data.train.shape[0], data.train.nnz) != SAMPLED:
         raise SystemExit(f"{data.train.nnz:,} entries to learn from are too few for samples")
     common = {"random_state": options.seed, "num_threads": options.threads}
     found = {}
@@ -462,11 +462,11 @@ def parse() -> argparse.Namespace:
     losses.add_argument("--rounds", type=int, default=ITERATIONS, help=f"default: {ITERATIONS}")
     add_no_peers(losses)
     losses.set_defaults(main=main_losses)
-    samples = commands.add_parser("samples", help="fits that begin on samples, beside others")
-    samples.add_argument("--scale", type=float, default=1.0, help="of the data; default: 1")
-    add_seed(samples)
-    add_threads(samples)
-    samples.set_defaults(main=main_samples)
+    sampled = commands.add_parser("samples", help="fits that begin on samples, beside others")
+    sampled.add_argument("--scale", type=float, default=1.0, help="of the data; default: 1")
+    add_seed(sampled)
+    add_threads(sampled)
+    sampled.set_defaults(main=main_samples)
     a_week = commands.add_parser("week", help="a week of partial fits beside a full refit")
     leaderboard.add_options(a_week, "", data=WEEK_NAMES)
     a_week.add_argument("--models", nargs="+", choices=WEEK_MODELS, default=list(WEEK_MODELS))
@@ -474,7 +474,7 @@ def parse() -> argparse.Namespace:
     add_threads(a_week)
     a_week.add_argument("--output", type=Path, default=Path("results/week.json"))
     a_week.set_defaults(main=main_week)
-    for each in (lists, losses, samples):
+    for each in (lists, losses, sampled):
         each.add_argument("--update-docs", action="store_true", help=f"write docs/{PAGE.name}")
         each.add_argument("--output", type=Path, help="default: results/iterations-*.json")
     return parser.parse_args()

@@ -160,18 +160,25 @@ static void finish_row(const recsys_als *p, int64_t row, const real *scale, cons
  * double; the row's bias b is one of the factors while rows are solved. Here of the entries
  * [begin, end) of a row, added to the `loss` of those before. */
 static double add_loss(const recsys_als *p, int64_t row, int64_t begin, int64_t end, double loss) {
-    const int64_t f = p->factors, width = readable(p);
+    const int64_t f = p->factors, width = readable(p), whole = f / W * W;
     const real *x = solved_row(p, row), *biases = p->biases;
     const double bias = biases ? (double)biases[row] : 0;
     for (int64_t k = begin; k < end; k += GROUP) {
+        const real *rows[GROUP];
         vec products[GROUP];
-        UNROLL for (int g = 0; g < GROUP; g++) products[g] = splat(0);
-        for (int g = 0; g < GROUP; g++) prefetch_fixed(p, k + AHEAD + g, end);
-        for (int64_t v = 0; v * W < f; v++) {
-            const vec own = load_row(x, v, f);
-            UNROLL for (int g = 0; g < GROUP; g++) {
-                const real *y = fixed_row(p, min_i64(k + g, end - 1));
-                products[g] += own * load_row(y, v, width);
+        UNROLL for (int g = 0; g < GROUP; g++) {
+            rows[g] = fixed_row(p, min_i64(k + g, end - 1));
+            products[g] = splat(0);
+            prefetch_fixed(p, k + AHEAD + g, end);
+        }
+        for (int64_t j = 0; j < whole; j += W) {
+            const vec own = load(x + j);
+            UNROLL for (int g = 0; g < GROUP; g++) products[g] += own * load(rows[g] + j);
+        }
+        if (whole < f) {
+            const vec own = load_first(x + whole, f - whole);
+            for (int g = 0; g < GROUP; g++) {
+                products[g] += own * load_row(rows[g], whole / W, width);
             }
         }
         const vec scores = sum_lanes(products);

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from recsys import checks, kernels
+from recsys.models.both import Begun, Both, like, put, take
 from recsys.models.joint import Priors
+from recsys.models.samples import CARRIED, FIRST, LATER, shares_of_samples
 from recsys.models.training import (
     Iteration,
     Start,
@@ -54,16 +56,6 @@ NONNEGATIVE = Solver(kernels.nonnegative_half_sweep, starts=True)  # whatever `s
 
 
 STARTS = ("sample", "spectral", "random")
-# Where there are so many entries training begins on samples of the users: the last one has a fourth
-# of them, each the half of the one after it, as long as there are so many entries, and users a
-# factor. docs/performance.md has what these numbers, and those of iterations, were chosen by.
-SAMPLED = 4_000_000
-LARGEST = 1 / 4
-SMALLEST, USERS_A_FACTOR = 250_000, 10
-FIRST, LATER = 6, 2  # iterations on the first sample, and on a later one
-CARRIED = 4  # iterations that momentum remembers when it goes on with more users
-# Iterations on all users if `iterations` is None
-ITERATIONS, AFTER_SAMPLES = 7, 3
 
 
 @dataclass(frozen=True)
@@ -105,48 +97,6 @@ def check_alternating(model: Any) -> np.dtype:
     return check_size(model)
 
 
-class Both(NamedTuple):
-    """All that is learned; biases are None in a model without."""
-
-    users: kernels.Factors
-    items: kernels.Factors
-    user_axes: np.ndarray | None = None  # (f, f) float64: what users have been turned by, if at all
-
-    def like(self) -> Both:
-        """Arrays of the same shapes, not yet written."""
-        return Both(_like(self.users), _like(self.items))
-
-
-def _like(side: kernels.Factors) -> kernels.Factors:
-    factors, biases = side
-    return kernels.Factors(
-        kernels.on_line(factors.shape, factors.dtype),
-        None if biases is None else np.empty_like(biases),
-    )
-
-
-def _taken(side: kernels.Factors, rows: np.ndarray) -> kernels.Factors:
-    """Some rows of a side, in memory of their own."""
-    taken = kernels.on_line((len(rows), side.factors.shape[1]), side.factors.dtype)
-    np.take(side.factors, rows, axis=0, out=taken, mode="clip")  # else it takes a copy first
-    return kernels.Factors(taken, None if side.biases is None else side.biases[rows])
-
-
-def _put(side: kernels.Factors, rows: np.ndarray, some: kernels.Factors) -> None:
-    side.factors[rows] = some.factors
-    if side.biases is not None:
-        side.biases[rows] = some.biases
-
-
-class Begun(NamedTuple):
-    """Where an `Alternation` starts."""
-
-    current: Both
-    has_users: bool = True  # whether there is anything in users
-    before: kernels.Factors | None = None  # items an iteration earlier, which are written to
-    made: int = 0  # iterations in that direction that momentum is to remember
-
-
 class Alternation:
     """Iterations of alternating least squares: users against items, then items against these.
 
@@ -176,12 +126,10 @@ class Alternation:
         priors: Priors,
     ) -> None:
         self.sides, self.solver, self.options, self.priors = sides, solver, options, priors
-        self.current, self.has_users, before, made = begun
-        users, items, _ = self.current
-        self.spare = None if before is None else Both(_like(users), before)
+        self.current, self.has_users, self.spare, made = begun
         self.workspace: kernels.Workspace | None = None
         self.shown: np.ndarray | None = None  # users that the model may show
-        dtype = items.factors.dtype
+        dtype = self.current.items.factors.dtype
         self.momentum = kernels.Momentum(dtype, made) if acceleration else None
         self.loss = loss or acceleration
         self.retried = self.jittered = 0
@@ -192,7 +140,7 @@ class Alternation:
         if axes is not None:
             # Not where users may be that the model shows: these stay whole until it has others
             out = self.spare.users
-            out = _like(users) if out.factors is self.shown else out
+            out = like(users) if out.factors is self.shown else out
             kernels.rotate(users.factors, axes.T, self.options["num_threads"], out.factors)
             self.current, self.spare = Both(out, items), self.spare._replace(users=users)
         self.shown = self.current.users.factors
@@ -282,30 +230,6 @@ def by_side(both: Both) -> dict[str, kernels.Factors]:
     return {"users": both.users, "items": both.items}
 
 
-def shares_of_samples(
-    model: Any, n_users: int, entries: int, continues: bool, features: bool
-) -> list[float]:
-    """What shares of the users samples have that training begins on, the smallest first."""
-    # Features ask for more iterations than there are after samples
-    if continues or features or model.init != "sample" or model.iterations == 0:
-        return []
-    share, shares, fewest = LARGEST, list[float](), USERS_A_FACTOR * model.factors
-    while entries >= SAMPLED and share * entries >= SMALLEST and share * n_users >= fewest:
-        shares.append(share)
-        share /= 2
-    return shares[::-1]
-
-
-def iterations_of(
-    model: Any, n_users: int, entries: int, continues: bool = False, features: bool = False
-) -> int:
-    """How many iterations `fit` makes on so many entries of so many users."""
-    if model.iterations is not None:
-        return model.iterations
-    samples = shares_of_samples(model, n_users, entries, continues, features)
-    return AFTER_SAMPLES if samples else ITERATIONS
-
-
 class AlternatingTrainer:
     """Trains a `LeastSquaresModel` by half-sweeps, users first; see `training.Trainer`."""
 
@@ -393,7 +317,10 @@ class AlternatingTrainer:
         """
         n_users, n_items = self.shape
         order = random.permutation(n_users)
-        items, before = (self._zeros(n_items) for _ in range(2))
+        items, before = self._zeros(n_items), self._zeros(n_items)
+        # In which samples lie one after the other, as new memory takes time; no more of it is
+        # touched than the largest sample needs
+        rooms = [Both(self._zeros(n_users), self._zeros(n_items)) for _ in range(2)]
         made, times = 0, FIRST
         for share in samples:
             began, rows = time.perf_counter(), np.sort(order[: round(share * n_users)])
@@ -401,19 +328,26 @@ class AlternatingTrainer:
             if share == samples[0]:
                 begun = self._new(sides, random)
             else:
-                some = Both(self._zeros(len(rows)), _taken(items, known))
-                begun, times = Begun(some, False, _taken(before, known), made), LATER
+                now, last = (room.first(len(rows), len(known)) for room in rooms)
+                if self.solver.starts:
+                    now.users.factors[...] = 0
+                take(items, known, now.items)
+                take(before, known, last.items)
+                begun, times = Begun(now, False, last, made), LATER
             alternation = self._alternation(sides, begun)
             for _ in range(times):
                 alternation.iterate()
-            _put(items, known, alternation.current.items)
-            _put(before, known, alternation.spare.items)
+            put(items, known, alternation.current.items)
+            put(before, known, alternation.spare.items)
             made = min(alternation.made, CARRIED)
             self.model._log(
                 "starts from %s users, %s entries: %d iterations, %.2g s",
                 f"{len(rows):,}", f"{len(sides[0].indices):,}", times, time.perf_counter() - began,
             )  # fmt: skip
-        return Begun(Both(self._zeros(n_users), items), False, before, made)
+        users, users_before = (room.users for room in rooms)
+        if self.solver.starts:
+            users.factors[...] = 0
+        return Begun(Both(users, items), False, Both(users_before, before), made)
 
     def _zeros(self, count: int) -> kernels.Factors:
         factors = kernels.on_line((count, self.model.factors), self.dtype, np.zeros)

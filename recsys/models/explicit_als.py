@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recsys import checks, kernels
-from recsys.models.alternating import AlternatingIteration, check_alternating, iterations_of
+from recsys.models.alternating import AlternatingIteration, check_alternating
 from recsys.models.least_squares import LeastSquaresModel
 from recsys.models.ratings import RatingIteration, RatingModel
+from recsys.models.samples import iterations_of
 from recsys.models.weights import Weights
 
 if TYPE_CHECKING:

@@ -9,11 +9,12 @@ import numpy as np
 
 from recsys import checks, csr, kernels
 from recsys.models import ids
-from recsys.models.alternating import check_alternating, iterations_of
+from recsys.models.alternating import check_alternating
 from recsys.models.confidence import SCHEMES, Scheme, signed_confidence
 from recsys.models.fitted import as_fitted
 from recsys.models.in_file import Saved
 from recsys.models.least_squares import LeastSquaresModel, as_factors
+from recsys.models.samples import iterations_of
 from recsys.models.selection import one_history
 from recsys.models.trial import CORNERS, NOTHING, Tried, times, tried
 from recsys.models.weights import Parameters, Weights, mean_preference, not_chosen

@@ -10,7 +10,7 @@ from scipy import sparse
 
 from recsys import ExplicitALS, ImplicitALS, kernels
 from recsys.datasets.synthetic import lastfm360k_twin
-from recsys.models import alternating
+from recsys.models import alternating, samples
 
 VARIANTS = {
     "cholesky": (ImplicitALS, {}),
@@ -32,9 +32,9 @@ def twin():
 @pytest.fixture
 def small_samples(monkeypatch):
     """Three samples, a sixteenth, an eighth and a fourth of the users, of the twin."""
-    monkeypatch.setattr(alternating, "SAMPLED", 1)
-    monkeypatch.setattr(alternating, "SMALLEST", 4000)
-    monkeypatch.setattr(alternating, "USERS_A_FACTOR", 2)
+    monkeypatch.setattr(samples, "SAMPLED", 1)
+    monkeypatch.setattr(samples, "SMALLEST", 4000)
+    monkeypatch.setattr(samples, "USERS_A_FACTOR", 2)
 
 
 def fitted(variant, matrix, **changes):
@@ -59,14 +59,14 @@ def fitted(variant, matrix, **changes):
 )
 def test_sizes(n_users, entries, shares):
     model = ImplicitALS()
-    assert alternating.shares_of_samples(model, n_users, entries, False, False) == shares
-    times = alternating.ITERATIONS if not shares else alternating.AFTER_SAMPLES
-    assert alternating.iterations_of(model, n_users, entries) == times
+    assert samples.shares_of_samples(model, n_users, entries, False, False) == shares
+    times = samples.ITERATIONS if not shares else samples.AFTER_SAMPLES
+    assert samples.iterations_of(model, n_users, entries) == times
     for changes in ({"init": "spectral"}, {"init": "random"}, {"iterations": 0}):
         other = ImplicitALS(**changes)
-        assert alternating.shares_of_samples(other, n_users, entries, False, False) == []
-    assert alternating.iterations_of(model, n_users, entries, continues=True) == 7
-    assert alternating.iterations_of(model, n_users, entries, features=True) == 7
+        assert samples.shares_of_samples(other, n_users, entries, False, False) == []
+    assert samples.iterations_of(model, n_users, entries, continues=True) == 7
+    assert samples.iterations_of(model, n_users, entries, features=True) == 7
 
 
 @pytest.mark.usefixtures("small_samples")
@@ -116,8 +116,8 @@ def test_the_first_users_sweep_is_exact(twin):
 @pytest.mark.usefixtures("small_samples")
 @pytest.mark.parametrize("case", sorted(set(CASES) - {"nothing stored", "huge confidences"}))
 def test_nasty_matrices(case, dtype, monkeypatch):
-    monkeypatch.setattr(alternating, "SMALLEST", 1)
-    monkeypatch.setattr(alternating, "USERS_A_FACTOR", 1 / 5)  # one user is enough
+    monkeypatch.setattr(samples, "SMALLEST", 1)
+    monkeypatch.setattr(samples, "USERS_A_FACTOR", 1 / 5)  # one user is enough
     matrix = CASES[case]()
     model = ImplicitALS(
         5, confidence=lambda entries: np.abs(entries.data), regularization=0.5, iterations=6,
