@@ -14,7 +14,7 @@ import numpy as np
 from recsys import checks, kernels
 from recsys.models.both import Begun, Both, like, put, take
 from recsys.models.joint import Priors
-from recsys.models.samples import CARRIED, FIRST, LATER, shares_of_samples
+from recsys.models.samples import CARRIED, iterations_on, shares_of_samples
 from recsys.models.training import (
     Iteration,
     Start,
@@ -321,11 +321,13 @@ class AlternatingTrainer:
         # In which samples lie one after the other, as new memory takes time; no more of it is
         # touched than the largest sample needs
         rooms = [Both(self._zeros(n_users), self._zeros(n_items)) for _ in range(2)]
-        made, times = 0, FIRST
-        for share in samples:
+        alternation, made, lengths = None, 0, np.diff(self.sides[0].indptr)
+        for share, times in zip(samples, iterations_on(samples), strict=True):
             began, rows = time.perf_counter(), np.sort(order[: round(share * n_users)])
+            if not lengths[rows].any():
+                continue
             sides, known = kernels.some_users(self.sides, rows)
-            if share == samples[0]:
+            if alternation is None:
                 begun = self._new(sides, random)
             else:
                 now, last = (room.first(len(rows), len(known)) for room in rooms)
@@ -333,7 +335,7 @@ class AlternatingTrainer:
                     now.users.factors[...] = 0
                 take(items, known, now.items)
                 take(before, known, last.items)
-                begun, times = Begun(now, False, last, made), LATER
+                begun = Begun(now, False, last, made)
             alternation = self._alternation(sides, begun)
             for _ in range(times):
                 alternation.iterate()
@@ -344,6 +346,8 @@ class AlternatingTrainer:
                 "starts from %s users, %s entries: %d iterations, %.2g s",
                 f"{len(rows):,}", f"{len(sides[0].indices):,}", times, time.perf_counter() - began,
             )  # fmt: skip
+        if not items.factors.any():  # nobody among these likes anything
+            return self._new(self.sides, random)
         users, users_before = (room.users for room in rooms)
         if self.solver.starts:
             users.factors[...] = 0

@@ -66,7 +66,7 @@ class ExplicitALS(RatingModel, LeastSquaresModel):
         `solver` says: no gradient is off by more than 1e-5 of the row's largest `b`. Lists are
         usually worse, and fits take longer.
     iterations : int or None, default None
-        Iterations a call of `fit` makes on all users; 0 stops at the initial factors. None: 7, or 3
+        Iterations a call of `fit` makes on all users; 0 stops at the initial factors. None: 7, or 2
         where training begins on samples, see `init`.
     acceleration : bool, default True
         Start an iteration from ``Y + beta (Y - Y')``, Y' being the item factors (and biases) one

@@ -98,7 +98,7 @@ class ImplicitALS(LeastSquaresModel):
         `solver` says: no gradient is off by more than 1e-5 of the row's largest `b`. Lists are
         usually worse, and fits take longer.
     iterations : int or None, default None
-        Iterations a call of `fit` makes on all users; 0 stops at the initial factors. None: 7, or 3
+        Iterations a call of `fit` makes on all users; 0 stops at the initial factors. None: 7, or 2
         where training begins on samples, see `init`.
     acceleration : bool, default True
         Start an iteration from ``Y + beta (Y - Y')``, Y' being the item factors (and biases) one
@@ -163,8 +163,8 @@ class ImplicitALS(LeastSquaresModel):
 
     ``init="sample"``: an iteration costs in proportion to the users, while at first some of them
     tell nearly as much of most items as all do. So there are 6 iterations on a few users, from the
-    singular vectors of their entries, 2 on twice as many, these among them, and so on until a
-    fourth of the users has had 2. The first ones have at least 250,000 entries. The penalty of
+    singular vectors of their entries, 2 on twice as many, these among them, and so on until the
+    half of the users, who have 1. The first ones have at least 250,000 entries. The penalty of
     items is reduced by the share of the users. Momentum goes on from one sample to the next, and to
     all users, but with a beta of at most 2/3 at first. With "cg" users are solved exactly in the
     first iteration of each. Seconds of all that are in the first iteration's.

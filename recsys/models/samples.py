@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-# Where there are so many entries training begins on samples of the users: the last one has a fourth
-# of them, each the half of the one after it, as long as there are so many entries, and users a
-# factor. docs/performance.md has what these numbers, and those of iterations, were chosen by.
+# Where there are so many entries training begins on samples of the users: the last one has half of
+# them, each half of the one after it, as long as there are so many entries, and users a factor.
+# docs/performance.md has what these numbers, and those of iterations, were chosen by.
 SAMPLED = 4_000_000
-LARGEST = 1 / 4
+LARGEST = 1 / 2
 SMALLEST, USERS_A_FACTOR = 250_000, 10
-FIRST, LATER = 6, 2  # iterations on the first sample, and on a later one
+FIRST, LATER, LAST = 6, 2, 1  # iterations on the first sample, on later ones and on the last
 CARRIED = 4  # iterations that momentum remembers when it goes on with more users
 # Iterations on all users if `iterations` is None
-ITERATIONS, AFTER_SAMPLES = 7, 3
+ITERATIONS, AFTER_SAMPLES = 7, 2
 
 
 def shares_of_samples(
@@ -28,6 +28,11 @@ def shares_of_samples(
         shares.append(share)
         share /= 2
     return shares[::-1]
+
+
+def iterations_on(shares: list[float]) -> list[int]:
+    """How many on each of these samples."""
+    return [FIRST, *[LATER] * (len(shares) - 2), LAST][: len(shares)]
 
 
 def iterations_of(
