@@ -92,7 +92,9 @@ def make_sides(
     return _both(users, items, lambdas(users), lambdas(items), unobserved_weight, ratings)
 
 
-def some_users(sides: tuple[Side, Side], users: np.ndarray) -> tuple[tuple[Side, Side], np.ndarray]:
+def some_users(
+    sides: tuple[Side, Side], users: np.ndarray, *, all_items: bool = False
+) -> tuple[tuple[Side, Side], np.ndarray | None]:
     """Both orientations of some users' entries, whose objective is in expectation that of all times
     their share: the penalty of an item's factors is as much smaller.
 
@@ -102,24 +104,33 @@ def some_users(sides: tuple[Side, Side], users: np.ndarray) -> tuple[tuple[Side,
         As `make_sides` gives them.
     users : int array
         Row numbers, rising.
+    all_items : bool
+        Keep items that these users have no entry of.
 
     Returns
     -------
     (Side, Side)
         Of these users, and of the items that they have entries of.
-    known : int array
-        Which these are, rising.
+    known : int array or None
+        Which these are, rising; None: all.
     """
-    whole = sides[0]
-    taken = csr.take_rows(whole.entries(), users)
-    known = np.flatnonzero(np.bincount(taken.indices, minlength=taken.shape[1]))
-    number = np.zeros(taken.shape[1], dtype=np.int32)
-    number[known] = np.arange(len(known))
+    whole, known = sides[0], None
+    own, other = whole.regularization[users], whole.other_regularization
+    # by a mask, as positions would take many times the memory
+    lengths, wanted = np.diff(whole.indptr), np.zeros(whole.n_rows, dtype=bool)
+    wanted[users] = True
+    kept = np.repeat(wanted, lengths)
+    indptr = np.append(0, np.cumsum(lengths[users]))
     entries = csr.assemble(
-        taken.data, number[taken.indices], taken.indptr, (len(users), len(known))
+        whole.confidence[kept], whole.indices[kept], indptr, (len(users), len(other))
     )
-    share = len(users) / whole.n_rows
-    own, other = whole.regularization[users], share * whole.other_regularization[known]
+    if not all_items:
+        known = np.flatnonzero(np.bincount(entries.indices, minlength=len(other)))
+        number, other = np.zeros(len(other), dtype=np.int32), other[known]
+        number[known] = np.arange(len(known))
+        shape = len(users), len(known)
+        entries = csr.assemble(entries.data, number[entries.indices], entries.indptr, shape)
+    other = len(users) / whole.n_rows * other
     items = csr.transposed(entries)
     return _both(entries, items, own, other, whole.unobserved_weight, whole.ratings), known
 

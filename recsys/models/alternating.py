@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from recsys import checks, kernels
-from recsys.models.both import Begun, Both, like, put, take
+from recsys.models.both import Begun, Both, like
 from recsys.models.joint import Priors
-from recsys.models.samples import CARRIED, iterations_on, shares_of_samples
+from recsys.models.samples import Carried, iterations_on, shares_of_samples
 from recsys.models.training import (
     Iteration,
     Start,
@@ -316,42 +316,29 @@ class AlternatingTrainer:
         in it.
         """
         n_users, n_items = self.shape
-        order = random.permutation(n_users)
-        items, before = self._zeros(n_items), self._zeros(n_items)
-        # In which samples lie one after the other, as new memory takes time; no more of it is
-        # touched than the largest sample needs
-        rooms = [Both(self._zeros(n_users), self._zeros(n_items)) for _ in range(2)]
-        alternation, made, lengths = None, 0, np.diff(self.sides[0].indptr)
+        order, lengths = random.permutation(n_users), np.diff(self.sides[0].indptr)
+        carried, alternation = Carried(n_users, n_items, self._zeros), None
         for share, times in zip(samples, iterations_on(samples), strict=True):
             began, rows = time.perf_counter(), np.sort(order[: round(share * n_users)])
             if not lengths[rows].any():
                 continue
-            sides, known = kernels.some_users(self.sides, rows)
+            # The last sample has nearly all items, in the memory that they are to stay in
+            sides, known = kernels.some_users(self.sides, rows, all_items=share == samples[-1])
             if alternation is None:
                 begun = self._new(sides, random)
             else:
-                now, last = (room.first(len(rows), len(known)) for room in rooms)
-                if self.solver.starts:
-                    now.users.factors[...] = 0
-                take(items, known, now.items)
-                take(before, known, last.items)
-                begun = Begun(now, False, last, made)
+                begun = carried.begun(len(rows), known, clear_users=self.solver.starts)
             alternation = self._alternation(sides, begun)
             for _ in range(times):
                 alternation.iterate()
-            put(items, known, alternation.current.items)
-            put(before, known, alternation.spare.items)
-            made = min(alternation.made, CARRIED)
+            carried.keep(alternation.current, alternation.spare, alternation.made, known)
             self.model._log(
                 "starts from %s users, %s entries: %d iterations, %.2g s",
                 f"{len(rows):,}", f"{len(sides[0].indices):,}", times, time.perf_counter() - began,
             )  # fmt: skip
-        if not items.factors.any():  # nobody among these likes anything
+        if not carried.items.factors.any():  # nobody among these likes anything
             return self._new(self.sides, random)
-        users, users_before = (room.users for room in rooms)
-        if self.solver.starts:
-            users.factors[...] = 0
-        return Begun(Both(users, items), False, Both(users_before, before), made)
+        return carried.begun(n_users, None, clear_users=self.solver.starts)
 
     def _zeros(self, count: int) -> kernels.Factors:
         factors = kernels.on_line((count, self.model.factors), self.dtype, np.zeros)

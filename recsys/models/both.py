@@ -51,6 +51,13 @@ def put(side: kernels.Factors, rows: np.ndarray, some: kernels.Factors) -> None:
         side.biases[rows] = some.biases
 
 
+def clear(side: kernels.Factors) -> None:
+    """Make all of it 0."""
+    side.factors[...] = 0
+    if side.biases is not None:
+        side.biases[...] = 0
+
+
 class Begun(NamedTuple):
     """Where an `Alternation` starts."""
 

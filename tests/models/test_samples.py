@@ -138,7 +138,7 @@ def test_interrupted_before_the_first_iteration(twin, monkeypatch):
     model = fitted("cholesky", twin, iterations=1)
     before = learned(model)
 
-    def interrupt(*_):
+    def interrupt(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(kernels, "some_users", interrupt)
@@ -200,3 +200,8 @@ def test_some_users():
     np.testing.assert_allclose(other.regularization, sides[1].regularization[known] * 5 / 30)
     np.testing.assert_array_equal(own.other_regularization, other.regularization)
     assert own.unobserved_weight == other.unobserved_weight == 0.7
+    (own, other), known = kernels.some_users(sides, users, all_items=True)
+    assert known is None
+    np.testing.assert_array_equal(own.entries().toarray(), expected)
+    np.testing.assert_array_equal(other.entries().toarray(), expected.T)
+    np.testing.assert_allclose(other.regularization, sides[1].regularization * 5 / 30)
