@@ -20,7 +20,7 @@ from .product import product_topk
 from .ratings import RatingSGD
 from .reference.rng import draw
 from .rows import on_line, padded
-from .sides import Side, make_side, make_sides, scaled_lambda, some_users
+from .sides import Side, both_lambdas, make_side, make_sides, scaled_lambda, some_users
 from .slim import candidates, slim
 from .solve import Solved, column_sums, gramian, rotate, solve_rows, spectrum
 from .spans import query_blocks
@@ -66,6 +66,7 @@ __all__ = [
     "Solved",
     "Sweep",
     "Workspace",
+    "both_lambdas",
     "can_code",
     "candidates",
     "code",

@@ -93,17 +93,25 @@ def make_sides(
 
 
 def some_users(
-    sides: tuple[Side, Side], users: np.ndarray, *, all_items: bool = False
+    signed_confidence: sparse.csr_array,
+    users: np.ndarray,
+    lambdas: tuple[np.ndarray, np.ndarray],
+    unobserved_weight: float,
+    ratings: bool = False,
+    *,
+    all_items: bool = False,
 ) -> tuple[tuple[Side, Side], np.ndarray | None]:
     """Both orientations of some users' entries, whose objective is in expectation that of all times
     their share: the penalty of an item's factors is as much smaller.
 
     Parameters
     ----------
-    sides : (Side, Side)
-        As `make_sides` gives them.
+    signed_confidence, unobserved_weight, ratings
+        As of `make_sides`.
     users : int array
         Row numbers, rising.
+    lambdas : (float64 array, float64 array)
+        Of all users and all items, see `both_lambdas`.
     all_items : bool
         Keep items that these users have no entry of.
 
@@ -114,25 +122,41 @@ def some_users(
     known : int array or None
         Which these are, rising; None: all.
     """
-    whole, known = sides[0], None
-    own, other = whole.regularization[users], whole.other_regularization
+    n_users, n_items = signed_confidence.shape
     # by a mask, as positions would take many times the memory
-    lengths, wanted = np.diff(whole.indptr), np.zeros(whole.n_rows, dtype=bool)
+    lengths, wanted = np.diff(signed_confidence.indptr), np.zeros(n_users, dtype=bool)
     wanted[users] = True
     kept = np.repeat(wanted, lengths)
-    indptr = np.append(0, np.cumsum(lengths[users]))
-    entries = csr.assemble(
-        whole.confidence[kept], whole.indices[kept], indptr, (len(users), len(other))
-    )
+    data, indices = signed_confidence.data[kept], signed_confidence.indices[kept]
+    known, of_items = None, lambdas[1]
     if not all_items:
-        known = np.flatnonzero(np.bincount(entries.indices, minlength=len(other)))
-        number, other = np.zeros(len(other), dtype=np.int32), other[known]
+        there = np.zeros(n_items, dtype=bool)
+        there[indices] = True
+        known = np.flatnonzero(there)
+        number, of_items = np.zeros(n_items, dtype=np.int32), of_items[known]
         number[known] = np.arange(len(known))
-        shape = len(users), len(known)
-        entries = csr.assemble(entries.data, number[entries.indices], entries.indptr, shape)
-    other = len(users) / whole.n_rows * other
+        indices = number[indices]
+    indptr = np.append(0, np.cumsum(lengths[users]))
+    entries = csr.assemble(data, indices, indptr, (len(users), len(of_items)))
     items = csr.transposed(entries)
-    return _both(entries, items, own, other, whole.unobserved_weight, whole.ratings), known
+    of_items = len(users) / n_users * of_items
+    return _both(entries, items, lambdas[0][users], of_items, unobserved_weight, ratings), known
+
+
+def both_lambdas(
+    signed_confidence: sparse.csr_array,
+    regularization: float,
+    regularization_exponent: float,
+    unobserved_weight: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """lambda_u of each user, and lambda_i of each item, float64; see `make_sides`."""
+    n_users, n_items = signed_confidence.shape
+    held = np.zeros(n_items, dtype=np.int64)
+    for _, entries in csr.row_blocks(signed_confidence.indptr):  # each as int64, for a while
+        held += np.bincount(signed_confidence.indices[entries], minlength=n_items)
+    same = regularization, regularization_exponent, unobserved_weight
+    users = scaled_lambda(signed_confidence, *same)
+    return users, _lambda(held.astype(np.float64), n_users, *same)
 
 
 def _both(
@@ -161,8 +185,19 @@ def scaled_lambda(
 ) -> np.ndarray:
     """lambda_u of each row of a CSR matrix, float64; see `make_sides`."""
     lengths = np.diff(matrix.indptr).astype(np.float64)
+    same = regularization, regularization_exponent, unobserved_weight
+    return _lambda(lengths, matrix.shape[1], *same)
+
+
+def _lambda(
+    lengths: np.ndarray,
+    columns: int,
+    regularization: float,
+    regularization_exponent: float,
+    unobserved_weight: float,
+) -> np.ndarray:
     with np.errstate(divide="ignore"):
-        scale = (lengths + unobserved_weight * matrix.shape[1]) ** regularization_exponent
+        scale = (lengths + unobserved_weight * columns) ** regularization_exponent
     # without a weight of unobserved cells an empty row's factors are zero whatever its lambda
     return regularization * np.where(np.isfinite(scale), scale, 0.0)
 

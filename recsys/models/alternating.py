@@ -236,13 +236,11 @@ class AlternatingTrainer:
     def __init__(self, model: Any, counts: sparse.csr_array) -> None:
         self.model, self.shape, self.dtype = model, counts.shape, counts.dtype
         self.entries = counts.nnz
-        signed = model._signed(counts)
+        self.signed = model._signed(counts)
         self.weights: Weights
-        self.weights, self.bias = model._chosen_for(signed)
-        lambda_, nu, w0 = self.weights
+        self.weights, self.bias = model._chosen_for(self.signed)
         has = self.bias or model._in_effect("bias")  # or it had, and goes on
-        self.mean = model._mean_target(signed, w0) if has else 0.0
-        self.sides = kernels.make_sides(signed, lambda_, nu, w0, model._ratings)
+        self.mean = model._mean_target(self.signed, self.weights.unobserved) if has else 0.0
         # As they are now: what a callback sets is checked at the next fit
         self.solver = NONNEGATIVE if model.nonnegative else SOLVERS[model.solver]
         self.options = {"cg_steps": model.cg_steps, "num_threads": model.num_threads}
@@ -257,15 +255,16 @@ class AlternatingTrainer:
         if not self.bias:
             self.mean = 0.0
         self.options["mean"] = self.mean
-        self._log_paths()
         samples = shares_of_samples(model, self.shape[0], self.entries, continues, bool(features))
+        random = None if continues else checks.random_generator(model.random_state)
+        # before there are sides of all entries, which take as much memory as half of them do
+        begun = self._from_samples(samples, random) if samples else None
+        self.sides = kernels.make_sides(self.signed, *self.weights, model._ratings)
+        self._log_paths()
         if continues:
             begun = self._begun(start(model, self.shape, self.dtype, None, (self.bias,) * 2))
-        else:
-            random = checks.random_generator(model.random_state)
-            begun = (
-                self._from_samples(samples, random) if samples else self._new(self.sides, random)
-            )
+        elif begun is None:
+            begun = self._new(self.sides, random)
         rows = {
             name: (side.entries(), side.regularization)
             for name, side in zip(("users", "items"), self.sides, strict=True)
@@ -308,37 +307,55 @@ class AlternatingTrainer:
                 np.abs(factors, out=factors)
         return self._begun(begin)
 
-    def _from_samples(self, samples: list[float], random: np.random.Generator) -> Begun:
+    def _from_samples(self, samples: list[float], random: np.random.Generator) -> Begun | None:
         """Items as some of the users make them, more of these from time to time.
 
         An iteration costs in proportion to the users, and after a few of them some users tell
         nearly as much of most items as all do. Users are drawn once: each sample has those before
-        in it.
+        in it. None: nobody among them likes anything.
         """
         n_users, n_items = self.shape
-        order, lengths = random.permutation(n_users), np.diff(self.sides[0].indptr)
-        carried, alternation = Carried(n_users, n_items, self._zeros), None
+        order, lengths = random.permutation(n_users), np.diff(self.signed.indptr)
+        lambdas = kernels.both_lambdas(self.signed, *self.weights)
+        carried = Carried(n_users, n_items, self._zeros)
         for share, times in zip(samples, iterations_on(samples), strict=True):
-            began, rows = time.perf_counter(), np.sort(order[: round(share * n_users)])
-            if not lengths[rows].any():
-                continue
-            # The last sample has nearly all items, in the memory that they are to stay in
-            sides, known = kernels.some_users(self.sides, rows, all_items=share == samples[-1])
-            if alternation is None:
-                begun = self._new(sides, random)
-            else:
-                begun = carried.begun(len(rows), known, clear_users=self.solver.starts)
-            alternation = self._alternation(sides, begun)
-            for _ in range(times):
-                alternation.iterate()
-            carried.keep(alternation.current, alternation.spare, alternation.made, known)
-            self.model._log(
-                "starts from %s users, %s entries: %d iterations, %.2g s",
-                f"{len(rows):,}", f"{len(sides[0].indices):,}", times, time.perf_counter() - began,
-            )  # fmt: skip
-        if not carried.items.factors.any():  # nobody among these likes anything
-            return self._new(self.sides, random)
+            users = np.sort(order[: round(share * n_users)])
+            if lengths[users].any():
+                self._learn_sample(carried, users, lambdas, times, random, share == samples[-1])
+        if not carried.items.factors.any():
+            return None
         return carried.begun(n_users, None, clear_users=self.solver.starts)
+
+    def _learn_sample(
+        self,
+        carried: Carried,
+        users: np.ndarray,
+        lambdas: tuple[np.ndarray, np.ndarray],
+        times: int,
+        random: np.random.Generator,
+        is_last: bool,
+    ) -> None:
+        """So many iterations on these users; the last sample has nearly all items, in the memory
+        that they are to stay in."""
+        began = time.perf_counter()
+        if is_last:
+            carried.drop_room()
+        sides, known = kernels.some_users(
+            self.signed, users, lambdas, self.weights.unobserved, self.model._ratings,
+            all_items=is_last,
+        )  # fmt: skip
+        if carried.is_empty:
+            begun = self._new(sides, random)
+        else:
+            begun = carried.begun(len(users), known, clear_users=self.solver.starts)
+        alternation = self._alternation(sides, begun)
+        for _ in range(times):
+            alternation.iterate()
+        carried.keep(alternation.current, alternation.spare, alternation.made, known)
+        self.model._log(
+            "starts from %s users, %s entries: %d iterations, %.2g s",
+            f"{len(users):,}", f"{len(sides[0].indices):,}", times, time.perf_counter() - began,
+        )  # fmt: skip
 
     def _zeros(self, count: int) -> kernels.Factors:
         factors = kernels.on_line((count, self.model.factors), self.dtype, np.zeros)

@@ -68,8 +68,13 @@ class Carried:
 
     def __init__(self, n_users: int, n_items: int, zeros: Callable[[int], Factors]) -> None:
         self.items, self.before = zeros(n_items), zeros(n_items)
+        self.is_empty = True
         self.made = 0  # iterations from `before` to `items` that momentum remembers
         self._rooms = [Both(zeros(n_users), zeros(n_items)) for _ in range(2)]
+
+    def drop_room(self) -> None:
+        """No sample follows but with all items."""
+        self._rooms = [Both(room.users, self.items) for room in self._rooms]
 
     def begun(self, n_users: int, known: np.ndarray | None, *, clear_users: bool) -> Begun:
         """Where so many users start, and the items `known`, or all, in the memory that is kept."""
@@ -86,6 +91,7 @@ class Carried:
 
     def keep(self, now: Both, last: Both, made: int, known: np.ndarray | None) -> None:
         """Items as they are after as many iterations in one direction, and after one less."""
+        self.is_empty = False
         self.made = min(made, REMEMBERED)
         if known is None:
             self.items, self.before = now.items, last.items

@@ -191,7 +191,10 @@ def test_some_users():
     matrix.indices = matrix.indices.astype(np.int32)
     sides = kernels.make_sides(matrix, 0.3, 0.5, 0.7)
     users = np.array([1, 4, 5, 17, 29])
-    (own, other), known = kernels.some_users(sides, users)
+    lambdas = kernels.both_lambdas(matrix, 0.3, 0.5, 0.7)
+    for side, expected in zip(sides, lambdas, strict=True):
+        np.testing.assert_allclose(side.regularization, expected)
+    (own, other), known = kernels.some_users(matrix, users, lambdas, 0.7)
     expected = matrix[users].toarray()
     np.testing.assert_array_equal(known, np.flatnonzero(expected.any(axis=0)))
     np.testing.assert_array_equal(own.entries().toarray(), expected[:, known])
@@ -200,7 +203,7 @@ def test_some_users():
     np.testing.assert_allclose(other.regularization, sides[1].regularization[known] * 5 / 30)
     np.testing.assert_array_equal(own.other_regularization, other.regularization)
     assert own.unobserved_weight == other.unobserved_weight == 0.7
-    (own, other), known = kernels.some_users(sides, users, all_items=True)
+    (own, other), known = kernels.some_users(matrix, users, lambdas, 0.7, all_items=True)
     assert known is None
     np.testing.assert_array_equal(own.entries().toarray(), expected)
     np.testing.assert_array_equal(other.entries().toarray(), expected.T)
