@@ -60,7 +60,7 @@ from leaderboard import Data
 import recsys
 from recsys import ImplicitALS, Interactions, csr, evaluation
 from recsys.datasets import lastfm360k_twin
-from recsys.models import internal
+from recsys.models import samples
 
 # ---- a fit -------------------------------------------------------------------------------------
 
@@ -250,7 +250,7 @@ def our_ratings(
 
 
 def cmfrec_ratings(model: recsys.ExplicitALS, train: sp.coo_array, threads: int) -> Predict:
-    peer = cmfrec_model(model, threads, internal.iterations(model, train))
+    peer = cmfrec_model(model, threads, model.iterations or samples.ITERATIONS)
     peer.fit(sp.coo_matrix(train))
     return peer.predict
 

@@ -72,10 +72,10 @@ class ExplicitALS(RatingModel, LeastSquaresModel):
         Start an iteration from ``Y + beta (Y - Y')``, Y' being the item factors (and biases) one
         iteration earlier; see Notes.
     init : {"sample", "spectral", "random"}, default "sample"
-        Initial factors: items as a fit of a sample of the users makes them, where there are 4
-        million ratings or more; the singular vectors of the ratings less their mean, by a
-        randomized SVD, times the root of the singular values; or drawn ones. "sample" is "spectral"
-        where there are fewer ratings, features to learn with, or no iterations.
+        Initial factors: items as fits of samples of the users make them, where there are 4 million
+        ratings and 20 users a factor, or more; the singular vectors of the ratings less their mean,
+        by a randomized SVD, times the root of the singular values; or drawn ones. "sample" is
+        "spectral" where there are fewer ratings, features to learn with, or no iterations.
     init_scale : float, default 1.0
         Drawn initial factors are normal, of mean 0 and standard deviation ``init_scale / sqrt(f)``;
         > 0. Otherwise those are drawn for which the matrix has too low a rank.

@@ -104,10 +104,10 @@ class ImplicitALS(LeastSquaresModel):
         Start an iteration from ``Y + beta (Y - Y')``, Y' being the item factors (and biases) one
         iteration earlier; see Notes.
     init : {"sample", "spectral", "random"}, default "sample"
-        Initial factors: items as a fit of a sample of the users makes them, where there are 4
-        million entries or more, see Notes; the singular vectors of the preferences p_ui, by a
-        randomized SVD, times the root of the singular values; or drawn ones. "sample" is "spectral"
-        where there are fewer entries, features to learn with, or no iterations.
+        Initial factors: items as fits of samples of the users make them, where there are 4 million
+        entries and 20 users a factor, or more, see Notes; the singular vectors of the preferences
+        p_ui, by a randomized SVD, times the root of the singular values; or drawn ones. "sample" is
+        "spectral" where there are fewer entries, features to learn with, or no iterations.
     init_scale : float, default 0.1
         Drawn initial factors are normal, of mean 0 and standard deviation ``init_scale / sqrt(f)``;
         > 0. Otherwise those are drawn for which the matrix has too low a rank.
@@ -155,7 +155,7 @@ class ImplicitALS(LeastSquaresModel):
     anew, and says what in the log; `partial_fit` and the like keep it.
 
     `acceleration`: in the j-th iteration of a fit beta is ``(j - 1) / (j + 1)``, so that the first
-    has no momentum (after samples it is ``(j + 3) / (j + 5)``). Where the objective rose, the
+    has no momentum (after samples it is up to ``(j + 3) / (j + 5)``). Where the objective rose, the
     iteration is taken back and made again with beta 0, and momentum starts anew. So the objective
     never rises (but by rounding), as without. It takes no memory, the computing of the objective,
     and for each iteration taken back the time of another. A model that goes on by ``warm_start``
@@ -164,10 +164,12 @@ class ImplicitALS(LeastSquaresModel):
     ``init="sample"``: an iteration costs in proportion to the users, while at first some of them
     tell nearly as much of most items as all do. So there are 6 iterations on a few users, from the
     singular vectors of their entries, 2 on twice as many, these among them, and so on until the
-    half of the users, who have 1. The first ones have at least 250,000 entries. The penalty of
+    half of the users, who have 1. The first ones have about 250,000 entries or
+    more. The penalty of
     items is reduced by the share of the users. Momentum goes on from one sample to the next, and to
     all users, but with a beta of at most 2/3 at first. With "cg" users are solved exactly in the
-    first iteration of each. Seconds of all that are in the first iteration's.
+    first iteration of each but the first sample, and of all users. Seconds of all that are in the
+    first iteration's.
 
     `fit` needs the memory of the factors twice, with `bias` about four times, and of the matrix
     once in each orientation.

@@ -71,6 +71,7 @@ class TuningResult:
         iterations as were best; None without `refit`.
     best_params : dict
         All its parameters, that number of iterations among them: ``model_class(**best_params)``.
+        It is None where the model was to choose it, and its last iteration was the best.
         Where the first trial is the best these are the defaults, which may choose anew what goes
         by the data, such as `regularization` of `ImplicitALS`.
     best_value : float

@@ -18,7 +18,7 @@ def test_main_job_on_the_twin(tmp_path):
     assert lines[0].startswith("SYNTHETIC data: lastfm-360K synthetic twin (scale 0.005")
     text = "\n".join(lines)
     for part in (
-        "s an iteration (median)",
+        "s an iteration on all users (median)",
         "NumPy reference",
         "times ours",
         "nearest to synthetic artist",

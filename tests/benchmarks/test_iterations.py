@@ -57,7 +57,7 @@ def test_samples(run, iterations):
     table = iterations.samples_table({"defaults; samples": fit})
     cells = [cell.strip() for cell in table.splitlines()[-1].split("|")[1:-1]]
     assert cells[:4] == ["defaults", "samples", "4", "1"]
-    assert cells[4:] == ["4e+06", "3e+06", "2e+06", "2e+06", "3", "7", "0.2500"]
+    assert cells[4:] == ["4e+06", "3e+06", "2e+06", "3", "7", "0.2500"]
 
 
 def test_where_an_objective_is_reached(iterations):

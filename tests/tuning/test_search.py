@@ -172,7 +172,10 @@ def test_the_model_as_it_is_chooses_anew_when_it_is_the_best():
     """Its weights are of the training data; all data may want others."""
     result = search(trials=1)
     assert result.best_params["regularization"] is None is result.best_params["bias"]
-    assert result.best_params["iterations"] == result.best_trial.iterations
+    best = result.best_trial.iterations
+    assert result.best_params["iterations"] == (None if best == 7 else best)
+    given = search(trials=1, fixed={"iterations": 4, "factors": 4})
+    assert given.best_params["iterations"] == given.best_trial.iterations
     model = ImplicitALS(**result.best_params).fit(split()[0], **QUIET)
     assert model.regularization_ == pytest.approx(result.best_trial.params["regularization"])
     assert result.model.regularization_ != pytest.approx(model.regularization_)
