@@ -147,12 +147,9 @@ def fit_and_measure(
 
 
 def again(model: Model) -> Model:
-    """The same model, not fitted yet, with as many iterations as were best; where it chose their
-    number, and the last was the best, it chooses again."""
+    """The same model, not fitted yet, with as many iterations as were best."""
     new, best = type(model)(**model.get_params()), model.best_iteration
-    if best is None:
-        return new
-    name = parameter_name(type(model), "iterations")
-    if getattr(new, name) is not None or best < len(model.history):
-        new.set_params(**{name: best})
+    if best is not None:
+        times = internal.iterations_to_repeat(model, best, len(model.history))
+        new.set_params(**{parameter_name(type(model), "iterations"): times})
     return new

@@ -163,13 +163,12 @@ class ImplicitALS(LeastSquaresModel):
 
     ``init="sample"``: an iteration costs in proportion to the users, while at first some of them
     tell nearly as much of most items as all do. So there are 6 iterations on a few users, from the
-    singular vectors of their entries, 2 on twice as many, these among them, and so on until the
-    half of the users, who have 1. The first ones have about 250,000 entries or
-    more. The penalty of
-    items is reduced by the share of the users. Momentum goes on from one sample to the next, and to
-    all users, but with a beta of at most 2/3 at first. With "cg" users are solved exactly in the
-    first iteration of each but the first sample, and of all users. Seconds of all that are in the
-    first iteration's.
+    singular vectors of their entries, 2 on twice as many, these among them, and so on until half of
+    the users, who have 1. The first ones have about 250,000 entries or more. The penalty of items
+    is reduced by the share of the users. Momentum goes on from one sample to the next, and to all
+    users, but with a beta of at most 2/3 at first. With "cg" users are solved exactly in the first
+    iteration of each sample but the first, and of all users. Seconds of all that are in the first
+    iteration's.
 
     `fit` needs the memory of the factors twice, with `bias` about four times, and of the matrix
     once in each orientation.

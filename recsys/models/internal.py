@@ -66,6 +66,14 @@ def iterations(model: Any, train: sparse.csr_array) -> int:
     return model._times(train.shape[0], train.nnz)
 
 
+def iterations_to_repeat(model: Any, best: int, made: int) -> int | None:
+    """What the parameter is to be if `best` of the iterations that were made are to be made again:
+    None, as it is, where the model chose how many, and the last was the best. Elsewhere it may have
+    to make more."""
+    chose = getattr(model, model._iterations_name) is None
+    return None if chose and best == made else best
+
+
 def default_metric(model_class: type[Model]) -> str:
     """What held-out interactions are measured by, such as "ndcg@10"."""
     return model_class._default_metric

@@ -13,7 +13,7 @@ from recsys.models.both import Begun, Both, clear, put, take
 
 # Where there are so many entries training begins on samples of the users: the last one has half of
 # them, each half of the one after it, as long as there are so many entries, and users a factor.
-# docs/performance.md has what these numbers, and those of iterations, were chosen by.
+# docs/performance.md has what this is worth, and what else was tried.
 SAMPLED = 4_000_000
 LARGEST = 1 / 2
 SMALLEST, USERS_A_FACTOR = 250_000, 10
@@ -30,8 +30,10 @@ def shares_of_samples(
     # Features ask for more iterations than there are after samples
     if continues or features or model.init != "sample" or model.iterations == 0:
         return []
+    if entries < SAMPLED:
+        return []
     share, shares, fewest = LARGEST, list[float](), USERS_A_FACTOR * model.factors
-    while entries >= SAMPLED and share * entries >= SMALLEST and share * n_users >= fewest:
+    while share * entries >= SMALLEST and share * n_users >= fewest:
         shares.append(share)
         share /= 2
     return shares[::-1]

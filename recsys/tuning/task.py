@@ -186,18 +186,15 @@ class Task:
         return STANDARD_ERROR / math.sqrt(max(min(users, USERS), 1))
 
     def best_params(self, best: Trial, start: Mapping[str, Any]) -> dict[str, Any]:
-        """All parameters of that trial, with its best number of iterations, unless that is left to
-        the model and is as many as it made: elsewhere it may have to make more. Where it is the
-        model as it is, they are not what its defaults came to on the training data, as they are to
-        be chosen again where there is more of it."""
+        """All parameters of that trial, with its best number of iterations. Where it is the model
+        as it is, they are not what its defaults came to on the training data, as they are to be
+        chosen again where there is more of it."""
         is_as_it_is = start.keys() == best.params.keys() and best.params == start
         params = self.model({} if is_as_it_is else best.params).get_params()
-        name = internal.iterations_name(self.model_class)
-        model = self.model(params)
-        if best.iterations is not None and (
-            params[name] is not None or best.iterations < internal.iterations(model, self.train)
-        ):
-            params[name] = best.iterations
+        if best.iterations is not None:
+            model, name = self.model(params), internal.iterations_name(self.model_class)
+            made = internal.iterations(model, self.train)
+            params[name] = internal.iterations_to_repeat(model, best.iterations, made)
         return params
 
     def refitted(self, params: Mapping[str, Any], show_progress: bool) -> Model:
