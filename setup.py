@@ -53,7 +53,7 @@ MODULES = [
     *LINKED,
     *(
         f"recsys.kernels._{name}"
-        for name in ("topk", "product", "neighbors", "lmf", "sgd", "hybrid", "keys")
+        for name in ("topk", "product", "neighbors", "lmf", "sgd", "hybrid", "keys", "entries")
     ),
 ]
 

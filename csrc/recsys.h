@@ -326,6 +326,9 @@ typedef struct {
     /* sums (factors,) += weights[begin:end]' x[begin:end], weights `step` reals apart */          \
     KERNEL(column_sums_rows, (const void *x, const void *weights, int64_t step, int64_t factors,   \
                               int64_t begin, int64_t end, double *sums))                           \
+    /* sum += sum of weights[row] |x[row]|^2 over begin:end */                                     \
+    KERNEL(weighted_squares_rows, (const void *x, const double *weights, int64_t factors,          \
+                                   int64_t begin, int64_t end, double *sum))                       \
     /* out[place[begin:end]] = x[begin:end] @ basis */                                             \
     KERNEL(rotate_rows, (const recsys_rotation *p, int64_t begin, int64_t end, void *scratch))     \
     /* out of the rows order[begin:end] */                                                         \

@@ -316,17 +316,6 @@ def entry_name(position: int, indptr: np.ndarray, indices: np.ndarray) -> str:
     return f"row {row}, column {int(indices[position])}"
 
 
-def transposed(matrix: sparse.csr_array) -> sparse.csr_array:
-    """CSR of the transpose; SciPy widens all indices to the width of indptr, so narrow that."""
-    from scipy import sparse
-
-    narrow = np.int32 if matrix.nnz < 2**31 else np.int64
-    parts = (matrix.data, matrix.indices, matrix.indptr.astype(narrow))
-    turned = sparse.csr_array(parts, matrix.shape, copy=False).T.tocsr()
-    turned.indptr = turned.indptr.astype(np.int64, copy=False)
-    return turned
-
-
 def scipy_matrix(matrix: sparse.csr_array) -> sparse.csr_matrix:
     """As a csr_matrix with one integer type for both index arrays: what every library takes."""
     from scipy import sparse

@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 from scipy import sparse
 
-from recsys import csr
+from recsys import csr, kernels
 from recsys.distributed import ITEM, USER, Problem
 from recsys.distributed.problem import start
 from recsys.kernels import (
@@ -47,7 +47,7 @@ def alone(users, items, values, told):
         signed = signed_confidence(counts, "log", 20.0, None)
     else:
         signed = counts if told.signed is None else told.signed(counts)
-    matrices = signed, csr.transposed(signed)
+    matrices = signed, kernels.transposed(signed)
     ratings = told.signed is None
     lambdas = [told.regularization * _counted(matrix, ratings) for matrix in matrices]
     sides = [

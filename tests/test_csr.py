@@ -351,12 +351,6 @@ def test_keep():
     assert csr.keep(matrix, np.ones(matrix.nnz, bool)) is matrix
 
 
-def test_transposed():
-    matrix = some()
-    turned = {(column, row): value for (row, column), value in stored(matrix).items()}
-    check(csr.transposed(matrix), matrix.shape[::-1], turned)
-
-
 def test_summed_is_canonical():
     twice = sparse.csr_array((3, 4), dtype=np.float32)
     twice.data, twice.indices = np.ones(4, np.float32), np.array([3, 1, 3, 0], np.int64)

@@ -3,6 +3,7 @@
  *     gram += X'X     f^2 FLOP a row (one triangle), summed in real over RECSYS_GRAM_CHUNK rows
  *                     and in double across chunks
  *     sums += X'w     2 f FLOP a row, in double
+ *     sum += sum_u w_u |x_u|^2    the same, lane by lane
  *     out = X B       2 f^2 FLOP a row, W rows at a time; out may be X
  *
  * The last column of X in X B, and that of out, may be an array of its own: biases, or ones.     */
@@ -84,6 +85,21 @@ static void column_sums_rows(const void *x_, const void *weights_, int64_t step,
         const real *restrict x = (const real *)x_ + row * f;
         const double weight = weights[row * step];
         for (int64_t j = 0; j < f; j++) sums[j] += weight * (double)x[j];
+    }
+}
+
+static void weighted_squares_rows(const void *x_, const double *weights, int64_t f, int64_t begin,
+                                  int64_t end, double *sum) {
+    for (int64_t row = begin; row < end; row++) {
+        const real *restrict x = (const real *)x_ + row * f;
+        double lanes[W] = {0}, square = 0;
+        int64_t j = 0;
+        for (; j + W <= f; j += W) {
+            for (int64_t l = 0; l < W; l++) lanes[l] += (double)x[j + l] * (double)x[j + l];
+        }
+        for (; j < f; j++) square += (double)x[j] * (double)x[j];
+        for (int64_t l = 0; l < W; l++) square += lanes[l];
+        *sum += weights[row] * square;
     }
 }
 

@@ -199,4 +199,5 @@ def _side(entries: sparse.csr_array, rows: slice, w0: float, ratings: bool) -> k
         entries.data[at].astype(np.float64), entries.indices[at], indptr - indptr[0], shape
     )
     no_lambdas = np.zeros(entries.shape[1])
-    return kernels.make_side(csr.transposed(block), no_lambdas, np.empty(0), w0, ratings, None)
+    by_column = kernels.transposed(block, 1)
+    return kernels.make_side(by_column, no_lambdas, np.empty(0), w0, ratings, None)

@@ -5,6 +5,7 @@ from ._keys import event_columns, find_keys, key_table, number_keys, texts
 from .als import Sweep, fold_in, half_sweep, normal_matrix
 from .bpr import EpochSums, PairwiseFoldIn, PairwiseSGD, Rates, epoch_key
 from .config import current_isa, show_config, use_isa
+from .entries import transposed
 from .factors import Factors, Workspace
 from .feature_prior import FeaturePrior
 from .hybrid import FeatureRows, HybridOptions, HybridSGD, LearnedFeatures, Samples
@@ -26,7 +27,7 @@ from .solve import Solved, column_sums, gramian, rotate, solve_rows, spectrum
 from .spans import query_blocks
 from .spectral import spectral_start
 from .summed import equation_numbers, equations, solve_summed
-from .threads import resolve_num_threads, single_threaded_blas, threads_in_words
+from .threads import in_threads, resolve_num_threads, single_threaded_blas, threads_in_words
 from .topk import (
     FEW_QUERIES,
     NO_ID,
@@ -83,6 +84,7 @@ __all__ = [
     "gramian",
     "gramian_groups",
     "half_sweep",
+    "in_threads",
     "invert",
     "is_exact",
     "key_table",
@@ -120,5 +122,6 @@ __all__ = [
     "texts",
     "threads_in_words",
     "topk",
+    "transposed",
     "use_isa",
 ]

@@ -119,6 +119,9 @@ def gramian(x: NDArray[_Real], *, isa: str, num_threads: int) -> _Doubles: ...
 def column_sums(
     x: NDArray[_Real], weights: NDArray[_Real], *, isa: str, num_threads: int
 ) -> _Doubles: ...
+def weighted_squares(
+    x: NDArray[_Real], weights: _Doubles, *, isa: str, num_threads: int
+) -> float: ...
 def rotate(
     x: NDArray[_Real],
     basis: NDArray[_Real],

@@ -288,6 +288,22 @@ def column_sums(const real[:, ::1] x, const real[:] weights, *, str isa, int num
     return parts.sum(axis=0)
 
 
+def weighted_squares(const real[:, ::1] x, const double[::1] weights, *, str isa,
+                     int num_threads):
+    """sum_u weights_u |x_u|^2 in float64, as `gramian`; see reference.als.weighted_squares."""
+    cdef const native.recsys_table *table = get_table(isa, real is double)
+    cdef int64_t rows = x.shape[0], f = x.shape[1], each = gram_group_rows(rows), group
+    cdef int64_t groups = (rows + each - 1) // each
+    parts = np.zeros(groups)
+    cdef double[::1] sums = parts
+    num_threads = min(num_threads, groups)
+    for group in prange(groups, nogil=True, schedule="dynamic", chunksize=1,
+                        num_threads=num_threads):
+        table.weighted_squares_rows(&x[0, 0], &weights[0], f, group * each,
+                                    min(rows, (group + 1) * each), &sums[group])
+    return float(parts.sum())
+
+
 def rotate(const real[:, ::1] x, const real[:, ::1] basis, real[:, ::1] out,
            const int32_t[::1] place=None, *, const real[:] last=None, real[::1] out_last=None,
            str isa, int num_threads):

@@ -268,6 +268,8 @@ cdef extern from "recsys.h" nogil:
         void (*column_sums_rows)(
             const void *, const void *, int64_t, int64_t, int64_t, int64_t,
             double *) noexcept nogil
+        void (*weighted_squares_rows)(
+            const void *, const double *, int64_t, int64_t, int64_t, double *) noexcept nogil
         void (*rotate_rows)(const recsys_rotation *, int64_t, int64_t, void *) noexcept nogil
         void (*spmm_rows)(const recsys_spmm *, int64_t, int64_t) noexcept nogil
         void (*topk_rows)(const recsys_topk *, int64_t, int64_t, int64_t, int64_t, recsys_lists,

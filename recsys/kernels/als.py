@@ -346,6 +346,6 @@ def other_cells(
         cells -= 2 * float(_als.column_sums(solved, ones_like(rows), **options) @ common)
     return float(
         cells
-        + penalty(side.regularization, Factors(solved), solved_gram)
-        + penalty(side.other_regularization, fixed, fixed_gram)
+        + penalty(side.regularization, Factors(solved), solved_gram, options)
+        + penalty(side.other_regularization, fixed, fixed_gram, options)
     )

@@ -28,6 +28,7 @@ from recsys import csr
 from . import _als
 from ._product import spmm
 from .config import kernel_options
+from .entries import transposed
 from .factors import Factors
 from .sides import make_spans
 from .spans import most_work_first, slices
@@ -77,7 +78,7 @@ class FeaturePrior:
         self._scale = float(regularization[drawn].mean())
         self._rates = (regularization / self._scale).astype(dtype)
         by_row = csr.keep(features, regularization[csr.entry_rows(features)] > 0).astype(dtype)
-        by_feature = csr.transposed(by_row)
+        by_feature = transposed(by_row, num_threads)
         self._total = float(self._rates.sum(dtype=np.float64))
         weighted = by_feature.data * self._rates[by_feature.indices]
         self._mean = _sums(by_feature.indptr, weighted) / self._total

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from recsys import csr
-
 from . import _lmf
 from .config import current_isa
+from .entries import transposed
 from .reference.rng import draw
 from .rows import padded
 from .spans import cut, most_work_first, slices
@@ -106,9 +105,12 @@ class LmfSide:
         return keys
 
 
-def lmf_sides(signed: sparse.csr_array, negatives: int) -> tuple[LmfSide, LmfSide]:
+def lmf_sides(
+    signed: sparse.csr_array, negatives: int, num_threads: int = 0
+) -> tuple[LmfSide, LmfSide]:
     """Users x items, and its transpose."""
-    return LmfSide.of(signed, negatives), LmfSide.of(csr.transposed(signed), negatives)
+    by_item = transposed(signed, num_threads)
+    return LmfSide.of(signed, negatives), LmfSide.of(by_item, negatives)
 
 
 def row_keys(seed: int, sweep: int, rows: int) -> np.ndarray:

@@ -11,6 +11,7 @@ from recsys import csr
 
 from . import _neighbors
 from .config import current_isa
+from .entries import column_counts
 from .product import product_topk
 from .spans import cut, most_work_first
 from .threads import resolve_num_threads
@@ -57,7 +58,7 @@ def neighbors_topk(
         return np.full((count, n), NO_ID, np.int32), np.full((count, n), -np.inf, dtype)
     ids, scores = np.empty((count, n), np.int32), np.empty((count, n), dtype)
     threads = resolve_num_threads(num_threads)
-    lengths = np.bincount(users.indices, minlength=count)
+    lengths = column_counts(users, threads)
     names = most_work_first(lengths)
     pairs = as_pairs(users, names, threads)
     head, tail = names[:_HEAD], names[_HEAD:]

@@ -21,8 +21,6 @@ from .factors import Factors
 from .sides import Side
 from .threads import single_threaded_blas
 
-_BLOCK = 1 << 8  # rows whose copies in double stay in cache
-
 
 @single_threaded_blas()
 def objective(
@@ -57,8 +55,8 @@ def objective(
     return float(
         cells
         + row_loss.sum()
-        + penalty(users_side.regularization, users, x_gram)
-        + penalty(items_side.regularization, items, y_gram)
+        + penalty(users_side.regularization, users, x_gram, options)
+        + penalty(items_side.regularization, items, y_gram, options)
     )
 
 
@@ -79,7 +77,9 @@ def gramian_of(x: np.ndarray, columns: Sequence[np.ndarray], options: dict[str, 
     return gram
 
 
-def penalty(regularization: np.ndarray, rows: Factors, gram: np.ndarray) -> float:
+def penalty(
+    regularization: np.ndarray, rows: Factors, gram: np.ndarray, options: dict[str, Any]
+) -> float:
     """sum_u lambda_u (|x_u|^2 + b_u^2); `gram` has x'x in its first rows and columns."""
     x, biases = rows
     total = 0.0
@@ -87,8 +87,4 @@ def penalty(regularization: np.ndarray, rows: Factors, gram: np.ndarray) -> floa
         total += float(regularization @ biases.astype(np.float64) ** 2)
     if np.all(regularization == regularization[0]):
         return total + float(regularization[0] * np.trace(gram[: x.shape[1], : x.shape[1]]))
-    for begin in range(0, len(x), _BLOCK):
-        block = x[begin : begin + _BLOCK].astype(np.float64)
-        squares = np.einsum("uf,uf->u", block, block)
-        total += float(regularization[begin : begin + len(block)] @ squares)
-    return total
+    return total + _als.weighted_squares(x, regularization, **options)

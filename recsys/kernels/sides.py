@@ -11,6 +11,7 @@ import numpy as np
 from recsys import csr
 
 from . import _als
+from .entries import column_counts, renumbered, take_rows, transposed
 from .spans import most_work_first
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def make_sides(
     regularization_exponent: float,
     unobserved_weight: float,
     ratings: bool = False,
+    num_threads: int = 0,
 ) -> tuple[Side, Side]:
     """Both orientations of the data.
 
@@ -77,6 +79,8 @@ def make_sides(
         (Rendle, Krichene, Zhang, Koren, RecSys 2022, section 3).
     ratings : bool
         The values are ratings instead: targets, each of confidence 1.
+    num_threads : int
+        0: all that are available.
 
     Returns
     -------
@@ -84,12 +88,13 @@ def make_sides(
         Users x items, and its transpose.
     """
     users = signed_confidence
-    items = csr.transposed(users)
+    items = transposed(users, num_threads)
 
     def lambdas(matrix: sparse.csr_array) -> np.ndarray:
         return scaled_lambda(matrix, regularization, regularization_exponent, unobserved_weight)
 
-    return _both(users, items, lambdas(users), lambdas(items), unobserved_weight, ratings)
+    both = lambdas(users), lambdas(items)
+    return _both((users, items), both, unobserved_weight, ratings, num_threads)
 
 
 def some_users(
@@ -98,6 +103,7 @@ def some_users(
     lambdas: tuple[np.ndarray, np.ndarray],
     unobserved_weight: float,
     ratings: bool = False,
+    num_threads: int = 0,
     *,
     all_items: bool = False,
 ) -> tuple[tuple[Side, Side], np.ndarray | None]:
@@ -106,7 +112,7 @@ def some_users(
 
     Parameters
     ----------
-    signed_confidence, unobserved_weight, ratings
+    signed_confidence, unobserved_weight, ratings, num_threads
         As of `make_sides`.
     users : int array
         Row numbers, rising.
@@ -123,24 +129,17 @@ def some_users(
         Which these are, rising; None: all.
     """
     n_users, n_items = signed_confidence.shape
-    # by a mask, as positions would take many times the memory
-    lengths, wanted = np.diff(signed_confidence.indptr), np.zeros(n_users, dtype=bool)
-    wanted[users] = True
-    kept = np.repeat(wanted, lengths)
-    data, indices = signed_confidence.data[kept], signed_confidence.indices[kept]
-    known, of_items = None, lambdas[1]
+    entries, known, of_items = take_rows(signed_confidence, users, num_threads), None, lambdas[1]
     if not all_items:
-        there = np.zeros(n_items, dtype=bool)
-        there[indices] = True
-        known = np.flatnonzero(there)
+        known = np.flatnonzero(column_counts(entries, num_threads))
         number, of_items = np.zeros(n_items, dtype=np.int32), of_items[known]
         number[known] = np.arange(len(known))
-        indices = number[indices]
-    indptr = np.append(0, np.cumsum(lengths[users]))
-    entries = csr.assemble(data, indices, indptr, (len(users), len(of_items)))
-    items = csr.transposed(entries)
-    of_items = len(users) / n_users * of_items
-    return _both(entries, items, lambdas[0][users], of_items, unobserved_weight, ratings), known
+        renumbered(entries.indices, number, num_threads, out=entries.indices)
+        shape = len(users), len(known)
+        entries = csr.assemble(entries.data, entries.indices, entries.indptr, shape)
+    items = transposed(entries, num_threads)
+    both = lambdas[0][users], len(users) / n_users * of_items
+    return _both((entries, items), both, unobserved_weight, ratings, num_threads), known
 
 
 def both_lambdas(
@@ -148,33 +147,29 @@ def both_lambdas(
     regularization: float,
     regularization_exponent: float,
     unobserved_weight: float,
+    num_threads: int = 0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """lambda_u of each user, and lambda_i of each item, float64; see `make_sides`."""
-    n_users, n_items = signed_confidence.shape
-    held = np.zeros(n_items, dtype=np.int64)
-    for _, entries in csr.row_blocks(signed_confidence.indptr):  # each as int64, for a while
-        held += np.bincount(signed_confidence.indices[entries], minlength=n_items)
+    held = column_counts(signed_confidence, num_threads).astype(np.float64)
     same = regularization, regularization_exponent, unobserved_weight
     users = scaled_lambda(signed_confidence, *same)
-    return users, _lambda(held.astype(np.float64), n_users, *same)
+    return users, _lambda(held, signed_confidence.shape[0], *same)
 
 
 def _both(
-    users: sparse.csr_array,
-    items: sparse.csr_array,
-    of_users: np.ndarray,
-    of_items: np.ndarray,
+    entries: tuple[sparse.csr_array, sparse.csr_array],
+    lambdas: tuple[np.ndarray, np.ndarray],
     unobserved_weight: float,
     ratings: bool,
+    num_threads: int,
 ) -> tuple[Side, Side]:
     """Users x items and its transpose, with what draws the rows of either to zero."""
+    items = make_side(entries[1], *lambdas[::-1], unobserved_weight, ratings, None)
     # A popular item is gathered for most users, while no user is for most items.
-    places = np.empty(users.shape[1], dtype=np.int32)
-    places[np.argsort(-np.diff(items.indptr), kind="stable")] = np.arange(len(places))
-    return (
-        make_side(users, of_users, of_items, unobserved_weight, ratings, places),
-        make_side(items, of_items, of_users, unobserved_weight, ratings, None),
-    )
+    places = np.empty(items.n_rows, dtype=np.int32)
+    places[items.order] = np.arange(items.n_rows)
+    users = make_side(entries[0], *lambdas, unobserved_weight, ratings, places, num_threads)
+    return users, items
 
 
 def scaled_lambda(
@@ -209,6 +204,7 @@ def make_side(
     unobserved_weight: float,
     ratings: bool,
     places: np.ndarray | None,
+    num_threads: int = 0,
 ) -> Side:
     indptr = matrix.indptr.astype(np.int64, copy=False)
     lengths = np.diff(indptr)
@@ -223,7 +219,7 @@ def make_side(
         other_regularization=other_regularization,
         unobserved_weight=float(unobserved_weight),
         places=places,
-        placed_indices=indices if places is None else places[indices],
+        placed_indices=indices if places is None else renumbered(indices, places, num_threads),
         order=order,
         spans=make_spans(lengths[order]),
     )

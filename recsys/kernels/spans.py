@@ -19,7 +19,12 @@ def query_blocks(count: int, most: int | None = None) -> Iterator[slice]:
 
 def most_work_first(work: np.ndarray) -> np.ndarray:
     """Rows by falling work, int32: what takes longest should not be started last."""
-    return np.argsort(-work, kind="stable").astype(np.int32)
+    most = work.max(initial=0)
+    if work.dtype.kind in "iu" and work.min(initial=0) >= 0 and most < 1 << 16:
+        work = (most - work).astype(np.uint16)  # which NumPy sorts by counting
+    else:
+        work = -work
+    return np.argsort(work, kind="stable").astype(np.int32)
 
 
 def cut(work: np.ndarray, piece: float) -> np.ndarray:

@@ -7,10 +7,12 @@ import math
 import operator
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 from threadpoolctl import ThreadpoolController
 
@@ -21,6 +23,7 @@ logger = logging.getLogger("recsys")
 _MOST = 4096  # threads: more would not help anybody, and could not be started
 _WORTH = 1e6  # FLOP: some tens of microseconds, what a sleeping thread takes to be there
 _after_fork = False
+_Piece, _Result = TypeVar("_Piece"), TypeVar("_Result")
 
 
 class _Limit:
@@ -89,6 +92,20 @@ def resolve_num_threads(num_threads: int) -> int:
 def threads_worth(num_threads: int, flop: float) -> int:
     """As many of the threads as have enough to do in `flop` operations to be worth their waking."""
     return max(1, min(resolve_num_threads(num_threads), int(flop / _WORTH)))
+
+
+def in_threads(
+    work: Callable[[_Piece], _Result], pieces: Iterable[_Piece], num_threads: int
+) -> list[_Result]:
+    """``[work(piece) for piece in pieces]`` by threads of Python's: for work of NumPy's, which lets
+    go of the GIL, on pieces of some milliseconds. What the first piece that fails raises is raised.
+    """
+    pieces = list(pieces)
+    threads = min(resolve_num_threads(num_threads), len(pieces))
+    if threads < 2:
+        return [work(piece) for piece in pieces]
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(work, pieces))
 
 
 def threads_in_words(num_threads: int) -> str:

@@ -259,7 +259,9 @@ class AlternatingTrainer:
         random = None if continues else checks.random_generator(model.random_state)
         # before there are sides of all entries, which take as much memory as half of them do
         begun = self._from_samples(samples, random) if samples else None
-        self.sides = kernels.make_sides(self.signed, *self.weights, model._ratings)
+        self.sides = kernels.make_sides(
+            self.signed, *self.weights, model._ratings, model.num_threads
+        )
         self._log_paths()
         if continues:
             begun = self._begun(start(model, self.shape, self.dtype, None, (self.bias,) * 2))
@@ -316,7 +318,7 @@ class AlternatingTrainer:
         """
         n_users, n_items = self.shape
         order, lengths = random.permutation(n_users), np.diff(self.signed.indptr)
-        lambdas = kernels.both_lambdas(self.signed, *self.weights)
+        lambdas = kernels.both_lambdas(self.signed, *self.weights, self.model.num_threads)
         carried = Carried(n_users, n_items, self._zeros)
         for share, times in zip(samples, iterations_on(samples), strict=True):
             users = np.sort(order[: round(share * n_users)])
@@ -342,7 +344,7 @@ class AlternatingTrainer:
             carried.drop_room()
         sides, known = kernels.some_users(
             self.signed, users, lambdas, self.weights.unobserved, self.model._ratings,
-            all_items=is_last,
+            self.model.num_threads, all_items=is_last,
         )  # fmt: skip
         if carried.is_empty:
             begun = self._new(sides, random)

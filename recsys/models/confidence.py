@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recsys import csr
+from recsys import csr, kernels
 from recsys.models.training import warn
 
 if TYPE_CHECKING:
@@ -23,7 +23,11 @@ _SAMPLE = 1_000_000
 
 
 def signed_confidence(
-    counts: sparse.csr_array, scheme: Scheme, alpha: float, epsilon: float | None
+    counts: sparse.csr_array,
+    scheme: Scheme,
+    alpha: float,
+    epsilon: float | None,
+    num_threads: int = 0,
 ) -> sparse.csr_array:
     """Confidence and preference of every stored entry, in one number.
 
@@ -44,6 +48,8 @@ def signed_confidence(
         Scale of the confidence, > 0; unused by a callable.
     epsilon : float or None
         Count at which "log" bends, > 0; None takes each user's own mean of |r| over stored entries.
+    num_threads : int, default 0
+        0: all that are available.
 
     Returns
     -------
@@ -65,8 +71,10 @@ def signed_confidence(
         return counts
     signed = np.empty_like(counts.data)
     called = _called(scheme, counts) if callable(scheme) else None
-    largest = 0.0
-    for rows, entries in csr.row_blocks(counts.indptr):
+
+    def weigh(block: tuple[slice, slice]) -> float:
+        """Writes a block of `signed`; returns its largest confidence."""
+        rows, entries = block
         if not callable(scheme):
             lengths = np.diff(counts.indptr[rows.start : rows.stop + 1])
             sizes = np.abs(counts.data[entries], dtype=np.float64)
@@ -76,10 +84,13 @@ def signed_confidence(
         with np.errstate(over="ignore"):
             signed[entries] = confidence
         _check_block(signed[entries], confidence, entries.start, counts, callable(scheme))
-        largest = max(largest, float(signed[entries].max(initial=0.0)))
+        largest = float(signed[entries].max(initial=0.0))
         np.negative(signed[entries], out=signed[entries], where=counts.data[entries] <= 0)
+        return largest
+
+    largest = kernels.in_threads(weigh, csr.row_blocks(counts.indptr), num_threads)
     if signed.dtype == np.float32:
-        _warn_of_spread(signed, largest)
+        _warn_of_spread(signed, max(largest))
     return csr.assemble(signed, counts.indices, counts.indptr, counts.shape)
 
 

@@ -154,7 +154,8 @@ class EASE(Model):
 
     def _inverse(self, x: sparse.csr_array, show_progress: bool) -> np.ndarray:
         """(X'X + lambda I)^-1."""
-        p = kernels.dense_gramian(csr.transposed(x), self.regularization, self.num_threads)
+        items = kernels.transposed(x, self.num_threads)
+        p = kernels.dense_gramian(items, self.regularization, self.num_threads)
         with progress_bar(show_progress, total=len(p), unit=" items") as bar:
             self._invert(p, bar.update)
         return p
@@ -163,7 +164,7 @@ class EASE(Model):
         """The same by way of users: (I - X' M X) / lambda with M = (X X' + lambda I)^-1."""
         m = kernels.dense_gramian(x, self.regularization, self.num_threads)
         self._invert(m)
-        items, n_items = csr.transposed(x), x.shape[1]
+        items, n_items = kernels.transposed(x, self.num_threads), x.shape[1]
         p = np.empty((n_items, n_items), m.dtype)
         for begin in range(0, n_items, kernels.BLOCK):
             some = np.arange(begin, min(begin + kernels.BLOCK, n_items))

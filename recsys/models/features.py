@@ -246,7 +246,7 @@ def learn(model: Any, features: Mapping[str, Matched]) -> None:
     twin = growth.placed(model, (users, items), dtype)
     matrix = model._training_matrix
     counted = growth.widened(matrix.counts(matrix.data.dtype), (len(users), len(items)))
-    by_side = {"users": counted, "items": csr.transposed(counted)}
+    by_side = {"users": counted, "items": kernels.transposed(counted, model.num_threads)}
     sides = {}
     for side in features:
         aligned, entries = features[side].matrix, by_side[side]

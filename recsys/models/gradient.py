@@ -63,7 +63,7 @@ class GradientTrainer:
 
     def start(self, continues: bool, features: Mapping[str, Matched]) -> None:
         entries = self.entries
-        by_side = {"users": entries, "items": csr.transposed(entries)}
+        by_side = {"users": entries, "items": kernels.transposed(entries, self.model.num_threads)}
         self.lengths = {side: np.diff(rows.indptr) for side, rows in by_side.items()}
         self.seed, self.current = seeded_start(self.model, entries.shape, entries.dtype, continues)
         if not continues:  # nothing is going to be learned of these

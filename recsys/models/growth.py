@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recsys import checks, csr
+from recsys import checks, csr, kernels
 from recsys.csr import TrainingMatrix
 from recsys.interactions import Ids
 from recsys.models import just_added, newcomers
@@ -178,7 +178,7 @@ def alternate(model: Any, counts: sparse.csr_array, new: Rows, touched: Rows, ro
     to: the new ones once, then those that are touched, `rounds` times. Items that nothing leads to
     get a start of their own in between."""
     signed = model._signed(counts)
-    by_item = csr.transposed(signed)
+    by_item = kernels.transposed(signed, model.num_threads)
 
     def solve(noun: str, rows: np.ndarray, entries: sparse.csr_array, held: str) -> None:
         if not len(rows):

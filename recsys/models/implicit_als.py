@@ -371,7 +371,9 @@ class ImplicitALS(LeastSquaresModel):
                 "was trained on, or one of that shape"
             )
         model = as_fitted(self)
-        users, items = kernels.make_sides(model._signed(counts), *model._weights())
+        users, items = kernels.make_sides(
+            model._signed(counts), *model._weights(), num_threads=self.num_threads
+        )
         return kernels.objective(
             users,
             items,
@@ -396,7 +398,9 @@ class ImplicitALS(LeastSquaresModel):
         return check_alternating(self)
 
     def _signed(self, counts: sparse.csr_array) -> sparse.csr_array:
-        return signed_confidence(counts, self.confidence, self.alpha, self.epsilon)
+        return signed_confidence(
+            counts, self.confidence, self.alpha, self.epsilon, self.num_threads
+        )
 
     @property
     def regularization_(self) -> float:

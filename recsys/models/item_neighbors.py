@@ -127,7 +127,7 @@ class ItemNeighbors(Model):
             data = (votes.data / np.where(sums > 0, sums, 1)[rows]).astype(votes.dtype)
             votes = csr.assemble(data, votes.indices, votes.indptr, votes.shape)
         if self.orientation == "target":
-            votes = csr.transposed(votes)
+            votes = kernels.transposed(votes, self.num_threads)
         return ItemWeights(votes, shape, similarity)
 
     def _as_history(self, counts: sparse.csr_array) -> sparse.csr_array:

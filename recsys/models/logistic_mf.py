@@ -191,7 +191,9 @@ class LogisticMF(FactorModel):
         return check_size(self)
 
     def _signed(self, counts: sparse.csr_array) -> sparse.csr_array:
-        return signed_confidence(counts, self.confidence, self.alpha, self.epsilon)
+        return signed_confidence(
+            counts, self.confidence, self.alpha, self.epsilon, self.num_threads
+        )
 
     @property
     def regularization_(self) -> float:
@@ -293,7 +295,7 @@ class LogisticMF(FactorModel):
         signed = self._signed(counts)
         if self._fitted_lambda is not None:  # it goes by how many entries there are
             self._fitted_lambda = self._chosen_for(signed)
-        by_side = signed, csr.transposed(signed)
+        by_side = signed, kernels.transposed(signed, self.num_threads)
         parts, starts = self._sides_learned(), independent_biases(signed)
         if before is not None and before.nnz:
             for side, now, then in zip(
@@ -460,7 +462,7 @@ class LogisticTrainer:
     def _prepare(self, done: int) -> None:
         """The users' step of an iteration is taken at the end of the one before: it tells the loss
         of what is going to be published."""
-        self.sides = kernels.lmf_sides(self.signed, self.model.negatives)
+        self.sides = kernels.lmf_sides(self.signed, self.model.negatives, self.model.num_threads)
         self.spare = self.current[0].copy(), self.current[1].copy()
         self.ahead = self.current[0].copy()
         loss = self._sweep(2 * done, self.current[1], self.current[0], self.ahead)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from recsys import checks, csr, kernels
+from recsys import checks, kernels
 from recsys.models import ids, strangers
 from recsys.models.ids import Lists
 from recsys.models.selection import Choice, list_length
@@ -48,7 +48,10 @@ def recommend_users(
     )
     list_length(N, n_users)
     choice = Choice(chosen, left_out, n_users, "users", among="users")
-    seen = csr.transposed(model._remembered().counts(_dtype(model))) if filter_seen else None
+    seen = None
+    if filter_seen:
+        counts = model._remembered().counts(_dtype(model))
+        seen = kernels.transposed(counts, model.num_threads)
 
     def answered(rows: np.ndarray) -> Lists:
         return _lists(model, rows, choice, N, seen)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from recsys import csr, kernels
+from recsys import kernels
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -71,7 +71,7 @@ class Equations:
 
     def __init__(self, features: sparse.csr_array, targets: np.ndarray) -> None:
         self.features = features.astype(np.float64)
-        self.by_feature = csr.transposed(self.features)
+        self.by_feature = kernels.transposed(self.features)
         count = len(targets)
         self.mean = np.asarray(self.features.sum(axis=0)).reshape(-1) / count
         self.target_mean = targets.mean(axis=0)

@@ -122,7 +122,7 @@ class SLIM(Model):
         users = nonzero(self._as_history(counts))
         check_liked(users, counts)
         chosen = kernels.candidates(users, self.k, self.num_threads)
-        items = csr.transposed(users)
+        items = kernels.transposed(users, self.num_threads)
         del users
         weights, unsettled = kernels.slim(
             items,
@@ -136,7 +136,7 @@ class SLIM(Model):
         )
         similarity = _weights_by_item(weights, chosen)
         del weights, chosen
-        learned = ItemWeights(csr.transposed(similarity), counts.shape, similarity)
+        learned = ItemWeights(kernels.transposed(similarity), counts.shape, similarity)
         if unsettled:
             warn(
                 f"the weights of {unsettled} of {counts.shape[1]} items still moved after "
@@ -149,7 +149,7 @@ class SLIM(Model):
 
     def _from_file(self, saved: Saved) -> dict[str, Any]:
         similarity, shape = item_weights.similarity_in_file(self, saved)
-        return {"_item_weights": ItemWeights(csr.transposed(similarity), shape, similarity)}
+        return {"_item_weights": ItemWeights(kernels.transposed(similarity), shape, similarity)}
 
     def _check_parameters(self) -> np.dtype:
         checks.integer("k", self.k, 1)
@@ -169,4 +169,4 @@ def _weights_by_item(weights: np.ndarray, candidates: np.ndarray) -> sparse.csr_
     indptr = np.append(0, np.cumsum(np.count_nonzero(kept, axis=1)))
     shape = (len(weights), len(weights))
     unordered = csr.assemble(weights[kept], candidates[kept], indptr, shape)
-    return csr.transposed(csr.transposed(unordered))
+    return kernels.transposed(kernels.transposed(unordered))

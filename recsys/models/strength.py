@@ -144,7 +144,7 @@ class _Lists:
             queries = items[:, : others.shape[1]]
             items = others if biases is None else np.column_stack([others, biases])
         else:
-            relevant = csr.transposed(relevant)
+            relevant = kernels.transposed(relevant, self._threads)
         users = np.flatnonzero(np.diff(relevant.indptr))
         users = np.sort(users[np.argsort(self._place[users])[:_USERS]])
         if not len(users):

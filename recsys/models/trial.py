@@ -151,7 +151,7 @@ def _learned(
     train: sparse.csr_array, weights: Weights, bias: bool, num_threads: int
 ) -> tuple[kernels.Factors, kernels.Factors]:
     """Users and items after a few iterations from a spectral start."""
-    sides = kernels.make_sides(train, *weights)
+    sides = kernels.make_sides(train, *weights, num_threads=num_threads)
     mean = mean_preference(train, weights.unobserved) if bias else 0.0
     random = np.random.default_rng(0)
     users, items = (kernels.on_line((count, FACTORS), train.dtype) for count in train.shape)

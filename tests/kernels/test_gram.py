@@ -52,6 +52,16 @@ def test_column_sums(isa, dtype, f, rows):
 
 
 @pytest.mark.parametrize("f", FACTORS)
+@pytest.mark.parametrize("rows", ROWS)
+def test_weighted_squares(isa, dtype, f, rows):
+    rng = np.random.default_rng(rows)
+    x, weights = rng.standard_normal((rows, f)).astype(dtype), rng.random(rows)
+    got = _als.weighted_squares(x, weights, isa=isa, num_threads=2)
+    assert got == _als.weighted_squares(x, weights, isa=isa, num_threads=1)
+    assert got == pytest.approx(reference.weighted_squares(x, weights), rel=1e-13)
+
+
+@pytest.mark.parametrize("f", FACTORS)
 @pytest.mark.parametrize("rows", [1, 17, 129, 5000])
 def test_rotate_with_the_last_column_apart(isa, dtype, f, rows):
     """In, out, or both; and into rows that are longer, the rest of which is left alone."""

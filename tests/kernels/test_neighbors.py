@@ -5,7 +5,7 @@ import pytest
 from scipy import sparse
 from twins import of_twin, on_copies
 
-from recsys import csr
+from recsys import csr, kernels
 from recsys.kernels import _neighbors, neighbors_topk, product_topk, reference
 from recsys.kernels.neighbors import as_pairs
 
@@ -22,7 +22,7 @@ def integers(users, items, density, dtype, seed=0):
 
 def arguments(dtype, items=150, n=7, density=0.2, head=32, users=23):
     b = integers(users, items, density, dtype)
-    a = csr.transposed(b)
+    a = kernels.transposed(b)
     rng = np.random.default_rng(1)
     return {
         **{f"a_{name}": getattr(a, name) for name in ("indptr", "indices", "data")},
@@ -128,7 +128,7 @@ def test_same_bits_as_the_whole_product_for_any_number_of_threads(dtype, monkeyp
         (150, 410),
     )  # fmt: skip
     skip = None if itself else (np.arange(411), np.arange(410, dtype=np.int32))
-    whole = product_topk(csr.transposed(counts), counts, 10, skip=skip)
+    whole = product_topk(kernels.transposed(counts), counts, 10, skip=skip)
     first = neighbors_topk(counts, 10, itself=itself, num_threads=1)
     for threads in (1, 2, 3, 7):
         lists = neighbors_topk(counts, 10, itself=itself, num_threads=threads)

@@ -20,13 +20,13 @@ def items_users(items=41, users=60, density=0.15, dtype=np.float64, least=1):
     matrix.data = np.ceil(3 * matrix.data) - 1 + least
     columns = matrix.toarray()
     columns[:, 3:4] = 0
-    return csr.transposed(csr.canonical(sparse.csr_array(columns), np.dtype(dtype)))
+    return kernels.transposed(csr.canonical(sparse.csr_array(columns), np.dtype(dtype)))
 
 
 def arguments(dtype, most=9, sweeps=50, tolerance=1e-3, nonnegative=True, l1=1.0, l2=2.0, **of):
     items = items_users(dtype=dtype, **of)
     count, users = items.shape
-    chosen = kernels.candidates(csr.transposed(items), most)
+    chosen = kernels.candidates(kernels.transposed(items), most)
     chosen[5, 4:], chosen[6] = -1, -1
     lengths = np.diff(items.indptr)
     own = np.where(chosen < 0, 0, lengths[chosen]).sum(axis=1) + lengths
@@ -65,7 +65,7 @@ def test_products_that_are_there_are_read(isa, dtype):
 
 def test_a_dense_catalogue_has_them(monkeypatch):
     items = items_users(density=0.6)
-    chosen = kernels.candidates(csr.transposed(items), 30)
+    chosen = kernels.candidates(kernels.transposed(items), 30)
     options = {"l1": 0.5, "l2": 2.0, "nonnegative": False, "tolerance": 1e-9, "sweeps": 500}
     assert len(SLIM_MODULE.products_of(items, chosen))
     dense, _ = kernels.slim(items, chosen, **options)
@@ -95,7 +95,7 @@ def test_items_that_nobody_has(isa, dtype):
 
 def solved(items, k, **options):
     settings = {"l1": 0.5, "l2": 3.0, "nonnegative": True, "tolerance": 1e-9, "sweeps": 5000}
-    chosen = kernels.candidates(csr.transposed(items), k)
+    chosen = kernels.candidates(kernels.transposed(items), k)
     weights, unsettled = kernels.slim(items, chosen, **{**settings, **options})
     assert unsettled == 0
     dense = np.zeros((len(chosen), len(chosen) + 1))
@@ -136,19 +136,20 @@ def test_candidates():
     items = items_users()
     together = (items @ items.T).toarray()
     np.fill_diagonal(together, 0)
-    chosen = kernels.candidates(csr.transposed(items), 6)
+    chosen = kernels.candidates(kernels.transposed(items), 6)
     for item, row in enumerate(chosen):
         want = np.lexsort((np.arange(len(together)), together[item]))[::-1][:6]
         want = want[together[item, want] > 0]
         assert row.tolist() == [*want, *[-1] * (6 - len(want))]
-    everybody = kernels.candidates(csr.transposed(items), 40)
+    everybody = kernels.candidates(kernels.transposed(items), 40)
     assert all(sorted([item, *row]) == list(range(41)) for item, row in enumerate(everybody))
-    assert kernels.candidates(csr.transposed(items_users(items=4, density=0.5)), 9).shape == (4, 3)
+    few = kernels.transposed(items_users(items=4, density=0.5))
+    assert kernels.candidates(few, 9).shape == (4, 3)
 
 
 def test_same_bits_for_any_number_of_threads(dtype):
     items = items_users(300, 400, 0.05, dtype)
-    chosen = kernels.candidates(csr.transposed(items), 20)
+    chosen = kernels.candidates(kernels.transposed(items), 20)
     how = {"l1": 0.1, "l2": 1.0, "nonnegative": False, "tolerance": 1e-3, "sweeps": 50}
     expected = kernels.slim(items, chosen, **how, num_threads=1)[0]
     for threads in (2, 3, 7):
@@ -158,7 +159,7 @@ def test_same_bits_for_any_number_of_threads(dtype):
 
 def test_values_that_are_too_large():
     items = items_users()
-    chosen = kernels.candidates(csr.transposed(items), 5)
+    chosen = kernels.candidates(kernels.transposed(items), 5)
     items.data[:] = 1e200
     with pytest.raises(FloatingPointError, match=r"weights of item \d+ are not finite.*Scale"):
         kernels.slim(items, chosen, l1=0.0, l2=1.0, nonnegative=False, tolerance=1e-3, sweeps=9)

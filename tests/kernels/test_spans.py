@@ -31,4 +31,7 @@ def test_no_rows_make_no_spans():
 
 
 def test_most_work_comes_first_and_equal_rows_in_their_order():
-    assert spans.most_work_first(np.array([1, 3, 2, 3])).tolist() == [1, 3, 2, 0]
+    for most in (3, 65_535, 65_536):  # narrow enough to be sorted by counting, and not
+        for dtype in (np.int32, np.int64, np.float64):
+            work = np.array([1, most, 2, most], dtype)
+            assert spans.most_work_first(work).tolist() == [1, 3, 2, 0]

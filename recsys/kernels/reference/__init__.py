@@ -11,8 +11,10 @@ from .als import (
     column_sums,
     gramian,
     rotate,
+    weighted_squares,
 )
 from .bpr import bpr_cells
+from .entries import count_columns, renumber, take_rows, transpose
 from .hybrid import hybrid_steps
 from .lmf import lmf_rows
 from .neighbors import neighbors_head, neighbors_pairs, neighbors_topk, neighbors_transpose
@@ -31,6 +33,7 @@ __all__ = [
     "bpr_cells",
     "code_runs",
     "column_sums",
+    "count_columns",
     "gramian",
     "hybrid_steps",
     "lmf_rows",
@@ -40,8 +43,12 @@ __all__ = [
     "neighbors_transpose",
     "product_topk",
     "ratings_cells",
+    "renumber",
     "rotate",
     "slim_rows",
     "spmm",
+    "take_rows",
     "topk",
+    "transpose",
+    "weighted_squares",
 ]

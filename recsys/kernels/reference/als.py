@@ -21,6 +21,11 @@ def column_sums(x, weights, *, isa=None, num_threads=1):
     return np.asarray(weights, dtype=np.float64) @ np.asarray(x, dtype=np.float64)
 
 
+def weighted_squares(x, weights, *, isa=None, num_threads=1):
+    """sum_u weights_u |x_u|^2, float. weights (rows,) float64."""
+    return float(weights @ (np.asarray(x, dtype=np.float64) ** 2).sum(axis=1))
+
+
 def rotate(x, basis, out, place=None, *, last=None, out_last=None, isa=None, num_threads=1):
     """out[place] = x @ basis. x and out (rows, f), basis (f, f), place a permutation of the rows;
     without it rows keep their places, and out may be x.

@@ -67,7 +67,7 @@ def calculate_loss(
     """
     users, items = (kernels.Factors(np.require(part, requirements=["C"])) for part in (X, Y))
     signed = csr.canonical(Cui, X.dtype, may_be_empty=True, name="Cui")
-    sides = kernels.make_sides(signed, regularization, 0.0, 1.0)
+    sides = kernels.make_sides(signed, regularization, 0.0, 1.0, num_threads=num_threads)
     return normalized_loss(kernels.objective(*sides, users, items, num_threads), signed)
 
 

@@ -1,0 +1,108 @@
+"""Entries of sparse matrices put elsewhere: transposes and rows, by several threads.
+
+What costs is not the work but memory: millions of writes that each wait for another line of it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from recsys import csr
+
+from . import _entries
+from .spans import cut
+from .threads import threads_worth
+
+if TYPE_CHECKING:
+    from scipy import sparse
+
+_MOVED = 10  # FLOP that would take as long as moving an entry does
+_SPAN = 1 << 17  # entries of a task, less than 1 ms
+
+
+def transposed(matrix: sparse.csr_array, num_threads: int = 0) -> sparse.csr_array:
+    """CSR of the transpose, indices rising in each row whatever their order in `matrix` was.
+
+    Parameters
+    ----------
+    matrix : CSR of any dtype of at most 8 bytes
+    num_threads : int
+        0: all that are available.
+
+    Returns
+    -------
+    csr_array
+        indices int32, indptr int64. Entries of one place stay in their order.
+    """
+    n_rows, n_columns = matrix.shape
+    indices = matrix.indices.astype(np.int32, copy=False)
+    indptr = matrix.indptr.astype(np.int64, copy=False)
+    threads = threads_worth(num_threads, _MOVED * matrix.nnz)
+    parts = max(1, min(threads, matrix.nnz // (n_columns + 1)))  # each counts all columns
+    rows = np.searchsorted(indptr, np.linspace(0, matrix.nnz, parts + 1).astype(np.int64))
+    rows[0], rows[-1] = 0, n_rows
+    # What a part has of a column comes behind what the parts before it have
+    counts = _counts(indices, indptr[rows], n_columns, threads)
+    ends = np.cumsum(counts.T.reshape(-1)).reshape(n_columns, parts)
+    places = np.ascontiguousarray(ends.T) - counts
+    turned_indices, turned = np.empty_like(indices), np.empty(matrix.nnz, matrix.dtype)
+    _entries.transpose(
+        indptr, indices, _words(matrix.data), rows.astype(np.int64), places, turned_indices,
+        _words(turned), num_threads=threads,
+    )  # fmt: skip
+    starts = np.append(0, ends[:, -1])
+    return csr.assemble(turned, turned_indices, starts, (n_columns, n_rows))
+
+
+def column_counts(matrix: sparse.csr_array, num_threads: int = 0) -> np.ndarray:
+    """Stored entries of each column, (columns,) int64; `matrix` is a CSR with int32 indices."""
+    n_columns = matrix.shape[1]
+    threads = threads_worth(num_threads, _MOVED * matrix.nnz)
+    parts = max(1, min(threads, matrix.nnz // (n_columns + 1)))
+    cuts = np.linspace(0, matrix.nnz, parts + 1).astype(np.int64)
+    return _counts(matrix.indices, cuts, n_columns, threads).sum(axis=0)
+
+
+def take_rows(matrix: sparse.csr_array, rows: np.ndarray, num_threads: int = 0) -> sparse.csr_array:
+    """Many rows of a large matrix in canonical form, one after the other.
+
+    `csr.take_rows` does the same by arrays of positions, of as much memory as the entries.
+    """
+    starts = matrix.indptr.astype(np.int64, copy=False)
+    lengths = np.diff(starts)[rows]
+    indptr = np.append(0, np.cumsum(lengths))
+    count = int(indptr[-1])
+    indices, values = np.empty(count, np.int32), np.empty(count, matrix.dtype)
+    _entries.take_rows(
+        starts, matrix.indices, _words(matrix.data), rows.astype(np.int64, copy=False), indptr,
+        cut(lengths + 1, _SPAN), indices, _words(values),
+        num_threads=threads_worth(num_threads, _MOVED * count),
+    )  # fmt: skip
+    return csr.assemble(values, indices, indptr, (len(rows), matrix.shape[1]))
+
+
+def renumbered(
+    indices: np.ndarray,
+    numbers: np.ndarray,
+    num_threads: int = 0,
+    out: np.ndarray | None = None,
+) -> np.ndarray:
+    """``numbers[indices]``, int32 as both are; `out` may be `indices`."""
+    out = np.empty_like(indices) if out is None else out
+    threads = threads_worth(num_threads, _MOVED * len(indices))
+    _entries.renumber(indices, numbers, out, num_threads=threads)
+    return out
+
+
+def _counts(indices: np.ndarray, cuts: np.ndarray, columns: int, threads: int) -> np.ndarray:
+    """Entries of each column between `cuts`, (parts, columns) int64."""
+    counts = np.zeros((len(cuts) - 1, columns), np.int64)
+    _entries.count_columns(indices, cuts, counts, num_threads=threads)
+    return counts
+
+
+def _words(values: np.ndarray) -> np.ndarray:
+    """The same memory as unsigned integers."""
+    return np.ascontiguousarray(values).view(f"u{values.itemsize}")
