@@ -5,6 +5,7 @@ Documents are rows; for item-item neighbours items are the documents and users t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -80,15 +81,24 @@ def bm25(
     K1: float = 1.2,
     B: float = 0.75,
     dtype: Any = np.float64,
+    run: Callable[[Callable[[slice], None], list[slice]], Any] | None = None,
 ) -> np.ndarray:
+    """`run` goes through blocks of values, in any order; by default one after the other."""
     lengths = np.bincount(documents, values, shape[0])
     scale = K1 * ((1 - B) + B * lengths / (lengths.mean() or 1))
     idf = _idf(terms, shape, negative_idf)
     weighed = np.empty(len(values), dtype)
-    for begin in range(0, len(values), _BLOCK):
-        at = slice(begin, begin + _BLOCK)
+
+    def weigh(at: slice) -> None:
         x = values[at]
         weighed[at] = x * (K1 + 1) / (scale[documents[at]] + x) * idf[terms[at]]
+
+    blocks = [slice(begin, begin + _BLOCK) for begin in range(0, len(values), _BLOCK)]
+    if run is not None:
+        run(weigh, blocks)
+    else:
+        for block in blocks:
+            weigh(block)
     return weighed
 
 

@@ -5,7 +5,7 @@ from ._keys import event_columns, find_keys, key_table, number_keys, texts
 from .als import Sweep, fold_in, half_sweep, normal_matrix
 from .bpr import EpochSums, PairwiseFoldIn, PairwiseSGD, Rates, epoch_key
 from .config import current_isa, show_config, use_isa
-from .entries import transposed
+from .entries import first_entries, transposed
 from .factors import Factors, Workspace
 from .feature_prior import FeaturePrior
 from .hybrid import FeatureRows, HybridOptions, HybridSGD, LearnedFeatures, Samples
@@ -80,6 +80,7 @@ __all__ = [
     "equations",
     "event_columns",
     "find_keys",
+    "first_entries",
     "fold_in",
     "gramian",
     "gramian_groups",

@@ -71,16 +71,25 @@ def take_rows(matrix: sparse.csr_array, rows: np.ndarray, num_threads: int = 0) 
     `csr.take_rows` does the same by arrays of positions, of as much memory as the entries.
     """
     starts = matrix.indptr.astype(np.int64, copy=False)
-    lengths = np.diff(starts)[rows]
+    entries = starts, matrix.indices, matrix.data
+    indptr = np.append(0, np.cumsum(np.diff(starts)[rows]))
+    return _taken(entries, rows, indptr, matrix.shape[1], num_threads)
+
+
+def first_entries(
+    columns: np.ndarray,
+    values: np.ndarray,
+    lengths: np.ndarray,
+    n_columns: int,
+    num_threads: int = 0,
+) -> sparse.csr_array:
+    """CSR of the first ``lengths[row]`` of each row of `columns` (rows, k) int32, as they come, and
+    of `values` (rows, k)."""
+    n_rows, width = columns.shape
+    starts = np.arange(n_rows + 1) * width
+    entries = starts, columns.reshape(-1), values.reshape(-1)
     indptr = np.append(0, np.cumsum(lengths))
-    count = int(indptr[-1])
-    indices, values = np.empty(count, np.int32), np.empty(count, matrix.dtype)
-    _entries.take_rows(
-        starts, matrix.indices, _words(matrix.data), rows.astype(np.int64, copy=False), indptr,
-        cut(lengths + 1, _SPAN), indices, _words(values),
-        num_threads=threads_worth(num_threads, _MOVED * count),
-    )  # fmt: skip
-    return csr.assemble(values, indices, indptr, (len(rows), matrix.shape[1]))
+    return _taken(entries, np.arange(n_rows), indptr, n_columns, num_threads)
 
 
 def renumbered(
@@ -94,6 +103,25 @@ def renumbered(
     threads = threads_worth(num_threads, _MOVED * len(indices))
     _entries.renumber(indices, numbers, out, num_threads=threads)
     return out
+
+
+def _taken(
+    entries: tuple[np.ndarray, np.ndarray, np.ndarray],
+    rows: np.ndarray,
+    indptr: np.ndarray,
+    n_columns: int,
+    num_threads: int,
+) -> sparse.csr_array:
+    """Of rows that begin in `entries` (starts, columns, values) as many as `indptr` has room for."""
+    starts, columns, values = entries
+    count = int(indptr[-1])
+    taken = np.empty(count, np.int32), np.empty(count, values.dtype)
+    _entries.take_rows(
+        starts, columns, _words(values), rows.astype(np.int64, copy=False), indptr,
+        cut(np.diff(indptr) + 1, _SPAN), taken[0], _words(taken[1]),
+        num_threads=threads_worth(num_threads, _MOVED * count),
+    )  # fmt: skip
+    return csr.assemble(taken[1], taken[0], indptr, (len(rows), n_columns))
 
 
 def _counts(indices: np.ndarray, cuts: np.ndarray, columns: int, threads: int) -> np.ndarray:

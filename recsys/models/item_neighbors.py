@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -144,9 +145,8 @@ class ItemNeighbors(Model):
         best, scores = kernels.neighbors_topk(
             weighted, min(self.k, n_items), num_threads=self.num_threads
         )
-        kept = best != kernels.NO_ID
-        indptr = np.append(0, np.cumsum(np.count_nonzero(kept, axis=1)))
-        return csr.assemble(scores[kept], best[kept], indptr, (n_items, n_items))
+        lengths = np.count_nonzero(best != kernels.NO_ID, axis=1)  # the others come last
+        return kernels.first_entries(best, scores, lengths, n_items, self.num_threads)
 
     def _weighted(self, counts: sparse.csr_array) -> np.ndarray:
         """V's values, in the order of those of `counts`; items are the documents."""
@@ -160,7 +160,8 @@ class ItemNeighbors(Model):
         if self.weighting != "cosine":
             weighting.not_negative(counts, "user_items")
         if self.weighting == "bm25":
-            how = {"K1": self.K1, "B": self.B, "dtype": counts.dtype}
+            run = functools.partial(kernels.in_threads, num_threads=self.num_threads)
+            how = {"K1": self.K1, "B": self.B, "dtype": counts.dtype, "run": run}
             values = weighting.bm25(values, counts.indices, users, shape, **how)
         else:
             if self.weighting == "tfidf":

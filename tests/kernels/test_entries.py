@@ -83,6 +83,18 @@ def test_take_rows(dtype, threads):
 
 
 @pytest.mark.parametrize("threads", THREADS)
+def test_first_entries(threads):
+    rng = np.random.default_rng(0)
+    columns, values = rng.integers(0, 9, (31, 6)).astype(np.int32), rng.random((31, 6))
+    lengths = rng.integers(0, 7, 31)
+    got = entries.first_entries(columns, values, lengths, 9, threads)
+    kept = np.arange(6) < lengths[:, np.newaxis]
+    assert got.shape == (31, 9) and np.diff(got.indptr).tolist() == lengths.tolist()
+    np.testing.assert_array_equal(got.indices, columns[kept])
+    np.testing.assert_array_equal(got.data, values[kept])
+
+
+@pytest.mark.parametrize("threads", THREADS)
 def test_renumbered(threads):
     rng = np.random.default_rng(0)
     numbers = rng.integers(0, 9, 23).astype(np.int32)
