@@ -112,7 +112,8 @@ def _taken(
     n_columns: int,
     num_threads: int,
 ) -> sparse.csr_array:
-    """Of rows that begin in `entries` (starts, columns, values) as many as `indptr` has room for."""
+    """Of rows that begin at the starts in `entries` (starts, columns, values), as many entries of
+    each as `indptr` has room for."""
     starts, columns, values = entries
     count = int(indptr[-1])
     taken = np.empty(count, np.int32), np.empty(count, values.dtype)

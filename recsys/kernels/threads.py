@@ -23,7 +23,8 @@ logger = logging.getLogger("recsys")
 _MOST = 4096  # threads: more would not help anybody, and could not be started
 _WORTH = 1e6  # FLOP: some tens of microseconds, what a sleeping thread takes to be there
 _after_fork = False
-_Piece, _Result = TypeVar("_Piece"), TypeVar("_Result")
+_Piece = TypeVar("_Piece")
+_Result = TypeVar("_Result")
 
 
 class _Limit:

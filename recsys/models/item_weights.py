@@ -272,10 +272,10 @@ def similar(model: Any, noun: str, numbers: Any, N: int, among: Any, left_out: A
 def pair_scores(model: Any, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """Scores that such a model gives to pairs of users and items."""
     histories, votes = _histories(model, None), model._item_weights.votes
-    if isinstance(votes, np.ndarray):
-        by_item, of_pairs = votes, _dense_pairs
-    else:
-        by_item, of_pairs = kernels.transposed(votes, model.num_threads), _sparse_pairs
+    by_item = votes
+    if not isinstance(votes, np.ndarray):
+        by_item = kernels.transposed(votes, model.num_threads)
+    of_pairs = _dense_pairs if isinstance(votes, np.ndarray) else _sparse_pairs
     scores = np.empty(rows.size, votes.dtype)
     for at in kernels.query_blocks(len(scores), _PAIRS):
         scores[at] = of_pairs(by_item, csr.take_rows(histories, rows[at]), columns[at])

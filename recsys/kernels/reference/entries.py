@@ -1,6 +1,7 @@
 """Entries of sparse matrices, CSR, put elsewhere.
 
-Values are integers as wide as what they stand for. What is moved where does not depend on how it is cut into tasks.
+Values are integers as wide as what they stand for. What is moved where does not depend on how it is
+cut into tasks.
 """
 
 from __future__ import annotations
