@@ -87,9 +87,7 @@ class Problem:
         self.shape = counts.shape
         self.regularization = regularization
         self.num_threads = kernels.resolve_num_threads(num_threads)
-        self.sides = kernels.make_sides(
-            signed, regularization, 0.0, 1.0, num_threads=self.num_threads
-        )
+        self.sides = kernels.make_sides(signed, regularization, 0.0, 1.0, False, num_threads)
         self.has_dislikes = bool((signed.data <= 0).any())
 
     def objective(self, user_factors: np.ndarray, item_factors: np.ndarray) -> float:

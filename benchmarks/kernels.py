@@ -148,6 +148,7 @@ def cases(dtype: str, f: int, share: float) -> Iterator[Case]:
     columns = max(500, round(COLUMNS * share))
     fixed = rng.standard_normal((columns, f)).astype(dtype) / np.sqrt(f).astype(dtype)
     yield gramian_case(dtype, fixed)
+    yield squares_case(dtype, fixed)
     yield rotate_case(dtype, fixed)
     yield loss_case(dtype, fixed, round(4000 * share), rng)
     yield spmm_case(dtype, fixed, round(4000 * share), rng)
@@ -174,6 +175,21 @@ def gramian_case(dtype: str, fixed: np.ndarray) -> Case:
         return expected, seconds / len(fixed)
 
     return Case("Gramian", dtype, fixed.shape[1], len(fixed), native, slow)
+
+
+def squares_case(dtype: str, fixed: np.ndarray) -> Case:
+    weights = np.random.default_rng(DATA_SEED).random(len(fixed))
+
+    def native(isa: str, threads: int) -> tuple[np.ndarray, float]:
+        how = {"isa": isa, "num_threads": threads}
+        found, took = timed(lambda: _als.weighted_squares(fixed, weights, **how))
+        return np.array([[found]]), took
+
+    def slow() -> tuple[np.ndarray, float]:
+        expected, seconds = timed(lambda: reference.weighted_squares(fixed, weights))
+        return np.array([[expected]]), seconds / len(fixed)
+
+    return Case("weighted squares", dtype, fixed.shape[1], len(fixed), native, slow)
 
 
 def rotate_case(dtype: str, fixed: np.ndarray) -> Case:

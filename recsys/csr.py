@@ -480,8 +480,10 @@ class TrainingMatrix(NamedTuple):
         return cls(counts.indptr, counts.indices, counts.shape, counts.data)
 
     def counts(self, dtype: np.dtype) -> sparse.csr_array:
-        """The matrix; its arrays are shared where they can be."""
-        return assemble(np.asarray(self.data, dtype), self.indices, self.indptr, self.shape)
+        """The matrix; its arrays are shared where they can be. Where only its structure is known,
+        every entry counts 1."""
+        data = np.ones(len(self.indices), dtype) if self.data is None else self.data
+        return assemble(np.asarray(data, dtype), self.indices, self.indptr, self.shape)
 
     def copied(self, dtype: np.dtype) -> TrainingMatrix:
         """In arrays of its own, which nobody else can write to."""

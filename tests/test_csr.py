@@ -351,6 +351,12 @@ def test_keep():
     assert csr.keep(matrix, np.ones(matrix.nnz, bool)) is matrix
 
 
+def test_entries_of_a_structure_count_one():
+    matrix = some()
+    structure = csr.TrainingMatrix.of(matrix)._replace(data=None)
+    check(structure.counts(np.float32), matrix.shape, dict.fromkeys(stored(matrix), 1))
+
+
 def test_summed_is_canonical():
     twice = sparse.csr_array((3, 4), dtype=np.float32)
     twice.data, twice.indices = np.ones(4, np.float32), np.array([3, 1, 3, 0], np.int64)

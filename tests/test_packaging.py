@@ -30,11 +30,12 @@ def compiled_modules():
 
 
 def kernels_of(module):
-    """Its functions that are stamped for dtypes, or are told an instruction set."""
+    """Its functions that are stamped for dtypes, or are told an instruction set or threads."""
     for name, value in vars(module).items():
         if name.startswith("_") or isinstance(value, type) or not callable(value):
             continue
-        if hasattr(value, "__signatures__") or "isa" in inspect.signature(value).parameters:
+        told = {"isa", "num_threads"} & set(inspect.signature(value).parameters)
+        if hasattr(value, "__signatures__") or told:
             yield name
 
 

@@ -80,7 +80,8 @@ cdef void transpose_part(const int64_t *indptr, const int32_t *indices, const wo
 def take_rows(const int64_t[::1] indptr, const int32_t[::1] indices, const word[::1] values,
               const int64_t[::1] rows, const int64_t[::1] out_indptr, const int64_t[::1] spans,
               int32_t[::1] out_indices, word[::1] out_values, *, int num_threads):
-    """Copies `rows` one after the other, those of a span by one thread."""
+    """Copies of each of `rows`, one after the other, as many entries as out_indptr has room for;
+    those of a span by one thread."""
     cdef int64_t span, count = spans.shape[0] - 1
     if out_indices.shape[0] == 0:
         return

@@ -27,7 +27,7 @@ def transposed(matrix: sparse.csr_array, num_threads: int = 0) -> sparse.csr_arr
 
     Parameters
     ----------
-    matrix : CSR of any dtype of at most 8 bytes
+    matrix : CSR of a dtype of 1, 2, 4 or 8 bytes
     num_threads : int
         0: all that are available.
 
@@ -37,10 +37,11 @@ def transposed(matrix: sparse.csr_array, num_threads: int = 0) -> sparse.csr_arr
         indices int32, indptr int64. Entries of one place stay in their order.
     """
     n_rows, n_columns = matrix.shape
+    _check_lengths(matrix)
     indices = matrix.indices.astype(np.int32, copy=False)
     indptr = matrix.indptr.astype(np.int64, copy=False)
     threads = threads_worth(num_threads, _MOVED * matrix.nnz)
-    parts = max(1, min(threads, matrix.nnz // (n_columns + 1)))  # each counts all columns
+    parts = _parts(matrix, threads)
     rows = np.searchsorted(indptr, np.linspace(0, matrix.nnz, parts + 1).astype(np.int64))
     rows[0], rows[-1] = 0, n_rows
     # What a part has of a column comes behind what the parts before it have
@@ -60,16 +61,17 @@ def column_counts(matrix: sparse.csr_array, num_threads: int = 0) -> np.ndarray:
     """Stored entries of each column, (columns,) int64; `matrix` is a CSR with int32 indices."""
     n_columns = matrix.shape[1]
     threads = threads_worth(num_threads, _MOVED * matrix.nnz)
-    parts = max(1, min(threads, matrix.nnz // (n_columns + 1)))
-    cuts = np.linspace(0, matrix.nnz, parts + 1).astype(np.int64)
+    cuts = np.linspace(0, matrix.nnz, _parts(matrix, threads) + 1).astype(np.int64)
     return _counts(matrix.indices, cuts, n_columns, threads).sum(axis=0)
 
 
 def take_rows(matrix: sparse.csr_array, rows: np.ndarray, num_threads: int = 0) -> sparse.csr_array:
-    """Many rows of a large matrix in canonical form, one after the other.
+    """Many rows, numbered from 0, of a large matrix in canonical form, one after the other.
 
-    `csr.take_rows` does the same by arrays of positions, of as much memory as the entries.
+    `csr.take_rows` makes arrays of positions, which take more memory than the entries, and knows
+    rows without entries by -1.
     """
+    _check_lengths(matrix)
     starts = matrix.indptr.astype(np.int64, copy=False)
     entries = starts, matrix.indices, matrix.data
     indptr = np.append(0, np.cumsum(np.diff(starts)[rows]))
@@ -123,6 +125,20 @@ def _taken(
         num_threads=threads_worth(num_threads, _MOVED * count),
     )  # fmt: skip
     return csr.assemble(taken[1], taken[0], indptr, (len(rows), n_columns))
+
+
+def _check_lengths(matrix: sparse.csr_array) -> None:
+    """What is moved without further looks must be there."""
+    if not matrix.data.shape == matrix.indices.shape == (matrix.indptr[-1],):
+        raise ValueError(
+            f"a CSR matrix with {len(matrix.indices)} indices, data of shape {matrix.data.shape} "
+            f"and an indptr that ends at {matrix.indptr[-1]}; expected as many of each"
+        )
+
+
+def _parts(matrix: sparse.csr_array, threads: int) -> int:
+    """Each of which counts all columns: that is to take less memory than the entries."""
+    return max(1, min(threads, matrix.nnz // (4 * matrix.shape[1] + 1)))
 
 
 def _counts(indices: np.ndarray, cuts: np.ndarray, columns: int, threads: int) -> np.ndarray:

@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from . import _als
@@ -100,13 +101,20 @@ def in_threads(
 ) -> list[_Result]:
     """``[work(piece) for piece in pieces]`` by threads of Python's: for work of NumPy's, which lets
     go of the GIL, on pieces of some milliseconds. What the first piece that fails raises is raised.
+    NumPy's floating point errors are dealt with as the caller has it.
     """
     pieces = list(pieces)
     threads = min(resolve_num_threads(num_threads), len(pieces))
     if threads < 2:
         return [work(piece) for piece in pieces]
+    errors = np.geterr()
+
+    def with_errors(piece: _Piece) -> _Result:
+        with np.errstate(**errors):
+            return work(piece)
+
     with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(work, pieces))
+        return list(pool.map(with_errors, pieces))
 
 
 def threads_in_words(num_threads: int) -> str:

@@ -71,7 +71,7 @@ class Equations:
 
     def __init__(self, features: sparse.csr_array, targets: np.ndarray) -> None:
         self.features = features.astype(np.float64)
-        self.by_feature = kernels.transposed(self.features)
+        self.by_feature = kernels.transposed(self.features, 1)
         count = len(targets)
         self.mean = np.asarray(self.features.sum(axis=0)).reshape(-1) / count
         self.target_mean = targets.mean(axis=0)

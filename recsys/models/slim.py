@@ -134,9 +134,9 @@ class SLIM(Model):
             sweeps=self.iterations,
             num_threads=self.num_threads,
         )
-        similarity = _weights_by_item(weights, chosen)
+        similarity = _weights_by_item(weights, chosen, self.num_threads)
         del weights, chosen
-        learned = ItemWeights(kernels.transposed(similarity), counts.shape, similarity)
+        learned = self._by(similarity, counts.shape)
         if unsettled:
             warn(
                 f"the weights of {unsettled} of {counts.shape[1]} items still moved after "
@@ -149,7 +149,11 @@ class SLIM(Model):
 
     def _from_file(self, saved: Saved) -> dict[str, Any]:
         similarity, shape = item_weights.similarity_in_file(self, saved)
-        return {"_item_weights": ItemWeights(kernels.transposed(similarity), shape, similarity)}
+        return {"_item_weights": self._by(similarity, shape)}
+
+    def _by(self, similarity: sparse.csr_array, shape: tuple[int, int]) -> ItemWeights:
+        """What follows from the weights."""
+        return ItemWeights(kernels.transposed(similarity, self.num_threads), shape, similarity)
 
     def _check_parameters(self) -> np.dtype:
         checks.integer("k", self.k, 1)
@@ -163,10 +167,12 @@ class SLIM(Model):
         return checks.floating_dtype(self.dtype)
 
 
-def _weights_by_item(weights: np.ndarray, candidates: np.ndarray) -> sparse.csr_array:
+def _weights_by_item(
+    weights: np.ndarray, candidates: np.ndarray, num_threads: int
+) -> sparse.csr_array:
     """What is not zero, a row for each item, in canonical form."""
     kept = weights != 0
     indptr = np.append(0, np.cumsum(np.count_nonzero(kept, axis=1)))
     shape = (len(weights), len(weights))
     unordered = csr.assemble(weights[kept], candidates[kept], indptr, shape)
-    return kernels.transposed(kernels.transposed(unordered))
+    return kernels.transposed(kernels.transposed(unordered, num_threads), num_threads)

@@ -66,6 +66,17 @@ def test_transposed_sorts_and_keeps_entries_of_one_place_in_their_order(threads)
     assert turned.data.tolist() == [3, 6, 1, 2, 4, 5, 7, 0]
 
 
+@pytest.mark.parametrize("move", [entries.transposed, lambda m: entries.take_rows(m, np.arange(2))])
+def test_entries_that_are_not_there_are_not_read(move):
+    matrix = some()
+    matrix.data = matrix.data[:-1]
+    with pytest.raises(ValueError, match="expected as many of each"):
+        move(matrix)
+    matrix.data = np.float32(0)
+    with pytest.raises(ValueError, match=r"data of shape \(\)"):
+        move(matrix)
+
+
 @pytest.mark.parametrize("threads", THREADS)
 def test_column_counts(threads):
     matrix = some()

@@ -113,3 +113,21 @@ def test_threads_that_limit_blas_together_leave_it_as_it_was():
         assert set(_blas_threads()) == {1}
         second.__exit__(None, None, None)
         assert _blas_threads() == before and 2 in before
+
+
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_in_threads_keeps_order_errors_and_what_numpy_is_to_say_of_overflow(count):
+    assert threads.in_threads(lambda k: k * k, range(20), count) == [k * k for k in range(20)]
+    assert threads.in_threads(len, [], count) == []
+
+    def fails(k):
+        if k > 4:
+            raise ValueError(f"piece {k}")
+
+    with pytest.raises(ValueError, match="piece 5"):
+        threads.in_threads(fails, range(20), count)
+    large = [np.full(3, 1e300)] * 8
+    with np.errstate(over="raise"), pytest.raises(FloatingPointError):
+        threads.in_threads(lambda x: x * x, large, count)
+    with np.errstate(over="ignore"):
+        threads.in_threads(lambda x: x * x, large, count)

@@ -31,11 +31,11 @@ def transpose(indptr, indices, values, rows, places, out_indices, out_values, *,
 def take_rows(
     indptr, indices, values, rows, out_indptr, spans, out_indices, out_values, *, num_threads=1
 ):
-    """Copy the entries of rows[k] to ``out_indptr[k]:out_indptr[k + 1]``, for k in
+    """Copy the first entries of rows[k] to ``out_indptr[k]:out_indptr[k + 1]``, for k in
     ``range(spans[0], spans[-1])``."""
     for k in range(spans[0], spans[-1]):
-        entries = slice(indptr[rows[k]], indptr[rows[k] + 1])
-        out = slice(out_indptr[k], out_indptr[k + 1])
+        out, begin = slice(out_indptr[k], out_indptr[k + 1]), indptr[rows[k]]
+        entries = slice(begin, begin + out.stop - out.start)
         out_indices[out], out_values[out] = indices[entries], values[entries]
 
 
