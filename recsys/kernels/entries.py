@@ -47,7 +47,7 @@ def transposed(matrix: sparse.csr_array, num_threads: int = 0) -> sparse.csr_arr
     # What a part has of a column comes behind what the parts before it have
     counts = _counts(indices, indptr[rows], n_columns, threads)
     ends = np.cumsum(counts.T.reshape(-1)).reshape(n_columns, parts)
-    places = np.ascontiguousarray(ends.T) - counts
+    places = np.subtract(ends.T, counts, out=counts)
     turned_indices, turned = np.empty_like(indices), np.empty(matrix.nnz, matrix.dtype)
     _entries.transpose(
         indptr, indices, _words(matrix.data), rows.astype(np.int64), places, turned_indices,
