@@ -99,11 +99,11 @@ def test_kernels(run, tmp_path):
     options = ("--quick", "--factors", 17, "--threads", 1)
     text = run("kernels.py", *options).stdout
     lines = [line.split("|") for line in text.splitlines() if line.startswith("|")][2:]
-    assert len(lines) == 2 * 11  # dtypes x kernels
+    assert len(lines) == 2 * 12  # dtypes x kernels
     for line in lines:
         dtype, difference = line[2].strip(), float(line[-2])
         assert difference < (1e-4 if dtype == "float32" else 1e-11)
-    assert (tmp_path / "results" / "kernels.md").read_text(encoding="utf-8").count("\n|") == 24
+    assert (tmp_path / "results" / "kernels.md").read_text(encoding="utf-8").count("\n|") == 26
 
 
 def test_peers_side_by_side(run, tmp_path):
