@@ -280,7 +280,7 @@ def _sorted(
     by_column = sparse.coo_array((values, (column, row)), shape=shape[::-1])
     by_column.has_canonical_format = True  # or entries of one place were added as they come
     matrix = kernels.transposed(by_column.tocsr(), 1)
-    indptr = matrix.indptr.astype(np.int64)
+    indptr = matrix.indptr
     repeats = matrix.indices[1:] == matrix.indices[:-1]
     repeats[indptr[1:-1][(indptr[1:-1] > 0) & (indptr[1:-1] < len(values))] - 1] = False
     data, indices = matrix.data, matrix.indices

@@ -5,7 +5,7 @@ import pytest
 from scipy import sparse
 from twins import of_twin, on_copies
 
-from recsys import csr, kernels
+from recsys import csr
 from recsys.kernels import _entries, entries, reference
 
 THREADS = [1, 2, 3, 7]
@@ -158,7 +158,3 @@ def test_kernels_equal_reference(name, threads):
     want = of_twin(getattr(reference, name), arguments, written)
     for each in written:
         np.testing.assert_array_equal(got[each], want[each])
-
-
-def test_of_all_kernels_transposed_is_for_all():
-    assert kernels.transposed is entries.transposed
